@@ -1,0 +1,36 @@
+# Four commands: demo, test, check, bench. Each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-all check bench clean
+
+demo: $(INSTALLED)  ## search, retrain and report on the embedded digits, in under two minutes
+	$(BIN)/nas search --data digits --budget 20k --trials 20 --epochs 6 --workers 2 --study demo
+	$(BIN)/nas retrain --top 1 --epochs 20 --study demo
+	$(BIN)/nas report --study demo
+
+test: $(INSTALLED)  ## the quick tests
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(INSTALLED)  ## all tests
+	$(BIN)/python -m pytest -q
+
+check: $(INSTALLED)  ## style, types, and the floors of the house
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)  ## measure; see benchmarks/README.md
+	$(BIN)/python benchmarks/proposals.py
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist

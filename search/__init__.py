@@ -1,0 +1,1 @@
+"""Parameter-budget architecture search for image classifiers."""

@@ -1,0 +1,137 @@
+"""Where everything of a study lies, and how it is written: whole or not at all."""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.errors import StorageError, StudyError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFiles:
+    """The paths of one study in the folder of studies.
+
+    Raises:
+        StudyError: the name could leave the folder or is too long.
+    """
+
+    studies: Path
+    name: str
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name == "test-ledger":
+            raise StudyError(
+                f"study = {self.name!r}: must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
+            )
+
+    @property
+    def folder(self) -> Path:
+        return self.studies / self.name
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.yaml"
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "study.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "study.lock"
+
+    @property
+    def trials_csv(self) -> Path:
+        return self.folder / "trials.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    def finalist(self, number: int, seed: int) -> Path:
+        """A full-length run on the training split alone, by which a winner is chosen."""
+        return self.folder / "finalists" / f"{number:04d}" / f"seed-{seed}"
+
+    def retrained(self, label: str, seed: int) -> Path:
+        """A final run; the label is a trial's number in four digits or a baseline's name."""
+        return self.folder / "retrain" / label / f"seed-{seed}"
+
+    def export(self, number: int) -> Path:
+        return self.folder / "export" / f"{number:04d}"
+
+    def ledger(self, data: str) -> Path:
+        """The list of all openings of one test set, shared by all studies."""
+        return self.studies / "test-ledger" / f"{data}.jsonl"
+
+    @property
+    def last_used(self) -> Path:
+        """Names the study that commands take when none is given."""
+        return self.studies / ".last-study"
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that readers, and whoever comes after a crash, see the old content or the new, never a part.
+
+    Raises:
+        StorageError: the file cannot be written (a full disk, missing rights); what stood there before still does.
+    """
+    with replacing(path) as temporary:
+        data = content.encode() if isinstance(content, str) else content
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path in the same folder; what is written there replaces `path` when the block ends well.
+
+    Raises:
+        StorageError: as `write_atomically`.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        temporary.chmod(0o644)
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def append_line(path: Path, values: dict[str, Any]) -> None:
+    """Append one JSON object to a list of lines and put it on disk.
+
+    Raises:
+        StorageError: the line cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,67 @@
+"""Rows for people (a table) and for scripts (JSON, CSV)."""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+
+class Format(StrEnum):
+    """How a command that lists prints its rows."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def print_rows(rows: Sequence[dict[str, Any]], format: Format, title: str = "") -> None:
+    """Print rows that have the same keys. In JSON every value keeps its type; elsewhere nested ones are JSON text."""
+    if format is Format.JSON:
+        print(json.dumps(list(rows), indent=1))
+    elif format is Format.CSV:
+        if rows:
+            writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({key: _plain(value) for key, value in row.items()} for row in rows)
+    else:
+        _print_table(rows, title)
+
+
+def print_values(values: dict[str, Any], format: Format, title: str = "") -> None:
+    """Print one object: in JSON as it is, elsewhere a row for each of its values."""
+    if format is Format.JSON:
+        print(json.dumps(values, indent=1))
+    else:
+        print_rows([{"name": name, "value": value} for name, value in values.items()], format, title)
+
+
+def _print_table(rows: Sequence[dict[str, Any]], title: str) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for key in rows[0] if rows else ():
+        numeric = all(isinstance(row[key], int | float | None) for row in rows)
+        table.add_column(key, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_readable(value)) for value in row.values()))
+    # Lines of a file or pipe are for other programs to read: they are not folded at a terminal's width.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _readable(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list | tuple) else value

@@ -1,0 +1,107 @@
+"""Parquet files as the Hugging Face hub serves them: a column of encoded images, a column of labels.
+
+Rows are counted from 0 in each file. Class names come from the metadata of the schema, where the hub puts them.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from search.decoding import CHUNK, EncodedImages, Part, Source, brief, check_labels, numbered
+from search.errors import DataError
+
+IMAGE_COLUMNS = ("img", "image")
+LABEL_COLUMNS = ("label", "labels", "fine_label")
+# What pyarrow raises for a damaged file.
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str, ...] | None) -> Source:
+    """Read the labels of all files. `classes` are used where the files do not name theirs.
+
+    Raises:
+        DataError: a file, a column or a label is not as it must be.
+    """
+    columns = {file: _columns(file) for file in (*train, *test)}
+    named = columns[train[0]][2]
+    for file, (_, _, names) in columns.items():
+        if names is not None and named is not None and names != named:
+            raise DataError(f"{_where(file)}: its class names differ from those of {train[0].name}; must be the same")
+    labels = {file: _labels(file, columns[file][1]) for file in columns}
+    classes = named or classes or numbered(np.concatenate([labels[file] for file in train]))
+    for file in columns:
+        check_labels(labels[file], len(classes), _where(file), "row")
+
+    def part(files: Sequence[Path]) -> Part:
+        images = partial(_rows, [(file, columns[file][0]) for file in files])
+        return Part(EncodedImages(images), np.concatenate([labels[file] for file in files]))
+
+    return Source(part(train), part(test), classes)
+
+
+def _where(file: Path) -> str:
+    return f"data = {str(file)!r}"
+
+
+def _columns(file: Path) -> tuple[str, str, tuple[str, ...] | None]:
+    """The image column, the label column and the class names (None where the file does not tell)."""
+    try:
+        schema = pq.read_schema(file)
+    except _DAMAGED as error:
+        raise DataError(f"{_where(file)}: cannot be read as Parquet: {brief(error)}") from error
+    found = []
+    for kind, names in (("an image", IMAGE_COLUMNS), ("a label", LABEL_COLUMNS)):
+        column = next((name for name in names if name in schema.names), None)
+        if column is None:
+            have = brief(schema.names)
+            raise DataError(f"{_where(file)}: has columns {have}; {kind} column must be {' or '.join(names)}")
+        found.append(column)
+    image, label = found
+    type_ = schema.field(image).type
+    if pa.types.is_struct(type_) and type_.get_field_index("bytes") >= 0:
+        type_ = type_.field("bytes").type
+    if not (pa.types.is_binary(type_) or pa.types.is_large_binary(type_)):
+        raise DataError(f"{_where(file)}: column {image} is {brief(type_)}; must be binary or a struct with bytes")
+    if not pa.types.is_integer(schema.field(label).type):
+        raise DataError(f"{_where(file)}: column {label} is {brief(schema.field(label).type)}; must be whole numbers")
+    try:
+        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
+    except (KeyError, TypeError, ValueError):
+        return image, label, None
+    named = isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
+    return image, label, tuple(names) if named else None
+
+
+def _labels(file: Path, column: str) -> NDArray[np.int64]:
+    try:
+        values = pq.ParquetFile(file).read(columns=[column]).column(0)
+        if values.null_count:
+            row = values.is_null().to_pylist().index(True)
+            raise DataError(f"{_where(file)}, row {row}: has no {column}; every row must have one")
+        return np.asarray(values.cast(pa.int64()).to_numpy(), dtype=np.int64)
+    except _DAMAGED as error:
+        raise DataError(f"{_where(file)}: column {column} cannot be read: {brief(error)}") from error
+
+
+def _rows(columns: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, bytes | Path]]:
+    """Every encoded image, and where it stands."""
+    for file, column in columns:
+        row = 0
+        try:
+            for batch in pq.ParquetFile(file).iter_batches(CHUNK, columns=[column]):
+                values = batch.column(0)
+                if pa.types.is_struct(values.type):
+                    values = values.flatten()[values.type.get_field_index("bytes")]
+                for encoded in values.to_pylist():
+                    if encoded is None:
+                        raise DataError(f"{_where(file)}, row {row}: has no image bytes; every row must have them")
+                    yield f"{_where(file)}, row {row}", encoded
+                    row += 1
+        except _DAMAGED as error:
+            raise DataError(f"{_where(file)}: cannot be read after row {row}: {brief(error)}") from error

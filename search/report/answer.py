@@ -1,0 +1,141 @@
+"""What a study found, in the words of its first page: the question, the answer and the cost."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from search.report.notation import count, design, duration, percent, plural, points, short
+from search.report.runs import final_summary, finalists_frame
+from search.report.tables import measured_epochs, ranked
+from search.study.view import StudyView, TrialView
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """A network's test accuracy over seeds; `half_width` is NaN for one seed."""
+
+    mean: float
+    deviation: float
+    half_width: float
+    seeds: int
+    recipe: str
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The chosen trial, why it was chosen (never by a test accuracy), and its test accuracy if it was retrained."""
+
+    trial: TrialView
+    how: str
+    final: Final | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One number of the summary, with what it means."""
+
+    term: str
+    value: str
+    note: str
+
+
+def find_answer(view: StudyView) -> Answer | None:
+    """The winner of the finalists' round if there was one, else the best complete trial; None if there is none."""
+    numbered = {f"{trial.number:04d}": trial for trial in view.trials}
+    finalists = finalists_frame(view)
+    known = [label for label in finalists["label"] if label in numbered]
+    if known:
+        how = f"the best mean validation accuracy of {plural(len(known), 'finalist')} trained at full length"
+        return Answer(numbered[known[0]], how, final_of(view, known[0]))
+    complete = ranked(view)
+    if not complete:
+        return None
+    how = f"the best validation accuracy of {plural(len(complete), 'complete trial')}"
+    return Answer(complete[0], how, final_of(view, f"{complete[0].number:04d}"))
+
+
+def final_of(view: StudyView, label: str) -> Final | None:
+    """A label's test accuracy; the way of training with most seeds, if there are several."""
+    summary = final_summary(view)
+    rows = summary[summary["label"] == label]
+    if rows.empty:
+        return None
+    row = rows.iloc[-1]
+    return Final(
+        float(row["mean"]), float(row["deviation"]), float(row["half_width"]), int(row["seeds"]),
+        str(row["recipe"]), int(row["epochs"]),
+    )  # fmt: skip
+
+
+def question(view: StudyView) -> str:
+    return f"Which network of at most {count(view.budget)} parameters classifies {view.data} best?"
+
+
+def states(view: StudyView) -> Counter[str]:
+    return Counter(trial.state for trial in view.trials)
+
+
+def conclusion(view: StudyView, answer: Answer | None) -> str:
+    """The answer in two or three sentences."""
+    if answer is None:
+        return "There is no answer yet: no trial has finished."
+    trial = answer.trial
+    chosen = (
+        f"Trial {trial.number}: {design(trial.architecture)}. It uses {count(trial.params)} parameters, "
+        f"{percent(trial.params / view.budget, 1)} of the budget, and was chosen for {answer.how}."
+    )
+    if answer.final is None:
+        return f"{chosen} It has not been retrained, so there is no test accuracy to quote."
+    return f"{chosen} Retrained, it reaches a test accuracy of {tested(answer.final)}."
+
+
+def tested(final: Final) -> str:
+    """A test accuracy as it should be quoted."""
+    if final.seeds == 1:
+        return f"{percent(final.mean)} (one seed)"
+    return f"{spread(final)} (mean and standard deviation of {final.seeds} seeds)"
+
+
+def spread(final: Final) -> str:
+    return f"{percent(final.mean)} \N{PLUS-MINUS SIGN} {points(final.deviation)}"
+
+
+def facts(view: StudyView, answer: Answer | None) -> list[Fact]:
+    """The numbers of the summary: those of the answer, then those of the cost."""
+    return [*(_answer_facts(view, answer) if answer else []), *_cost_facts(view)]
+
+
+def _answer_facts(view: StudyView, answer: Answer) -> list[Fact]:
+    trial, final = answer.trial, answer.final
+    if final is None:
+        test = Fact("Test accuracy", "not measured", f"retrain trial {trial.number} to measure it")
+    elif final.seeds == 1:
+        test = Fact("Test accuracy", percent(final.mean), "one seed, so no interval")
+    else:
+        low, high = percent(final.mean - final.half_width), percent(final.mean + final.half_width)
+        note = f"mean and standard deviation of {final.seeds} seeds; 95% interval of the mean {low} to {high}"
+        test = Fact("Test accuracy", spread(final), note)
+    epochs = plural(measured_epochs(trial), "epoch")
+    return [
+        test,
+        Fact("Validation accuracy", percent(trial.value), f"in the search, after {epochs}; optimistic"),
+        Fact("Parameters", count(trial.params), f"{percent(trial.params / view.budget, 1)} of {count(view.budget)}"),
+        Fact("MACs", short(trial.macs), f"multiply-accumulates for one {view.image_size} by {view.image_size} image"),
+    ]
+
+
+def _cost_facts(view: StudyView) -> list[Fact]:
+    by_state = states(view)
+    ended = [f"{by_state[state]:,} {state}" for state in ("complete", "pruned", "failed", "running") if by_state[state]]
+    over = sum(trial.params > view.budget for trial in view.trials)
+    retraining = sum(run.seconds for run in view.runs)
+    proposed = plural(len(view.trials), "trial")
+    trials = f"{by_state['complete'] + by_state['pruned']:,} of {view.num_trials:,}"
+    return [
+        Fact("Trained trials", trials, ", ".join(ended) or "none begun"),
+        Fact("Draws", f"{view.draws:,}", f"to propose {proposed}; {over:,} of them over budget"),
+        Fact("Search time", duration(view.seconds), "wall clock of the coordinator"),
+        Fact(
+            "Retraining time", duration(retraining) if view.runs else "none", plural(len(view.runs), "full-length run")
+        ),
+    ]

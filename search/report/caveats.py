@@ -1,0 +1,120 @@
+"""What to doubt in a study's answer: only what the study itself can tell, each in a sentence or two."""
+
+import math
+from collections import Counter
+
+from search.report.answer import Answer, Final, states
+from search.report.notation import count, percent, plural, points, sentence_list
+from search.report.runs import final_runs, final_summary, finalists_frame, kind, num_test_images
+from search.report.tables import ranked
+from search.study.view import StudyView, TrialView
+
+# A design that costs much more than what it is compared with has not won on parameters alone.
+MAX_MACS_RATIO = 1.5
+
+
+def caveats(view: StudyView, answer: Answer | None) -> list[str]:
+    """What a careful reader should know before quoting a number."""
+    return [*_search_caveats(view), *(_answer_caveats(view, answer) if answer else []), *_test_caveats(view)]
+
+
+def _search_caveats(view: StudyView) -> list[str]:
+    by_state = states(view)
+    trained = by_state["complete"] + by_state["pruned"]
+    found = []
+    if trained < view.num_trials:
+        found.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials have been trained.")
+    if by_state["failed"]:
+        reasons = Counter(trial.reason or "no reason recorded" for trial in view.trials if trial.state == "failed")
+        reason = _clipped(reasons.most_common(1)[0][0], 200)
+        which = "The reason" if len(reasons) == 1 else "The commonest reason"
+        found.append(f"{plural(by_state['failed'], 'trial')} failed. {which}: {reason}")
+    over = [trial.number for trial in view.trials if trial.params > view.budget]
+    if over:
+        names = sentence_list([str(number) for number in over[:5]]) + (" and others" if len(over) > 5 else "")
+        found.append(f"{plural(len(over), 'trial')} exceeded the budget and must not be quoted: {names}.")
+    return found
+
+
+def _answer_caveats(view: StudyView, answer: Answer) -> list[str]:
+    complete, trial, final = ranked(view), answer.trial, answer.final
+    found = []
+    if len(complete) > 1:
+        found.append(
+            f"The best of {len(complete):,} validation accuracies is optimistic: it was picked for being the best. "
+            "The number to quote is the test accuracy of the retrained model."
+        )
+    if complete and complete[0].number != trial.number:
+        best = (
+            f"Trial {complete[0].number} has the best validation accuracy of the search, {percent(complete[0].value)}"
+        )
+        entered = f"{complete[0].number:04d}" in set(finalists_frame(view)["label"])
+        why = f"but trial {trial.number} won the finalists' round" if entered else "but was not among the finalists"
+        found.append(f"{best}, {why}; trial {trial.number} is the answer.")
+    if final is None:
+        others = sorted({int(run.label) for run in final_runs(view) if kind(run.label) == "trial"})
+        retrained = f" Retrained were {sentence_list([f'trial {number}' for number in others])}." if others else ""
+        found.append(f"Trial {trial.number} has not been retrained: its test accuracy is unknown.{retrained}")
+        return found
+    if final.seeds == 1:
+        found.append("The answer was retrained with one seed only: the noise between seeds is unknown.")
+    else:
+        found.append("The interval covers the noise between seeds, not what a repeat of the search would find.")
+    return [*found, *_baseline_caveats(view, trial, final)]
+
+
+def _baseline_caveats(view: StudyView, trial: TrialView, final: Final) -> list[str]:
+    summary = final_summary(view)
+    baselines = summary[summary["kind"] == "baseline"]
+    if baselines.empty:
+        return ["No baseline was trained beside the answer: nothing here says whether searching paid."]
+    found = []
+    for row in baselines.to_dict("records"):
+        differs = [
+            f"{plural(int(row[name]), 'seed') if name == 'seeds' else f'{name} {row[name]}'}"
+            for name in ("recipe", "epochs", "seeds")
+            if row[name] != getattr(final, name)
+        ]
+        if differs:
+            how = sentence_list(differs)
+            found.append(
+                f"Baseline {row['label']} was trained otherwise ({how}): this does not compare like with like."
+            )
+        if trial.macs > MAX_MACS_RATIO * row["macs"]:
+            found.append(_costlier(view, trial, str(row["label"]), int(row["macs"])))
+    return found
+
+
+def _costlier(view: StudyView, trial: TrialView, label: str, macs: int) -> str:
+    within = [each for each in ranked(view) if each.macs <= MAX_MACS_RATIO * macs]
+    best = f"No complete trial stays within {MAX_MACS_RATIO} times."
+    if within:
+        accuracy = percent(within[0].value)
+        best = f"The best trial within {MAX_MACS_RATIO} times is trial {within[0].number} (validation {accuracy})."
+    return f"The answer needs {trial.macs / macs:.1f} times the MACs of baseline {label}. {best}"
+
+
+def _test_caveats(view: StudyView) -> list[str]:
+    found = []
+    images, summary = num_test_images(view), final_summary(view)
+    if images and not summary.empty:
+        top = float(summary["mean"].iloc[0])
+        error = 1.96 * math.sqrt(top * (1 - top) / images)
+        found.append(
+            f"The test set has {count(images)} images, so an accuracy of {percent(top, 1)} carries a sampling error of "
+            f"about \N{PLUS-MINUS SIGN} {points(error)} points (95%), which more seeds do not reduce."
+        )
+    own = sum(entry.study == view.name for entry in view.ledger)
+    if len(view.ledger) > own:
+        others = len({entry.study for entry in view.ledger if entry.study != view.name})
+        times, studies = plural(len(view.ledger) - own, "time"), plural(others, "other study", "other studies")
+        found.append(
+            f"This test set has also been opened {times} by {studies}: a choice made with those results in mind is no "
+            "longer blind."
+        )
+    return found
+
+
+def _clipped(text: str, length: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}\N{HORIZONTAL ELLIPSIS}"

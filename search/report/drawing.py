@@ -1,0 +1,114 @@
+"""What all figures share. A figure is data and layout only: colours of text and rules follow the page's theme."""
+
+import html
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from search.report.notation import short
+
+# Mid-contrast colours that read on white and on near-black; shapes and dashes differ too, for those who see no hue.
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3b7dd8", "#dd6b20", "#2a9d74", "#d1495b", "#8e6bbf", "#8a8f98"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
+CLEAR = "rgba(0,0,0,0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure, its name in the page, and in words what it shows, for those who cannot see it and those in a hurry."""
+
+    name: str
+    figure: go.Figure
+    caption: str
+
+
+def safe(text: str, length: int = 40) -> str:
+    """A user's text for a label: plotly reads a part of HTML in labels, and a long name would push the plot away."""
+    clipped = text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return html.escape(clipped, quote=False)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as plain mappings."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def least(frame: pd.DataFrame, column: str) -> dict[str, Any]:
+    """The first row with the smallest value of a column."""
+    return min(records(frame), key=lambda row: float(row[column]))
+
+
+def most(frame: pd.DataFrame, column: str) -> dict[str, Any]:
+    """The first row with the largest value of a column."""
+    return max(records(frame), key=lambda row: float(row[column]))
+
+
+def blank(height: int, **layout: Any) -> go.Figure:
+    """An empty figure in the house's style."""
+    title = {"font": {"size": 13}, "standoff": 8}
+    axis = {"automargin": True, "zeroline": False, "showline": True, "ticks": "outside", "ticklen": 4, "title": title}
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 8, "r": 16, "t": 8, "b": 8},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        font={"family": "system-ui, sans-serif", "size": 13},
+        hovermode="closest",
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR},
+        xaxis=axis | {"showgrid": False},
+        yaxis=axis | {"showgrid": True},
+    )
+    figure.update_layout(**layout)
+    return figure
+
+
+def accuracy_axis(figure: go.Figure, title: str, axis: str = "yaxis") -> None:
+    figure.update_layout({axis: {"title": {"text": title}, "tickformat": ".2~%"}})
+
+
+def parameters_axis(figure: go.Figure, values: list[float], budget: int) -> None:
+    """A parameter axis that shows all values and the budget's line; logarithmic where sizes differ tenfold."""
+    low, high = min([*values, budget]), max([*values, budget])
+    logarithmic = high > 10 * low
+    scale = math.log10 if logarithmic else float
+    margin = 0.06 * (scale(high) - scale(low)) or 0.06 * scale(high)
+    figure.update_xaxes(
+        type="log" if logarithmic else "linear",
+        range=[scale(low) - margin, scale(high) + margin],
+        title={"text": "Parameters"},
+        tickformat="~s",
+        nticks=8,
+    )
+    if logarithmic:
+        figure.update_xaxes(dtick="D2")
+    figure.add_shape(
+        type="line", x0=budget, x1=budget, y0=0, y1=1, yref="paper", line={"color": GREY, "dash": "dash", "width": 1.5}
+    )
+    figure.add_annotation(
+        x=scale(budget),
+        y=0.02,
+        yref="paper",
+        yanchor="bottom",
+        text=f"budget {short(budget)}",
+        showarrow=False,
+        textangle=-90,
+        xanchor="right",
+        font={"size": 12},
+    )
+
+
+def joined(rows: pd.DataFrame, by: str) -> tuple[list[Any], list[Any], list[Any]]:
+    """Many curves as one trace, a gap after each: a thousand traces would be slow to draw."""
+    epochs: list[Any] = []
+    accuracies: list[Any] = []
+    names: list[Any] = []
+    for name, group in rows.groupby(by, sort=True):
+        epochs += [*group["epoch"].tolist(), None]
+        accuracies += [*group["accuracy"].round(5).tolist(), None]
+        names += [name] * len(group) + [None]
+    return epochs, accuracies, names

@@ -1,0 +1,98 @@
+"""How numbers and networks are written for readers. A value that does not exist is an en dash."""
+
+import math
+from itertools import pairwise
+
+from models.architecture import Architecture, Stage, Stem
+
+MISSING = "\N{EN DASH}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def exists(value: float | None) -> bool:
+    """Whether there is a number to tell: neither None nor NaN nor infinite."""
+    return value is not None and math.isfinite(value)
+
+
+def percent(fraction: float | None, digits: int = 2) -> str:
+    return f"{fraction:.{digits}%}" if fraction is not None and exists(fraction) else MISSING
+
+
+def points(fraction: float | None) -> str:
+    """A difference or spread of accuracies, in percentage points without the unit."""
+    return f"{100 * fraction:.2f}" if fraction is not None and exists(fraction) else MISSING
+
+
+def decimal(value: float | None, digits: int = 4) -> str:
+    return f"{value:.{digits}f}" if value is not None and exists(value) else MISSING
+
+
+def count(value: float | None) -> str:
+    """An exact count with thousands separated: 4,912,330."""
+    return f"{int(value):,}" if value is not None and exists(value) else MISSING
+
+
+def short(value: float | None) -> str:
+    """A count of three digits and a unit: 4.91M, 412M, 1.2G."""
+    if value is None or not exists(value):
+        return MISSING
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size * 0.9995:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Wall clock in its two largest units: 3 h 12 min, 4 min 5 s, 8.2 s."""
+    if seconds is None or not exists(seconds):
+        return MISSING
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    units = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")]
+    whole = round(seconds)
+    for (large, large_name), (small, small_name) in pairwise(units):
+        if whole >= large:
+            rest = whole % large // small
+            return f"{whole // large} {large_name}" + (f" {rest} {small_name}" if rest else "")
+    raise AssertionError(seconds)
+
+
+def plural(number: int, noun: str, many: str | None = None) -> str:
+    """1 trial, 2 trials; `many` where an s is not enough."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {many or noun + 's'}"
+
+
+def sentence_list(words: list[str]) -> str:
+    """a; a and b; a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def network(label: str) -> str:
+    """How a run's label is told: a label of digits is a trial's number, any other a baseline's name."""
+    return f"trial {int(label)}" if label.isdecimal() else label
+
+
+def design(architecture: Architecture) -> str:
+    """A network on one line: `stem 16; basic 3x16, 3x32 k5, bottleneck 4x256 p0.1; shortcut A`.
+
+    A stage is depth times width; the block is named where it changes, the kernel where it is not 3, dropout where there
+    is some, the shortcut where it is not B.
+    """
+    words, block = [], ""
+    for stage in architecture.stages:
+        words.append((f"{stage.block} " if stage.block != block else "") + _stage(stage))
+        block = stage.block
+    shortcut = f"; shortcut {architecture.shortcut}" if architecture.shortcut != "B" else ""
+    return f"{_stem(architecture.stem)}; {', '.join(words)}{shortcut}"
+
+
+def _stage(stage: Stage) -> str:
+    kernel = f" k{stage.kernel}" if stage.kernel != 3 else ""
+    dropout = f" p{stage.dropout:g}" if stage.dropout else ""
+    return f"{stage.depth}{_TIMES}{stage.width}{kernel}{dropout}"
+
+
+def _stem(stem: Stem) -> str:
+    kernel = f" k{stem.kernel}" if stem.kernel != 3 else ""
+    stride = f" s{stem.stride}" if stem.stride != 1 else ""
+    return f"stem {stem.width}{kernel}{stride}"

@@ -1,0 +1,160 @@
+"""The search as frames: one function prepares what one table or figure shows."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from models.architecture import Architecture
+from models.count import parts
+from search.files import write_atomically
+from search.report.notation import design, exists
+from search.report.runs import final_summary
+from search.study.view import StudyView, TrialView
+
+T = TypeVar("T")
+
+LEADERBOARD_SIZE = 20
+MAX_CURVES = 300
+MAX_CURVE_POINTS = 60
+
+
+def trials_frame(view: StudyView) -> pd.DataFrame:
+    """One row a trial, by number: the record, the decoded choices (missing where switched off), the network as JSON."""
+    rows = [_trial_row(trial) for trial in sorted(view.trials, key=lambda trial: trial.number)]
+    choices = list(dict.fromkeys(name for trial in view.trials for name in trial.choices))
+    record = ["number", "state", "value", "params", "macs", "epochs", "seconds"]
+    decoded = [name for name in choices if name not in (*record, "architecture")]
+    frame = pd.DataFrame(rows, columns=[*record, *decoded, "architecture"])
+    # Without this a depth beside a missing one would be written 3.0.
+    frame[decoded] = frame[decoded].convert_dtypes()
+    return frame
+
+
+def _trial_row(trial: TrialView) -> dict[str, Any]:
+    return {
+        **trial.choices,
+        "number": trial.number,
+        "state": trial.state,
+        "value": trial.value if exists(trial.value) else float("nan"),
+        "params": trial.params,
+        "macs": trial.macs,
+        "epochs": measured_epochs(trial),
+        "seconds": trial.seconds,
+        "architecture": trial.architecture.to_json(),
+    }
+
+
+def measured_epochs(trial: TrialView) -> int:
+    """How many epochs a trial measured; a reader may have the number without the history."""
+    return max(trial.num_epochs, len(trial.history))
+
+
+def write_trials_csv(view: StudyView, path: Path) -> None:
+    """Write `trials_frame` as comma-separated values, whole or not at all.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    write_atomically(path, trials_frame(view).to_csv(index=False, lineterminator="\n"))
+
+
+def ranked(view: StudyView) -> list[TrialView]:
+    """Complete trials that have a value, the best first; of equal ones the smaller, then the earlier."""
+    complete = [trial for trial in view.trials if trial.state == "complete" and exists(trial.value)]
+    return sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.params, trial.number))
+
+
+def leaderboard(view: StudyView, size: int = LEADERBOARD_SIZE) -> pd.DataFrame:
+    """The best complete trials: rank, number, value, params, share of the budget, macs, design, test_accuracy."""
+    finals = final_summary(view)
+    tested = dict(zip(finals["label"], finals["mean"], strict=True))
+    rows = [
+        {
+            "rank": rank,
+            "number": trial.number,
+            "value": trial.value,
+            "params": trial.params,
+            "share": trial.params / view.budget,
+            "macs": trial.macs,
+            "design": design(trial.architecture),
+            "test_accuracy": tested.get(f"{trial.number:04d}", float("nan")),
+        }
+        for rank, trial in enumerate(ranked(view)[:size], start=1)
+    ]
+    columns = ["rank", "number", "value", "params", "share", "macs", "design", "test_accuracy"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def accuracy_frame(view: StudyView) -> pd.DataFrame:
+    """Complete trials by size: number, params, macs, value, design, and whether the trial is on the front.
+
+    A trial is on the front if no trial with as few parameters is as accurate: the best accuracy to be had with at most
+    this many.
+    """
+    best, rows = float("-inf"), []
+    for trial in sorted(ranked(view), key=lambda trial: trial.params):
+        value = trial.value or 0.0
+        rows.append((trial.number, trial.params, trial.macs, value, design(trial.architecture), value > best))
+        best = max(best, value)
+    return pd.DataFrame(rows, columns=["number", "params", "macs", "value", "design", "front"])
+
+
+def history_frame(view: StudyView) -> pd.DataFrame:
+    """Trials that have ended, by number: number, state, value, and the best complete value so far."""
+    best, rows = float("nan"), []
+    for trial in sorted(view.trials, key=lambda trial: trial.number):
+        if trial.state == "running":
+            continue
+        value = trial.value if trial.value is not None and exists(trial.value) else float("nan")
+        if trial.state == "complete" and exists(value):
+            best = value if not exists(best) else max(best, value)
+        rows.append((trial.number, trial.state, value, best))
+    return pd.DataFrame(rows, columns=["number", "state", "value", "best"])
+
+
+def curves_frame(view: StudyView, max_curves: int = MAX_CURVES, max_points: int = MAX_CURVE_POINTS) -> pd.DataFrame:
+    """Validation accuracy by epoch of complete and pruned trials: number, role, epoch, accuracy.
+
+    The role is 'best' for the best complete trial, else the trial's state. Beyond `max_curves` trials an even
+    selection by number is kept, and always the best; beyond `max_points` epochs an even selection of epochs.
+    """
+    first = next(iter(ranked(view)), None)
+    drawable = [trial for trial in drawable_trials(view) if first is None or trial.number != first.number]
+    kept = _evenly(drawable, max_curves - (first is not None))
+    rows = []
+    for trial in [*kept, *([first] if first is not None else [])]:
+        role = "best" if trial is first else trial.state
+        measured = [
+            (each.epoch, each.validation_accuracy) for each in trial.history if exists(each.validation_accuracy)
+        ]
+        rows += [(trial.number, role, epoch, accuracy) for epoch, accuracy in _evenly(measured, max_points)]
+    return pd.DataFrame(rows, columns=["number", "role", "epoch", "accuracy"])
+
+
+def drawable_trials(view: StudyView) -> list[TrialView]:
+    """Complete and pruned trials that measured at least one epoch, by number."""
+    ended = [trial for trial in view.trials if trial.state in ("complete", "pruned")]
+    measured = [trial for trial in ended if any(exists(each.validation_accuracy) for each in trial.history)]
+    return sorted(measured, key=lambda trial: trial.number)
+
+
+def _evenly(items: list[T], limit: int) -> list[T]:
+    """At most `limit` of the items at even distances, the first and the last among them."""
+    if len(items) <= limit or limit < 2:
+        return items[: max(limit, 0)]
+    step = (len(items) - 1) / (limit - 1)
+    return [items[round(index * step)] for index in range(limit)]
+
+
+def parts_frame(architecture: Architecture, image_size: int) -> pd.DataFrame:
+    """Where parameters and MACs go: name, channels, size, params, params_share, macs, macs_share.
+
+    Raises:
+        ArchitectureError: the network cannot take images of that size.
+    """
+    rows = [(part.name, part.channels, part.size, part.params, part.macs) for part in parts(architecture, image_size)]
+    frame = pd.DataFrame(rows, columns=["name", "channels", "size", "params", "macs"])
+    frame["params_share"] = frame["params"] / frame["params"].sum()
+    frame["macs_share"] = frame["macs"] / frame["macs"].sum()
+    return frame

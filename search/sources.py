@@ -1,0 +1,176 @@
+"""Where a data set is read from: Parquet files, folders of images, an .npz file, or scikit-learn.
+
+`find` only looks at file names, so that a data set that was decoded before costs no more than that. What it returns
+reads the labels and hands out the images, still encoded.
+"""
+
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.decoding import ArrayImages, EncodedImages, Part, Source, brief, check_labels, numbered
+from search.errors import DataError
+from search.parquet import read_parquet
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
+TEST_NAMES = ("test", "val", "valid", "validation")
+TEST_FRACTION, TEST_SEED = 0.2, 0
+LAYOUTS = "train-*.parquet and test-*.parquet, or train/<class>/* and test/<class>/*, or <class>/* of images"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The files of a data set, and how they are read. `read` raises DataError."""
+
+    files: tuple[Path, ...]
+    read: Callable[[], Source]
+
+
+def find(path: Path, classes: tuple[str, ...] | None = None) -> Layout:
+    """Recognise what lies at a path. `classes` are used where the files do not name theirs.
+
+    Raises:
+        DataError: nothing that can be read lies there.
+    """
+    try:
+        if path.is_file():
+            if path.suffix.lower() == ".npz":
+                return Layout((path,), partial(read_npz, path, classes))
+            raise DataError(f"data = {str(path)!r}: must be a folder or an .npz file")
+        return _find_parquet(path, classes) or _find_images(path)
+    except OSError as error:
+        raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
+
+
+def set_aside(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorted indices (kept, set aside): the fraction of every class, drawn by a generator seeded with `seed`.
+
+    A class with at least 2 images has at least one on either side; of a single image none is set aside.
+    """
+    generator = np.random.default_rng(seed)
+    aside = np.zeros(len(labels), dtype=np.bool_)
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        num_aside = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        aside[members[:num_aside]] = True
+    return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+def read_digits() -> Source:
+    """The 1,797 greyscale digits of 8x8 pixels that come with scikit-learn; a fifth is the test set."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    labels = digits.target.astype(np.int64)
+    parts = set_aside(labels, TEST_FRACTION, TEST_SEED)
+    train, test = (Part(ArrayImages("digits", images[part]), labels[part]) for part in parts)
+    return Source(train, test, tuple(str(name) for name in digits.target_names))
+
+
+def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> Source:
+    """A file with x_train and x_test of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3), and y_train and y_test (N,).
+
+    Raises:
+        DataError: the file or an array in it is not so.
+    """
+    where, names = f"data = {str(path)!r}", ("x_train", "y_train", "x_test", "y_test")
+    try:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+            missing = [name for name in names if name not in file]
+            if missing:
+                raise DataError(f"{where}: has no {', '.join(missing)}; must hold {', '.join(names)}")
+            x_train, y_train, x_test, y_test = (file[name] for name in names)
+    except DataError:
+        raise
+    # RuntimeError: encrypted. MemoryError: a header that claims an absurd shape.
+    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{where}: cannot be read as .npz without Python objects: {brief(error)}") from error
+    for name, array in (("x_train", x_train), ("x_test", x_test)):
+        if array.dtype != np.uint8:
+            raise DataError(f"{where}, {name}: has type {array.dtype}; images must be uint8, 0 to 255")
+        if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
+            rule = "must be (N, H, W), (N, H, W, 1) or (N, H, W, 3)"
+            raise DataError(f"{where}, {name}: has shape {array.shape}; {rule}")
+    for name, images, labels in (("y_train", x_train, y_train), ("y_test", x_test, y_test)):
+        if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
+            rule = f"must be whole numbers of shape ({len(images)},)"
+            raise DataError(f"{where}, {name}: has type {labels.dtype} and shape {labels.shape}; {rule}")
+    classes = classes or numbered(y_train)
+    for name, labels in (("y_train", y_train), ("y_test", y_test)):
+        check_labels(labels.ravel(), len(classes), f"{where}, {name}", "index")
+    train, test = (
+        Part(ArrayImages(f"{where}, {name}", x[..., None] if x.ndim == 3 else x), y.ravel().astype(np.int64))
+        for name, x, y in (("x_train", x_train, y_train), ("x_test", x_test, y_test))
+    )
+    return Source(train, test, classes)
+
+
+def _find_parquet(path: Path, classes: tuple[str, ...] | None) -> Layout | None:
+    for folder in (path, path / "data"):
+        files = sorted(f for f in folder.glob("*.parquet") if not f.name.startswith(".")) if folder.is_dir() else []
+        parts = {
+            name: tuple(f for f in files if re.fullmatch(rf"{name}(-.*)?\.parquet", f.name))
+            for name in ("train", *TEST_NAMES)
+        }
+        test = next((parts[name] for name in TEST_NAMES if parts[name]), ())
+        if parts["train"] and test:
+            return Layout(parts["train"] + test, partial(read_parquet, parts["train"], test, classes))
+        if files:
+            missing = "test-*.parquet (or validation-*.parquet)" if parts["train"] else "train-*.parquet"
+            raise DataError(f"data = {str(folder)!r}: holds Parquet files but no {missing}; both parts are needed")
+    return None
+
+
+def _find_images(path: Path) -> Layout:
+    if not (path / "train").is_dir():
+        files = _by_class(path)
+        return Layout(tuple(file for file, _ in files), partial(_read_images, files, None))
+    test = next((path / name for name in TEST_NAMES if (path / name).is_dir()), None)
+    if test is None:
+        advice = f"pass {str(path / 'train')!r} to have a fifth of it set aside as test images"
+        raise DataError(f"data = {str(path)!r}: has train but no {', '.join(TEST_NAMES)} beside it; {advice}")
+    parts = _by_class(path / "train"), _by_class(test)
+    unknown = sorted({name for _, name in parts[1]} - {name for _, name in parts[0]})
+    if unknown:
+        raise DataError(f"data = {str(test / unknown[0])!r}: is no class of {str(path / 'train')!r}; must be one")
+    return Layout(tuple(file for files in parts for file, _ in files), partial(_read_images, *parts))
+
+
+def _by_class(folder: Path) -> list[tuple[Path, str]]:
+    """Every image below the class folders of a folder, with its class."""
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not classes:
+        raise DataError(f"data = {str(folder)!r}: holds nothing that can be read; must be laid out as {LAYOUTS}")
+    files: list[tuple[Path, str]] = []
+    for entry in classes:
+        visible = (file for file in sorted(entry.iterdir()) if not file.name.startswith("."))
+        images = [file for file in visible if file.suffix.lower() in IMAGE_SUFFIXES]
+        if not images:
+            suffixes = " ".join(IMAGE_SUFFIXES)
+            raise DataError(f"data = {str(entry)!r}: holds no images ({suffixes}); the layout must be {LAYOUTS}")
+        files += [(image, entry.name) for image in images]
+    return files
+
+
+def _read_images(train: Sequence[tuple[Path, str]], test: Sequence[tuple[Path, str]] | None) -> Source:
+    classes = tuple(sorted({name for _, name in train}))
+    number = {name: label for label, name in enumerate(classes)}
+    if test is None:
+        kept, aside = set_aside(np.array([number[name] for _, name in train]), TEST_FRACTION, TEST_SEED)
+        train, test = [train[i] for i in kept], [train[i] for i in aside]
+
+    def part(files: Sequence[tuple[Path, str]]) -> Part:
+        def items() -> Iterator[tuple[str, bytes | Path]]:
+            return ((f"data = {str(file)!r}", file) for file, _ in files)
+
+        return Part(EncodedImages(items), np.array([number[name] for _, name in files], dtype=np.int64))
+
+    return Source(part(train), part(test), classes)

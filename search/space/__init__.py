@@ -1,0 +1,1 @@
+"""What may be built, and what fits?"""

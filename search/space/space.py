@@ -1,0 +1,258 @@
+"""The search space: which networks may be built, and how a network is a vector of choices.
+
+The vector has a fixed length: a slot for every choice of every stage, whether or not the network has that stage. Slots
+of absent stages are drawn and ignored, so that a sampler always sees the same, joint space.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from models.architecture import Architecture, ArchitectureError, Block, EvenKernel, Shortcut, Stage, Stem
+from search.errors import SpaceError
+from search.yamlfile import read_model, read_text
+
+Value = TypeVar("Value")
+Vector = Mapping[str, int | str]
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    if not values:
+        raise ValueError("must have at least one choice")
+    if len(set(values)) < len(values):
+        raise ValueError("has the same choice twice")
+    if all(isinstance(value, int | float) for value in values):
+        return tuple(sorted(values))  # type: ignore[type-var]  # all numbers, as was just seen
+    return values
+
+
+Choices = Annotated[tuple[Value, ...], BeforeValidator(_listed), AfterValidator(_distinct)]
+Count = Annotated[int, Field(ge=1, le=65_536, strict=True)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StemChoices(_Part):
+    """Choices of the first convolution; see `models.architecture.Stem`."""
+
+    width: Choices[Count]
+    kernel: Choices[Count] = (3,)
+    stride: Choices[Count] = (1,)
+    padding: Choices[Annotated[int, Field(ge=0, le=16, strict=True)]] = (1,)
+
+
+class StageChoices(_Part):
+    """Choices of a stage; see `models.architecture.Stage`."""
+
+    block: Choices[Block]
+    depth: Choices[Count]
+    width: Choices[Count]
+    kernel: Choices[Count] = (3,)
+    reduction: Choices[Count] = (4,)
+    even_kernel: Choices[EvenKernel] = ("pad-then-valid",)
+
+
+class StageOverride(_Part):
+    """Choices that replace those of `stage` for one stage."""
+
+    block: Choices[Block] | None = None
+    depth: Choices[Count] | None = None
+    width: Choices[Count] | None = None
+    kernel: Choices[Count] | None = None
+    reduction: Choices[Count] | None = None
+    even_kernel: Choices[EvenKernel] | None = None
+
+
+class Rules(_Part):
+    """Conditions that every design meets."""
+
+    non_decreasing_width: bool = False
+
+
+class Task(NamedTuple):
+    """What the data asks of a network: image size in pixels, channels, classes."""
+
+    image_size: int
+    in_channels: int
+    num_classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place of the vector. An ordered slot holds the index of its choice, another the choice itself."""
+
+    name: str
+    choices: tuple[int | float | str, ...]
+    ordered: bool
+
+    def distribution(self) -> BaseDistribution:
+        if self.ordered:
+            return IntDistribution(0, len(self.choices) - 1)
+        return CategoricalDistribution(self.choices)
+
+    def choice(self, value: int | str) -> int | float | str:
+        return self.choices[int(value)] if self.ordered else value
+
+    def value(self, index: int) -> int | str:
+        return index if self.ordered else str(self.choices[index])
+
+
+@lru_cache(maxsize=200_000)
+def _stage(
+    block: Block, depth: int, width: int, kernel: int, dropout: float, reduction: int, even_kernel: EvenKernel
+) -> Stage:
+    """Stages are immutable, so that equal ones are shared: decoding is on the path of every draw."""
+    return Stage(block, depth, width, kernel, dropout, reduction, even_kernel).canonical()
+
+
+class Space(_Part):
+    """A search space, as space.yaml tells it."""
+
+    stem: StemChoices
+    num_stages: Choices[Annotated[int, Field(ge=1, le=16, strict=True)]]
+    stage: StageChoices
+    overrides: dict[Annotated[int, Field(ge=1, le=16)], StageOverride] = {}
+    dropout: Choices[Annotated[float, Field(ge=0, lt=1)]] = (0.0,)
+    shortcut: Choices[Shortcut] = ("B",)
+    rules: Rules = Rules()
+
+    def stage_choices(self, index: int) -> StageChoices:
+        """The choices of stage `index`, counted from 0, with its overrides."""
+        override = self.overrides.get(index + 1)
+        if override is None:
+            return self.stage
+        return self.stage.model_copy(update=override.model_dump(exclude_none=True))
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """The places of the vector: every field that has more than one choice."""
+        return tuple(slot for slot in self._fields.values() if len(slot.choices) > 1)
+
+    @cached_property
+    def _fields(self) -> dict[str, Slot]:
+        """Every field of a network by its name in the vector, searched or not."""
+        found = [Slot("num_stages", self.num_stages, ordered=True)]
+        for name in ("width", "kernel", "stride", "padding"):
+            found.append(Slot(f"stem_{name}", getattr(self.stem, name), ordered=True))
+        found.append(Slot("shortcut", self.shortcut, ordered=False))
+        found.append(Slot("dropout", self.dropout, ordered=True))
+        for index in range(self.num_stages[-1]):
+            choices = self.stage_choices(index)
+            for name in StageChoices.model_fields:
+                ordered = name not in ("block", "even_kernel")
+                found.append(Slot(f"stage{index + 1}_{name}", getattr(choices, name), ordered))
+        return {slot.name: slot for slot in found}
+
+    @cached_property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """The vector as Optuna sees it."""
+        return {slot.name: slot.distribution() for slot in self.slots}
+
+    def choices(self, vector: Vector) -> dict[str, Any]:
+        """The value of every field of the network, searched or not, absent stages included."""
+        return {
+            name: slot.choice(vector[name]) if len(slot.choices) > 1 else slot.choices[0]
+            for name, slot in self._fields.items()
+        }
+
+    def decode(self, vector: Vector, task: Task) -> Architecture:
+        """The network of a vector, in canonical form.
+
+        Raises:
+            ArchitectureError: the choices contradict each other, or the design breaks a rule of the space.
+        """
+        chosen = self.choices(vector)
+        stages = tuple(
+            _stage(
+                chosen[f"stage{i}_block"],
+                chosen[f"stage{i}_depth"],
+                chosen[f"stage{i}_width"],
+                chosen[f"stage{i}_kernel"],
+                chosen["dropout"],
+                chosen[f"stage{i}_reduction"],
+                chosen[f"stage{i}_even_kernel"],
+            )
+            for i in range(1, chosen["num_stages"] + 1)
+        )
+        stem = Stem(chosen["stem_width"], chosen["stem_kernel"], chosen["stem_stride"], chosen["stem_padding"])
+        if self.rules.non_decreasing_width:
+            widths = [stem.width, *(stage.width for stage in stages)]
+            if any(after < before for before, after in pairwise(widths)):
+                raise ArchitectureError(f"widths = {widths}: must not decrease")
+        return Architecture(stem, stages, chosen["shortcut"], task.in_channels, task.num_classes).canonical()
+
+    def encode(self, architecture: Architecture, free: Vector | None = None) -> dict[str, int | str]:
+        """A vector that decodes to the architecture. Slots that it does not depend on are taken from `free`, or hold
+        their first choice.
+
+        Raises:
+            SpaceError: the space does not hold it; the message names the first field that does not fit.
+        """
+        dropouts = {stage.dropout for stage in architecture.stages}
+        if len(dropouts) > 1:
+            raise SpaceError(f"dropout = {sorted(dropouts)}: the space has one choice for the whole network")
+        wanted: dict[str, Any] = {"num_stages": len(architecture.stages), "dropout": dropouts.pop()}
+        wanted["shortcut"] = architecture.shortcut
+        for name in StemChoices.model_fields:
+            wanted[f"stem_{name}"] = getattr(architecture.stem, name)
+        for index, stage in enumerate(architecture.stages):
+            for name in StageChoices.model_fields:
+                wanted[f"stage{index + 1}_{name}"] = getattr(stage, name)
+        vector: dict[str, int | str] = {}
+        for name, slot in self._fields.items():
+            if name not in wanted or self._is_ignored(name, architecture):
+                if len(slot.choices) > 1:
+                    vector[name] = free[name] if free else slot.value(0)
+            elif wanted[name] not in slot.choices:
+                raise SpaceError(f"{name} = {wanted[name]}: the space has {', '.join(map(str, slot.choices))}")
+            elif len(slot.choices) > 1:
+                vector[name] = slot.value(slot.choices.index(wanted[name]))
+        task = Task(0, architecture.in_channels, architecture.num_classes)
+        try:
+            decoded = self.decode(vector, task)
+        except ArchitectureError as error:
+            raise SpaceError(str(error)) from None
+        if decoded != architecture.canonical():
+            raise SpaceError("num_stages: the space does not hold this architecture")
+        return vector
+
+    def _is_ignored(self, name: str, architecture: Architecture) -> bool:
+        """Whether the canonical form of the architecture does not depend on the field."""
+        if name == "shortcut":
+            return len(architecture.stages) == 1 and architecture.stem.width == architecture.stages[0].width
+        position, _, field = name.removeprefix("stage").partition("_")
+        if field not in ("reduction", "even_kernel"):
+            return False
+        stage = architecture.stages[int(position) - 1]
+        return stage.block == "basic" if field == "reduction" else stage.kernel % 2 == 1
+
+
+def load_space(path: Path | None = None) -> Space:
+    """The space of a YAML file, or the default one that comes with the package.
+
+    Raises:
+        SpaceError: there is no such file, or it is no search space.
+    """
+    text = read_text(path, SpaceError) if path is not None else default_space_text()
+    return read_model(text, str(path or "space.yaml"), Space, SpaceError)
+
+
+def default_space_text() -> str:
+    """The default space.yaml: beside the code in a checkout, inside the package in a wheel."""
+    packaged = files("search.space").joinpath("space.yaml")
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "space.yaml").read_text(encoding="utf-8")

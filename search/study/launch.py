@@ -1,0 +1,184 @@
+"""What the commands do: open the data and the study, start the workers, run, close."""
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from models.count import count_macs, count_parameters
+from search.datasets import Dataset, open_dataset
+from search.errors import DataError, RecipeError, StudyError
+from search.files import StudyFiles, write_atomically
+from search.protocol import Setup
+from search.recipe import Recipe
+from search.space.sampler import SpaceExhaustedError
+from search.study.coordinator import Coordinator, Listener, Outcome, make_sampler, require_feasible
+from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
+from search.study.retrain import Candidate, OnEpoch, Retraining
+from search.study.storage import Record, locked
+from search.study.view import RunView
+from search.study.workers import LocalFleet, choose_device
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What to run on: 'auto', 'cpu' or 'cuda', and the number of worker processes."""
+
+    device: str = "auto"
+    num_workers: int = 1
+
+    def setup(self, dataset: Dataset, seed: int) -> Setup:
+        num_threads = max(1, len(os.sched_getaffinity(0)) // self.num_workers)
+        return Setup(dataset.folder, seed, choose_device(self.device), num_threads)
+
+
+def fit_recipe(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """The recipe with its open values set for the data.
+
+    Raises:
+        RecipeError: the recipe does not fit the data.
+    """
+    name, num_train, size = dataset.name, dataset.num_train, dataset.image_size
+    recipe = recipe.fit_to(name, num_train, size)
+    # At least a tenth is held out for validation; the worker checks the exact number again.
+    batch_size, crop_padding, cutout = recipe.sizes
+    if batch_size > num_train:
+        raise RecipeError(f"batch_size = {batch_size}: larger than the {num_train:,} training images")
+    if recipe.mean is not None and len(recipe.mean) != dataset.channels:
+        raise RecipeError(f"mean = {recipe.mean}: {name} has {dataset.channels} channels")
+    for field, pixels in (("crop_padding", crop_padding), ("cutout", cutout)):
+        if pixels >= size:
+            raise RecipeError(f"{field} = {pixels}: must be smaller than an image of {size} pixels")
+    return recipe
+
+
+def search(
+    files: StudyFiles,
+    question: Question,
+    source: str,
+    num_trials: int,
+    machine: Machine,
+    listener: Listener,
+    storage: str | None = None,
+    timeout: float | None = None,
+) -> Outcome:
+    """Begin a study or go on with it, to `num_trials` trained trials in all.
+
+    Raises:
+        InputError: the request cannot be meant; nothing has been written.
+        TrainingError: too many trials failed.
+        StorageError: the study cannot be written.
+    """
+    require_feasible(question)
+    dataset = open_dataset(source)
+    setup = machine.setup(dataset, question.seed)
+    plan = _plan(files, question, source, storage, num_trials)
+    with locked(files):
+        plan.save(files)
+        remember(files)
+        with Record(files, plan.circumstances.storage) as record:
+            started, fleet = time.monotonic(), LocalFleet(setup, machine.num_workers, files.folder / "workers.log")
+            try:
+                coordinator = Coordinator(plan, record, fleet, listener)
+                try:
+                    return coordinator.run(num_trials, timeout)
+                finally:
+                    coordinator.plan.save(files)
+                    record.set_attribute("draws", record.attribute("draws", 0) + coordinator.sampler.draws)
+                    record.set_attribute("seconds", record.attribute("seconds", 0.0) + time.monotonic() - started)
+            finally:
+                fleet.close()
+
+
+def _plan(files: StudyFiles, question: Question, source: str, storage: str | None, num_trials: int) -> Plan:
+    """The plan of the study on disk, if it asks the same question, or a new one."""
+    if files.plan.is_file():
+        plan = Plan.load(files)
+        require_same(files, plan.question, question)
+        if storage is not None and storage != plan.circumstances.storage:
+            raise StudyError(f"storage: study {files.name!r} is kept elsewhere; its plan.yaml says where")
+        return plan.with_circumstances(source=source, num_trials=num_trials)
+    circumstances = Circumstances(
+        source=source, storage=storage, created=now(), num_trials=num_trials, versions=package_versions()
+    )
+    return Plan(question=question, circumstances=circumstances)
+
+
+def dry_run(question: Question, num_trials: int) -> tuple[list[dict[str, Any]], int]:
+    """Sample and count `num_trials` designs and train none. Returns their rows and the number of vectors drawn.
+
+    Raises:
+        SpaceError: no design of the space is within the budget.
+    """
+    sampler = make_sampler(question, [])
+    study = optuna.create_study(sampler=sampler)
+    rows: list[dict[str, Any]] = []
+    for _ in range(num_trials):
+        try:
+            trial = study.ask(fixed_distributions=question.space.distributions)
+        except SpaceExhaustedError:
+            break
+        architecture = question.space.decode(trial.params, question.data.task)
+        rows.append(
+            {
+                "number": trial.number,
+                "state": "sampled",
+                "value": None,
+                "params": count_parameters(architecture),
+                "macs": count_macs(architecture, question.data.image_size),
+                "architecture": architecture.to_dict(),
+            }
+        )
+    return rows, sampler.draws
+
+
+def retrain(
+    files: StudyFiles,
+    plan: Plan,
+    candidates: list[Candidate],
+    recipe: Recipe,
+    num_seeds: int,
+    choose: bool,
+    machine: Machine,
+    on_epoch: OnEpoch,
+) -> tuple[list[tuple[Candidate, float]], list[RunView]]:
+    """Train candidates at full length; with `choose` a finalists' round picks one of them first.
+
+    Returns the ranking of that round (empty without one) and the final runs.
+
+    Raises:
+        InputError: the request cannot be meant.
+        TrainingError: a run failed.
+        StorageError: a result cannot be written.
+    """
+    dataset = open_study_data(plan)
+    recipe = fit_recipe(recipe, dataset)
+    setup = machine.setup(dataset, plan.question.seed)
+    with locked(files):
+        remember(files)
+        fleet = LocalFleet(setup, machine.num_workers, files.folder / "workers.log")
+        try:
+            retraining = Retraining(plan, files, recipe, fleet, on_epoch)
+            ranking = retraining.choose(candidates) if choose else []
+            return ranking, retraining.finish([ranking[0][0]] if choose else candidates, num_seeds)
+        finally:
+            fleet.close()
+
+
+def open_study_data(plan: Plan) -> Dataset:
+    """The data of a study, which must still be what it was.
+
+    Raises:
+        DataError: it is not found, or has changed.
+    """
+    dataset = open_dataset(plan.circumstances.source)
+    if Data.of(dataset) != plan.question.data:
+        raise DataError(f"data = {plan.circumstances.source}: is not the data this study was begun with")
+    return dataset
+
+
+def remember(files: StudyFiles) -> None:
+    """Make this the study that commands take when none is named."""
+    write_atomically(files.last_used, files.name + "\n")

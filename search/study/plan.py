@@ -1,0 +1,156 @@
+"""The question a study asks, in one snapshot file: what may be built, on which data, trained how."""
+
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from search.datasets import Dataset
+from search.errors import StudyError
+from search.files import StudyFiles, write_atomically
+from search.recipe import Recipe
+from search.space.space import Space, Task
+from search.yamlfile import read_model, read_text
+
+SamplerName = Literal["tpe", "random"]
+PrunerName = Literal["median", "asha", "none"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(_Part):
+    """What identifies a data set; `source` is where it was found."""
+
+    name: str
+    fingerprint: str
+    image_size: int
+    channels: int
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Data":
+        return cls(
+            name=dataset.name,
+            fingerprint=dataset.fingerprint,
+            image_size=dataset.image_size,
+            channels=dataset.channels,
+            classes=dataset.classes,
+        )
+
+    @property
+    def task(self) -> Task:
+        return Task(self.image_size, self.channels, len(self.classes))
+
+    @property
+    def ledger_name(self) -> str:
+        return f"{self.name}-{self.fingerprint[:12]}"
+
+
+class Question(_Part):
+    """All that decides a study's results but for the machine. It may not change once a study has begun.
+
+    `seed` fixes the validation split, the proposals and every trial's training.
+    """
+
+    budget: int
+    data: Data
+    space: Space
+    recipe: Recipe
+    sampler: SamplerName
+    pruner: PrunerName
+    seed: int
+
+
+class Circumstances(_Part):
+    """What may differ between the runs of a study. `source` is where the data was found; `precision` is what the
+    recipe's 'auto' stands for, fixed by the study's first run."""
+
+    source: str
+    storage: str | None
+    created: str
+    num_trials: int
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    device: str = ""
+    versions: dict[str, str] = {}
+
+
+class Plan(_Part):
+    """A study's question and its circumstances, as plan.yaml keeps them."""
+
+    question: Question
+    circumstances: Circumstances
+
+    @property
+    def task(self) -> Task:
+        return self.question.data.task
+
+    def save(self, files: StudyFiles) -> None:
+        values = self.model_dump(mode="json")
+        write_atomically(files.plan, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
+
+    @classmethod
+    def load(cls, files: StudyFiles) -> "Plan":
+        """
+        Raises:
+            StudyError: there is no such study, or its plan cannot be read.
+        """
+        if not files.plan.is_file():
+            raise StudyError(f"study = {files.name!r}: no such study in {files.studies}{_known(files)}")
+        return read_model(read_text(files.plan, StudyError), str(files.plan), cls, StudyError)
+
+    def with_circumstances(self, **changes: Any) -> "Plan":
+        return self.model_copy(update={"circumstances": self.circumstances.model_copy(update=changes)})
+
+
+def differences(old: Question, new: Question) -> list[str]:
+    """What changed between two questions, one `key = old, now new` each."""
+
+    def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+        if not isinstance(values, dict):
+            return {prefix: values}
+        found: dict[str, Any] = {}
+        for key, value in values.items():
+            found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+        return found
+
+    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    keys = [key for key in before | after if before.get(key) != after.get(key)]
+    return [f"{key} = {before.get(key)}, now {after.get(key)}" for key in keys]
+
+
+def require_same(files: StudyFiles, old: Question, new: Question) -> None:
+    """
+    Raises:
+        StudyError: the question changed; the message shows how.
+    """
+    changes = differences(old, new)
+    if changes:
+        raise StudyError(
+            f"study = {files.name!r}: was begun with another question ({'; '.join(changes)}); "
+            "give it a new name with --study"
+        )
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what a coordinator runs; its workers add theirs."""
+    found = {}
+    for name in ("budget-nas", "optuna"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _known(files: StudyFiles) -> str:
+    names = sorted(plan.parent.name for plan in Path(files.studies).glob("*/plan.yaml"))
+    return f"; there are {', '.join(names)}" if names else ""

@@ -1,0 +1,207 @@
+"""The record of a study: Optuna's database on disk, a mirror of it in memory, and the lock of its one writer.
+
+The sampler and the pruner work on the mirror, where a question costs microseconds. What happens is written to disk as
+it happens: an accepted trial by one transaction, so that a kill leaves either no trial or a whole one.
+"""
+
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import optuna
+import sqlalchemy
+from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from models.architecture import Architecture
+from search.errors import StorageError, StudyError
+from search.files import StudyFiles, write_atomically
+from search.protocol import Measurement
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@contextmanager
+def locked(files: StudyFiles) -> Iterator[None]:
+    """Hold the study's lock: only its holder may write the study. The system drops it when the process ends.
+
+    Raises:
+        StudyError: another process holds it.
+        StorageError: the folder cannot be written.
+    """
+    holder = files.folder / "study.holder"
+    try:
+        files.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(files.lock)
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text() if holder.is_file() else "another process"
+        raise StudyError(f"study = {files.name!r}: in use by {who}") from None
+    except OSError as error:
+        raise StorageError(f"cannot write {files.folder}: {error.strerror or error}") from error
+    try:
+        write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        lock.release()
+
+
+class Record:
+    """A study's trials, on disk and in memory. Open it under the lock; use as a context manager.
+
+    Raises:
+        StorageError: the database cannot be opened.
+    """
+
+    def __init__(self, files: StudyFiles, url: str | None = None) -> None:
+        with _storage_errors(files):
+            self._storage = _open_for_writing(files, url)
+            self._disk = optuna.create_study(
+                study_name=files.name, storage=self._storage, direction="maximize", load_if_exists=True
+            )
+            self._mirror = optuna.create_study(study_name=files.name, direction="maximize")
+            self._mirror.add_trials(self._disk.get_trials())
+        self._files = files
+        self._handles: dict[int, tuple[Trial, Trial]] = {}
+        self._histories: dict[int, list[Measurement]] = {}
+
+    def __enter__(self) -> "Record":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        return self._mirror.get_trials(deepcopy=False)
+
+    def use(self, sampler: BaseSampler, pruner: BasePruner) -> None:
+        """Propose by this sampler and prune by this pruner."""
+        self._mirror.sampler = sampler
+        self._mirror.pruner = pruner
+
+    def propose(self, distributions: dict[str, Any]) -> Trial:
+        """A new trial by the sampler, in memory alone until it is accepted."""
+        return self._mirror.ask(fixed_distributions=distributions)
+
+    def accept(self, proposed: Trial, attributes: dict[str, Any]) -> int:
+        """Record a proposed trial as running, by one transaction. Returns its number."""
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=proposed.params,
+            distributions=proposed.distributions,
+            user_attrs=attributes,
+        )
+        for name, value in attributes.items():
+            proposed.set_user_attr(name, value)
+        with _storage_errors(self._files):
+            self._disk.add_trial(trial)
+        self.resume(proposed.number)
+        return proposed.number
+
+    def resume(self, number: int) -> None:
+        """Begin to record a running trial, from its first epoch."""
+        disk_id = self._storage.get_trial_id_from_study_id_trial_number(self._disk._study_id, number)
+        mirror_id = self.trials[number]._trial_id
+        self._handles[number] = Trial(self._disk, disk_id), Trial(self._mirror, mirror_id)
+        self._histories[number] = []
+
+    def report(self, number: int, measurement: Measurement) -> bool:
+        """Record an epoch. Returns whether the pruner would end the trial here."""
+        assert measurement.validation_accuracy is not None
+        on_disk, in_memory = self._handles[number]
+        self._histories[number].append(measurement)
+        # A resumed trial may have reported this epoch before it was interrupted.
+        if measurement.epoch not in self.trials[number].intermediate_values:
+            with _storage_errors(self._files):
+                on_disk.report(measurement.validation_accuracy, measurement.epoch)
+            in_memory.report(measurement.validation_accuracy, measurement.epoch)
+        return in_memory.should_prune()
+
+    def finish(self, number: int, state: TrialState, attributes: dict[str, Any]) -> None:
+        """Record a trial's end. Its value is the last epoch's validation accuracy."""
+        history = self._histories.pop(number, [])
+        value = history[-1].validation_accuracy if history and state == TrialState.COMPLETE else None
+        attributes = attributes | {"history": json.dumps([asdict(measurement) for measurement in history])}
+        with _storage_errors(self._files):
+            for trial in self._handles.pop(number):
+                for name, content in attributes.items():
+                    trial.set_user_attr(name, content)
+            for study in (self._disk, self._mirror):
+                study.tell(number, value, state=state)
+
+    def set_attribute(self, name: str, value: Any) -> None:
+        """Keep a value with the study itself."""
+        with _storage_errors(self._files):
+            self._disk.set_user_attr(name, value)
+
+    def attribute(self, name: str, default: Any) -> Any:
+        return self._disk.user_attrs.get(name, default)
+
+
+def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], dict[str, Any]]:
+    """The trials and attributes of a study, for reading alone; a search that is running is not disturbed.
+
+    Raises:
+        StorageError: the database cannot be read.
+    """
+    with _storage_errors(files):
+        if url is None:
+            if not files.database.is_file():
+                return [], {}
+            url = f"sqlite:///file:{files.database.resolve()}?mode=ro&uri=true"
+        storage = RDBStorage(url)
+        try:
+            study: Study = optuna.load_study(study_name=files.name, storage=storage)
+            return study.get_trials(), study.user_attrs
+        except KeyError:
+            return [], {}
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def architecture_of(trial: FrozenTrial) -> Architecture:
+    return Architecture.from_json(trial.user_attrs["architecture"])
+
+
+def _open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
+    if url is not None:
+        return RDBStorage(url)
+    # WAL lets readers in while the coordinator writes, and with synchronous=NORMAL a trial costs a tenth: the last
+    # transactions may be lost if the machine (not the process) goes down, the file never.
+    with sqlite3.connect(files.database) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+    storage = RDBStorage(f"sqlite:///{files.database.resolve()}")
+    storage.engine.dispose()
+
+    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    def _relax(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    return storage
+
+
+@contextmanager
+def _storage_errors(files: StudyFiles) -> Iterator[None]:
+    """Errors of the database as one line."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, StorageInternalError, OSError) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        lines = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise StorageError(f"study {files.name!r}: its database failed: {lines[0]}") from error

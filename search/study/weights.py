@@ -1,0 +1,48 @@
+"""Saved weights: how many parameters a file holds, read from its header alone."""
+
+import json
+import math
+from pathlib import Path
+
+from models.architecture import Architecture
+from models.count import count_parameters
+from search.errors import StorageError, TrainingError
+
+BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+MAX_HEADER = 100_000_000
+
+
+def count_saved(path: Path) -> int:
+    """Parameters in a safetensors file: every number but BatchNorm's statistics.
+
+    The format is eight bytes of header length, little-endian, and a JSON header
+    (https://huggingface.co/docs/safetensors).
+
+    Raises:
+        StorageError: the file cannot be read or is not safetensors.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > MAX_HEADER:
+                raise ValueError("its header is too long")
+            header = json.loads(file.read(length))
+        tensors = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"{path}: not a readable safetensors file ({error})") from None
+    return sum(math.prod(shape) for name, shape in tensors.items() if not name.endswith(BUFFERS))
+
+
+def certify_saved(path: Path, architecture: Architecture, max_params: int | None) -> int:
+    """The count of a saved file, which must be the architecture's and within the limit.
+
+    Raises:
+        StorageError: the file cannot be read.
+        TrainingError: it holds another number of parameters, or too many.
+    """
+    counted, expected = count_saved(path), count_parameters(architecture)
+    if counted != expected:
+        raise TrainingError(f"{path}: holds {counted:,} parameters, but the architecture has {expected:,}")
+    if max_params is not None and counted > max_params:
+        raise TrainingError(f"{path}: holds {counted:,} parameters, over the limit of {max_params:,}")
+    return counted

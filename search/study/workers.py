@@ -1,0 +1,107 @@
+"""Worker processes on this machine, each reached over a socket."""
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+
+from search.errors import InputError
+from search.protocol import STOP, Lost, Message, Setup, Task, Worker
+
+WORKER = "search.training.worker"
+
+
+class LocalWorker:
+    """The handle of one process `python -P -m search.training.worker`.
+
+    -P keeps the current folder off its import path: a user may well have a folder called models.
+    """
+
+    def __init__(self, setup: Setup, log: Path) -> None:
+        self.connection, theirs = Pipe()
+        environment = os.environ | {"OMP_NUM_THREADS": str(setup.num_threads)}
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", WORKER, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the coordinator, which then ends its workers
+            )
+        theirs.close()
+        self.connection.send(setup)
+
+    def start(self, task: Task) -> None:
+        self._send(task)
+
+    def stop(self) -> None:
+        self._send(STOP)
+
+    def close(self) -> None:
+        self.connection.close()  # the worker ends itself when its coordinator is gone
+        self.process.kill()
+        self.process.wait()
+
+    def how_it_ended(self) -> str:
+        status = self.process.wait()
+        return f"worker ended by signal {-status}" if status < 0 else f"worker ended with status {status}"
+
+    def _send(self, message: Task | str) -> None:
+        with suppress(OSError):  # it is gone; `receive` will say so
+            self.connection.send(message)
+
+
+class LocalFleet:
+    """`num_workers` worker processes on this machine. What they print goes to `log`."""
+
+    def __init__(self, setup: Setup, num_workers: int, log: Path) -> None:
+        self._setup = setup
+        self._log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._workers = [LocalWorker(setup, log) for _ in range(num_workers)]
+
+    @property
+    def workers(self) -> list[Worker]:
+        return list(self._workers)
+
+    def receive(self, timeout: float) -> tuple[Worker, Message] | None:
+        by_connection = {worker.connection: worker for worker in self._workers}
+        for connection in wait(list(by_connection), timeout):
+            assert isinstance(connection, Connection)
+            worker = by_connection[connection]
+            try:
+                return worker, connection.recv()
+            except (EOFError, OSError):
+                return worker, Lost(worker.how_it_ended())
+        return None
+
+    def replace(self, worker: Worker) -> None:
+        assert isinstance(worker, LocalWorker)
+        worker.close()
+        self._workers[self._workers.index(worker)] = LocalWorker(self._setup, self._log)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
+
+
+def choose_device(wanted: str) -> str:
+    """'cuda' where one is asked for, or 'auto' finds one; else 'cpu'. Found without torch, by the driver's own tool.
+
+    Raises:
+        InputError: cuda is asked for and there is none.
+    """
+    if wanted == "cpu":
+        return "cpu"
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+        has_gpu = listed.returncode == 0 and "GPU 0" in listed.stdout
+    except (OSError, subprocess.TimeoutExpired):
+        has_gpu = False
+    if wanted == "cuda" and not has_gpu:
+        raise InputError("device = cuda: no CUDA GPU is found on this machine; use --device cpu or auto")
+    return "cuda" if has_gpu else "cpu"

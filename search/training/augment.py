@@ -1,0 +1,166 @@
+"""Augmentation in the hot path: crop, flip, cutout, and the mixing of two images (CutMix, MixUp).
+
+Each function takes a whole batch on its device and draws independently for every image; nothing waits for the device
+and nothing loops over images. Draws come from the generator alone, which must live on the device of the images, so a
+seed fixes the result. Drawing and applying are separate functions: `draw_*` gives the parameters, the others use them.
+
+Images are (N, C, H, W), floating point, finite and already normalised, so zero is the mean of the data and the padding
+of these operations. Shape and dtype are kept. `channels_last` is not: convert after the last step. At strength zero the
+images themselves come back.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Mixed = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def draw_crop(num_images: int, padding: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Top and left corner of each crop in the padded image, uniform on 0, ..., 2 * padding: two (N,) tensors."""
+    corners = torch.randint(0, 2 * padding + 1, (2, num_images), generator=generator, device=generator.device)
+    return corners[0], corners[1]
+
+
+def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
+    """Pad every side with zeros and cut the H x W window with its own corner out of each image.
+
+    Args:
+        images: (N, C, H, W).
+        padding: pixels of zeros on every side.
+        top: (N,), row of the window's corner in the padded image, 0 to 2 * padding.
+        left: (N,), its column.
+    """
+    num, channels, height, width = images.shape
+    if padding == 0 or num == 0:
+        return images
+    padded = F.pad(images.contiguous(), (padding, padding, padding, padding))
+    row = width + 2 * padding
+    plane = row * (height + 2 * padding)
+    # A row of a crop is a run of `width` numbers in the flat memory. Selecting whole runs copies 128 bytes at a time;
+    # on a CPU this is twice as fast as indexing windows and six to thirteen times as fast as gathering pixels by axis.
+    runs = padded.flatten().unfold(0, width, 1)
+    device = images.device
+    planes = torch.arange(num * channels, device=device).view(num, channels, 1) * plane
+    rows = torch.arange(height, device=device) * row
+    start = planes + (top * row + left).view(num, 1, 1) + rows
+    return runs.index_select(0, start.flatten()).view(num, channels, height, width)
+
+
+def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
+    """Pad with zeros and crop back to the size at a random place (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    return crop(images, padding, *draw_crop(len(images), padding, generator))
+
+
+def draw_flip(num_images: int, generator: torch.Generator) -> Tensor:
+    """Which images to mirror: (N,) bool, each true with probability one half."""
+    return torch.randint(0, 2, (num_images,), generator=generator, device=generator.device).bool()
+
+
+def flip(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirror the images for which `mirrored` (N,) is true, left to right."""
+    num = len(images)
+    # Selecting whole images from both versions copies memory in long runs: faster than torch.where or gather.
+    both = torch.cat((images, images.flip(3)))
+    return both.index_select(0, torch.arange(num, device=images.device) + num * mirrored)
+
+
+def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror each image left to right with probability one half."""
+    return flip(images, draw_flip(len(images), generator))
+
+
+def _span(start: Tensor, length: int | Tensor, size: int) -> Tensor:
+    """(N, size) bool: the pixels start <= i < start + length of a line of `size` pixels."""
+    offset = torch.arange(size, device=start.device) - start[:, None]
+    return (offset >= 0) & (offset < (length if isinstance(length, int) else length[:, None]))
+
+
+def draw_centre(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Row and column of a pixel of each image, uniform: two (N,) tensors."""
+    num, _, height, width = images.shape
+    row = torch.randint(0, height, (num,), generator=generator, device=generator.device)
+    return row, torch.randint(0, width, (num,), generator=generator, device=generator.device)
+
+
+def cut_out(images: Tensor, size: int, row: Tensor, column: Tensor) -> Tensor:
+    """Zero the square of `size` x `size` pixels around pixel (row, column) of each image, clipped at the border.
+
+    An even square reaches one pixel further up and left of its centre than down and right.
+    """
+    height, width = images.shape[2:]
+    rows = _span(row - size // 2, size, height).to(images.dtype)
+    columns = _span(column - size // 2, size, width).to(images.dtype)
+    # A product of floats is vectorised, five times as fast as masked_fill on a CPU.
+    return images * (1 - rows[:, None, :, None] * columns[:, None, None, :])
+
+
+def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Zero one square of each image, centred on a uniformly drawn pixel (DeVries and Taylor 2017).
+
+    The square is clipped at the border, so some images lose less than size x size pixels: the paper found it better
+    than squares that always lie inside (https://arxiv.org/abs/1708.04552).
+    """
+    if size == 0:
+        return images
+    return cut_out(images, size, *draw_centre(images, generator))
+
+
+def draw_weight(num_images: int, alpha: float, generator: torch.Generator) -> Tensor:
+    """Draws from Beta(alpha, alpha): (N,) float64, between 0 and 1.
+
+    A Beta variate is the first of two coordinates of a Dirichlet one. `torch.distributions` takes no generator; the
+    function below it does, on CPU and CUDA alike. Double precision keeps a small alpha from underflowing.
+    """
+    concentration = torch.full((num_images, 2), alpha, dtype=torch.float64, device=generator.device)
+    return torch._sample_dirichlet(concentration, generator=generator)[:, 0]
+
+
+def _partners(images: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randperm(len(images), generator=generator, device=generator.device)
+
+
+def cutmix(images: Tensor, labels: Tensor, alpha: float, generator: torch.Generator) -> Mixed:
+    """Paste a box of another image of the batch into each image (Yun et al. 2019, https://arxiv.org/abs/1905.04899).
+
+    The box covers a share 1 - w of the image, w ~ Beta(alpha, alpha), around a uniformly drawn pixel, and is clipped.
+    The paper draws one box a batch; here each image has its own. The loss to minimise is
+    weight * loss(labels_a) + (1 - weight) * loss(labels_b), per image.
+
+    Args:
+        images: (N, C, H, W).
+        labels: (N,) or (N, ...).
+        alpha: both parameters of the Beta distribution; 0 mixes nothing.
+
+    Returns:
+        images, labels_a (those given), labels_b (of the pasted boxes) and weight: (N,) float32, the share of the pixels
+        that belong to labels_a, counted after clipping.
+    """
+    num, _, height, width = images.shape
+    if alpha == 0:
+        return images, labels, labels, torch.ones(num, device=images.device)
+    side = (1 - draw_weight(num, alpha, generator)).sqrt()
+    box_height, box_width = (side * height).long(), (side * width).long()
+    row, column = draw_centre(images, generator)
+    partners = _partners(images, generator)
+    rows = _span(row - box_height // 2, box_height, height)
+    columns = _span(column - box_width // 2, box_width, width)
+    inside = rows[:, None, :, None] & columns[:, None, None, :]
+    weight = 1 - (rows.sum(1) * columns.sum(1)).float() / (height * width)
+    mixed = torch.where(inside, images.index_select(0, partners), images)
+    return mixed, labels, labels.index_select(0, partners), weight
+
+
+def mixup(images: Tensor, labels: Tensor, alpha: float, generator: torch.Generator) -> Mixed:
+    """Blend each image with another of the batch (Zhang et al. 2018, https://arxiv.org/abs/1710.09412).
+
+    The weight is drawn from Beta(alpha, alpha) for each image; the authors' code draws one a batch. Arguments, results
+    and the loss are those of `cutmix`; weight is the share of the image given.
+    """
+    num = len(images)
+    if alpha == 0:
+        return images, labels, labels, torch.ones(num, device=images.device)
+    weight = draw_weight(num, alpha, generator).float()
+    partners = _partners(images, generator)
+    mixed = torch.lerp(images.index_select(0, partners), images, weight.to(images.dtype).view(num, 1, 1, 1))
+    return mixed, labels, labels.index_select(0, partners), weight

@@ -1,0 +1,76 @@
+"""Fetch a data set with torchvision: `python -P -m search.training.download NAME DIRECTORY`.
+
+Writes DIRECTORY/NAME.npz with x_train, y_train, x_test and y_test, and keeps torchvision's own files in DIRECTORY/NAME.
+On failure the exit status is 1 and the reason is the one line on standard output.
+"""
+
+import contextlib
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# torchvision sets no timeout; a connection that says nothing for so long is dead.
+TIMEOUT_SECONDS = 60.0
+
+# Given a folder and whether the training part is meant: a torchvision data set, downloaded.
+Fetch = Callable[[Path, bool], Any]
+
+
+def fetch(name: str) -> Fetch:
+    """How torchvision fetches a set.
+
+    Raises:
+        ValueError: torchvision has no set of that name.
+    """
+    from torchvision import datasets
+
+    plain = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "fashion-mnist": datasets.FashionMNIST}
+    if name in plain:
+        return lambda folder, train: plain[name](folder, train=train, download=True)
+    if name == "svhn":
+        return lambda folder, train: datasets.SVHN(str(folder), split="train" if train else "test", download=True)
+    raise ValueError(f"name = {name!r}: must be one of {', '.join(plain)}, svhn")
+
+
+def to_arrays(dataset: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (N, H, W) or (N, H, W, 3) and labels (N,) of a torchvision data set, whichever way it keeps them."""
+    images = np.asarray(dataset.data)
+    if images.ndim == 4 and images.shape[1] == 3 and images.shape[3] != 3:
+        images = images.transpose(0, 2, 3, 1)  # SVHN keeps channels first
+    labels = dataset.targets if hasattr(dataset, "targets") else dataset.labels
+    return np.ascontiguousarray(images, dtype=np.uint8), np.asarray(labels, dtype=np.int64)
+
+
+def download(name: str, directory: Path, fetch: Fetch) -> Path:
+    """Fetch both parts of a set and write them as one .npz file, whole or not at all."""
+    x_train, y_train = to_arrays(fetch(directory / name, True))
+    x_test, y_test = to_arrays(fetch(directory / name, False))
+    target, temporary = directory / f"{name}.npz", directory / f".{name}.part"
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+        return temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def main(arguments: list[str], fetch: Callable[[str], Fetch] = fetch) -> int:
+    """The exit status. What torchvision prints goes to standard error, a reason to standard output."""
+    socket.setdefaulttimeout(TIMEOUT_SECONDS)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            name, directory = arguments
+            download(name, Path(directory), fetch(name))
+        return 0
+    except Exception as error:  # whatever torchvision and the network raise is one reason to the caller
+        print(f"{type(error).__name__}:", *str(error).split())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

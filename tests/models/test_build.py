@@ -1,0 +1,83 @@
+"""Modules: shapes, shortcuts, initialisation."""
+
+import math
+
+import torch
+
+from models.architecture import Architecture, Stage, Stem
+from models.blocks import BasicBlock, Bottleneck, ResNet, make_shortcut
+from models.build import build
+
+
+def small(shortcut: str = "B", block: str = "basic", dropout: float = 0.0) -> Architecture:
+    stages = (Stage(block, 2, 8, dropout=dropout), Stage(block, 1, 16, dropout=dropout))  # type: ignore[arg-type]
+    return Architecture(Stem(8), stages, shortcut)  # type: ignore[arg-type]
+
+
+def test_shortcut_a_subsamples_and_appends_zeros() -> None:
+    x = torch.arange(2 * 4 * 4, dtype=torch.float32).view(1, 2, 4, 4)
+    out = make_shortcut("A", 2, 5, 2)(x)
+    assert torch.equal(out[:, :2], x[:, :, ::2, ::2])
+    assert torch.equal(out[:, 2:], torch.zeros(1, 3, 2, 2))
+
+
+def test_a_block_that_keeps_its_shape_adds_its_input_whatever_the_shortcut() -> None:
+    for kind in ("A", "B", "b"):
+        assert isinstance(make_shortcut(kind, 8, 8, 1), torch.nn.Identity)
+
+
+def test_shortcut_b_has_batch_norm_and_small_b_has_none() -> None:
+    with_norm = [type(layer) for layer in make_shortcut("B", 4, 8, 2).modules()]
+    assert torch.nn.BatchNorm2d in with_norm
+    assert isinstance(make_shortcut("b", 4, 8, 2), torch.nn.Conv2d)
+
+
+def test_every_block_and_shortcut_runs_forward_and_backward() -> None:
+    for block in ("basic", "bottleneck"):
+        for shortcut in ("A", "B", "b"):
+            network = build(small(shortcut, block, dropout=0.1))
+            network(torch.randn(2, 3, 8, 8)).sum().backward()
+            assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_even_kernels_keep_the_size_in_both_designs() -> None:
+    for design in ("pad-then-valid", "average-pool"):
+        block = BasicBlock(4, 4, 1, "B", kernel=2, even_kernel=design)
+        assert block(torch.randn(1, 4, 8, 8)).shape == (1, 4, 8, 8)
+    assert Bottleneck(4, 4, 2, "B", kernel=4)(torch.randn(1, 4, 8, 8)).shape == (1, 4, 4, 4)
+
+
+def test_convolutions_start_he_normal() -> None:
+    torch.manual_seed(0)
+    convolution = build(Architecture(Stem(64), (Stage("basic", 1, 64),))).stages[0][0].conv1[0]
+    expected = math.sqrt(2 / (64 * 9))
+    assert abs(convolution.weight.std().item() / expected - 1) < 0.02
+    assert abs(convolution.weight.mean().item()) < expected / 50
+
+
+def test_zero_initialised_blocks_begin_as_their_shortcut() -> None:
+    torch.manual_seed(0)
+    for block in ("basic", "bottleneck"):
+        network = build(small(block=block), zero_init_last_norm=True).eval()
+        x = torch.rand(2, 8, 8, 8)
+        assert torch.equal(network.stages[0](x), x)
+        assert not torch.equal(build(small(block=block)).eval().stages[0](x), x)
+
+
+def test_dropout_stands_before_the_last_convolution() -> None:
+    torch.manual_seed(0)
+    block = BasicBlock(4, 4, 1, "B", dropout=0.5)
+    seen: list[torch.Tensor] = []
+    block.conv2.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    block.train()(torch.rand(1, 4, 8, 8))
+    block.eval()(torch.rand(1, 4, 8, 8))
+    dropped = (seen[0] == 0).float().mean()
+    kept = (seen[1] == 0).float().mean()
+    assert dropped > kept + 0.15
+
+
+def test_the_network_follows_its_architecture() -> None:
+    network = build(small())
+    assert isinstance(network, ResNet)
+    assert [len(stage) for stage in network.stages] == [2, 1]
+    assert network(torch.zeros(3, 3, 16, 16)).shape == (3, 10)

@@ -101,16 +101,11 @@ def search(
     from search.progress import SearchProgress
 
     files = StudyFiles(studies, study or f"{dataset.name}-{_short_count(max_params)}")
-    console = Console(stderr=False)
-    where = f"study {files.name} in {files.folder}"
-    console.print(
-        f"{where}: at most {max_params:,} parameters, {dataset.name}, {num_trials} trials of "
-        f"{question.recipe.epochs} epochs",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+    headline = (
+        f"study {files.name} in {files.folder}: at most {max_params:,} parameters, {dataset.name}, {num_trials} trials "
+        f"of {question.recipe.epochs} epochs"
     )
-    with SearchProgress(num_trials, question.recipe, FULL, dataset.image_size, console) as progress:
+    with SearchProgress(headline, num_trials, question.recipe, FULL, dataset.image_size, Console()) as progress:
         outcome = launch.search(files, question, data, num_trials, machine, progress, storage, seconds)
     if outcome.early_stop:
         print(f"stopped early: {outcome.early_stop}")

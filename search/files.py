@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ class StudyFiles:
     name: str
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name == "test-ledger":
+        if self.name == "test-ledger":
+            raise StudyError(f"study = {self.name!r}: must be another name; this is the folder of the test ledgers")
+        if not _NAME.fullmatch(self.name):
             raise StudyError(
                 f"study = {self.name!r}: must be 1 to 64 letters, digits, '.', '_' or '-', the first a letter or digit"
             )
@@ -117,15 +119,20 @@ def append_line(path: Path, values: dict[str, Any]) -> None:
     """Append one JSON object to a list of lines and put it on disk.
 
     Raises:
-        StorageError: the line cannot be written.
+        StorageError: the line cannot be written; no part of it stands in the file.
     """
+    whole: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
+            whole = file.tell()
             file.write(json.dumps(values) + "\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
+        if whole is not None:
+            with suppress(OSError):
+                os.truncate(path, whole)
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 

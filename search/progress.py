@@ -20,13 +20,15 @@ class SearchProgress:
     """Tells of a search; a `search.study.coordinator.Listener`. Use as a context manager.
 
     Args:
+        headline: what is searched for, said once the search can begin.
         recipe: how trials are trained.
         retrain_recipe: how a winner would be retrained, to say how long that takes.
     """
 
     def __init__(
-        self, num_trials: int, recipe: Recipe, retrain_recipe: Recipe, image_size: int, console: Console
+        self, headline: str, num_trials: int, recipe: Recipe, retrain_recipe: Recipe, image_size: int, console: Console
     ) -> None:
+        self.headline = headline
         self.num_trials = num_trials
         self.recipe = recipe
         self.retrain_recipe = retrain_recipe
@@ -59,6 +61,7 @@ class SearchProgress:
 
     def resumed(self, num_trained: int, best: float | None) -> None:
         self._num_trained, self._best = num_trained, best
+        self._say(self.headline)
         if num_trained:
             self._say(f"the study has {num_trained} trained trials already")
 

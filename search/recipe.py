@@ -29,7 +29,7 @@ class Recipe(BaseModel):
     Where a value is 'auto', `fit_to` sets it for the data; the precision alone is left to the device.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     epochs: Annotated[int, Field(ge=1, le=10_000)]
@@ -115,7 +115,8 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     Raises:
         RecipeError: the length is out of range.
     """
+    values = recipe.model_dump() | {"epochs": epochs}
     try:
-        return Recipe.model_validate(recipe.model_dump() | {"epochs": epochs})
+        return Recipe.model_validate(values)
     except ValidationError as problem:
-        raise RecipeError(describe(problem)) from None
+        raise RecipeError(describe(problem, values)) from None

@@ -27,10 +27,13 @@ def count_saved(path: Path) -> int:
             if length > MAX_HEADER:
                 raise ValueError("its header is too long")
             header = json.loads(file.read(length))
-        tensors = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        expected = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+        if (size := path.stat().st_size) != expected:
+            raise ValueError(f"it has {size:,} bytes instead of {expected:,}")
+        return sum(math.prod(entry["shape"]) for name, entry in tensors.items() if not name.endswith(BUFFERS))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StorageError(f"{path}: not a readable safetensors file ({error})") from None
-    return sum(math.prod(shape) for name, shape in tensors.items() if not name.endswith(BUFFERS))
 
 
 def certify_saved(path: Path, architecture: Architecture, max_params: int | None) -> int:

@@ -109,11 +109,16 @@ def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
 def draw_weight(num_images: int, alpha: float, generator: torch.Generator) -> Tensor:
     """Draws from Beta(alpha, alpha): (N,) float64, between 0 and 1.
 
-    A Beta variate is the first of two coordinates of a Dirichlet one. `torch.distributions` takes no generator; the
-    function below it does, on CPU and CUDA alike. Double precision keeps a small alpha from underflowing.
+    A Beta variate is g / (g + h) with two Gamma(alpha) variates, and a Gamma(alpha) variate is one of alpha + 1 times
+    u ** (1 / alpha), u uniform (Marsaglia and Tsang 2000). In logarithms that holds for any alpha: variates themselves
+    underflow together for small ones, which would turn weights near 0 or 1 into 1/2. `torch.distributions` takes no
+    generator; the functions below do, on CPU and CUDA alike.
     """
-    concentration = torch.full((num_images, 2), alpha, dtype=torch.float64, device=generator.device)
-    return torch._sample_dirichlet(concentration, generator=generator)[:, 0]
+    device = generator.device
+    shape = torch.full((2, num_images), alpha + 1, dtype=torch.float64, device=device)
+    uniform = 1 - torch.rand(2, num_images, dtype=torch.float64, generator=generator, device=device)
+    first, second = torch._standard_gamma(shape, generator=generator).log() + uniform.log() / alpha
+    return torch.sigmoid(first - second)
 
 
 def _partners(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -85,8 +85,8 @@ def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
         torch.where(high == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
     )
     sector += 6 * shift[:, None, None]
-    # A channel falls from the value by the chroma times a trapezium of the distance to its own hue: this is the table of
-    # six cases of the usual conversion in one formula.
+    # A channel falls from the value by the chroma times a trapezium of the distance to its own hue: this is the table
+    # of six cases of the usual conversion in one formula.
     result = torch.empty_like(images)
     for channel, offset in enumerate((5, 3, 1)):
         place = sector + offset

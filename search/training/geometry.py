@@ -69,13 +69,13 @@ def sample(images: Tensor, matrix: Tensor, interpolation: Interpolation = "bilin
     height, width = images.shape[2:]
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     y = torch.arange(height, device=images.device) - (height - 1) / 2
-    # Axis first, coordinates last: half the time of filling (N, H, W, 2) directly. By broadcasting, not by
-    # F.affine_grid, which is a matrix product (see above) and seven times slower on a CPU.
-    from_column = matrix[:, :, 0, None] * x
-    from_row = matrix[:, :, 1, None] * y + matrix[:, :, 2, None]
-    source = from_column[:, :, None, :] + from_row[:, :, :, None]
-    # grid_sample measures in halves of the image; the division is last, as in torchvision.
-    grid = torch.stack((source[:, 0] / (0.5 * width), source[:, 1] / (0.5 * height)), 1).permute(0, 2, 3, 1)
+    # grid_sample measures in halves of the image.
+    halves = torch.stack((matrix[:, 0] / (0.5 * width), matrix[:, 1] / (0.5 * height)), 1)
+    # By broadcasting, with the axis first: on a CPU an eighth of the time of a grid written in its own order, which is
+    # (N, H, W, 2), and a thirtieth of that of F.affine_grid, which is a matrix product (see above).
+    from_column = halves[:, :, 0, None] * x
+    from_row = halves[:, :, 1, None] * y + halves[:, :, 2, None]
+    grid = (from_column[:, :, None, :] + from_row[:, :, :, None]).permute(0, 2, 3, 1)
     sampled = F.grid_sample(images.float(), grid, mode=interpolation, padding_mode="zeros", align_corners=False)
     return sampled.to(images.dtype)
 

@@ -17,6 +17,8 @@ from search.training.data import Images, Normalisation
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EVALUATION_BATCH = 1_000
+# Faster than the default on CUDA, and on the CPU as well: 1.1 to 2 times for narrow networks in bf16.
+MEMORY_FORMAT = torch.channels_last
 
 
 def train(
@@ -44,8 +46,7 @@ def train(
     device = data.device
     torch.manual_seed(seed)  # dropout draws from the global generator
     generator = torch.Generator(device).manual_seed(seed)
-    memory_format = preferred_memory_format(device)
-    model.to(memory_format=memory_format)
+    model.to(memory_format=MEMORY_FORMAT)
     steps = len(data) // batch_size
     optimizer = make_optimizer(model, recipe, device)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -60,7 +61,7 @@ def train(
         num_correct = torch.zeros((), device=device, dtype=torch.int64)
         lr = 0.0
         for pixels, labels in data.batches(batch_size, generator):
-            images = augment(normalise(pixels), recipe, generator).contiguous(memory_format=memory_format)
+            images = augment(normalise(pixels), recipe, generator).contiguous(memory_format=MEMORY_FORMAT)
             with autocast(device, precision):
                 logits = model(images)
                 loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
@@ -101,7 +102,7 @@ def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision
         labels = data.labels[start : start + EVALUATION_BATCH]
         images = normalise(data.images[start : start + EVALUATION_BATCH])
         with autocast(data.device, precision):
-            logits = model(images.contiguous(memory_format=preferred_memory_format(data.device))).float()
+            logits = model(images.contiguous(memory_format=MEMORY_FORMAT)).float()
         total_loss += functional.cross_entropy(logits, labels, reduction="sum")
         num_classes = logits.shape[1]
         pairs = torch.bincount(labels * num_classes + logits.argmax(dim=1), minlength=num_classes**2)
@@ -154,7 +155,3 @@ def schedule(recipe: Recipe, progress: float) -> float:
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")
-
-
-def preferred_memory_format(device: torch.device) -> torch.memory_format:
-    return torch.channels_last if device.type == "cuda" else torch.contiguous_format

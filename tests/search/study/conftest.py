@@ -1,0 +1,154 @@
+"""A small question and the parts to search it with, in virtual time. They are fixtures: tests say what differs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from models.architecture import Architecture
+from models.count import count_parameters
+from search.files import StudyFiles
+from search.protocol import Fleet, Job, Measurement, Ready, Timed
+from search.recipe import Recipe
+from search.simulation import SimulatedFleet
+from search.space.space import Space
+from search.study.coordinator import Coordinator, Outcome
+from search.study.plan import Circumstances, Data, Plan, Question
+from search.study.storage import Record, locked
+
+BUDGET = 6_000
+EPOCHS = 4
+
+# 1,698 designs, of which 1,298 are within the budget.
+SPACE = Space.model_validate(
+    {
+        "stem": {"width": [4, 8]},
+        "num_stages": [1, 2],
+        "stage": {"block": ["basic", "bottleneck"], "depth": [1, 2, 3], "width": [4, 8, 16]},
+        "shortcut": ["A", "B", "b"],
+    }
+)
+DATA = Data(name="toy", fingerprint="0123456789abcdef" * 4, image_size=8, channels=1, classes=tuple("0123456789"))
+
+
+def rising(job: Job, epoch: int) -> float:
+    """Grows with the epoch and, towards the end, with the number of parameters."""
+    return 0.1 + 0.8 * count_parameters(job.architecture) / BUDGET * epoch / job.recipe.epochs
+
+
+@dataclass
+class Diary:
+    """A listener that writes down what it is told."""
+
+    resumptions: list[tuple[int, float | None]] = field(default_factory=list)
+    readies: list[Ready] = field(default_factory=list)
+    timings: list[tuple[tuple[Architecture, ...], Timed]] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
+    measurements: list[tuple[int, Measurement]] = field(default_factory=list)
+    ends: list[tuple[int, TrialState, float | None, str | None]] = field(default_factory=list)
+
+    def resumed(self, num_trained: int, best: float | None) -> None:
+        self.resumptions.append((num_trained, best))
+
+    def ready(self, worker: Ready) -> None:
+        self.readies.append(worker)
+
+    def timed(self, architectures: tuple[Architecture, ...], timed: Timed) -> None:
+        self.timings.append((architectures, timed))
+
+    def began(self, number: int, architecture: Architecture) -> None:
+        self.begun.append(number)
+
+    def measured(self, number: int, measurement: Measurement) -> None:
+        self.measurements.append((number, measurement))
+
+    def ended(self, number: int, state: TrialState, value: float | None, reason: str | None) -> None:
+        self.ends.append((number, state, value, reason))
+
+
+@dataclass
+class Searched:
+    """What a search left behind."""
+
+    outcome: Outcome
+    trials: list[FrozenTrial]
+    diary: Diary
+    plan: Plan
+
+    def of(self, *states: TrialState) -> list[FrozenTrial]:
+        return [trial for trial in self.trials if trial.state in states]
+
+
+@pytest.fixture
+def curve() -> Callable[[Job, int], float]:
+    return rising
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> StudyFiles:
+    return StudyFiles(tmp_path / "studies", "toy")
+
+
+@pytest.fixture
+def make_plan() -> Callable[..., Plan]:
+    """A plan; keywords replace the question's values, but for `num_trials` and `storage`."""
+
+    def make(num_trials: int = 100, storage: str | None = None, **changes: Any) -> Plan:
+        values: dict[str, Any] = {
+            "budget": BUDGET,
+            "data": DATA,
+            "space": SPACE,
+            "recipe": Recipe(name="quick", epochs=EPOCHS, batch_size=16),
+            "sampler": "random",
+            "pruner": "none",
+            "seed": 0,
+        }
+        circumstances = Circumstances(
+            source="toy", storage=storage, created="2026-01-01T00:00:00+00:00", num_trials=num_trials
+        )
+        return Plan(question=Question(**values | changes), circumstances=circumstances)
+
+    return make
+
+
+@pytest.fixture
+def diary() -> Callable[[], Diary]:
+    return Diary
+
+
+@pytest.fixture
+def search(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., Searched]:
+    """Runs the toy study to `num_trials` trials, as `search.study.launch.search` would."""
+
+    def run(
+        num_trials: int,
+        curve: Callable[..., Any] = rising,
+        num_workers: int = 1,
+        fleet: Fleet | None = None,
+        plan: Plan | None = None,
+        timeout: float | None = None,
+        diary: Diary | None = None,
+        **changes: Any,
+    ) -> Searched:
+        plan = plan or make_plan(num_trials, **changes)
+        diary = diary or Diary()
+        with locked(files):
+            plan.save(files)
+            with Record(files, plan.circumstances.storage) as record:
+                coordinator = Coordinator(plan, record, fleet or SimulatedFleet(num_workers, curve), diary)
+                outcome = coordinator.run(num_trials, timeout)
+                coordinator.plan.save(files)
+                return Searched(outcome, record.trials, diary, coordinator.plan)
+
+    return run
+
+
+@pytest.fixture
+def record(files: StudyFiles) -> Iterator[Record]:
+    """The open record of a study without trials."""
+    files.folder.mkdir(parents=True)
+    with Record(files) as opened:
+        yield opened

@@ -1,0 +1,319 @@
+"""The record of a study: whole trials on disk, a mirror in memory, and the lock of its one writer."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import Any
+
+import pytest
+from optuna.pruners import NopPruner
+from optuna.samplers import RandomSampler
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from models.architecture import Architecture
+from search.errors import StorageError, StudyError
+from search.files import StudyFiles
+from search.protocol import Measurement
+from search.space.space import Space
+from search.study.plan import Plan
+from search.study.storage import Record, architecture_of, locked, read_study
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from search.files import StudyFiles
+from search.study.storage import locked
+with locked(StudyFiles(Path(sys.argv[1]), "toy")):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def measured(epoch: int, accuracy: float) -> Measurement:
+    return Measurement(epoch, 1 - accuracy, accuracy, 1 - accuracy, accuracy, 0.1, 2.5)
+
+
+@contextmanager
+def held_by_another(files: StudyFiles) -> Iterator[Popen[str]]:
+    with Popen([sys.executable, "-c", HOLD, str(files.studies)], stdout=PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def facts(trial: FrozenTrial) -> dict[str, Any]:
+    """What disk and mirror must agree on: all but identities and times."""
+    attributes = ("number", "state", "values", "params", "distributions", "user_attrs", "intermediate_values")
+    return {name: getattr(trial, name) for name in attributes}
+
+
+@pytest.fixture
+def space(make_plan: Callable[..., Plan]) -> Space:
+    return make_plan().question.space
+
+
+@pytest.fixture
+def propose(record: Record, make_plan: Callable[..., Plan]) -> Callable[[], tuple[Trial, dict[str, Any]]]:
+    """A proposed trial with the attributes it is recorded with."""
+    plan = make_plan()
+    record.use(RandomSampler(seed=0), NopPruner())
+
+    def once() -> tuple[Trial, dict[str, Any]]:
+        proposed = record.propose({**plan.question.space.distributions})
+        smallest = {slot.name: slot.value(0) for slot in plan.question.space.slots}
+        architecture = plan.question.space.decode(smallest, plan.task)
+        return proposed, {"architecture": architecture.to_json(), "params": 1, "macs": 2}
+
+    return once
+
+
+def test_an_accepted_trial_is_whole_on_disk_while_the_record_is_open(
+    files: StudyFiles, record: Record, space: Space, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    proposed, attributes = propose()
+    number = record.accept(proposed, attributes)
+    (trial,), _ = read_study(files, None)
+    assert (trial.number, trial.state) == (number, TrialState.RUNNING) == (0, TrialState.RUNNING)
+    assert trial.params == proposed.params
+    assert set(trial.params) == {slot.name for slot in space.slots}
+    assert trial.distributions == space.distributions
+    assert trial.user_attrs == attributes
+    assert isinstance(architecture_of(trial), Architecture)
+
+
+def test_a_trial_is_recorded_by_one_transaction(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    """Every state of the file that a kill could leave has no trial, or all of it."""
+    proposed, attributes = propose()
+    commits = []
+    with closing(sqlite3.connect(f"file:{files.database}?mode=ro", uri=True)) as reader:
+        version = reader.execute("PRAGMA data_version").fetchone()
+        record.accept(proposed, attributes)
+        counts = reader.execute(
+            "SELECT (SELECT count(*) FROM trials), (SELECT count(*) FROM trial_params), "
+            "(SELECT count(*) FROM trial_user_attributes)"
+        ).fetchone()
+        commits.append((version, counts))
+    assert commits[0][1] == (1, len(proposed.params), len(attributes))
+
+
+def test_a_proposed_trial_that_is_not_accepted_is_not_on_disk(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    propose()
+    assert read_study(files, None) == ([], {})
+
+
+def test_disk_and_mirror_agree_after_every_step(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    def agree() -> bool:
+        trials, _ = read_study(files, None)
+        return [facts(trial) for trial in trials] == [facts(trial) for trial in record.trials]
+
+    numbers = [record.accept(*propose()) for _ in range(3)]
+    assert agree()
+    for number in numbers:
+        for epoch, accuracy in ((1, 0.7), (2, 0.5)):
+            record.report(number, measured(epoch, accuracy))
+            assert agree()
+    record.finish(numbers[0], TrialState.COMPLETE, {"seconds": 5.0})
+    assert agree()
+    record.finish(numbers[1], TrialState.PRUNED, {"seconds": 4.0})
+    assert agree()
+    record.finish(numbers[2], TrialState.FAIL, {"reason": "out of memory"})
+    assert agree()
+    assert [trial.state for trial in record.trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+
+
+def test_a_finished_trial_keeps_its_last_accuracy_and_its_history(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    number = record.accept(*propose())
+    history = [measured(1, 0.2), measured(2, 0.9), measured(3, 0.6)]
+    for measurement in history:
+        record.report(number, measurement)
+    record.finish(number, TrialState.COMPLETE, {"seconds": 7.5})
+    (trial,), _ = read_study(files, None)
+    assert trial.value == 0.6
+    assert trial.intermediate_values == {1: 0.2, 2: 0.9, 3: 0.6}
+    assert [Measurement(**epoch) for epoch in json.loads(trial.user_attrs["history"])] == history
+    assert trial.user_attrs["seconds"] == 7.5
+
+
+def test_an_epoch_that_is_measured_again_is_not_reported_twice(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    number = record.accept(*propose())
+    record.report(number, measured(1, 0.3))
+    with Record(files) as again:
+        again.use(RandomSampler(seed=0), NopPruner())
+        again.resume(number)
+        again.report(number, measured(1, 0.4))
+        again.report(number, measured(2, 0.5))
+        again.finish(number, TrialState.COMPLETE, {})
+    (trial,), _ = read_study(files, None)
+    assert trial.intermediate_values == {1: 0.3, 2: 0.5}
+    assert trial.value == 0.5
+
+
+def test_a_study_survives_closing(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    record.accept(*propose())
+    before = [facts(trial) for trial in record.trials]
+    record.__exit__()
+    with Record(files) as again:
+        assert [facts(trial) for trial in again.trials] == before
+
+
+def test_attributes_of_the_study_are_kept(files: StudyFiles, record: Record) -> None:
+    assert record.attribute("draws", 0) == 0
+    record.set_attribute("draws", 12)
+    assert record.attribute("draws", 0) == 12
+    assert read_study(files, None) == ([], {"draws": 12})
+
+
+def test_the_database_writes_ahead(files: StudyFiles, record: Record) -> None:
+    with closing(sqlite3.connect(files.database)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with record._storage.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
+
+
+def test_a_reader_does_not_block_the_writer_and_sees_its_own_moment(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    record.accept(*propose())
+    with closing(sqlite3.connect(f"file:{files.database}?mode=ro", uri=True)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM trials").fetchone() == (1,)
+        record.accept(*propose())
+        record.report(1, measured(1, 0.5))
+        record.finish(1, TrialState.COMPLETE, {})
+        assert reader.execute("SELECT count(*) FROM trials").fetchone() == (1,)
+    trials, _ = read_study(files, None)
+    assert [trial.state for trial in trials] == [TrialState.RUNNING, TrialState.COMPLETE]
+
+
+def test_reading_writes_nothing(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    record.accept(*propose())
+    record.__exit__()
+    before = files.database.read_bytes()
+    read_study(files, None)
+    assert files.database.read_bytes() == before
+
+
+def test_a_study_that_has_no_database_yet_has_no_trials(files: StudyFiles) -> None:
+    assert read_study(files, None) == ([], {})
+    assert not files.database.exists()
+
+
+@pytest.mark.parametrize("folder", ["with space", "50%25 #1", "what?", "a&b=c"])
+def test_the_folder_of_studies_may_have_any_name(tmp_path: Path, folder: str) -> None:
+    files = StudyFiles(tmp_path / folder, "toy")
+    files.folder.mkdir(parents=True)
+    with Record(files) as record:
+        record.set_attribute("draws", 3)
+        assert read_study(files, None) == ([], {"draws": 3})
+    assert files.database.is_file()
+    assert read_study(files, None) == ([], {"draws": 3})
+    assert [path.name for path in tmp_path.iterdir()] == [folder]
+
+
+def test_a_study_may_be_kept_in_a_database_elsewhere(
+    files: StudyFiles, tmp_path: Path, make_plan: Callable[..., Plan]
+) -> None:
+    url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    with Record(files, url) as record:
+        record.set_attribute("draws", 3)
+    assert read_study(files, url) == ([], {"draws": 3})
+    assert not files.database.exists()
+
+
+@pytest.mark.parametrize("content", [b"this is no database, " * 300, b"SQLite format 3\x00" + b"\xff" * 5_000])
+def test_a_corrupted_database_is_one_line(files: StudyFiles, content: bytes) -> None:
+    files.folder.mkdir(parents=True)
+    files.database.write_bytes(content)
+    for attempt in (lambda: Record(files), lambda: read_study(files, None)):
+        with pytest.raises(StorageError) as caught:
+            attempt()
+        assert str(caught.value) == "study 'toy': its database failed: file is not a database"
+
+
+def test_a_database_corrupted_while_the_record_is_open_is_one_line(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    record.accept(*propose())
+    with closing(sqlite3.connect(files.database)) as connection:
+        connection.execute("DROP TABLE trial_user_attributes")
+    with pytest.raises(StorageError) as caught:
+        record.accept(*propose())
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("study 'toy': its database failed: ")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StorageError, match="^cannot write .*: Not a directory$"), locked(StudyFiles(tmp_path / "file", "toy")):
+        pass
+
+
+def test_the_lock_refuses_a_second_process_and_says_who_holds_it(files: StudyFiles) -> None:
+    with held_by_another(files) as process:
+        with pytest.raises(StudyError) as caught, locked(files):
+            pass
+        expected = f"study = 'toy': in use by process {process.pid} on {socket.gethostname()}"
+        assert str(caught.value) == expected
+
+
+def test_the_lock_refuses_a_second_holder_in_the_same_process(files: StudyFiles) -> None:
+    with locked(files), pytest.raises(StudyError, match=f"in use by process {os.getpid()} on "), locked(files):
+        pass
+
+
+def test_the_lock_is_free_after_its_holder_is_killed(files: StudyFiles) -> None:
+    with held_by_another(files) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with locked(files):
+            holder = (files.folder / "study.holder").read_text()
+    assert holder == f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def test_the_lock_is_free_after_an_error_inside(files: StudyFiles) -> None:
+    with pytest.raises(ZeroDivisionError), locked(files):
+        raise ZeroDivisionError
+    with locked(files):
+        assert files.lock.exists()
+
+
+def test_two_studies_are_locked_apart(tmp_path: Path) -> None:
+    with locked(StudyFiles(tmp_path, "one")), locked(StudyFiles(tmp_path, "two")):
+        assert {path.name for path in tmp_path.iterdir()} == {"one", "two"}
+
+
+def test_optuna_reads_the_file_as_it_stands(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    record.accept(*propose())
+    storage = RDBStorage(f"sqlite:///{files.database}")
+    try:
+        (study,) = storage.get_all_studies()
+        assert (study.study_name, len(storage.get_all_trials(study._study_id))) == ("toy", 1)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()

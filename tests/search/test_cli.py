@@ -1,0 +1,241 @@
+"""The command line as a user meets it: the three commands on real data, and every mistake as one line."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess, Popen
+
+import optuna
+import pytest
+
+from models.architecture import Architecture
+from models.count import count_parameters
+from search.files import StudyFiles
+from search.study.storage import read_study
+
+Nas = Callable[..., CompletedProcess[str]]
+NAS = Path(sys.executable).with_name("nas")
+SMALL_SPACE = """
+stem: {width: [8, 16]}
+num_stages: [1, 2]
+stage: {block: basic, depth: [1, 2], width: [8, 16, 32]}
+rules: {non_decreasing_width: true}
+"""
+SEARCH = ("search", "--data", "digits", "--space", "small.yaml", "--budget", "20k", "--trials", "4", "--epochs", "2")
+
+
+@pytest.fixture(autouse=True)
+def _space(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL_SPACE)
+
+
+def trials(nas: Nas, *arguments: str) -> list[dict[str, object]]:
+    result = nas("trials", "--format", "json", *arguments)
+    assert result.returncode == 0, result.stderr
+    rows: list[dict[str, object]] = json.loads(result.stdout)
+    return rows
+
+
+def test_search_retrain_report_and_export_work_end_to_end(nas: Nas, tmp_path: Path) -> None:
+    searched = nas(*SEARCH)
+    assert searched.returncode == 0, searched.stderr
+    assert "4 trials trained" in searched.stdout
+    assert "none of them over the budget or a repeat" in searched.stdout
+
+    rows = trials(nas)
+    assert [row["number"] for row in rows] == [0, 1, 2, 3]
+    for row in rows:
+        architecture = Architecture.from_dict(row["architecture"])
+        assert count_parameters(architecture) == row["params"] <= 20_000  # type: ignore[operator]
+        assert row["state"] in ("complete", "pruned")
+    assert len({json.dumps(row["architecture"]) for row in rows}) == 4
+
+    retrained = nas("retrain", "--top", "2", "--epochs", "3", "--seeds", "2")
+    assert retrained.returncode == 0, retrained.stderr
+    assert retrained.stdout.count("mean validation accuracy") == 2
+    assert retrained.stdout.count("test accuracy") == 2
+    ledger = list((tmp_path / "studies" / "test-ledger").glob("digits-*.jsonl"))
+    assert len(ledger) == 1
+    openings = [json.loads(line) for line in ledger[0].read_text().splitlines()]
+    assert [opening["seed"] for opening in openings] == [0, 1]
+
+    again = nas("retrain", "--trial", str(int(openings[0]["label"])), "--epochs", "3", "--seeds", "2")
+    assert again.returncode == 0, again.stderr
+    assert len(ledger[0].read_text().splitlines()) == 2, "what is there already is not trained and tested again"
+
+    reported = nas("report")
+    assert reported.returncode == 0, reported.stderr
+    page = (tmp_path / "studies" / "digits-20k" / "report.html").read_text()
+    assert f"{openings[0]['accuracy']:.2%}" in page
+    table = list(csv.DictReader(io.StringIO((tmp_path / "studies" / "digits-20k" / "trials.csv").read_text())))
+    assert [row["number"] for row in table] == ["0", "1", "2", "3"]
+
+    exported = nas("export", "--trial", str(int(openings[0]["label"])), "--output", "net")
+    assert exported.returncode == 0, exported.stderr
+    assert sorted(path.name for path in (tmp_path / "net").iterdir()) == [
+        "architecture.json",
+        "model.py",
+        "weights.safetensors",
+    ]
+
+
+def test_the_same_seed_gives_the_same_trials_to_the_bit(nas: Nas) -> None:
+    for name in ("one", "two"):
+        result = nas(*SEARCH, "--study", name)
+        assert result.returncode == 0, result.stderr
+    one, two = trials(nas, "--study", "one"), trials(nas, "--study", "two")
+    assert [(row["architecture"], row["value"]) for row in one] == [(row["architecture"], row["value"]) for row in two]
+    assert nas(*SEARCH, "--study", "three", "--seed", "1").returncode == 0
+    assert [row["value"] for row in trials(nas, "--study", "three")] != [row["value"] for row in one]
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_to_exactly_the_trials_asked_for(nas: Nas, tmp_path: Path) -> None:
+    files = StudyFiles(tmp_path / "studies", "digits-20k")
+    command = [str(NAS), *SEARCH, "--trials", "6", "--epochs", "4", "--pruner", "none"]
+    process = Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = read_study(files, None)[0] if files.database.is_file() and files.plan.is_file() else []
+        if len(found) >= 3 and found[-1].state == optuna.trial.TrialState.RUNNING:
+            break
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    before = read_study(files, None)[0]
+    assert before[-1].state == optuna.trial.TrialState.RUNNING
+    result = nas(*command[1:])
+    assert result.returncode == 0, result.stderr
+    rows = trials(nas)
+    assert [row["number"] for row in rows] == list(range(6))
+    assert {row["state"] for row in rows} == {"complete"}
+    assert len({json.dumps(row["architecture"]) for row in rows}) == 6
+    assert rows[before[-1].number]["architecture"] == json.loads(before[-1].user_attrs["architecture"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_search_with_its_status_and_no_worker_left(tmp_path: Path, sent: int, status: int) -> None:
+    command = [str(NAS), *SEARCH, "--trials", "50", "--epochs", "50", "--pruner", "none"]
+    process = Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stderr is not None
+    while "trial 0 begins" not in process.stdout.readline():
+        assert process.poll() is None
+    workers = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    process.send_signal(sent)
+    process.communicate(timeout=30)
+    assert process.returncode == status
+    assert workers
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_dry_run_counts_and_stores_nothing(nas: Nas, tmp_path: Path) -> None:
+    result = nas("search", "--data", "digits", "--budget", "20k", "--trials", "30", "--dry-run", "--format", "json")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert len(rows) == 30
+    assert {row["state"] for row in rows} == {"sampled"}
+    assert all(count_parameters(Architecture.from_dict(row["architecture"])) <= 20_000 for row in rows)
+    assert not (tmp_path / "studies").exists()
+
+
+def test_space_counts_what_a_budget_leaves(nas: Nas) -> None:
+    values = json.loads(nas("space", "--space", "small.yaml", "--budget", "5k", "--format", "json").stdout)
+    assert values["total"] > values["feasible"] > 0
+    assert values["smallest"] <= 5_000 < values["largest"]
+
+
+def test_show_adds_up(nas: Nas, tmp_path: Path) -> None:
+    text = '{"stem": {"width": 16}, "stages": [{"block": "basic", "depth": 3, "width": 16}]}'
+    (tmp_path / "net.json").write_text(text)
+    shown = json.loads(nas("show", "--architecture", "net.json", "--format", "json").stdout)
+    assert shown["params"] == count_parameters(Architecture.from_json(text))
+    assert sum(part["macs"] for part in shown["parts"]) == shown["macs"]
+    assert "total" in nas("show", "--architecture", "net.json").stdout
+
+
+WRONG = [
+    (
+        ("search", "--data", "digits", "--budget", "100"),
+        "budget = 100: the smallest network of this space on digits has",
+    ),
+    (("search", "--data", "digits", "--budget", "many"), "budget = 'many': must be a whole number"),
+    (("search", "--data", "digits"), "Missing option '--budget'"),
+    (("search", "--data", "digits", "--budget", "1M", "--frobnicate"), "No such option: --frobnicate"),
+    (("search", "--data", "digit", "--budget", "1M"), "digits"),
+    (("search", "--data", "./nowhere", "--budget", "1M"), "nowhere"),
+    (("search", "--data", "digits", "--budget", "1M", "--study", "../up"), "study = '../up': must be"),
+    (("search", "--data", "digits", "--budget", "1M", "--space", "none.yaml"), "none.yaml: No such file"),
+    (("search", "--data", "digits", "--budget", "1M", "--space", "bad.yaml"), "bad.yaml: stage.colour: unknown key"),
+    (("search", "--data", "digits", "--budget", "1M", "--space", "torn.yaml"), "torn.yaml: not YAML"),
+    (("search", "--data", "digits", "--budget", "1M", "--recipe", "fats"), "did you mean fast?"),
+    (("search", "--data", "digits", "--budget", "1M", "--epochs", "0"), "epochs = 0"),
+    (("search", "--data", "digits", "--budget", "1M", "--sampler", "grid"), "sampler = 'grid': must be one of"),
+    (("search", "--data", "digits", "--budget", "1M", "--device", "cuda"), "device = cuda: no CUDA GPU"),
+    (("search", "--data", "digits", "--budget", "1M", "--timeout", "soon"), "timeout = 'soon'"),
+    (("retrain", "--trial", "1"), "study: none has been used in studies"),
+    (("retrain", "--study", "x"), "retrain: give either --trial NUMBER (once or more) or --top K"),
+    (("report", "--study", "nothing"), "study = 'nothing': no such study in studies"),
+    (("show", "--architecture", "bad.yaml"), "bad.yaml: architecture: not JSON"),
+    (("frob",), "No such command 'frob'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])
+def test_a_mistake_is_one_line_and_status_2(nas: Nas, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    if "cuda" in arguments and any(Path("/dev").glob("nvidia[0-9]*")):
+        pytest.skip("this machine has a CUDA GPU")
+    (tmp_path / "bad.yaml").write_text("stem: {width: 8}\nnum_stages: 1\nstage: {colour: red}\n")
+    (tmp_path / "torn.yaml").write_text("stem: {width: [8\n")
+    result = nas(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stdout == ""
+    assert not (tmp_path / "studies").exists(), "nothing is written for a request that cannot be meant"
+
+
+def test_mistakes_about_a_study_are_one_line(nas: Nas) -> None:
+    assert nas(*SEARCH, "--trials", "2").returncode == 0
+    changed = nas(*SEARCH, "--budget", "30k", "--study", "digits-20k")
+    assert changed.returncode == 2
+    assert "was begun with another question (budget = 20000, now 30000)" in changed.stderr
+    assert changed.stderr.count("\n") == 1
+    unknown = nas("retrain", "--trial", "99", "--study", "digits-20k")
+    assert unknown.returncode == 2
+    assert unknown.stderr == "nas: trial = 99: no such trial in this study; there are 2, from 0\n"
+    early = nas("export", "--trial", "0", "--study", "digits-20k")
+    assert early.returncode == 2
+    assert "run `nas retrain --trial 0` first" in early.stderr
+    nowhere = nas("report", "--study", "digits-20k", "--output", "small.yaml/report.html")
+    assert nowhere.returncode == 1
+    assert nowhere.stderr.startswith("nas: cannot write small.yaml/report.html")
+    assert nowhere.stderr.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(nas: Nas) -> None:
+    result = nas("report", "--study", "nothing", "--debug")
+    assert "Traceback" in result.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['nas', '--help']; import search.cli\n"
+        "try: search.cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'optuna', 'pandas', 'plotly', 'numpy', 'sklearn', 'pyarrow', 'yaml'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    environment = os.environ | {"PYTHONWARNINGS": "error"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "retrain" in result.stdout

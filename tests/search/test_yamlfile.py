@@ -1,0 +1,142 @@
+"""YAML files of users: every problem is one line."""
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+
+from search.errors import InputError, RecipeError
+from search.yamlfile import read_model, read_text
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    size: int = 1
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    number: int
+    either: int | Literal["auto"] = "auto"
+    numbers: tuple[int, ...] = ()
+    parts: dict[int, Part] = {}
+
+    @field_validator("number")
+    @classmethod
+    def _is_small(cls, value: int) -> int:
+        if value > 9:
+            raise ValueError("Must be a digit")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Model":
+        if self.number == self.either:
+            raise ValueError("number and either: must differ")
+        return self
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(RecipeError) as caught:
+        read_model(text, "my.yaml", Model, RecipeError)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("my.yaml: ")
+    return message.removeprefix("my.yaml: ")
+
+
+def test_a_good_file_is_the_model() -> None:
+    read = read_model("number: 3\nnumbers: [1, 2]\nparts: {2: {size: 4}}", "my.yaml", Model, InputError)
+    assert read == Model(number=3, numbers=(1, 2), parts={2: Part(size=4)})
+
+
+def test_comments_and_a_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "marked.yaml"
+    path.write_bytes("\ufeff# größer\nnumber: 3  # three\n".encode())
+    assert read_model(read_text(path, InputError), "my.yaml", Model, InputError) == Model(number=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("numbr: 3", "number: missing (and 1 more)"),
+        ("number: 3\nnumbr: 3", "numbr: unknown key"),
+        ("number: three", "number = 'three': input should be a valid integer, unable to parse string as an integer"),
+        ("number: 10", "number = 10: must be a digit"),
+        ("number: 3\neither: 3", "number and either: must differ"),
+        ("number: 3\nparts: {2: {sise: 4}}", "parts.2.sise: unknown key"),
+        ("number: 3\nparts: {x: {size: 4}}", "parts.x = 'x': input should be a valid integer, unable to parse string"),
+        ("number: 3\nnumbers: [1, b]", "numbers.1 = 'b': input should be a valid integer"),
+        ("number: 3\nnumbers: [a, b]", "numbers.0 = 'a': input should be a valid integer"),
+        ("number: 3\n4: 5", "4 = 4: keys should be strings"),
+    ],
+)
+def test_a_problem_is_told_as_key_value_and_rule(text: str, expected: str) -> None:
+    assert refusal(text).startswith(expected)
+
+
+def test_further_problems_are_counted() -> None:
+    assert refusal("number: 3\nnumbers: [a, b, c]").endswith(" (and 2 more)")
+    assert not refusal("number: 3\nnumbers: [1, b]").endswith("more)")
+
+
+def test_a_value_of_several_kinds_has_one_rule_under_its_own_key() -> None:
+    rule = "input should be a valid integer, unable to parse string as an integer, or input should be 'auto'"
+    assert refusal("number: 3\neither: big") == f"either = 'big': {rule}"
+    assert refusal("number: 3\neither: big\nx: big") == f"either = 'big': {rule} (and 1 more)"
+
+
+def test_a_key_or_value_of_several_lines_stays_one_line() -> None:
+    assert refusal('number: 3\n"a\\nb": 1') == "'a\\nb': unknown key"
+    assert refusal('number: "a\\nb"').startswith("number = 'a\\nb': ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "number: [3",
+        "a: b: c",
+        "\tnumber: 3",
+        "number: *three",
+        "number: !!python/object:os.system 3",
+        "number: 3\n---\nnumber: 4",
+        "\x00",
+        "number: 2020-13-45",
+        "number: " + "9" * 5_000,
+        "number: " + "[" * 3_000,
+    ],
+)
+def test_what_is_not_yaml_is_refused(text: str) -> None:
+    assert refusal(text).startswith("not YAML: ")
+
+
+@pytest.mark.parametrize(("text", "kind"), [("", "NoneType"), ("# nothing", "NoneType"), ("[1]", "list"), ("a", "str")])
+def test_what_is_no_mapping_is_refused(text: str, kind: str) -> None:
+    assert refusal(text) == f"must be a mapping of keys to values, not {kind}"
+
+
+def test_tags_of_python_are_never_run(tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    assert refusal(f'number: !!python/object/apply:os.mkdir ["{witness}"]').startswith("not YAML: ")
+    assert not witness.exists()
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe")
+    inside = tmp_path / "binary.yaml" / "inside.yaml"
+    for path, reason in (
+        (tmp_path / "none.yaml", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (inside, "Not a directory"),
+        (binary, "not a text file"),
+    ):
+        with pytest.raises(RecipeError) as caught:
+            read_text(path, RecipeError)
+        assert str(caught.value) == f"{path}: {reason}"
+
+
+def test_text_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "text.yaml"
+    path.write_text("größe: 3\n", encoding="utf-8")
+    assert read_text(path, InputError) == "größe: 3\n"

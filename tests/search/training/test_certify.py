@@ -1,0 +1,28 @@
+"""The gate before the first step."""
+
+import pytest
+from torch import nn
+
+from models.architecture import Architecture, Stage, Stem
+from models.count import count_parameters
+from search.errors import TrainingError
+from search.training import certify as gate
+
+NETWORK = Architecture(Stem(8), (Stage("bottleneck", 2, 16),))
+
+
+def test_a_network_within_the_limit_passes_with_its_count() -> None:
+    params = count_parameters(NETWORK)
+    assert gate.certify(NETWORK, params) == gate.certify(NETWORK, None) == params
+
+
+def test_one_parameter_over_the_limit_is_refused() -> None:
+    params = count_parameters(NETWORK)
+    with pytest.raises(TrainingError, match=rf"parameters = {params:,}: over the limit of {params - 1:,}"):
+        gate.certify(NETWORK, params - 1)
+
+
+def test_a_module_that_is_not_what_was_counted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "build_on_meta", lambda architecture: nn.Linear(3, 4, device="meta"))
+    with pytest.raises(TrainingError, match=r"parameters = 16 by fvcore but [\d,]+ by arithmetic"):
+        gate.certify(NETWORK, None)

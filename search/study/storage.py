@@ -11,7 +11,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 import optuna
 import sqlalchemy
@@ -160,8 +162,9 @@ def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], d
         if url is None:
             if not files.database.is_file():
                 return [], {}
-            url = f"sqlite:///file:{files.database.resolve()}?mode=ro&uri=true"
-        storage = RDBStorage(url)
+            storage = _sqlite(files.database, "ro")
+        else:
+            storage = RDBStorage(url)
         try:
             study: Study = optuna.load_study(study_name=files.name, storage=storage)
             return study.get_trials(), study.user_attrs
@@ -184,7 +187,7 @@ def _open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
     with sqlite3.connect(files.database) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
-    storage = RDBStorage(f"sqlite:///{files.database.resolve()}")
+    storage = _sqlite(files.database, "rw")
     storage.engine.dispose()
 
     @sqlalchemy.event.listens_for(storage.engine, "connect")
@@ -192,6 +195,13 @@ def _open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return storage
+
+
+def _sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
+    """A file as storage, whatever its folder is called: Optuna's URL would give '?', '#' and '%' a meaning."""
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    connect = partial(sqlite3.connect, uri, uri=True, check_same_thread=False)
+    return RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": sqlalchemy.QueuePool})
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def test_comments_and_a_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("numbr: 3", "number: missing (and 1 more)"),
+        ("either: 3", "number: missing"),
         ("number: 3\nnumbr: 3", "numbr: unknown key"),
         ("number: three", "number = 'three': input should be a valid integer, unable to parse string as an integer"),
         ("number: 10", "number = 10: must be a digit"),
@@ -75,6 +75,11 @@ def test_a_problem_is_told_as_key_value_and_rule(text: str, expected: str) -> No
     assert refusal(text).startswith(expected)
 
 
+def test_an_unknown_key_is_told_before_the_missing_one_that_it_misspells() -> None:
+    assert refusal("numbr: 3") == "numbr: unknown key (and 1 more)"
+    assert refusal("numbers: [a]\nnumbr: 3") == "numbr: unknown key (and 2 more)"
+
+
 def test_further_problems_are_counted() -> None:
     assert refusal("number: 3\nnumbers: [a, b, c]").endswith(" (and 2 more)")
     assert not refusal("number: 3\nnumbers: [1, b]").endswith("more)")
@@ -83,7 +88,7 @@ def test_further_problems_are_counted() -> None:
 def test_a_value_of_several_kinds_has_one_rule_under_its_own_key() -> None:
     rule = "input should be a valid integer, unable to parse string as an integer, or input should be 'auto'"
     assert refusal("number: 3\neither: big") == f"either = 'big': {rule}"
-    assert refusal("number: 3\neither: big\nx: big") == f"either = 'big': {rule} (and 1 more)"
+    assert refusal("number: 3\neither: big\nnumbers: [big]") == f"either = 'big': {rule} (and 1 more)"
 
 
 def test_a_key_or_value_of_several_lines_stays_one_line() -> None:

@@ -268,7 +268,10 @@ def test_a_database_corrupted_while_the_record_is_open_is_one_line(
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StorageError, match="^cannot write .*: Not a directory$"), locked(StudyFiles(tmp_path / "file", "toy")):
+    with (
+        pytest.raises(StorageError, match=r"^cannot write .*: Not a directory$"),
+        locked(StudyFiles(tmp_path / "file", "toy")),
+    ):
         pass
 
 

@@ -120,6 +120,9 @@ def search(
 def retrain(
     trial: Annotated[list[int] | None, typer.Option("--trial", help="Trial to retrain; may be given again.")] = None,
     top: Annotated[int | None, typer.Option("--top", min=1, help="Choose among the best K at full length.")] = None,
+    baseline: Annotated[
+        list[str] | None, typer.Option("--baseline", help="Named baseline to train beside them; may be given again.")
+    ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs of each network.")] = 1,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs; without it, the recipe's.")] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")] = "full",
@@ -137,27 +140,29 @@ def retrain(
     from search.progress import RetrainProgress
     from search.report.notation import duration
     from search.study import launch
-    from search.study.retrain import best_trials, candidate_of
+    from search.study.retrain import baseline_candidate, best_trials, candidate_of
     from search.study.storage import read_study
 
-    if bool(trial) == (top is not None):
-        raise InputError("retrain: give either --trial NUMBER (once or more) or --top K")
+    if (trial and top is not None) or not (trial or top or baseline):
+        raise InputError("retrain: give either --trial NUMBER (once or more) or --top K, or a --baseline")
     files, plan = _open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
     numbers = best_trials(records, top) if top is not None else list(dict.fromkeys(trial or []))
     candidates = [candidate_of(records, number, plan.question.budget) for number in numbers]
+    baselines = [baseline_candidate(name, plan) for name in dict.fromkeys(baseline or [])]
     progress = RetrainProgress(Console())
     machine = launch.Machine(_one_of("device", device, ("auto", "cpu", "cuda")))
     choose = top is not None and top > 1
     ranking, runs = launch.retrain(
-        files, plan, candidates, _recipe(recipe, epochs), seeds, choose, machine, progress.epoch
+        files, plan, candidates, baselines, _recipe(recipe, epochs), seeds, choose, machine, progress.epoch
     )
     for candidate, accuracy in ranking:
         print(f"finalist {int(candidate.label)}: mean validation accuracy {accuracy:.2%} at full length")
     for run in runs:
         folder = files.retrained(run.label, run.seed)
+        name = f"trial {int(run.label)}" if run.label.isdigit() else run.label
         print(
-            f"trial {int(run.label)} seed {run.seed}: test accuracy {run.test_accuracy:.2%}, {run.params:,} parameters "
+            f"{name} seed {run.seed}: test accuracy {run.test_accuracy:.2%}, {run.params:,} parameters "
             f"(budget {plan.question.budget:,}), {run.macs:,} MACs, {duration(run.seconds)}; weights in {folder}"
         )
     print(f"test set openings are listed in {files.ledger(plan.question.data.ledger_name)}")
@@ -232,20 +237,24 @@ def space(
 @app.command()
 def show(
     trial: Annotated[int | None, typer.Option("--trial", help="Trial of the study.")] = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", help="Named baseline, for CIFAR-10.")] = None,
     architecture: Annotated[Path | None, typer.Option("--architecture", help="JSON file of an architecture.")] = None,
-    image_size: Annotated[int, typer.Option("--image-size", min=1, help="Pixels, for --architecture.")] = 32,
+    image_size: Annotated[int, typer.Option("--image-size", min=1, help="Pixels, unless --trial.")] = 32,
     study: StudyName = None,
     studies: Studies = Path("studies"),
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """Show a network stage by stage: shape, parameters, multiply-accumulates."""
+    from models.baselines import find_baseline
     from models.count import parts
     from search.report.notation import design
 
-    if (trial is None) == (architecture is None):
-        raise InputError("show: give either --trial NUMBER or --architecture FILE")
+    if sum(given is not None for given in (trial, baseline, architecture)) != 1:
+        raise InputError("show: give one of --trial NUMBER, --baseline NAME and --architecture FILE")
     if trial is not None:
         network, image_size = _trial_architecture(studies, study, trial)
+    elif baseline is not None:
+        network = find_baseline(baseline)
     else:
         assert architecture is not None
         network = _read_architecture(architecture)
@@ -267,6 +276,34 @@ def show(
         },
         format,
     )
+
+
+baseline_app = typer.Typer(
+    help="Networks that people designed by hand, by name.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(baseline_app, name="baseline")
+
+
+@baseline_app.command("list")
+def list_baselines(format: OutputFormat = Format.TABLE) -> None:
+    """List the named baselines, with their cost on CIFAR-10 and what their authors reported."""
+    from models.baselines import BASELINES, BUDGET
+    from models.count import count_macs, count_parameters
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": baseline.name,
+            "report": baseline.report,
+            "params": (params := count_parameters(baseline.architecture)),
+            "macs": count_macs(baseline.architecture, 32),
+            "within_5M": params <= BUDGET,
+            "reported": baseline.reported,
+            "architecture": baseline.architecture.to_dict(),
+            "note": baseline.note,
+        }
+        for baseline in BASELINES.values()
+    ]
+    print_rows([_designed(row) for row in rows] if format is Format.TABLE else rows, format)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Where everything of a study lies, and how it is written: whole or not at all."""
 
+import errno
 import json
 import os
 import re
@@ -109,7 +110,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StorageError(f"cannot write {path}: {why(error)}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -133,7 +134,15 @@ def append_line(path: Path, values: dict[str, Any]) -> None:
         if whole is not None:
             with suppress(OSError):
                 os.truncate(path, whole)
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StorageError(f"cannot write {path}: {why(error)}") from error
+
+
+def why(error: OSError) -> str:
+    """The reason of a failed write, and what to do about a full disk."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        reason += "; free some room on that disk and run the same command again"
+    return reason
 
 
 def _sync(path: Path) -> None:

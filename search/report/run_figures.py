@@ -69,6 +69,11 @@ def tested_figure(frame: pd.DataFrame, budget: int) -> Drawing:
             hovertemplate="%{text}: %{y:.2%}, %{x:,d} parameters<extra></extra>",
             cliponaxis=False,
         )
+    # A single point has no range of its own, and plotly would take one that runs past 100%.
+    spread = frame["deviation"].fillna(0)
+    low, high = (frame["mean"] - spread).min(), (frame["mean"] + spread).max()
+    margin = max(0.01, 0.1 * (high - low))
+    figure.update_yaxes(range=[low - margin, min(1.0, high + margin)])
     told = "; ".join(f"{network(row['label'])}, {percent(row['mean'])}" for row in drawing.records(frame))
     caption = (
         "Test accuracy, not validation, against parameters: mean and standard deviation over seeds of the networks "

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from search.study.storage import Record, architecture_of
 
 MAX_FAILURES_IN_A_ROW = 5
 NUM_TIMED = 3
+MAX_TIMED_DRAWS = 300
 WAIT_SECONDS = 1.0
 TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -93,17 +95,22 @@ class Coordinator:
             while self._idle and self._early_stop is None:
                 if interrupted:
                     self._dispatch(interrupted.pop(0))
-                elif self._num_trained() + len(self._running) >= num_trials or not self._propose():
+                elif not self._wants_more(num_trials) or not self._propose():
                     break
-            if not self._running:
+            # Without a trial running there may still be work, for a worker that takes the place of a lost one.
+            has_work = self._early_stop is None and (interrupted or self._wants_more(num_trials))
+            if not self._running and not has_work:
                 break
             self._receive()
-        return Outcome(
-            self._num_trained(), self._num_proposed, self.sampler.draws, self.sampler.fallbacks, self._early_stop
-        )
+        num_trained = self._num_trained()
+        early_stop = self._early_stop if num_trained < num_trials else None
+        return Outcome(num_trained, self._num_proposed, self.sampler.draws, self.sampler.fallbacks, early_stop)
 
     def _num_trained(self) -> int:
         return sum(trial.state in TRAINED for trial in self.record.trials)
+
+    def _wants_more(self, num_trials: int) -> bool:
+        return self._num_trained() + len(self._running) < num_trials
 
     def _orphans(self) -> list[int]:
         """Trials found running: only the lock's holder runs trials, so nobody does."""
@@ -215,7 +222,10 @@ class Coordinator:
     def _time_designs(self) -> None:
         """Time a few feasible designs, so that the length of the search can be said before it begins."""
         rng = np.random.default_rng([self.plan.question.seed, 1])
-        architectures = tuple(self.sampler.vectors.draw(rng) for _ in range(NUM_TIMED))
+        drawn = (self.sampler.vectors.draw(rng) for _ in range(MAX_TIMED_DRAWS))
+        architectures = tuple(islice((design for design in drawn if self._takes_images(design)), NUM_TIMED))
+        if not architectures:
+            return  # nearly every design is impossible at this size of image; the sampler finds one if there is one
         worker = self._idle[0]
         worker.start(Timing(architectures, self.plan.question.recipe))
         while (received := self.fleet.receive(WAIT_SECONDS)) is None:
@@ -223,6 +233,13 @@ class Coordinator:
         if not isinstance(received[1], Timed):
             raise TrainingError(f"no training step can be timed: {_reason(received[1])}")
         self.listener.timed(architectures, received[1])
+
+    def _takes_images(self, architecture: Architecture) -> bool:
+        try:
+            count_macs(architecture, self.plan.task.image_size)
+        except ArchitectureError:
+            return False
+        return True
 
 
 def run_seed(seed: int, number: int) -> int:
@@ -278,7 +295,7 @@ def make_pruner(name: PrunerName, epochs: int) -> BasePruner:
     quarter and at half of the schedule (Li et al. 2018, https://arxiv.org/abs/1810.05934).
     """
     if name == "median":
-        return MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 3))
+        return MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3 + 1)
     if name == "asha":
         return SuccessiveHalvingPruner(min_resource=max(1, epochs // 4), reduction_factor=2)
     return NopPruner()

@@ -138,13 +138,15 @@ def retrain(
     files: StudyFiles,
     plan: Plan,
     candidates: list[Candidate],
+    baselines: list[Candidate],
     recipe: Recipe,
     num_seeds: int,
     choose: bool,
     machine: Machine,
     on_epoch: OnEpoch,
 ) -> tuple[list[tuple[Candidate, float]], list[RunView]]:
-    """Train candidates at full length; with `choose` a finalists' round picks one of them first.
+    """Train candidates at full length; with `choose` a finalists' round picks one of them first. Baselines join
+    the final runs, under the same data, recipe and seeds.
 
     Returns the ranking of that round (empty without one) and the final runs.
 
@@ -162,7 +164,8 @@ def retrain(
         try:
             retraining = Retraining(plan, files, recipe, fleet, on_epoch)
             ranking = retraining.choose(candidates) if choose else []
-            return ranking, retraining.finish([ranking[0][0]] if choose else candidates, num_seeds)
+            winners = [ranking[0][0]] if choose else candidates
+            return ranking, retraining.finish([*winners, *baselines], num_seeds)
         finally:
             fleet.close()
 

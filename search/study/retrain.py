@@ -14,6 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from models.architecture import Architecture
+from models.baselines import find_baseline
 from models.count import count_macs, count_parameters
 from search.errors import StorageError, StudyError, TrainingError
 from search.files import StudyFiles, append_line, write_atomically
@@ -211,6 +212,18 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int) -> Can
         state = "running or was interrupted" if trial.state == TrialState.RUNNING else "failed"
         raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
     return Candidate(f"{number:04d}", architecture_of(trial), budget)
+
+
+def baseline_candidate(name: str, plan: Plan) -> Candidate:
+    """A named baseline for the study's data. One that is over the study's budget may only serve as a reference.
+
+    Raises:
+        ArchitectureError: there is no such baseline, or it cannot take the study's images.
+    """
+    task = plan.task
+    architecture = find_baseline(name, task.in_channels, task.num_classes)
+    count_macs(architecture, task.image_size)
+    return Candidate(name, architecture, None)
 
 
 def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:

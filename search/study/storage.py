@@ -9,7 +9,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from models.architecture import Architecture
 from search.errors import StorageError, StudyError
-from search.files import StudyFiles, write_atomically
+from search.files import StudyFiles, replacing, why, write_atomically
 from search.protocol import Measurement
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -50,7 +50,7 @@ def locked(files: StudyFiles) -> Iterator[None]:
         who = holder.read_text() if holder.is_file() else "another process"
         raise StudyError(f"study = {files.name!r}: in use by {who}") from None
     except OSError as error:
-        raise StorageError(f"cannot write {files.folder}: {error.strerror or error}") from error
+        raise StorageError(f"cannot write {files.folder}: {why(error)}") from error
     try:
         write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()}")
         yield
@@ -182,19 +182,29 @@ def architecture_of(trial: FrozenTrial) -> Architecture:
 def _open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
     if url is not None:
         return RDBStorage(url)
-    # WAL lets readers in while the coordinator writes, and with synchronous=NORMAL a trial costs a tenth: the last
-    # transactions may be lost if the machine (not the process) goes down, the file never.
-    with sqlite3.connect(files.database) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
+    if not files.database.is_file():
+        _create_database(files)
     storage = _sqlite(files.database, "rw")
     storage.engine.dispose()
 
+    # With WAL and synchronous=NORMAL a trial costs a tenth: the last transactions may be lost if the machine (not the
+    # process) goes down, the file never.
     @sqlalchemy.event.listens_for(storage.engine, "connect")
     def _relax(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return storage
+
+
+def _create_database(files: StudyFiles) -> None:
+    """An empty study, made aside and put in place whole: a reader may come at any moment."""
+    with replacing(files.database) as path:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # lets readers in while the coordinator writes
+        storage = _sqlite(path, "rw")
+        optuna.create_study(study_name=files.name, storage=storage, direction="maximize")
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
@@ -213,5 +223,7 @@ def _storage_errors(files: StudyFiles) -> Iterator[None]:
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
-        lines = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise StorageError(f"study {files.name!r}: its database failed: {lines[0]}") from error
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        if "disk is full" in reason:
+            reason += f"; free some room on the disk of {files.folder} and run the same command again"
+        raise StorageError(f"study {files.name!r}: its database failed: {reason}") from error

@@ -17,7 +17,7 @@ from search.simulation import SimulatedFleet
 from search.space.space import Space
 from search.study.coordinator import Coordinator, Outcome
 from search.study.plan import Circumstances, Data, Plan, Question
-from search.study.storage import Record, locked
+from search.study.storage import Record, locked, read_study
 
 BUDGET = 6_000
 EPOCHS = 4
@@ -71,7 +71,7 @@ class Diary:
 
 @dataclass
 class Searched:
-    """What a search left behind."""
+    """What a search left behind; the trials as they stand on disk."""
 
     outcome: Outcome
     trials: list[FrozenTrial]
@@ -141,7 +141,8 @@ def search(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., S
                 coordinator = Coordinator(plan, record, fleet or SimulatedFleet(num_workers, curve), diary)
                 outcome = coordinator.run(num_trials, timeout)
                 coordinator.plan.save(files)
-                return Searched(outcome, record.trials, diary, coordinator.plan)
+        trials, _ = read_study(files, plan.circumstances.storage)
+        return Searched(outcome, trials, diary, coordinator.plan)
 
     return run
 

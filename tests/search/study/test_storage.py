@@ -13,6 +13,7 @@ from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
+import sqlalchemy
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
@@ -92,20 +93,26 @@ def test_an_accepted_trial_is_whole_on_disk_while_the_record_is_open(
 
 
 def test_a_trial_is_recorded_by_one_transaction(
-    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+    record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
-    """Every state of the file that a kill could leave has no trial, or all of it."""
+    """A kill at any moment leaves no trial, or all of it."""
+    engine, written, transactions = record._storage.engine, [], []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.lstrip().startswith("SELECT"):
+            written.append(statement.split()[2])
+
+    def commit(connection: Any) -> None:
+        if written:
+            transactions.append(set(written))
+            written.clear()
+
     proposed, attributes = propose()
-    commits = []
-    with closing(sqlite3.connect(f"file:{files.database}?mode=ro", uri=True)) as reader:
-        version = reader.execute("PRAGMA data_version").fetchone()
-        record.accept(proposed, attributes)
-        counts = reader.execute(
-            "SELECT (SELECT count(*) FROM trials), (SELECT count(*) FROM trial_params), "
-            "(SELECT count(*) FROM trial_user_attributes)"
-        ).fetchone()
-        commits.append((version, counts))
-    assert commits[0][1] == (1, len(proposed.params), len(attributes))
+    sqlalchemy.event.listen(engine, "before_cursor_execute", note)
+    sqlalchemy.event.listen(engine, "commit", commit)
+    record.accept(proposed, attributes)
+    assert len(transactions) == 1
+    assert {"trials", "trial_params", "trial_user_attributes"} <= transactions[0]
 
 
 def test_a_proposed_trial_that_is_not_accepted_is_not_on_disk(

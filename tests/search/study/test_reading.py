@@ -1,0 +1,182 @@
+"""A study as a reader sees it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from models.count import count_macs, count_parameters
+from search.errors import StorageError, StudyError
+from search.files import StudyFiles, append_line
+from search.protocol import Failed, Job, Measurement
+from search.simulation import SimulatedFleet
+from search.study.plan import Plan
+from search.study.reading import read_view
+from search.study.storage import Record
+from search.study.view import LedgerEntry
+
+Search = Callable[..., Any]
+
+
+def curve(job: Job, epoch: int) -> float | Failed:
+    number = int(job.label.removeprefix("trial "))
+    if number == 2 and epoch == 3:
+        return Failed("training loss is nan in epoch 3")
+    return 0.9 - 0.1 * epoch if number < 6 else 0.01
+
+
+def test_a_view_tells_states_values_and_histories(search: Search, files: StudyFiles) -> None:
+    found = search(9, curve=curve, pruner="median")
+    view = read_view(files)
+    states = [trial.state for trial in view.trials]
+    assert states == ["complete"] * 2 + ["failed"] + ["complete"] * 3 + ["pruned"] * 4
+    assert [trial.number for trial in view.trials] == list(range(10))
+    for trial, recorded in zip(view.trials, found.trials, strict=True):
+        told = tuple(measurement for number, measurement in found.diary.measurements if number == trial.number)
+        assert trial.history == told
+        assert trial.num_epochs == len(told) == {"complete": 4, "failed": 2, "pruned": 2}[trial.state]
+        assert trial.params == count_parameters(trial.architecture) <= view.budget
+        assert trial.macs == count_macs(trial.architecture, view.image_size)
+        assert trial.seconds == {"complete": 4.0, "failed": 0.0, "pruned": 3.0}[trial.state]
+        assert trial.choices["num_stages"] == len(trial.architecture.stages)
+        assert trial.choices == found.plan.question.space.choices(recorded.params)
+    values = {state: {trial.value for trial in view.trials if trial.state == state} for state in states}
+    assert values["complete"] == {pytest.approx(0.5)}
+    assert values["pruned"] == {0.01}
+    assert values["failed"] == {None}
+    assert [trial.reason for trial in view.trials if trial.reason] == ["training loss is nan in epoch 3"]
+
+
+def test_a_view_tells_what_was_asked(search: Search, files: StudyFiles) -> None:
+    search(3, seed=9, sampler="tpe", pruner="asha")
+    view = read_view(files)
+    assert (view.name, view.data, view.budget, view.num_trials, view.epochs) == ("toy", "toy", 6_000, 3, 4)
+    assert view.classes == tuple("0123456789")
+    asked = dict(view.asked)
+    assert asked["data"] == "toy: greyscale, 8x8 pixels, 10 classes"
+    assert asked["trials"] == "3, sampler tpe, pruner asha"
+    assert asked["recipe"] == "quick, 4 epochs, precision fp32"
+    assert asked["seed"] == "9"
+    assert dict(view.versions) == {"device": "simulated", "python": "simulated"}
+
+
+def test_a_running_trial_is_seen_with_its_epochs_so_far(
+    search: Search, files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    search(1)
+    with Record(files) as record:
+        first = record.trials[0]
+        from optuna.pruners import NopPruner
+        from optuna.samplers import RandomSampler
+
+        plan = make_plan()
+        record.use(RandomSampler(seed=1), NopPruner())
+        proposed = record.propose(plan.question.space.distributions)
+        number = record.accept(proposed, {name: first.user_attrs[name] for name in ("architecture", "params", "macs")})
+        record.report(number, Measurement(1, 0.5, 0.5, 0.5, 0.4, 0.1, 1.0))
+        record.report(number, Measurement(2, 0.5, 0.5, 0.5, 0.3, 0.1, 1.0))
+        trial = read_view(files).trials[1]
+    assert (trial.state, trial.value, trial.num_epochs, trial.history, trial.seconds) == ("running", 0.3, 2, (), 0.0)
+
+
+def test_a_trial_without_its_design_is_left_out(search: Search, files: StudyFiles) -> None:
+    search(1)
+    with Record(files) as record:
+        record._disk.ask()
+    assert [trial.number for trial in read_view(files).trials] == [0]
+
+
+def test_draws_and_seconds_are_those_of_the_record(search: Search, files: StudyFiles) -> None:
+    search(1)
+    assert (read_view(files).draws, read_view(files).seconds) == (0, 0.0)
+    with Record(files) as record:
+        record.set_attribute("draws", 17)
+        record.set_attribute("seconds", 2.5)
+    assert (read_view(files).draws, read_view(files).seconds) == (17, 2.5)
+
+
+def test_the_ledger_is_that_of_the_studys_data_whichever_study_opened_it(
+    files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    plan = make_plan()
+    plan.save(files)
+    assert read_view(files).ledger == ()
+    lines = [
+        {
+            "time": "2026-01-01T00:00:00+00:00",
+            "study": study,
+            "label": "0003",
+            "seed": 0,
+            "accuracy": 0.9,
+            "recipe": "r",
+        }
+        for study in ("toy", "another")
+    ]
+    for line in lines:
+        append_line(files.ledger(plan.question.data.ledger_name), line)
+    append_line(files.ledger("other-data"), lines[0])
+    assert read_view(files).ledger == tuple(
+        LedgerEntry("2026-01-01T00:00:00+00:00", study, "0003", 0, 0.9) for study in ("toy", "another")
+    )
+
+
+@pytest.mark.parametrize("line", ['{"time": "2026-', '{"time": "now"}', "[]", "7"])
+def test_a_damaged_ledger_is_one_line(files: StudyFiles, make_plan: Callable[..., Plan], line: str) -> None:
+    plan = make_plan()
+    plan.save(files)
+    path = files.ledger(plan.question.data.ledger_name)
+    path.parent.mkdir(parents=True)
+    path.write_text(line)
+    with pytest.raises(StorageError) as caught:
+        read_view(files)
+    assert str(caught.value).startswith(f"{path}: cannot be read (")
+    assert "\n" not in str(caught.value)
+
+
+def test_runs_of_both_kinds_are_seen(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    from search.study.retrain import Candidate, Retraining
+
+    plan = make_plan()
+    plan.save(files)
+    smallest = {slot.name: slot.value(0) for slot in plan.question.space.slots}
+    candidate = Candidate("0001", plan.question.space.decode(smallest, plan.task), None)
+
+    def keeping(job: Job, epoch: int) -> float:
+        if job.keep is not None:
+            size = count_parameters(job.architecture)
+            header = json.dumps({"weight": {"dtype": "F32", "shape": [size], "data_offsets": [0, 4 * size]}})
+            job.keep.mkdir(parents=True, exist_ok=True)
+            content = len(header).to_bytes(8, "little") + header.encode() + bytes(4 * size)
+            (job.keep / "weights.safetensors").write_bytes(content)
+        return 0.1 * epoch
+
+    retraining = Retraining(plan, files, plan.question.recipe, SimulatedFleet(1, keeping), lambda *_: None)
+    retraining.choose([candidate])
+    finals = retraining.finish([candidate], 1)
+    runs = read_view(files).runs
+    assert [(run.purpose, run.label, run.seed) for run in runs] == [
+        ("finalist", "0001", 0),
+        ("finalist", "0001", 1),
+        ("final", "0001", 0),
+    ]
+    assert list(runs[2:]) == finals
+
+
+def test_reading_a_study_that_is_not_there_is_refused(files: StudyFiles) -> None:
+    with pytest.raises(StudyError, match=r"^study = 'toy': no such study in "):
+        read_view(files)
+
+
+def test_a_study_before_its_first_trial_has_none(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    make_plan().save(files)
+    view = read_view(files)
+    assert (view.trials, view.runs, view.ledger, view.draws) == ((), (), (), 0)
+
+
+def test_reading_disturbs_nothing(search: Search, files: StudyFiles) -> None:
+    before = search(2).trials
+    read_view(files)
+    assert search(3).trials[:2] == before
+    assert {trial.state for trial in before} == {TrialState.COMPLETE}

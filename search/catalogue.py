@@ -80,6 +80,13 @@ def look_up(spec: str, downloads: Path) -> Entry:
         raise DataError(f"data = {spec!r}: cannot be looked up: {brief(error)}; must be a set or a path") from error
 
 
+def from_anywhere(spec: str) -> str:
+    """The same data set, named so that it is found from another working folder too: a path becomes absolute."""
+    if spec in NAMED or _in_nas_data(spec) is not None:
+        return spec
+    return str(Path(spec).expanduser().resolve())
+
+
 def safe_name(name: str) -> str:
     """A name made of letters, digits, '.', '_' and '-' that can begin a study's name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:40] or "data"

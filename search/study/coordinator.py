@@ -71,6 +71,7 @@ class Coordinator:
         self._idle: list[Worker] = []
         self._failures_in_a_row = 0
         self._num_proposed = 0
+        self._is_prepared = False
         self._early_stop: str | None = None
 
     def run(self, num_trials: int, timeout: float | None = None) -> Outcome:
@@ -83,9 +84,7 @@ class Coordinator:
             StorageError: the study cannot be written.
         """
         deadline = time.monotonic() + timeout if timeout is not None else float("inf")
-        values = [trial.value for trial in self.record.trials if trial.state == TrialState.COMPLETE]
-        self.listener.resumed(self._num_trained(), max((value for value in values if value is not None), default=None))
-        self._wait_until_ready()
+        self.prepare()
         if self._num_trained() < num_trials:
             self._time_designs()
         interrupted = self._orphans()
@@ -197,7 +196,17 @@ class Coordinator:
             commonest, times = reasons.most_common(1)[0]
             raise TrainingError(f"{len(failed)} trials failed, {times} of them with: {commonest}")
 
-    def _wait_until_ready(self) -> None:
+    def prepare(self) -> None:
+        """Wait until all workers are ready. The plan then holds their device, precision and versions.
+
+        Raises:
+            TrainingError: no worker can start.
+        """
+        if self._is_prepared:
+            return
+        self._is_prepared = True
+        values = [trial.value for trial in self.record.trials if trial.state == TrialState.COMPLETE]
+        self.listener.resumed(self._num_trained(), max((value for value in values if value is not None), default=None))
         while len(self._idle) < len(self.fleet.workers):
             received = self.fleet.receive(WAIT_SECONDS)
             if received is None:

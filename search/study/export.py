@@ -80,10 +80,10 @@ def export(files: StudyFiles, plan: Plan, number: int, output: Path) -> list[Pat
         raise StudyError(f"trial = {number}: has no trained weights; run `nas retrain --trial {number}` first")
     try:
         result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        architecture = Architecture.from_dict(result["architecture"])
         weights = (folder / "weights.safetensors").read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise StorageError(f"{folder}: cannot be read ({error})") from None
-    architecture = Architecture.from_dict(result["architecture"])
     certify_saved(folder / "weights.safetensors", architecture, plan.question.budget)
     contents: dict[str, str | bytes] = {
         "model.py": model_source(files, plan, number, architecture, result),

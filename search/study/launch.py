@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 
 from models.count import count_macs, count_parameters
+from search.catalogue import from_anywhere
 from search.datasets import Dataset, open_dataset
 from search.errors import DataError, RecipeError, StudyError
 from search.files import StudyFiles, write_atomically
@@ -74,8 +75,8 @@ def search(
     require_feasible(question)
     dataset = open_dataset(source)
     setup = machine.setup(dataset, question.seed)
-    plan = _plan(files, question, source, storage, num_trials)
     with locked(files):
+        plan = _plan(files, question, from_anywhere(source), storage, num_trials)
         plan.save(files)
         remember(files)
         with Record(files, plan.circumstances.storage) as record:
@@ -83,9 +84,10 @@ def search(
             try:
                 coordinator = Coordinator(plan, record, fleet, listener)
                 try:
+                    coordinator.prepare()
+                    coordinator.plan.save(files)  # with the device and the precision that all its runs keep
                     return coordinator.run(num_trials, timeout)
                 finally:
-                    coordinator.plan.save(files)
                     record.set_attribute("draws", record.attribute("draws", 0) + coordinator.sampler.draws)
                     record.set_attribute("seconds", record.attribute("seconds", 0.0) + time.monotonic() - started)
             finally:

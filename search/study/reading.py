@@ -5,6 +5,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from search.errors import StorageError
 from search.files import StudyFiles
 from search.protocol import Measurement
 from search.study.plan import Plan
@@ -87,5 +88,8 @@ def _ledger(files: StudyFiles, plan: Plan) -> tuple[LedgerEntry, ...]:
     path = files.ledger(plan.question.data.ledger_name)
     if not path.is_file():
         return ()
-    entries: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
-    return tuple(LedgerEntry(e["time"], e["study"], e["label"], e["seed"], e["accuracy"]) for e in entries)
+    try:
+        entries: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return tuple(LedgerEntry(e["time"], e["study"], e["label"], e["seed"], e["accuracy"]) for e in entries)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise StorageError(f"{path}: cannot be read ({error})") from None

@@ -144,9 +144,8 @@ class Retraining:
         path = run.folder / "result.json"
         if not path.is_file():
             return None
-        values = _read_json(path)
-        same = values["recipe_values"] == self.recipe.model_dump(mode="json")
-        return run_view(values) if same else None
+        view, recipe = _read_run(path)
+        return view if recipe == self.recipe.model_dump(mode="json") else None
 
     def _record(self, run: _Run, job: Job, history: list[Measurement], finished: Finished, ready: Ready) -> RunView:
         candidate = run.candidate
@@ -245,7 +244,7 @@ def read_runs(files: StudyFiles) -> list[RunView]:
         StorageError: a result cannot be read.
     """
     paths = sorted([*files.folder.glob("finalists/*/*/result.json"), *files.folder.glob("retrain/*/*/result.json")])
-    return [run_view(_read_json(path)) for path in paths]
+    return [_read_run(path)[0] for path in paths]
 
 
 def run_view(values: dict[str, Any]) -> RunView:
@@ -258,9 +257,10 @@ def run_view(values: dict[str, Any]) -> RunView:
     return RunView(**fields)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_run(path: Path) -> tuple[RunView, Any]:
+    """The run of a result.json, and the values of its recipe."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return run_view(values), values["recipe_values"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StorageError(f"{path}: cannot be read ({error})") from None
-    return values

@@ -71,6 +71,9 @@ class Record:
             self._disk = optuna.create_study(
                 study_name=files.name, storage=self._storage, direction="maximize", load_if_exists=True
             )
+            for trial in self._disk.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+                # Enqueued by hand with Optuna, unchecked: from here on it is a running trial without a design.
+                self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
             self._mirror = optuna.create_study(study_name=files.name, direction="maximize")
             self._mirror.add_trials(self._disk.get_trials())
         self._files = files
@@ -124,11 +127,12 @@ class Record:
         assert measurement.validation_accuracy is not None
         on_disk, in_memory = self._handles[number]
         self._histories[number].append(measurement)
-        # A resumed trial may have reported this epoch before it was interrupted.
-        if measurement.epoch not in self.trials[number].intermediate_values:
-            with _storage_errors(self._files):
-                on_disk.report(measurement.validation_accuracy, measurement.epoch)
-            in_memory.report(measurement.validation_accuracy, measurement.epoch)
+        # A resumed trial may have reported this epoch before it was interrupted, and was not pruned for it.
+        if measurement.epoch in self.trials[number].intermediate_values:
+            return False
+        with _storage_errors(self._files):
+            on_disk.report(measurement.validation_accuracy, measurement.epoch)
+        in_memory.report(measurement.validation_accuracy, measurement.epoch)
         return in_memory.should_prune()
 
     def finish(self, number: int, state: TrialState, attributes: dict[str, Any]) -> None:

@@ -423,6 +423,30 @@ def test_a_trial_recorded_without_its_design_is_told_failed(search: Search, file
     assert on_disk[2].user_attrs["reason"] == "recorded without its design"
 
 
+def test_a_trial_interrupted_after_its_last_epoch_is_complete_not_pruned(search: Search) -> None:
+    """As it would have been without the interruption: a trial is not pruned after its last epoch."""
+
+    def curve(job: Job, epoch: int) -> float:
+        return 0.5 if epoch < 4 else 0.9 - 0.1 * number_of(job)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(8, fleet=KillingFleet(1, curve, 2 + 5 * 6 + 4), pruner="median")
+    found = search(8, curve=curve, pruner="median")
+    assert found.diary.begun == [6, 7]
+    assert {trial.state for trial in found.trials} == {TrialState.COMPLETE}
+
+
+def test_a_trial_that_was_enqueued_by_hand_is_told_failed_and_stops_nothing(search: Search, files: StudyFiles) -> None:
+    params = search(2).trials[0].params
+    storage = optuna.storages.RDBStorage(f"sqlite:///{files.database}")
+    optuna.load_study(study_name="toy", storage=storage).enqueue_trial(params)
+    storage.remove_session()
+    storage.engine.dispose()
+    found = search(5)
+    assert numbers(found.of(TrialState.COMPLETE)) == [0, 1, 3, 4, 5]
+    assert numbers(found.of(TrialState.FAIL)) == [2]
+
+
 def test_when_the_time_is_over_running_trials_are_finished_and_none_begins(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,12 +81,13 @@ def export(files: StudyFiles, plan: Plan, number: int, output: Path) -> list[Pat
     try:
         result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         architecture = Architecture.from_dict(result["architecture"])
+        source = model_source(files, plan, number, architecture, result)
         weights = (folder / "weights.safetensors").read_bytes()
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise StorageError(f"{folder}: cannot be read ({error})") from None
     certify_saved(folder / "weights.safetensors", architecture, plan.question.budget)
     contents: dict[str, str | bytes] = {
-        "model.py": model_source(files, plan, number, architecture, result),
+        "model.py": source,
         "weights.safetensors": weights,
         "architecture.json": architecture.to_json(indent=1),
     }

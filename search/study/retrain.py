@@ -208,7 +208,7 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int) -> Can
         raise StudyError(f"trial = {number}: no such trial in this study; {known}")
     trial = by_number[number]
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
-        state = "running or was interrupted" if trial.state == TrialState.RUNNING else "failed"
+        state = "is running or was interrupted" if trial.state == TrialState.RUNNING else "failed"
         raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
     return Candidate(f"{number:04d}", architecture_of(trial), budget)
 

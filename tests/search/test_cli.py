@@ -163,6 +163,25 @@ def test_show_adds_up(nas: Nas, tmp_path: Path) -> None:
     assert "total" in nas("show", "--architecture", "net.json").stdout
 
 
+def test_baselines_are_listed_with_their_exact_cost(nas: Nas) -> None:
+    rows = {row["name"]: row for row in json.loads(nas("baseline", "list", "--format", "json").stdout)}
+    assert rows["resnet40"]["params"] == 4_994_730
+    assert all({"name", "params", "macs"} <= set(row) for row in rows.values())
+    shown = json.loads(nas("show", "--baseline", "resnet40", "--format", "json").stdout)
+    assert (shown["params"], shown["macs"]) == (4_994_730, rows["resnet40"]["macs"])
+
+
+@pytest.mark.slow
+def test_a_baseline_is_retrained_beside_a_winner_and_stands_in_the_report(nas: Nas, tmp_path: Path) -> None:
+    assert nas(*SEARCH, "--trials", "1").returncode == 0
+    result = nas("retrain", "--trial", "0", "--baseline", "resnet20-b", "--epochs", "1")
+    assert result.returncode == 0, result.stderr
+    assert "trial 0 seed 0: test accuracy" in result.stdout
+    assert "resnet20-b seed 0: test accuracy" in result.stdout
+    assert nas("report").returncode == 0
+    assert "resnet20-b" in (tmp_path / "studies" / "digits-20k" / "report.html").read_text()
+
+
 WRONG = [
     (
         ("search", "--data", "digits", "--budget", "100"),
@@ -186,6 +205,7 @@ WRONG = [
     (("retrain", "--study", "x"), "retrain: give either --trial NUMBER (once or more) or --top K"),
     (("report", "--study", "nothing"), "study = 'nothing': no such study in studies"),
     (("show", "--architecture", "bad.yaml"), "bad.yaml: architecture: not JSON"),
+    (("show", "--baseline", "resnet4"), "baseline = 'resnet4': no such baseline; there are resnet40"),
     (("frob",), "No such command 'frob'"),
 ]
 

@@ -285,7 +285,7 @@ def test_a_trained_trial_is_a_candidate(number: int) -> None:
     ("number", "said"),
     [
         (2, "trial = 2: it failed, so there is nothing to retrain"),
-        (4, "trial = 4: it running or was interrupted, so there is nothing to retrain"),
+        (4, "trial = 4: it is running or was interrupted, so there is nothing to retrain"),
         (9, "trial = 9: no such trial in this study; there are 6, from 0"),
         (-1, "trial = -1: no such trial in this study; there are 6, from 0"),
     ],

@@ -124,15 +124,25 @@ def test_a_killed_search_goes_on_to_exactly_the_trials_asked_for(nas: Nas, tmp_p
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_search_with_its_status_and_no_worker_left(tmp_path: Path, sent: int, status: int) -> None:
     command = [str(NAS), *SEARCH, "--trials", "50", "--epochs", "50", "--pruner", "none"]
-    process = Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stderr is not None
-    while "trial 0 begins" not in process.stdout.readline():
-        assert process.poll() is None
-    workers = subprocess.run(
-        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
-    ).stdout.split()
-    process.send_signal(sent)
-    process.communicate(timeout=30)
+    # A test runner that was started in the background has SIGINT ignored, which children would inherit.
+    with Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            while "trial 0 begins" not in process.stdout.readline():
+                assert process.poll() is None
+            listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+            workers = listed.stdout.split()
+            process.send_signal(sent)
+            process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == status
     assert workers
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ from search.errors import StorageError, StudyError
 from search.files import StudyFiles, append_line, replacing, write_atomically
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond 8 kB, as on a disk that is nearly full."""
+    """No file may grow beyond 8 kB, as on a disk that is nearly full.
+
+    Held no longer than the call under test: where pytest's own output is such a file, it could not write either.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, before[1]))
@@ -135,10 +139,10 @@ def test_the_new_content_is_on_disk_before_it_takes_its_place(tmp_path: Path, mo
     assert steps == ["file", "replace", "folder"]
 
 
-def test_a_full_disk_leaves_the_old_content_and_no_temporary_file(tmp_path: Path, full_disk: None) -> None:
+def test_a_full_disk_leaves_the_old_content_and_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, "old")
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(StorageError) as caught, full_disk():
         write_atomically(path, b"x" * 100_000)
     assert str(caught.value) == f"cannot write {path}: File too large"
     assert caught.value.exit_status == 1
@@ -219,10 +223,10 @@ def test_a_line_is_on_disk_when_append_returns(tmp_path: Path, monkeypatch: pyte
     assert synced == [b'{"a": 1}\n']
 
 
-def test_a_line_for_which_there_is_no_room_leaves_no_part_behind(tmp_path: Path, full_disk: None) -> None:
+def test_a_line_for_which_there_is_no_room_leaves_no_part_behind(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     append_line(path, {"a": 1})
-    with pytest.raises(StorageError, match=r"^cannot write .*/ledger.jsonl: File too large$"):
+    with pytest.raises(StorageError, match=r"^cannot write .*/ledger.jsonl: File too large$"), full_disk():
         append_line(path, {"a": "x" * 100_000})
     append_line(path, {"a": 2})
     assert path.read_text() == '{"a": 1}\n{"a": 2}\n'

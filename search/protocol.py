@@ -55,7 +55,7 @@ class Timing:
     recipe: Recipe
 
 
-Task = Job | Timing
+Assignment = Job | Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ Message = Ready | Timed | Measurement | Finished | Failed | Lost
 class Worker(Protocol):
     """The handle of one worker, wherever it runs."""
 
-    def start(self, task: Task) -> None:
+    def start(self, task: Assignment) -> None:
         """Hand over a task. The worker must be idle."""
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from search.protocol import (
+    Assignment,
     Failed,
     Finished,
     Job,
@@ -16,7 +17,6 @@ from search.protocol import (
     Measurement,
     Message,
     Ready,
-    Task,
     TestResult,
     Timed,
     Timing,
@@ -38,7 +38,7 @@ class SimulatedWorker:
     last_accuracy: float = 0.0
     jobs: list[Job] = field(default_factory=list)
 
-    def start(self, task: Task) -> None:
+    def start(self, task: Assignment) -> None:
         assert self.job is None, "a worker takes one task at a time"
         if isinstance(task, Timing):
             self.fleet.post(0.0, self, Timed((self.fleet.epoch_seconds,) * len(task.architectures)))

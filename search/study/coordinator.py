@@ -7,17 +7,15 @@ from itertools import islice
 from typing import Protocol
 
 import numpy as np
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from models.architecture import Architecture, ArchitectureError
 from models.count import count_macs, count_parameters
-from search.errors import SpaceError, TrainingError
+from search.errors import TrainingError
 from search.protocol import Failed, Finished, Fleet, Job, Lost, Measurement, Ready, Timed, Timing, Worker
-from search.space.sampler import BudgetSampler, SpaceExhaustedError
-from search.space.tally import Tally
-from search.study.plan import Plan, PrunerName, Question
+from search.space.sampler import SpaceExhaustedError
+from search.study.plan import Plan
+from search.study.proposals import make_pruner, make_sampler
 from search.study.storage import Record, architecture_of
 
 MAX_FAILURES_IN_A_ROW = 5
@@ -263,51 +261,6 @@ def is_whole(trial: FrozenTrial) -> bool:
     except (KeyError, ArchitectureError):
         return False
     return True
-
-
-def make_sampler(question: Question, seen: list[Architecture]) -> BudgetSampler:
-    """The question's sampler. Its draws depend on the seed and on how many trials there are, so that a study that is
-    continued does not repeat its draws.
-
-    Raises:
-        SpaceError: no design of the space is within the budget.
-    """
-    require_feasible(question)
-    entropy = [question.seed, len(seen)]
-    base_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    base = TPESampler(seed=base_seed) if question.sampler == "tpe" else None
-    return BudgetSampler(question.space, question.data.task, question.budget, base, seen, entropy)
-
-
-def require_feasible(question: Question) -> None:
-    """
-    Raises:
-        SpaceError: no design of the space is within the budget; the message says what the smallest costs.
-    """
-    tally = Tally(question.space, question.data.task, question.budget)
-    try:
-        smallest = count_parameters(tally.extreme(largest=False))
-    except LookupError:
-        raise SpaceError("space: no choice of its values is a network") from None
-    if smallest > question.budget:
-        raise SpaceError(
-            f"budget = {question.budget:,}: the smallest network of this space on {question.data.name} "
-            f"has {smallest:,} parameters"
-        )
-
-
-def make_pruner(name: PrunerName, epochs: int) -> BasePruner:
-    """Ends trials that fall behind others at the same epoch.
-
-    'median' stops a trial whose best accuracy so far is below the median of the completed trials at that epoch, not in
-    the first third of the schedule and not before five trials have completed. 'asha' keeps the better half at a
-    quarter and at half of the schedule (Li et al. 2018, https://arxiv.org/abs/1810.05934).
-    """
-    if name == "median":
-        return MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3 + 1)
-    if name == "asha":
-        return SuccessiveHalvingPruner(min_resource=max(1, epochs // 4), reduction_factor=2)
-    return NopPruner()
 
 
 def _reason(message: object) -> str:

@@ -15,8 +15,9 @@ from search.files import StudyFiles, write_atomically
 from search.protocol import Setup
 from search.recipe import Recipe
 from search.space.sampler import SpaceExhaustedError
-from search.study.coordinator import Coordinator, Listener, Outcome, make_sampler, require_feasible
+from search.study.coordinator import Coordinator, Listener, Outcome
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
+from search.study.proposals import make_sampler, require_feasible
 from search.study.retrain import Candidate, OnEpoch, Retraining
 from search.study.storage import Record, locked
 from search.study.view import RunView

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
 from search.errors import InputError
-from search.protocol import STOP, Lost, Message, Setup, Task, Worker
+from search.protocol import STOP, Assignment, Lost, Message, Setup, Worker
 
 WORKER = "search.training.worker"
 
@@ -35,7 +35,7 @@ class LocalWorker:
         theirs.close()
         self.connection.send(setup)
 
-    def start(self, task: Task) -> None:
+    def start(self, task: Assignment) -> None:
         self._send(task)
 
     def stop(self) -> None:
@@ -50,7 +50,7 @@ class LocalWorker:
         status = self.process.wait()
         return f"worker ended by signal {-status}" if status < 0 else f"worker ended with status {status}"
 
-    def _send(self, message: Task | str) -> None:
+    def _send(self, message: Assignment | str) -> None:
         with suppress(OSError):  # it is gone; `receive` will say so
             self.connection.send(message)
 

@@ -22,7 +22,7 @@ from models.build import build
 from search.datasets import Dataset, load_cached
 from search.errors import NasError, TrainingError
 from search.files import replacing, write_atomically
-from search.protocol import STOP, Failed, Finished, Job, Message, Ready, Setup, Task, Timed, Timing
+from search.protocol import STOP, Assignment, Failed, Finished, Job, Message, Ready, Setup, Timed, Timing
 from search.training.certify import certify
 from search.training.data import Images, Normalisation, Splits
 from search.training.loop import evaluate, train
@@ -49,7 +49,7 @@ class Trainer:
         versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
         return Ready(device, self.precision, versions)
 
-    def perform(self, task: Task, send: Send, stopped: threading.Event) -> Message:
+    def perform(self, task: Assignment, send: Send, stopped: threading.Event) -> Message:
         """Do the task, sending a Measurement per epoch on the way; the last message is returned."""
         try:
             if isinstance(task, Timing):
@@ -109,7 +109,7 @@ def save(model: torch.nn.Module, architecture: Architecture, folder: Path) -> No
 def main() -> None:
     connection = Connection(int(sys.argv[1]))
     setup: Setup = connection.recv()
-    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    tasks: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
     stopped = threading.Event()
 
     def listen() -> None:

@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import optuna
 import pytest
-from optuna.pruners import MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from models.architecture import Architecture
@@ -22,7 +21,7 @@ from search.files import StudyFiles
 from search.protocol import Failed, Job, Lost, Measurement, Message, Ready, Worker
 from search.simulation import SimulatedFleet, SimulatedWorker
 from search.space.space import Space
-from search.study.coordinator import make_pruner, require_feasible, run_seed
+from search.study.coordinator import run_seed
 from search.study.plan import Plan
 from search.study.storage import architecture_of, read_study
 
@@ -552,49 +551,10 @@ def test_a_timing_that_fails_ends_the_search(search: Search) -> None:
         search(3, fleet=fleet)
 
 
-def test_a_budget_below_the_smallest_network_is_refused_with_its_size(make_plan: Callable[..., Plan]) -> None:
-    plan = make_plan(budget=100)
-    smallest = min(count_parameters(design) for design in all_designs(plan))
-    with pytest.raises(SpaceError) as caught:
-        require_feasible(plan.question)
-    expected = f"budget = 100: the smallest network of this space on toy has {smallest:,} parameters"
-    assert str(caught.value) == expected
-    assert require_feasible(make_plan(budget=smallest).question) is None
-    with pytest.raises(SpaceError, match=f"budget = {smallest - 1}: "):
-        require_feasible(make_plan(budget=smallest - 1).question)
-
-
-def all_designs(plan: Plan) -> Iterator[Architecture]:
-    from search.space.tally import Tally
-
-    return Tally(plan.question.space, plan.task, 10**9).designs()
-
-
-def test_a_space_without_networks_is_refused(make_plan: Callable[..., Plan]) -> None:
-    space = Space.model_validate(
-        {
-            "stem": {"width": 16},
-            "num_stages": 1,
-            "stage": {"block": "basic", "depth": 1, "width": [4, 8]},
-            "rules": {"non_decreasing_width": True},
-        }
-    )
-    with pytest.raises(SpaceError, match=r"^space: no choice of its values is a network$"):
-        require_feasible(make_plan(space=space).question)
-
-
 def test_a_budget_that_nothing_fits_writes_no_trial(search: Search, files: StudyFiles) -> None:
     with pytest.raises(SpaceError, match=re.escape("budget = 100: the smallest network")):
         search(3, budget=100)
     assert read_study(files, None) == ([], {})
-
-
-def test_pruners_are_what_their_names_say() -> None:
-    assert isinstance(make_pruner("none", 8), NopPruner)
-    assert isinstance(make_pruner("median", 8), MedianPruner)
-    assert isinstance(make_pruner("asha", 8), SuccessiveHalvingPruner)
-    for name in ("none", "median", "asha"):
-        make_pruner(name, 1)  # the shortest schedule
 
 
 def test_run_seeds_depend_on_both_numbers() -> None:

@@ -14,11 +14,13 @@ BUDGET = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A named network: which report it is from, the accuracy reported, and what had to be inferred to rebuild it."""
+    """A named network: which report it is from, the recipe it was trained by (one of search/recipes.py), the accuracy
+    reported, and what had to be inferred to rebuild it."""
 
     name: str
     report: int
     architecture: Architecture
+    recipe: str
     reported: str
     note: str = ""
 
@@ -57,17 +59,18 @@ _FLEXIBLE7: tuple[tuple[Block, int, int], ...] = (
 )
 
 _ALL: tuple[Baseline, ...] = (
-    Baseline("resnet20-a", 0, _basic((16, 32, 64), (3, 3, 3), "A"), "91.25% (He et al.)"),
-    Baseline("resnet20-b", 0, _basic((16, 32, 64), (3, 3, 3)), "91-92% expected; report 4: 91-93%"),
-    Baseline("resnet56-a", 0, _basic((16, 32, 64), (9, 9, 9), "A"), "about 93%"),
-    Baseline("resnet56-b", 0, _basic((16, 32, 64), (9, 9, 9)), ""),
-    Baseline("modified-resnet", 1, _basic((64, 128, 256), (2, 2, 2)), "94.06%"),
-    Baseline("resnet18", 1, _basic(*_RESNET18), "93.02%", "a reference, over 5M"),
-    Baseline("flexible-1", 2, _flexible(*_FLEXIBLE1, kernel=2), "87.45%", "over 5M"),
+    Baseline("resnet20-a", 0, _basic((16, 32, 64), (3, 3, 3), "A"), "report0", "91.25% (He et al.)"),
+    Baseline("resnet20-b", 0, _basic((16, 32, 64), (3, 3, 3)), "report0", "91-92% expected; report 4: 91-93%"),
+    Baseline("resnet56-a", 0, _basic((16, 32, 64), (9, 9, 9), "A"), "report0", "about 93%"),
+    Baseline("resnet56-b", 0, _basic((16, 32, 64), (9, 9, 9)), "report0", ""),
+    Baseline("modified-resnet", 1, _basic((64, 128, 256), (2, 2, 2)), "report1", "94.06%"),
+    Baseline("resnet18", 1, _basic(*_RESNET18), "report1", "93.02%", "a reference, over 5M"),
+    Baseline("flexible-1", 2, _flexible(*_FLEXIBLE1, kernel=2), "report2-adam", "87.45%", "over 5M"),
     Baseline(
         "flexible-2",
         2,
         _flexible(("basic", 2, 128), ("basic", 2, 256), ("bottleneck", 5, 256), ("bottleneck", 6, 512)),
+        "report2-adam",
         "90.67%",
     ),
     Baseline(
@@ -80,6 +83,7 @@ _ALL: tuple[Baseline, ...] = (
             ("bottleneck", 5, 512),
             stem=Stem(64, kernel=5, stride=2, padding=1),
         ),
+        "report2-adam",
         "91.46%",
         "stem inferred: 5x5 from the count, stride 2 and padding 1 from the text",
     ),
@@ -95,21 +99,30 @@ _ALL: tuple[Baseline, ...] = (
             ("basic", 2, 196),
             dropout=0.5,
         ),
+        "report2-adam",
         "88.42%",
     ),
     Baseline(
         "flexible-5",
         2,
         _flexible(("basic", 3, 64), ("basic", 5, 128), ("bottleneck", 9, 256), ("bottleneck", 9, 512)),
+        "report2-adam",
         "90.31%",
     ),
-    Baseline("flexible-6", 2, _flexible(*_FLEXIBLE1, kernel=2, even_kernel="average-pool"), "85.89%", "over 5M"),
-    Baseline("flexible-7", 2, _flexible(*_FLEXIBLE7), "did not converge"),
-    Baseline("flexible-8", 2, _flexible(*_FLEXIBLE7, dropout=0.0), "85.7%"),
-    Baseline("resnet10", 3, _basic((64, 128, 256, 512), (1, 1, 1, 1)), "94.41%"),
-    Baseline("resnet40", 3, _basic(*_RESNET40), "95.20%"),
-    Baseline("resnet40-ft", 3, _basic(*_RESNET40), "96.01%", "resnet40, trained longer with more augmentation"),
-    Baseline("resnet102", 3, _basic((16, 32, 64, 128), (8, 13, 17, 12)), "94.23%"),
+    Baseline(
+        "flexible-6",
+        2,
+        _flexible(*_FLEXIBLE1, kernel=2, even_kernel="average-pool"),
+        "report2-adam",
+        "85.89%",
+        "over 5M",
+    ),
+    Baseline("flexible-7", 2, _flexible(*_FLEXIBLE7), "report2-cyclic", "did not converge"),
+    Baseline("flexible-8", 2, _flexible(*_FLEXIBLE7, dropout=0.0), "report2-adam", "85.7%"),
+    Baseline("resnet10", 3, _basic((64, 128, 256, 512), (1, 1, 1, 1)), "as1", "94.41%"),
+    Baseline("resnet40", 3, _basic(*_RESNET40), "as1", "95.20%"),
+    Baseline("resnet40-ft", 3, _basic(*_RESNET40), "ft", "96.01%", "resnet40, trained longer with more augmentation"),
+    Baseline("resnet102", 3, _basic((16, 32, 64, 128), (8, 13, 17, 12)), "as1", "94.23%"),
 )
 
 BASELINES = {baseline.name: baseline for baseline in _ALL}

@@ -4,7 +4,15 @@ Parameters are all trainable numbers: convolutions, BatchNorm scales and shifts,
 stage, and a stage depends on what came before only through the width it receives; the audit of a space rests on that.
 
 Multiply-accumulates (MACs) are those of convolutions and the linear layer for one image, the convention of papers and
-of fvcore's `conv` and `linear` entries; BatchNorm, pooling, activations and additions are left out.
+of fvcore's `conv` and `linear` entries; BatchNorm, pooling, activations and additions are left out. They add up stage
+by stage too, and a stage's share depends on the width and the size in pixels that it receives.
+
+Peak activations are the most numbers that live feature maps hold at one time, for one image and inference: a property
+of the network, and a lower bound of what a framework reserves. While a convolution, a pooling or the linear layer runs,
+its input and its output are live. A block's input lives until the block's sum, for the shortcut needs it. A shortcut
+that changes the shape makes a tensor of its own after the main path (zero-padding, too), so that the block's input, the
+main path's output and the shortcut's are live together. BatchNorm, ReLU, dropout and the sum work in place, and weights
+are not counted: a limit of bytes counts those.
 """
 
 from dataclasses import dataclass
@@ -79,6 +87,33 @@ def _output_size(size: int, kernel: int, stride: int, padding: int) -> int:
     return (size + 2 * padding - kernel) // stride + 1
 
 
+def stem_size(stem: Stem, image_size: int) -> int:
+    """Pixels of the stem's output.
+
+    Raises:
+        ArchitectureError: the image is too small for the stem.
+    """
+    size = _output_size(image_size, stem.kernel, stem.stride, stem.padding)
+    if size < 1:
+        raise ArchitectureError(f"stem.kernel = {stem.kernel}: larger than the padded image of {image_size} pixels")
+    return size
+
+
+def stem_macs(stem: Stem, in_channels: int, size: int) -> int:
+    """MACs of a stem whose output has `size` pixels."""
+    return convolution(in_channels, stem.width, stem.kernel) * size**2
+
+
+def takes(stage: Stage, size: int, is_first: bool) -> bool:
+    """Whether the stage can halve maps of `size` pixels: an even kernel of stride 2 needs an even size."""
+    return is_first or stage.kernel % 2 == 1 or size % 2 == 0
+
+
+def size_after(size: int, is_first: bool) -> int:
+    """Pixels of a stage's output; the first stage keeps them, the others halve them."""
+    return size if is_first else -(-size // 2)
+
+
 def _block_sizes(stage: Stage, size: int, stride: int) -> tuple[int, int, int]:
     """Output sizes of a block's first and second kxk convolution and of the block, for an input of `size` pixels.
 
@@ -94,41 +129,97 @@ def _block_sizes(stage: Stage, size: int, stride: int) -> tuple[int, int, int]:
     return first, second, second - pooled
 
 
+def _block_macs(stage: Stage, in_width: int, size: int, stride: int, shortcut: Shortcut) -> int:
+    first, second, after = _block_sizes(stage, size, stride)
+    inner, width, kernel = stage.inner_width, stage.width, stage.kernel
+    if stage.block == "basic":
+        macs = convolution(in_width, inner, kernel) * first**2 + convolution(inner, inner, kernel) * second**2
+    else:
+        macs = convolution(in_width, inner, 1) * size**2 + convolution(inner, inner, kernel) * first**2
+        macs += convolution(inner, width, 1) * after**2
+    if shortcut != "A" and (stride == 2 or in_width != width):
+        macs += convolution(in_width, width, 1) * after**2
+    return macs
+
+
+def stage_macs(stage: Stage, in_width: int, size: int, shortcut: Shortcut, is_first: bool) -> int:
+    """MACs of a stage that receives `in_width` channels of `size` pixels and takes them."""
+    after = size_after(size, is_first)
+    others = (stage.depth - 1) * _block_macs(stage, stage.width, after, 1, shortcut)
+    return _block_macs(stage, in_width, size, 1 if is_first else 2, shortcut) + others
+
+
+def _block_peak(stage: Stage, in_width: int, size: int, stride: int) -> int:
+    first, second, after = _block_sizes(stage, size, stride)
+    inner, received, output = stage.inner_width, in_width * size**2, stage.width * after**2
+    is_pooled = stage.kernel % 2 == 0 and stage.even_kernel == "average-pool"
+    if stage.block == "basic":
+        between = inner * (first - is_pooled) ** 2
+        moments = [inner * first**2, between + inner * second**2]
+        if is_pooled:
+            moments += [inner * first**2 + between, inner * second**2 + output]
+    else:
+        before, between = inner * size**2, inner * after**2
+        moments = [before, before + inner * first**2, between + output]
+        if is_pooled:
+            moments.append(inner * first**2 + between)
+    if stride == 2 or in_width != stage.width:
+        moments.append(2 * output)
+    return received + max(moments)
+
+
+def stage_peak(stage: Stage, in_width: int, size: int, is_first: bool) -> int:
+    """Peak activations within a stage that receives `in_width` channels of `size` pixels and takes them."""
+    peak = _block_peak(stage, in_width, size, 1 if is_first else 2)
+    if stage.depth > 1:
+        peak = max(peak, _block_peak(stage, stage.width, size_after(size, is_first), 1))
+    return peak
+
+
+def stem_peak(stem: Stem, in_channels: int, image_size: int) -> int:
+    return in_channels * image_size**2 + stem.width * stem_size(stem, image_size) ** 2
+
+
+def head_peak(width: int, num_classes: int, size: int) -> int:
+    return max(width * size**2 + width, width + num_classes)
+
+
+def _received(architecture: Architecture, image_size: int) -> list[tuple[int, int]]:
+    """Width and size in pixels that each stage receives, and the head after them.
+
+    Raises:
+        ArchitectureError: the image is too small for the stem, or an even kernel meets an odd size.
+    """
+    width, size = architecture.stem.width, stem_size(architecture.stem, image_size)
+    found = [(width, size)]
+    for index, stage in enumerate(architecture.stages):
+        if not takes(stage, size, index == 0):
+            raise ArchitectureError(
+                f"kernel = {stage.kernel}: an even kernel of stride 2 needs an even image size, "
+                f"and stage {index + 1} receives {size} pixels"
+            )
+        width, size = stage.width, size_after(size, index == 0)
+        found.append((width, size))
+    return found
+
+
 def parts(architecture: Architecture, image_size: int) -> list[Part]:
     """The network part by part, for one image of `image_size` x `image_size` pixels.
 
     Raises:
         ArchitectureError: the image is too small for the stem, or an even kernel meets an odd size.
     """
-    stem, shortcut, width = architecture.stem, architecture.shortcut, architecture.stem.width
-    size = _output_size(image_size, stem.kernel, stem.stride, stem.padding)
-    if size < 1:
-        raise ArchitectureError(f"stem.kernel = {stem.kernel}: larger than the padded image of {image_size} pixels")
-    macs = convolution(architecture.in_channels, width, stem.kernel) * size * size
-    rows = [Part("stem", width, size, stem_parameters(stem, architecture.in_channels), macs)]
+    stem, shortcut, channels = architecture.stem, architecture.shortcut, architecture.in_channels
+    received = _received(architecture, image_size)
+    size = received[0][1]
+    rows = [Part("stem", stem.width, size, stem_parameters(stem, channels), stem_macs(stem, channels, size))]
     for index, stage in enumerate(architecture.stages):
+        width, size = received[index]
         params = stage_parameters(stage, width, shortcut, index == 0)
-        macs = 0
-        for block in range(stage.depth):
-            stride = 2 if index > 0 and block == 0 else 1
-            first, second, after = _block_sizes(stage, size, stride)
-            if after != -(-size // stride):
-                raise ArchitectureError(
-                    f"kernel = {stage.kernel}: an even kernel of stride 2 needs an even image size, "
-                    f"and stage {index + 1} receives {size} pixels"
-                )
-            inner, kernel = stage.inner_width, stage.kernel
-            if stage.block == "basic":
-                macs += convolution(width, inner, kernel) * first**2 + convolution(inner, inner, kernel) * second**2
-            else:
-                macs += convolution(width, inner, 1) * size**2 + convolution(inner, inner, kernel) * first**2
-                macs += convolution(inner, stage.width, 1) * after**2
-            if shortcut != "A" and (stride == 2 or width != stage.width):
-                macs += convolution(width, stage.width, 1) * after**2
-            width, size = stage.width, after
-        rows.append(Part(f"stage {index + 1}", width, size, params, macs))
-    head = head_parameters(width, architecture.num_classes)
-    return [*rows, Part("head", architecture.num_classes, 1, head, width * architecture.num_classes)]
+        macs = stage_macs(stage, width, size, shortcut, index == 0)
+        rows.append(Part(f"stage {index + 1}", stage.width, received[index + 1][1], params, macs))
+    width, num_classes = received[-1][0], architecture.num_classes
+    return [*rows, Part("head", num_classes, 1, head_parameters(width, num_classes), width * num_classes)]
 
 
 def count_macs(architecture: Architecture, image_size: int) -> int:
@@ -138,3 +229,19 @@ def count_macs(architecture: Architecture, image_size: int) -> int:
         ArchitectureError: the network cannot take images of that size.
     """
     return sum(part.macs for part in parts(architecture, image_size))
+
+
+def peak_activations(architecture: Architecture, image_size: int) -> int:
+    """The most numbers that live feature maps hold at one time, for one image; the convention stands above.
+
+    Raises:
+        ArchitectureError: the network cannot take images of that size.
+    """
+    received = _received(architecture, image_size)
+    stages = [
+        stage_peak(stage, width, size, index == 0)
+        for index, (stage, (width, size)) in enumerate(zip(architecture.stages, received, strict=False))
+    ]
+    width, size = received[-1]
+    head = head_peak(width, architecture.num_classes, size)
+    return max(stem_peak(architecture.stem, architecture.in_channels, image_size), *stages, head)

@@ -7,7 +7,8 @@ NasError                      exit status 1: the work could not be done
 │   ├── DataError             a data set
 │   └── StudyError            a study or a trial in it
 ├── TrainingError             a training run failed, or too many did
-└── StorageError              the disk or the database failed
+├── StorageError              the disk or the database failed
+└── Interrupted               exit status 130 or 143: a signal asked for the end
 """
 
 
@@ -45,3 +46,11 @@ class TrainingError(NasError):
 
 class StorageError(NasError):
     """A study could not be written or read."""
+
+
+class Interrupted(NasError):
+    """A signal asked for the end. What there was to keep is kept."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status

@@ -59,13 +59,28 @@ class StudyFiles:
     def report(self) -> Path:
         return self.folder / "report.html"
 
+    def trial(self, number: int) -> Path:
+        """Checkpoints of a trial that is running or was interrupted."""
+        return self.folder / "trials" / f"{number:04d}"
+
     def finalist(self, number: int, seed: int) -> Path:
         """A full-length run on the training split alone, by which a winner is chosen."""
         return self.folder / "finalists" / f"{number:04d}" / f"seed-{seed}"
 
-    def retrained(self, label: str, seed: int) -> Path:
-        """A final run; the label is a trial's number in four digits or a baseline's name."""
-        return self.folder / "retrain" / label / f"seed-{seed}"
+    def retrained(self, number: int, seed: int) -> Path:
+        """A final run of a trial."""
+        return self.folder / "retrain" / f"{number:04d}" / f"seed-{seed}"
+
+    def checkpoints(self, run: Path) -> Path:
+        """Checkpoints of a full-length run that goes on or was interrupted."""
+        return run / "checkpoints"
+
+    def baseline(self, name: str, recipe: str, seed: int) -> Path:
+        """A final run of a baseline, which may be trained by several recipes."""
+        return self.folder / "retrain" / name / recipe / f"seed-{seed}"
+
+    def tensorboard(self, run: str) -> Path:
+        return self.folder / "tensorboard" / run
 
     def export(self, number: int) -> Path:
         return self.folder / "export" / f"{number:04d}"
@@ -89,6 +104,22 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     with replacing(path) as temporary:
         data = content.encode() if isinstance(content, str) else content
         temporary.write_bytes(data)
+
+
+def new_attempt(root: Path) -> int:
+    """Make the folder of the next attempt at something, `root`/attempt-<n>, and return its number, from 1.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        taken = [path.name.removeprefix("attempt-") for path in root.glob("attempt-*")]
+        number = 1 + max((int(name) for name in taken if name.isdecimal()), default=0)
+        (root / f"attempt-{number}").mkdir()
+    except OSError as error:
+        raise StorageError(f"cannot write {root}: {why(error)}") from error
+    return number
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from models.count import count_macs, count_parameters
 from search.protocol import Job, Measurement, Ready, Timed
 from search.recipe import Recipe
 from search.report.notation import design, duration
+from search.study.logs import Log
+from search.study.sanity import first_loss_warning
 
 WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -23,10 +25,18 @@ class SearchProgress:
         headline: what is searched for, said once the search can begin.
         recipe: how trials are trained.
         retrain_recipe: how a winner would be retrained, to say how long that takes.
+        log: is given every epoch, as that of 'trial-0042'.
     """
 
     def __init__(
-        self, headline: str, num_trials: int, recipe: Recipe, retrain_recipe: Recipe, image_size: int, console: Console
+        self,
+        headline: str,
+        num_trials: int,
+        recipe: Recipe,
+        retrain_recipe: Recipe,
+        image_size: int,
+        console: Console,
+        log: Log,
     ) -> None:
         self.headline = headline
         self.num_trials = num_trials
@@ -34,11 +44,13 @@ class SearchProgress:
         self.retrain_recipe = retrain_recipe
         self.image_size = image_size
         self.console = console
+        self.log = log
         self._best: float | None = None
         self._num_trained = 0
         self._num_ended = 0
         self._started = time.monotonic()
         self._running: dict[int, int] = {}
+        self._num_classes = 0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -88,6 +100,7 @@ class SearchProgress:
 
     def began(self, number: int, architecture: Architecture) -> None:
         self._running[number] = 0
+        self._num_classes = architecture.num_classes
         params = count_parameters(architecture)
         if self.console.is_terminal:
             self._refresh()
@@ -96,7 +109,13 @@ class SearchProgress:
 
     def measured(self, number: int, measurement: Measurement) -> None:
         self._running[number] = measurement.epoch
+        self.log(f"trial-{number:04d}", measurement)
+        if warning := first_loss_warning(measurement.first_loss, self._num_classes):
+            self._say(f"warning: trial {number}: {warning}")
         self._refresh()
+
+    def noted(self, number: int, text: str) -> None:
+        self._say(f"trial {number}: {text}")
 
     def ended(self, number: int, state: TrialState, value: float | None, reason: str | None) -> None:
         epochs = self._running.pop(number, 0)
@@ -107,7 +126,7 @@ class SearchProgress:
             self._best = value
         text = f"trial {number} {WORDS[state]} after {epochs} epochs"
         if reason:
-            text += f": {reason}"
+            text = f"{text}: {reason}" if epochs else f"trial {number} was not trained: {reason}"
         elif value is not None:
             text += f": validation accuracy {value:.2%}"
         self._say(text + (f", best so far {self._best:.2%}" if self._best is not None else ""))
@@ -130,12 +149,19 @@ class SearchProgress:
 
 
 class RetrainProgress:
-    """Tells of full-length runs, an epoch a line (a tenth of them where there are many)."""
+    """Tells of full-length runs, an epoch a line (a tenth of them where there are many).
 
-    def __init__(self, console: Console) -> None:
+    `log` is given every epoch, as that of 'final-0042-seed-0'.
+    """
+
+    def __init__(self, console: Console, log: Log) -> None:
         self.console = console
+        self.log = log
 
     def epoch(self, job: Job, measurement: Measurement) -> None:
+        self.log(f"{job.purpose}-{job.label}".replace(" ", "-"), measurement)
+        if warning := first_loss_warning(measurement.first_loss, job.architecture.num_classes):
+            self._say(f"warning: {job.label}: {warning}")
         epochs = job.recipe.epochs
         if measurement.epoch % max(1, epochs // 10) and measurement.epoch != epochs:
             return
@@ -145,4 +171,10 @@ class RetrainProgress:
             text += f", validation accuracy {measurement.validation_accuracy:.2%}"
         else:
             text += f", training accuracy {measurement.train_accuracy:.2%}"
-        self.console.print(f"{text}, {measurement.seconds:.1f} s", markup=False, highlight=False, soft_wrap=True)
+        self._say(f"{text}, {measurement.seconds:.1f} s")
+
+    def note(self, job: Job, text: str) -> None:
+        self._say(f"{job.purpose} {job.label}: {text}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,8 +1,8 @@
 """What the coordinator and its workers say to each other.
 
 A worker owns a device and a copy of the data. It takes one task at a time: a job is answered by one Measurement per
-epoch, then Finished or Failed; a timing by Timed or Failed. Nothing here knows how a worker is reached or how a network
-is trained.
+epoch and then Finished, or by TooSlow, or Failed; anything else by its own answer or Failed. Nothing here knows how a
+worker is reached or how a network is trained.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from search.recipe import Recipe
 
 Purpose = Literal["search", "finalist", "final"]
 
-STOP = "stop"  # the one message to a worker that is not a task
+STOP = "stop"  # end the job after the epoch it is in: nobody wants the rest
+PAUSE = "pause"  # the same, and write a checkpoint first: somebody will go on with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,14 @@ class Job:
     """Train one architecture once.
 
     A 'search' or 'finalist' job trains on the training split and measures the validation split after every epoch. A
-    'final' job trains on both, measures the training data alone, and opens the test set once, after the last epoch.
-    `max_params` is the hard limit that the worker checks with fvcore before the first step. Weights go to the folder
-    `keep`, if one is given. `label` names the run in messages.
+    'final' job trains on both and measures the training data alone, unless its recipe needs the validation split while
+    it trains; it opens the test set once, after the last epoch.
+    `max_params` and `max_latency` (seconds an image) are hard limits that the worker checks before the first step, the
+    one with fvcore, the other with a clock. Weights go to the folder `keep`, if one is given. `label` names the run in
+    messages.
+
+    With `checkpoints`, a folder, the job goes on from the newest checkpoint of an earlier attempt, after it has
+    repeated the measurements up to there, and writes its own as those of `attempt`.
     """
 
     label: str
@@ -45,6 +51,9 @@ class Job:
     purpose: Purpose
     max_params: int | None
     keep: Path | None = None
+    max_latency: float | None = None
+    checkpoints: Path | None = None
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,28 @@ class Timing:
     recipe: Recipe
 
 
-Assignment = Job | Timing
+@dataclass(frozen=True, slots=True)
+class RangeTest:
+    """Train one architecture for `num_steps` steps while the learning rate grows from `lowest` to `highest`."""
+
+    architecture: Architecture
+    recipe: Recipe
+    seed: int
+    lowest: float
+    highest: float
+    num_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContactSheet:
+    """Draw augmented training images, one a row, into the PNG file `path`."""
+
+    recipe: Recipe
+    seed: int
+    path: Path
+
+
+Assignment = Job | Timing | RangeTest | ContactSheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +103,8 @@ class Measurement:
     """One epoch of one run. Losses are mean cross-entropy in nats, accuracies fractions of one, seconds wall clock.
 
     Training values are means over the epoch's augmented batches, under the weights of their time. Validation values
-    are None in a final run, which has no validation split. `lr` is the learning rate of the epoch's last step.
+    are None in a final run that trains on all there is. `lr` is the learning rate of the epoch's last step;
+    `first_loss` the loss of the very first batch, before any step, and None after the first epoch.
     """
 
     epoch: int
@@ -83,6 +114,7 @@ class Measurement:
     validation_accuracy: float | None
     lr: float
     seconds: float
+    first_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +130,46 @@ class TestResult:
 class Finished:
     """A job ended: after its last epoch, or after the epoch at which it was told to stop.
 
-    `seconds` is all it took; `mean` and `std` are what images were normalised by, per channel on the scale 0 to 1.
+    `seconds` is all it took; `mean` and `std` are what images were normalised by, per channel on the scale 0 to 1;
+    `kept_epoch` is the epoch whose weights the network has, where the recipe keeps the best.
     """
 
     seconds: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
     test: TestResult | None = None
+    kept_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A task ended without a result; `reason` is one line."""
+    """A task ended without a result; `reason` is one line.
+
+    The cause is the `blame` of the trial itself, of the worker's process, which must be replaced, or of the disk.
+    """
 
     reason: str
+    blame: Literal["trial", "worker", "disk"] = "trial"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A job goes on after `epoch`, or begins again if that is 0; `refused` tells of each damaged checkpoint."""
+
+    epoch: int
+    refused: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A job was ended with its checkpoint written."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooSlow:
+    """A job was not begun: its network takes `latency` seconds an image, more than its limit."""
+
+    latency: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +180,35 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
+class RangePoint:
+    """One step of a range test: its learning rate, and loss in nats and accuracy on its batch before the step."""
+
+    lr: float
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranged:
+    """A range test ended, early if the loss diverged."""
+
+    points: tuple[RangePoint, ...]
+    diverged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A contact sheet is written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """A worker is gone; `reason` is one line."""
 
     reason: str
 
 
-Message = Ready | Timed | Measurement | Finished | Failed | Lost
+Message = Ready | Timed | Ranged | Drawn | Resumed | Measurement | Finished | Paused | TooSlow | Failed | Lost
 
 
 class Worker(Protocol):
@@ -139,6 +219,9 @@ class Worker(Protocol):
 
     def stop(self) -> None:
         """Ask the worker to end its job after the epoch it is in."""
+
+    def pause(self) -> None:
+        """Ask the worker to end its job after the epoch it is in, with a checkpoint."""
 
 
 class Fleet(Protocol):

@@ -1,81 +1,179 @@
 """How a network is trained, as a frozen value: optimiser, schedule, augmentation, epochs, precision."""
 
-from difflib import get_close_matches
 from math import log2
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from search.errors import RecipeError
-from search.yamlfile import describe, read_model, read_text
+from search.yamlfile import describe
+
+
+def _nothing_or_enough(alpha: float) -> float:
+    if 0 < alpha < 1e-3:
+        raise ValueError("must be 0 or from 0.001 on")
+    return alpha
+
 
 Auto = Literal["auto"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Positive = Annotated[float, Field(gt=0)]
+Schedule = Literal["one-cycle", "linear", "cosine", "multi-step", "cyclic", "plateau", "constant"]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+NotNegative = Annotated[float, Field(ge=0, le=1e6)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Alpha = Annotated[float, Field(ge=0, le=1e3), AfterValidator(_nothing_or_enough)]
+Degrees = Annotated[float, Field(ge=0, le=180)]
+
+CHARACTERS = ("digits", "svhn", "mnist")
 
 
-class Recipe(BaseModel):
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ColorJitter(_Part):
+    """Strengths as torchvision's `ColorJitter` takes them: factors lie within 1 +- strength, hues are in turns."""
+
+    brightness: NotNegative = 0.0
+    contrast: NotNegative = 0.0
+    saturation: NotNegative = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+
+
+class Affine(_Part):
+    """Ranges as torchvision's `RandomAffine` takes them: angles in degrees, translation as a share of the image."""
+
+    degrees: Degrees = 0.0
+    translate: Probability = 0.0
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    shear: Annotated[float, Field(ge=0, lt=90)] = 0.0
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "Affine":
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale = {list(self.scale)}: must be the smallest and the largest factor")
+        return self
+
+
+class Recipe(_Part):
     """One way to train an image classifier.
 
-    The learning rate is the peak of the schedule. 'one-cycle' rises linearly from zero over `warmup` (a fraction of
-    all steps) and falls linearly to zero (Smith and Topin 2017, https://arxiv.org/abs/1708.07120); 'cosine' rises the
-    same way and falls along half a cosine (https://arxiv.org/abs/1608.03983). Both move once per step.
+    Optimisers are torch's SGD, Adam and AdamW; `momentum` and `nesterov` are SGD's.
 
-    `crop_padding` and `cutout` are in pixels; a crop pads with zeros after normalisation. Images are normalised by
-    `mean` and `std` per channel on the scale 0 to 1, or by those of the training images where they are None.
+    The learning rate `lr` is the peak of the schedule and `min_lr` what it falls to. All schedules but 'plateau' move
+    once per step, in shares of the whole training, so that a recipe keeps its shape at any number of epochs. After a
+    linear rise from zero over `warmup` (a fraction of all steps)
+
+    - 'linear' falls linearly; with a warm-up it is also called 'one-cycle' (https://arxiv.org/abs/1708.07120);
+    - 'cosine' falls along half a cosine (https://arxiv.org/abs/1608.03983);
+    - 'multi-step' multiplies by `factor` at each of the `milestones` (fractions of all steps);
+    - 'constant' stays.
+
+    Without a warm-up, 'cyclic' rises and falls linearly between `min_lr` and `lr`, `cycles` times
+    (https://arxiv.org/abs/1506.01186), and 'plateau' is torch's ReduceLROnPlateau: it multiplies by `factor` once the
+    validation accuracy has not been better for more than `patience` epochs. `stop_patience` ends the training after as
+    many epochs without a better one, and `keep_best` gives the network
+    its weights of the epoch with the best validation accuracy in the end. These three keep the validation split out of
+    the training data of final runs too. A trial's value is its last epoch's accuracy even so.
+
+    Images are normalised by `mean` and `std` per channel on the scale 0 to 1, or by those of the training images where
+    they are None. The augmentations happen in the order of the fields below: `auto_augment` is the policy found on
+    CIFAR-10, `rotation` the largest angle in degrees, `crop_padding` and `cutout` are in pixels. Crops pad with zeros
+    after normalisation, and rotations before it, interpolating 'nearest' as torchvision does. `cutmix` and `mixup` are
+    the parameter alpha of their Beta distributions; a batch is mixed with probability `mix_probability`, by either of
+    the two in turn of a coin if both are given.
 
     Where a value is 'auto', `fit_to` sets it for the data; the precision alone is left to the device.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     name: str
-    epochs: Annotated[int, Field(ge=1, le=10_000)]
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] | Auto = 128
-    optimizer: Literal["sgd"] = "sgd"
+    epochs: Annotated[int, Field(ge=1, le=10_000, strict=True)]
+    batch_size: Annotated[int, Field(ge=1, le=65_536, strict=True)] | Auto = 128
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: Positive = 0.1
     momentum: Fraction = 0.9
     nesterov: bool = True
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    weight_decay: NotNegative = 5e-4
     decay_norm_and_bias: bool = False
-    schedule: Literal["one-cycle", "cosine"] = "one-cycle"
+    schedule: Schedule = "one-cycle"
     warmup: Fraction = 0.2
+    min_lr: NotNegative = 0.0
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    cycles: Annotated[int, Field(ge=1, le=1_000)] = 1
+    patience: Annotated[int, Field(ge=0, le=10_000)] = 5
+    stop_patience: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    keep_best: bool = False
     label_smoothing: Fraction = 0.0
     zero_init_last_norm: bool = True
     precision: Precision = "auto"
     mean: tuple[float, ...] | None = None
     std: tuple[Positive, ...] | None = None
+    auto_augment: bool = False
+    rotation: Degrees = 0.0
+    affine: Affine | None = None
+    color_jitter: ColorJitter | None = None
     crop_padding: Annotated[int, Field(ge=0, le=64)] | Auto = 0
     flip: bool | Auto = False
     cutout: Annotated[int, Field(ge=0, le=512)] | Auto = 0
+    cutmix: Alpha = 0.0
+    mixup: Alpha = 0.0
+    mix_probability: Probability = 1.0
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Recipe":
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std: give both or neither")
-        if self.nesterov and self.momentum == 0:
+        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
+            raise ValueError(f"mean and std: {len(self.mean)} and {len(self.std)} values; one each per channel")
+        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov = true: needs momentum above 0")
+        if self.min_lr >= self.lr:
+            raise ValueError(f"min_lr = {self.min_lr:g}: must be below lr = {self.lr:g}")
+        if self.schedule in ("cyclic", "plateau") and self.warmup > 0:
+            raise ValueError(f"warmup = {self.warmup:g}: must be 0 for the {self.schedule} schedule")
+        rising = tuple(sorted(set(self.milestones)))
+        if self.schedule == "multi-step" and (not rising or rising != self.milestones):
+            raise ValueError("milestones: the multi-step schedule needs them, as rising fractions of the training")
+        if (self.cutmix or self.mixup) and self.batch_size == 1:
+            name = "cutmix" if self.cutmix else "mixup"
+            raise ValueError(f"{name} = {getattr(self, name):g}: needs a batch_size of 2 or more, to mix images of")
         return self
 
-    def fit_to(self, data: str, num_train: int, image_size: int) -> "Recipe":
+    def fit_to(self, data: str, num_train: int, image_size: int, num_channels: int) -> "Recipe":
         """This recipe with every 'auto' set for a data set of `num_train` images of `image_size` pixels.
 
         A batch is 128 images, or fewer (a power of two, 16 at least) so that an epoch has 32 steps. A crop pads by an
         eighth of the image and cutout hides a square of a quarter of its side. Images are mirrored unless the data is
         known to be characters, which are not the same in a mirror.
+
+        Raises:
+            RecipeError: the recipe cannot be used with such images.
         """
         resolved: dict[str, int | bool] = {}
         if self.batch_size == "auto":
             resolved["batch_size"] = min(128, max(16, 2 ** int(log2(max(1, num_train // 32)))))
         if self.crop_padding == "auto":
-            resolved["crop_padding"] = image_size // 8
+            resolved["crop_padding"] = min(64, image_size // 8)
         if self.cutout == "auto":
-            resolved["cutout"] = image_size // 4
+            resolved["cutout"] = min(512, image_size // 4)
         if self.flip == "auto":
             resolved["flip"] = data not in CHARACTERS
-        return self.model_copy(update=resolved)
+        fitted = self.model_copy(update=resolved)
+        # At least a tenth is held out for validation; the worker checks the exact number again.
+        batch_size, padding, hole = fitted.sizes
+        if batch_size > num_train:
+            raise RecipeError(f"batch_size = {batch_size}: larger than the {num_train:,} training images")
+        for name, pixels in (("crop_padding", padding), ("cutout", hole)):
+            if pixels >= image_size:
+                raise RecipeError(f"{name} = {pixels}: must be smaller than an image of {image_size} pixels")
+        if self.mean is not None and len(self.mean) != num_channels:
+            raise RecipeError(f"mean = {self.mean}: {data} has {num_channels} channel{'s' * (num_channels != 1)}")
+        if num_channels != 3 and (self.auto_augment or self.color_jitter is not None):
+            name = "auto_augment" if self.auto_augment else "color_jitter"
+            raise RecipeError(f"{name}: needs images of 3 channels; those of {data} have {num_channels}")
+        return fitted
 
     @property
     def sizes(self) -> tuple[int, int, int]:
@@ -83,30 +181,15 @@ class Recipe(BaseModel):
         assert self.batch_size != "auto" and self.crop_padding != "auto" and self.cutout != "auto"
         return self.batch_size, self.crop_padding, self.cutout
 
+    @property
+    def needs_validation(self) -> bool:
+        """Whether training itself looks at the validation split, which must then be kept out of the training data."""
+        return self.schedule == "plateau" or self.stop_patience is not None or self.keep_best
 
-CHARACTERS = ("digits", "svhn", "mnist")
-
-FAST = Recipe(name="fast", epochs=8, batch_size="auto", lr=0.2, crop_padding="auto", flip="auto", label_smoothing=0.1)
-FULL = FAST.model_copy(update={"name": "full", "epochs": 60, "cutout": "auto"})
-
-RECIPES = {recipe.name: recipe for recipe in (FAST, FULL)}
-
-
-def load_recipe(name: str) -> Recipe:
-    """The recipe of that name, or the one in that YAML file.
-
-    Raises:
-        RecipeError: no such name or file, or a file that is no recipe.
-    """
-    if name in RECIPES:
-        return RECIPES[name]
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        near = get_close_matches(name, RECIPES, n=3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(RECIPES)}, or a .yaml file"
-        raise RecipeError(f"recipe = {name!r}: no such recipe{hint}")
-    text = read_text(path, RecipeError)
-    return read_model(text, str(path), Recipe, RecipeError)
+    @property
+    def mixes(self) -> bool:
+        """Whether a training image may be a mixture of two."""
+        return (self.cutmix > 0 or self.mixup > 0) and self.mix_probability > 0
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:

@@ -16,14 +16,16 @@ from search.protocol import (
     Lost,
     Measurement,
     Message,
+    Paused,
     Ready,
     TestResult,
     Timed,
     Timing,
+    TooSlow,
     Worker,
 )
 
-Curve = Callable[[Job, int], float | Failed | Lost]
+Curve = Callable[[Job, int], float | TooSlow | Failed | Lost | None]
 
 
 @dataclass(eq=False)
@@ -35,6 +37,7 @@ class SimulatedWorker:
     epoch: int = 0
     started: float = 0.0
     stopping: bool = False
+    pausing: bool = False
     last_accuracy: float = 0.0
     jobs: list[Job] = field(default_factory=list)
 
@@ -43,12 +46,17 @@ class SimulatedWorker:
         if isinstance(task, Timing):
             self.fleet.post(0.0, self, Timed((self.fleet.epoch_seconds,) * len(task.architectures)))
             return
-        self.job, self.epoch, self.stopping, self.started = task, 0, False, self.fleet.now
+        assert isinstance(task, Job), "only jobs and timings are simulated"
+        self.job, self.epoch, self.started = task, 0, self.fleet.now
+        self.stopping = self.pausing = False
         self.jobs.append(task)
         self.advance()
 
     def stop(self) -> None:
         self.stopping = True
+
+    def pause(self) -> None:
+        self.pausing = True
 
     def advance(self) -> None:
         """Post what follows the last message."""
@@ -58,9 +66,14 @@ class SimulatedWorker:
             result = TestResult(0.5, self.last_accuracy, ((1, 0), (0, 1))) if job.purpose == "final" else None
             self.fleet.post(0.0, self, Finished(self.fleet.now - self.started, (0.5,), (0.25,), result))
             return
+        if self.pausing:
+            self.fleet.post(0.0, self, Paused())
+            return
         self.epoch += 1
         value = self.fleet.curve(job, self.epoch)
-        if isinstance(value, Failed | Lost):
+        if value is None:
+            return  # it hangs
+        if isinstance(value, TooSlow | Failed | Lost):
             self.fleet.post(self.fleet.epoch_seconds, self, value)
             return
         self.last_accuracy = value
@@ -74,7 +87,7 @@ class SimulatedFleet:
     """`num_workers` workers in virtual time.
 
     Args:
-        curve: the accuracy of a job after an epoch, or how it fails there.
+        curve: the accuracy of a job after an epoch, or how it fails there; None hangs.
         epoch_seconds: the length of every epoch.
     """
 
@@ -90,7 +103,7 @@ class SimulatedFleet:
 
     @property
     def workers(self) -> list[Worker]:
-        return list(self._workers)
+        return [*self._workers]
 
     def post(self, delay: float, worker: SimulatedWorker, message: Message) -> None:
         heapq.heappush(self._events, (self.now + delay, next(self._order), worker, message))
@@ -102,7 +115,7 @@ class SimulatedFleet:
         self.now, _, worker, message = heapq.heappop(self._events)
         if isinstance(message, Measurement):
             worker.advance()  # as a real worker would: it is an epoch ahead when it is told to stop
-        elif isinstance(message, Finished | Failed):
+        elif isinstance(message, Finished | Paused | TooSlow | Failed):
             worker.job = None
         return worker, message
 

@@ -77,6 +77,8 @@ def states(view: StudyView) -> Counter[str]:
 
 def conclusion(view: StudyView, answer: Answer | None) -> str:
     """The answer in two or three sentences."""
+    if answer is None and not view.trials and view.runs:
+        return f"No search was made here: {plural(len({run.label for run in view.runs}), 'network')} made by hand."
     if answer is None:
         return "There is no answer yet: no trial has finished."
     trial = answer.trial

@@ -4,9 +4,10 @@ import math
 from collections import Counter
 
 from search.report.answer import Answer, Final, states
-from search.report.notation import count, percent, plural, points, sentence_list
-from search.report.runs import final_runs, final_summary, finalists_frame, kind, num_test_images
+from search.report.notation import count, exists, network, percent, plural, points, sentence_list
+from search.report.runs import final_runs, final_summary, finalists_frame, kind, last_validation, num_test_images
 from search.report.tables import ranked
+from search.study.sanity import first_loss_warning
 from search.study.view import StudyView, TrialView
 
 # A design that costs much more than what it is compared with has not won on parameters alone.
@@ -24,11 +25,15 @@ def _search_caveats(view: StudyView) -> list[str]:
     found = []
     if trained < view.num_trials:
         found.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials have been trained.")
-    if by_state["failed"]:
-        reasons = Counter(trial.reason or "no reason recorded" for trial in view.trials if trial.state == "failed")
+    too_slow = sum(trial.too_slow for trial in view.trials)
+    if too_slow:
+        found.append(f"{plural(too_slow, 'design')} missed the limit of latency and were not trained.")
+    if num_failed := by_state["failed"] - too_slow:
+        failed = [trial for trial in view.trials if trial.state == "failed" and not trial.too_slow]
+        reasons = Counter(trial.reason or "no reason recorded" for trial in failed)
         reason = _clipped(reasons.most_common(1)[0][0], 200)
         which = "The reason" if len(reasons) == 1 else "The commonest reason"
-        found.append(f"{plural(by_state['failed'], 'trial')} failed. {which}: {reason}")
+        found.append(f"{plural(num_failed, 'trial')} failed. {which}: {reason}")
     over = [trial.number for trial in view.trials if trial.params > view.budget]
     if over:
         names = sentence_list([str(number) for number in over[:5]]) + (" and others" if len(over) > 5 else "")
@@ -97,6 +102,17 @@ def _costlier(view: StudyView, trial: TrialView, label: str, macs: int) -> str:
 def _test_caveats(view: StudyView) -> list[str]:
     found = []
     images, summary = num_test_images(view), final_summary(view)
+    for label in dict.fromkeys(summary.loc[summary["over"], "label"]):
+        found.append(f"{network(label)} is over the budget: it is a reference, not an answer.")
+    finals = final_runs(view)
+    held_out = list(dict.fromkeys(network(run.label) for run in finals if exists(last_validation(run))))
+    if held_out:
+        found.append(
+            f"{sentence_list(held_out)} did not see the validation images: the recipe needs them to watch the training."
+        )
+    for run in finals:
+        if run.history and (odd := first_loss_warning(run.history[0].first_loss, run.architecture.num_classes)):
+            found.append(f"{network(run.label)}, seed {run.seed}: {odd}.")
     if images and not summary.empty:
         top = float(summary["mean"].iloc[0])
         error = 1.96 * math.sqrt(top * (1 - top) / images)

@@ -67,6 +67,15 @@ def leaderboard_table(frame: pd.DataFrame, total: int) -> Table:
     return table(f"{which} by validation accuracy at the end of the search's schedule.", frame, columns)
 
 
+def budgets_table(frame: pd.DataFrame) -> Table:
+    columns = [
+        Column("budget", "At most", count), Column("number", "Trial", str), Column("value", "Validation", percent),
+        Column("test_accuracy", "Test, retrained", percent), Column("params", "Parameters", count),
+        Column("macs", "MACs", short), Column("design", "Design (depth \N{MULTIPLICATION SIGN} width)"),
+    ]  # fmt: skip
+    return table("The best complete trial under each budget, by validation accuracy in the search.", frame, columns)
+
+
 def parts_table(frame: pd.DataFrame) -> Table:
     def share(value: float) -> str:
         return percent(value, 1)
@@ -106,7 +115,9 @@ def summary_table(frame: pd.DataFrame) -> Table:
         Column("recipe", "Recipe"), Column("epochs", "Epochs", count),
     ]  # fmt: skip
     caption = "Test accuracy after full training: mean, standard deviation and Student's interval over seeds."
-    return table(caption, _named(frame).assign(interval=interval), columns)
+    named = _named(frame)
+    named["network"] += [" (over the budget: a reference)" if over else "" for over in frame["over"]]
+    return table(caption, named.assign(interval=interval), columns)
 
 
 def runs_table(frame: pd.DataFrame) -> Table:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +15,27 @@ from plotly.offline import get_plotlyjs
 from models.architecture import ArchitectureError
 from search.files import write_atomically
 from search.report import answer, caveats, cells, figures, importances, notation, run_figures, runs, tables
+from search.report.audit import audit_figure
+from search.space.audit import Audit
 from search.study.view import StudyView
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(view: StudyView, output: Path) -> None:
+def write_report(view: StudyView, output: Path, audit: Audit | None = None, budgets: Sequence[int] = ()) -> None:
     """Write the report of a study to one HTML file, whole or not at all.
+
+    Args:
+        audit: of the study's space, to be drawn.
+        budgets: also name the best network under each of these numbers of parameters.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    write_atomically(output, render(view))
+    write_atomically(output, render(view, audit, budgets))
 
 
-def render(view: StudyView) -> str:
+def render(view: StudyView, audit: Audit | None = None, budgets: Sequence[int] = ()) -> str:
     """The report of a study as one HTML document. The same view gives the same text."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -46,6 +53,8 @@ def render(view: StudyView) -> str:
         scripts=[Markup(script) for script in scripts],
         script_hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
         **_summary(view, found),
+        audit=audit_figure(audit) if audit is not None else None,
+        budgets=cells.budgets_table(tables.budgets_frame(view, budgets)) if budgets else None,
         **_search(view),
         **_winner(view, found),
         **_retraining(view, found),
@@ -110,8 +119,12 @@ def _winner(view: StudyView, found: answer.Answer | None) -> dict[str, Any]:
 def _retraining(view: StudyView, found: answer.Answer | None) -> dict[str, Any]:
     every, summary, finalists = runs.runs_frame(view), runs.final_summary(view), runs.finalists_frame(view)
     curves, classes = runs.run_curves_frame(view), runs.classes_frame(view)
+    finalist_curves = runs.run_curves_frame(view, "finalist")
     return {
         "finalists": cells.finalists_table(finalists) if len(finalists) else None,
+        "finalist_curves": run_figures.run_curves_figure(finalist_curves, "finalist-curves")
+        if len(finalist_curves)
+        else None,
         "finals": cells.summary_table(summary) if len(summary) else None,
         "tested": run_figures.tested_figure(summary, view.budget) if len(summary) else None,
         "every_run": cells.runs_table(every) if len(every) else None,

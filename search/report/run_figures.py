@@ -89,7 +89,7 @@ def _side(figure: go.Figure, params: int) -> str:
     return "middle right" if place < (low + high) / 2 else "middle left"
 
 
-def run_curves_figure(frame: pd.DataFrame) -> Drawing:
+def run_curves_figure(frame: pd.DataFrame, name: str = "run-curves") -> Drawing:
     """Draw `runs.run_curves_frame`: training accuracy dotted, validation accuracy solid, one colour a label."""
     figure = blank(400)
     labels = list(dict.fromkeys(frame["label"]))
@@ -101,16 +101,16 @@ def run_curves_figure(frame: pd.DataFrame) -> Drawing:
             if rows.empty:
                 continue
             epochs, accuracies, seeds = drawing.joined(rows, "seed")
-            name = f"{_name(label)}, {split}" if has_validation else _name(label)
+            title = f"{_name(label)}, {split}" if has_validation else _name(label)
             figure.add_scatter(
                 x=epochs,
                 y=accuracies,
                 text=seeds,
                 mode="lines",
-                name=name,
+                name=title,
                 opacity=0.8,
                 line={"color": color, "dash": dash, "width": 1.5},
-                hovertemplate=f"{name}, seed %{{text}}, epoch %{{x}}: %{{y:.2%}}<extra></extra>",
+                hovertemplate=f"{title}, seed %{{text}}, epoch %{{x}}: %{{y:.2%}}<extra></extra>",
             )
     figure.update_xaxes(title={"text": "Epoch"}, tickformat="d")
     accuracy_axis(figure, "Accuracy")
@@ -125,7 +125,7 @@ def run_curves_figure(frame: pd.DataFrame) -> Drawing:
             else " These runs train on training and validation images together: nothing validates them."
         )
     )
-    return Drawing("run-curves", figure, caption)
+    return Drawing(name, figure, caption)
 
 
 def _name(label: str) -> str:

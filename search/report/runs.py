@@ -1,6 +1,7 @@
 """Full-length training as frames: seeds, finalists, classes. Nothing here chooses by a test accuracy."""
 
 import math
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from search.report.notation import exists
-from search.study.view import RunView, StudyView
+from search.study.view import RunPurpose, RunView, StudyView
 
 Counts = npt.NDArray[np.int64]
 
@@ -19,6 +20,7 @@ RUN_COLUMNS = [
 ]  # fmt: skip
 SUMMARY_COLUMNS = [
     "label", "kind", "recipe", "epochs", "seeds", "mean", "deviation", "half_width", "params", "macs", "seconds",
+    "over",
 ]  # fmt: skip
 MAX_RUN_POINTS = 200
 CONFIDENCE = 0.95
@@ -34,8 +36,19 @@ def _order(run: RunView) -> tuple[bool, str, str, int, int]:
 
 
 def final_runs(view: StudyView) -> list[RunView]:
-    """Final runs, trials before baselines."""
-    return sorted((run for run in view.runs if run.purpose == "final"), key=_order)
+    """Final runs, trials before baselines. A baseline that was trained by several recipes is labelled with each."""
+    final = sorted((run for run in view.runs if run.purpose == "final"), key=_order)
+    recipes = {label: {run.recipe for run in group} for label, group in groupby(final, key=lambda run: run.label)}
+    return [
+        replace(run, label=f"{run.label} by {run.recipe}")
+        if kind(run.label) == "baseline" and len(recipes[run.label]) > 1
+        else run
+        for run in final
+    ]
+
+
+def finalist_runs(view: StudyView) -> list[RunView]:
+    return [run for run in view.runs if run.purpose == "finalist"]
 
 
 def runs_frame(view: StudyView) -> pd.DataFrame:
@@ -68,7 +81,8 @@ def half_width(deviation: float, number: int) -> float:
 def final_summary(view: StudyView) -> pd.DataFrame:
     """Test accuracy over seeds, one row for each label, recipe and length; runs without a test value are left out.
 
-    Where a label was trained in two ways, the way with most seeds comes last, so that it wins in a lookup by label.
+    `over` marks a network over the budget, which can only be a reference. Where a label was trained in two ways, the
+    way with most seeds comes last, so that it wins in a lookup by label.
     """
     tested = [run for run in final_runs(view) if exists(run.test_accuracy)]
     rows = []
@@ -80,7 +94,7 @@ def final_summary(view: StudyView) -> pd.DataFrame:
         seconds = sum(run.seconds for run in runs) / len(runs)
         rows.append(
             (label, kind(label), recipe, epochs, len(runs), float(values.mean()), deviation, half,
-             runs[0].params, runs[0].macs, seconds)
+             runs[0].params, runs[0].macs, seconds, runs[0].params > view.budget)
         )  # fmt: skip
     rows.sort(key=lambda row: (row[1] == "baseline", row[0], row[4]))
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
@@ -91,7 +105,7 @@ def finalists_frame(view: StudyView) -> pd.DataFrame:
 
     Means over more seeds come first: a finalist whose round is unfinished cannot win by one lucky seed.
     """
-    measured = [run for run in view.runs if run.purpose == "finalist" and exists(last_validation(run))]
+    measured = [run for run in finalist_runs(view) if exists(last_validation(run))]
     rows = []
     for label, group in groupby(sorted(measured, key=_order), key=lambda run: run.label):
         runs = list(group)
@@ -101,10 +115,10 @@ def finalists_frame(view: StudyView) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "seeds", "mean", "deviation", "params", "macs"])
 
 
-def run_curves_frame(view: StudyView) -> pd.DataFrame:
-    """Final runs by epoch: label, seed, split ('train' or 'validation'), epoch, accuracy; long runs thinned evenly."""
+def run_curves_frame(view: StudyView, purpose: RunPurpose = "final") -> pd.DataFrame:
+    """Runs by epoch: label, seed, split ('train' or 'validation'), epoch, accuracy; long runs thinned evenly."""
     rows = []
-    for run in final_runs(view):
+    for run in final_runs(view) if purpose == "final" else sorted(finalist_runs(view), key=_order):
         step = max(1, len(run.history) // MAX_RUN_POINTS)
         kept = [each for index, each in enumerate(run.history) if index % step == 0 or each is run.history[-1]]
         measured = [("train", each.epoch, each.train_accuracy) for each in kept]

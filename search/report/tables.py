@@ -1,5 +1,6 @@
 """The search as frames: one function prepares what one table or figure shows."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ def trials_frame(view: StudyView) -> pd.DataFrame:
     """One row a trial, by number: the record, the decoded choices (missing where switched off), the network as JSON."""
     rows = [_trial_row(trial) for trial in sorted(view.trials, key=lambda trial: trial.number)]
     choices = list(dict.fromkeys(name for trial in view.trials for name in trial.choices))
-    record = ["number", "state", "value", "params", "macs", "epochs", "seconds"]
+    record = ["number", "state", "value", "params", "macs", "epochs", "seconds", "baseline"]
     decoded = [name for name in choices if name not in (*record, "architecture")]
     frame = pd.DataFrame(rows, columns=[*record, *decoded, "architecture"])
     # Without this a depth beside a missing one would be written 3.0.
@@ -41,6 +42,7 @@ def _trial_row(trial: TrialView) -> dict[str, Any]:
         "macs": trial.macs,
         "epochs": measured_epochs(trial),
         "seconds": trial.seconds,
+        "baseline": trial.baseline,
         "architecture": trial.architecture.to_json(),
     }
 
@@ -66,7 +68,10 @@ def ranked(view: StudyView) -> list[TrialView]:
 
 
 def leaderboard(view: StudyView, size: int = LEADERBOARD_SIZE) -> pd.DataFrame:
-    """The best complete trials: rank, number, value, params, share of the budget, macs, design, test_accuracy."""
+    """The best complete trials: rank, number, value, params, share of the budget, macs, design, test_accuracy.
+
+    A hand-made network among the trials has its name beside its design.
+    """
     finals = final_summary(view)
     tested = dict(zip(finals["label"], finals["mean"], strict=True))
     rows = [
@@ -77,13 +82,34 @@ def leaderboard(view: StudyView, size: int = LEADERBOARD_SIZE) -> pd.DataFrame:
             "params": trial.params,
             "share": trial.params / view.budget,
             "macs": trial.macs,
-            "design": design(trial.architecture),
+            "design": _named(trial),
             "test_accuracy": tested.get(f"{trial.number:04d}", float("nan")),
         }
         for rank, trial in enumerate(ranked(view)[:size], start=1)
     ]
     columns = ["rank", "number", "value", "params", "share", "macs", "design", "test_accuracy"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _named(trial: TrialView) -> str:
+    made = f" ({trial.baseline}, made by hand)" if trial.baseline else ""
+    return design(trial.architecture) + made
+
+
+def budgets_frame(view: StudyView, budgets: Sequence[int]) -> pd.DataFrame:
+    """The best complete trial under each budget: budget, number, value, params, macs, design, test_accuracy.
+
+    A budget that no trial keeps has no row.
+    """
+    finals = final_summary(view)
+    tested = dict(zip(finals["label"], finals["mean"], strict=True))
+    rows = []
+    for budget in budgets:
+        best = next((trial for trial in ranked(view) if trial.params <= budget), None)
+        if best is not None:
+            test = tested.get(f"{best.number:04d}", float("nan"))
+            rows.append((budget, best.number, best.value, best.params, best.macs, _named(best), test))
+    return pd.DataFrame(rows, columns=["budget", "number", "value", "params", "macs", "design", "test_accuracy"])
 
 
 def accuracy_frame(view: StudyView) -> pd.DataFrame:

@@ -9,77 +9,19 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from itertools import pairwise
+from math import prod
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from models.architecture import Architecture, ArchitectureError, Block, EvenKernel, Shortcut, Stage, Stem
 from search.errors import SpaceError
+from search.space.choices import Choices, Part, Rules, StageChoices, StageOverride, StemChoices
 from search.yamlfile import read_model, read_text
 
-Value = TypeVar("Value")
 Vector = Mapping[str, int | str]
-
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    if not values:
-        raise ValueError("must have at least one choice")
-    if len(set(values)) < len(values):
-        raise ValueError("has the same choice twice")
-    if all(isinstance(value, int | float) for value in values):
-        return tuple(sorted(values))  # type: ignore[type-var]  # all numbers, as was just seen
-    return values
-
-
-Choices = Annotated[tuple[Value, ...], BeforeValidator(_listed), AfterValidator(_distinct)]
-Count = Annotated[int, Field(ge=1, le=65_536, strict=True)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StemChoices(_Part):
-    """Choices of the first convolution; see `models.architecture.Stem`."""
-
-    width: Choices[Count]
-    kernel: Choices[Count] = (3,)
-    stride: Choices[Count] = (1,)
-    padding: Choices[Annotated[int, Field(ge=0, le=16, strict=True)]] = (1,)
-
-
-class StageChoices(_Part):
-    """Choices of a stage; see `models.architecture.Stage`."""
-
-    block: Choices[Block]
-    depth: Choices[Count]
-    width: Choices[Count]
-    kernel: Choices[Count] = (3,)
-    reduction: Choices[Count] = (4,)
-    even_kernel: Choices[EvenKernel] = ("pad-then-valid",)
-
-
-class StageOverride(_Part):
-    """Choices that replace those of `stage` for one stage."""
-
-    block: Choices[Block] | None = None
-    depth: Choices[Count] | None = None
-    width: Choices[Count] | None = None
-    kernel: Choices[Count] | None = None
-    reduction: Choices[Count] | None = None
-    even_kernel: Choices[EvenKernel] | None = None
-
-
-class Rules(_Part):
-    """Conditions that every design meets."""
-
-    non_decreasing_width: bool = False
 
 
 class Task(NamedTuple):
@@ -118,16 +60,24 @@ def _stage(
     return Stage(block, depth, width, kernel, dropout, reduction, even_kernel).canonical()
 
 
-class Space(_Part):
+class Space(Part):
     """A search space, as space.yaml tells it."""
 
     stem: StemChoices
     num_stages: Choices[Annotated[int, Field(ge=1, le=16, strict=True)]]
     stage: StageChoices
-    overrides: dict[Annotated[int, Field(ge=1, le=16)], StageOverride] = {}
+    overrides: dict[Annotated[int, Field(ge=1, le=16)], StageOverride] = Field(default_factory=dict)
     dropout: Choices[Annotated[float, Field(ge=0, lt=1)]] = (0.0,)
     shortcut: Choices[Shortcut] = ("B",)
     rules: Rules = Rules()
+
+    @model_validator(mode="after")
+    def _overrides_have_stages(self) -> Self:
+        beyond = [stage for stage in self.overrides if stage > self.num_stages[-1]]
+        if beyond:
+            most = self.num_stages[-1]
+            raise ValueError(f"overrides.{min(beyond)}: there is no such stage; num_stages has at most {most}")
+        return self
 
     def stage_choices(self, index: int) -> StageChoices:
         """The choices of stage `index`, counted from 0, with its overrides."""
@@ -213,7 +163,7 @@ class Space(_Part):
                 wanted[f"stage{index + 1}_{name}"] = getattr(stage, name)
         vector: dict[str, int | str] = {}
         for name, slot in self._fields.items():
-            if name not in wanted or self._is_ignored(name, architecture):
+            if self._is_free(name, architecture):
                 if len(slot.choices) > 1:
                     vector[name] = free[name] if free else slot.value(0)
             elif wanted[name] not in slot.choices:
@@ -229,15 +179,29 @@ class Space(_Part):
             raise SpaceError("num_stages: the space does not hold this architecture")
         return vector
 
-    def _is_ignored(self, name: str, architecture: Architecture) -> bool:
+    def holds(self, architecture: Architecture, task: Task) -> bool:
+        """Whether the architecture is a network of this space for such data, in whatever form it is written."""
+        try:
+            vector = self.encode(architecture)
+        except SpaceError:
+            return False
+        return self.decode(vector, task) == architecture.canonical()
+
+    def num_vectors(self, architecture: Architecture) -> int:
+        """How many vectors decode to the architecture, which the space holds."""
+        return prod(len(slot.choices) for name, slot in self._fields.items() if self._is_free(name, architecture))
+
+    def _is_free(self, name: str, architecture: Architecture) -> bool:
         """Whether the canonical form of the architecture does not depend on the field."""
         if name == "shortcut":
             return len(architecture.stages) == 1 and architecture.stem.width == architecture.stages[0].width
         position, _, field = name.removeprefix("stage").partition("_")
-        if field not in ("reduction", "even_kernel"):
+        if not position.isdigit():
             return False
+        if int(position) > len(architecture.stages):
+            return True
         stage = architecture.stages[int(position) - 1]
-        return stage.block == "basic" if field == "reduction" else stage.kernel % 2 == 1
+        return (field == "reduction" and stage.block == "basic") or (field == "even_kernel" and stage.kernel % 2 == 1)
 
 
 def load_space(path: Path | None = None) -> Space:

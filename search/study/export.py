@@ -75,7 +75,7 @@ def export(files: StudyFiles, plan: Plan, number: int, output: Path) -> list[Pat
         TrainingError: the weights do not hold the parameters they should.
         StorageError: a file cannot be read or written.
     """
-    folder = files.retrained(f"{number:04d}", 0)
+    folder = files.retrained(number, 0)
     if not (folder / "result.json").is_file():
         raise StudyError(f"trial = {number}: has no trained weights; run `nas retrain --trial {number}` first")
     try:

@@ -10,17 +10,21 @@ import optuna
 from models.count import count_macs, count_parameters
 from search.catalogue import from_anywhere
 from search.datasets import Dataset, open_dataset
-from search.errors import DataError, RecipeError, StudyError
+from search.errors import DataError, StudyError
 from search.files import StudyFiles, write_atomically
 from search.protocol import Setup
 from search.recipe import Recipe
+from search.recipes import FAST
 from search.space.sampler import SpaceExhaustedError
+from search.space.space import load_space
 from search.study.coordinator import Coordinator, Listener, Outcome
+from search.study.interruption import Interruption
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
 from search.study.proposals import make_sampler, require_feasible
-from search.study.retrain import Candidate, OnEpoch, Retraining
+from search.study.retrain import Candidate, OnEpoch, OnNote, Retraining
 from search.study.storage import Record, locked
 from search.study.view import RunView
+from search.study.warm_start import hand_made
 from search.study.workers import LocalFleet, choose_device
 
 
@@ -42,18 +46,7 @@ def fit_recipe(recipe: Recipe, dataset: Dataset) -> Recipe:
     Raises:
         RecipeError: the recipe does not fit the data.
     """
-    name, num_train, size = dataset.name, dataset.num_train, dataset.image_size
-    recipe = recipe.fit_to(name, num_train, size)
-    # At least a tenth is held out for validation; the worker checks the exact number again.
-    batch_size, crop_padding, cutout = recipe.sizes
-    if batch_size > num_train:
-        raise RecipeError(f"batch_size = {batch_size}: larger than the {num_train:,} training images")
-    if recipe.mean is not None and len(recipe.mean) != dataset.channels:
-        raise RecipeError(f"mean = {recipe.mean}: {name} has {dataset.channels} channels")
-    for field, pixels in (("crop_padding", crop_padding), ("cutout", cutout)):
-        if pixels >= size:
-            raise RecipeError(f"{field} = {pixels}: must be smaller than an image of {size} pixels")
-    return recipe
+    return recipe.fit_to(dataset.name, dataset.num_train, dataset.image_size, dataset.channels)
 
 
 def search(
@@ -65,6 +58,7 @@ def search(
     listener: Listener,
     storage: str | None = None,
     timeout: float | None = None,
+    interruption: Interruption | None = None,
 ) -> Outcome:
     """Begin a study or go on with it, to `num_trials` trained trials in all.
 
@@ -83,7 +77,7 @@ def search(
         with Record(files, plan.circumstances.storage) as record:
             started, fleet = time.monotonic(), LocalFleet(setup, machine.num_workers, files.folder / "workers.log")
             try:
-                coordinator = Coordinator(plan, record, fleet, listener)
+                coordinator = Coordinator(plan, record, fleet, listener, interruption)
                 try:
                     coordinator.prepare()
                     coordinator.plan.save(files)  # with the device and the precision that all its runs keep
@@ -115,7 +109,7 @@ def dry_run(question: Question, num_trials: int) -> tuple[list[dict[str, Any]], 
     Raises:
         SpaceError: no design of the space is within the budget.
     """
-    sampler = make_sampler(question, [])
+    sampler = make_sampler(question, [], tuple(hand_made(question.data.task)) if question.warm_start else ())
     study = optuna.create_study(sampler=sampler)
     rows: list[dict[str, Any]] = []
     for _ in range(num_trials):
@@ -142,14 +136,15 @@ def retrain(
     plan: Plan,
     candidates: list[Candidate],
     baselines: list[Candidate],
-    recipe: Recipe,
     num_seeds: int,
     choose: bool,
     machine: Machine,
     on_epoch: OnEpoch,
+    on_note: OnNote,
+    interruption: Interruption | None = None,
 ) -> tuple[list[tuple[Candidate, float]], list[RunView]]:
     """Train candidates at full length; with `choose` a finalists' round picks one of them first. Baselines join
-    the final runs, under the same data, recipe and seeds.
+    the final runs, on the same data and seeds.
 
     Returns the ranking of that round (empty without one) and the final runs.
 
@@ -157,20 +152,43 @@ def retrain(
         InputError: the request cannot be meant.
         TrainingError: a run failed.
         StorageError: a result cannot be written.
+        Interrupted: a signal asked for the end.
     """
     dataset = open_study_data(plan)
-    recipe = fit_recipe(recipe, dataset)
     setup = machine.setup(dataset, plan.question.seed)
     with locked(files):
+        if not files.plan.is_file():
+            plan.save(files)
         remember(files)
         fleet = LocalFleet(setup, machine.num_workers, files.folder / "workers.log")
         try:
-            retraining = Retraining(plan, files, recipe, fleet, on_epoch)
+            retraining = Retraining(plan, files, fleet, on_epoch, on_note, interruption)
             ranking = retraining.choose(candidates) if choose else []
             winners = [ranking[0][0]] if choose else candidates
             return ranking, retraining.finish([*winners, *baselines], num_seeds)
         finally:
             fleet.close()
+
+
+def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:
+    """The plan of a study to train baselines in: the one there is, else one without trials, not yet written.
+
+    Raises:
+        DataError: the data is not found.
+    """
+    if files.plan.is_file():
+        return Plan.load(files)
+    dataset = open_dataset(source)
+    question = Question(
+        budget=budget,
+        data=Data.of(dataset),
+        space=load_space(None),
+        recipe=fit_recipe(FAST, dataset),
+        sampler="tpe",
+        pruner="median",
+        seed=0,
+    )
+    return _plan(files, question, from_anywhere(source), None, 0)
 
 
 def open_study_data(plan: Plan) -> Dataset:

@@ -1,17 +1,19 @@
 """The question a study asks, in one snapshot file: what may be built, on which data, trained how."""
 
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from search.datasets import Dataset
 from search.errors import StudyError
 from search.files import StudyFiles, write_atomically
 from search.recipe import Recipe
+from search.space.limits import Limits, parse_limits
 from search.space.space import Space, Task
 from search.yamlfile import read_model, read_text
 
@@ -54,7 +56,10 @@ class Data(_Part):
 class Question(_Part):
     """All that decides a study's results but for the machine. It may not change once a study has begun.
 
-    `seed` fixes the validation split, the proposals and every trial's training.
+    `budget` is the most parameters, `limits` the other limits, kept in their canonical form however they are written
+    (see `search.space.limits`), and `fill` the least share of the budget to be used. `seed` fixes the validation split,
+    the proposals and every trial's training. With `warm_start` the hand-made networks that the space holds and the
+    limits admit are the first trials.
     """
 
     budget: int
@@ -64,6 +69,21 @@ class Question(_Part):
     sampler: SamplerName
     pruner: PrunerName
     seed: int
+    limits: tuple[str, ...] = ()
+    fill: float = 0.0
+    warm_start: bool = True
+
+    @model_validator(mode="after")
+    def _limits_are_canonical(self) -> Self:
+        texts = parse_limits(self.limits, self.budget, self.fill).texts
+        if texts != self.limits:
+            object.__setattr__(self, "limits", texts)
+        return self
+
+    @cached_property
+    def all_limits(self) -> Limits:
+        """What a network may cost."""
+        return parse_limits(self.limits, self.budget, self.fill)
 
 
 class Circumstances(_Part):

@@ -1,46 +1,40 @@
 """What a question's search draws its designs from, and what ends its poor trials early."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 
 from models.architecture import Architecture
-from models.count import count_parameters
-from search.errors import SpaceError
+from search.space.feasibility import require_design
 from search.space.sampler import BudgetSampler
-from search.space.tally import Tally
 from search.study.plan import PrunerName, Question
 
 
-def make_sampler(question: Question, seen: list[Architecture]) -> BudgetSampler:
+def make_sampler(question: Question, seen: list[Architecture], first: Sequence[Architecture] = ()) -> BudgetSampler:
     """The question's sampler. Its draws depend on the seed and on how many trials there are, so that a study that is
-    continued does not repeat its draws.
+    continued does not repeat its draws. Designs of `first` that may be proposed come before all others.
 
     Raises:
-        SpaceError: no design of the space is within the budget.
+        SpaceError: no design of the space is within the limits.
     """
-    require_feasible(question)
     entropy = [question.seed, len(seen)]
     base_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     base = TPESampler(seed=base_seed) if question.sampler == "tpe" else None
-    return BudgetSampler(question.space, question.data.task, question.budget, base, seen, entropy)
+    space, data, limits = question.space, question.data, question.all_limits
+    sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first)
+    require_design(space, data.task, limits, data.name, lambda: sampler.vectors)
+    return sampler
 
 
 def require_feasible(question: Question) -> None:
     """
     Raises:
-        SpaceError: no design of the space is within the budget; the message says what the smallest costs.
+        SpaceError: no design of the space is within the limits; the message says which limit is to blame, and what the
+            smallest network costs.
     """
-    tally = Tally(question.space, question.data.task, question.budget)
-    try:
-        smallest = count_parameters(tally.extreme(largest=False))
-    except LookupError:
-        raise SpaceError("space: no choice of its values is a network") from None
-    if smallest > question.budget:
-        raise SpaceError(
-            f"budget = {question.budget:,}: the smallest network of this space on {question.data.name} "
-            f"has {smallest:,} parameters"
-        )
+    require_design(question.space, question.data.task, question.all_limits, question.data.name)
 
 
 def make_pruner(name: PrunerName, epochs: int) -> BasePruner:

@@ -65,18 +65,22 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
         seconds=trial.user_attrs.get("seconds", 0.0),
         reason=trial.user_attrs.get("reason"),
         num_epochs=len(reported),
+        baseline=trial.user_attrs.get("baseline"),
+        too_slow=trial.user_attrs.get("too_slow", False),
     )
 
 
 def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
     question, circumstances = plan.question, plan.circumstances
     recipe = question.recipe
+    fill = [f"fill={question.fill}"] if question.fill else []
     size, classes = question.data.image_size, len(question.data.classes)
     colours = "greyscale" if question.data.channels == 1 else "colour"
     return (
         ("data", f"{question.data.name}: {colours}, {size}x{size} pixels, {classes} classes"),
         ("data fingerprint", question.data.fingerprint),
         ("budget", f"{question.budget:,} parameters"),
+        ("further limits", ", ".join([*question.limits, *fill]) or "none"),
         ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}"),
         ("recipe", f"{recipe.name}, {recipe.epochs} epochs, precision {circumstances.precision or recipe.precision}"),
         ("seed", str(question.seed)),

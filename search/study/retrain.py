@@ -5,6 +5,8 @@ the test set is opened by final runs alone, once per trained network, and every 
 """
 
 import json
+import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,9 +20,22 @@ from models.baselines import find_baseline
 from models.count import count_macs, count_parameters
 from search.errors import StorageError, StudyError, TrainingError
 from search.files import StudyFiles, append_line, write_atomically
-from search.protocol import Failed, Finished, Fleet, Job, Lost, Measurement, Purpose, Ready, TestResult, Worker
+from search.protocol import (
+    Failed,
+    Finished,
+    Fleet,
+    Job,
+    Measurement,
+    Paused,
+    Purpose,
+    Ready,
+    Resumed,
+    TestResult,
+)
 from search.recipe import Recipe
-from search.study.coordinator import run_seed
+from search.study.coordinator import GRACE_SECONDS, WAIT_SECONDS, run_seed
+from search.study.crew import Crew, Restarted
+from search.study.interruption import Interruption
 from search.study.plan import Plan, now
 from search.study.storage import architecture_of
 from search.study.view import RunView
@@ -28,18 +43,27 @@ from search.study.weights import certify_saved
 
 NUM_FINALIST_SEEDS = 2
 FIRST_FINAL_RUN = 1_000_000  # final runs draw their seeds apart from trials and finalists
-WAIT_SECONDS = 1.0
 
 OnEpoch = Callable[[Job, Measurement], None]
+OnNote = Callable[[Job, str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An architecture to train at full length; `label` is a trial's number in four digits or a baseline's name."""
+    """An architecture and how to train it at full length.
+
+    `label` is a trial's number in four digits or a baseline's name. A baseline has no `max_params`: it may be over the
+    budget, as a reference.
+    """
 
     label: str
     architecture: Architecture
+    recipe: Recipe
     max_params: int | None
+
+    @property
+    def name(self) -> str:
+        return f"trial {int(self.label)}" if self.label.isdigit() else self.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +74,37 @@ class _Run:
     folder: Path
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    run: _Run
+    job: Job
+    history: list[Measurement]
+
+
 class Retraining:
     """Trains candidates of one study on a fleet, under the study's lock.
 
-    A run that is already there with the same recipe is not trained again.
+    A run that is already there with the same recipe is not trained again; one that was interrupted goes on from its
+    last checkpoint.
     """
 
-    def __init__(self, plan: Plan, files: StudyFiles, recipe: Recipe, fleet: Fleet, on_epoch: OnEpoch) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        files: StudyFiles,
+        fleet: Fleet,
+        on_epoch: OnEpoch,
+        on_note: OnNote = lambda job, text: None,
+        interruption: Interruption | None = None,
+    ) -> None:
         self.plan = plan
         self.files = files
-        self.recipe = recipe
-        self.fleet = fleet
         self.on_epoch = on_epoch
-        self._ready: dict[Worker, Ready] = {}
-        self._idle: list[Worker] = []
+        self.on_note = on_note
+        self._interruption = interruption or Interruption()
+        self._crew = Crew(fleet)
+        self._running: dict[Path, _Running] = {}
+        self._done: dict[Path, RunView] = {}
 
     def choose(self, candidates: list[Candidate]) -> list[tuple[Candidate, float]]:
         """Train finalists on the training split and return them by mean validation accuracy, best first.
@@ -93,42 +134,66 @@ class Retraining:
             StorageError: a result cannot be written.
         """
         runs = [
-            _Run(candidate, seed, "final", self.files.retrained(candidate.label, seed))
+            _Run(candidate, seed, "final", self._folder(candidate, seed))
             for candidate in candidates
             for seed in range(num_seeds)
         ]
         return self._train(runs)
 
+    def _folder(self, candidate: Candidate, seed: int) -> Path:
+        if candidate.label.isdigit():
+            return self.files.retrained(int(candidate.label), seed)
+        return self.files.baseline(candidate.label, candidate.recipe.name, seed)
+
     def _train(self, runs: list[_Run]) -> list[RunView]:
         """All runs, in the given order, those found on disk included."""
-        done = {run.folder: view for run in runs if (view := self._find(run)) is not None}
-        waiting = [run for run in runs if run.folder not in done]
-        running: dict[Worker, tuple[_Run, Job, list[Measurement]]] = {}
-        while waiting or running:
-            while self._idle and waiting:
-                worker, run = self._idle.pop(0), waiting.pop(0)
-                job = self._job(run)
-                running[worker] = run, job, []
-                worker.start(job)
-            received = self.fleet.receive(WAIT_SECONDS)
-            if received is None:
-                continue
-            worker, message = received
-            if isinstance(message, Ready):
-                self._ready[worker] = message
-                self._idle.append(worker)
-            elif isinstance(message, Measurement):
-                run, job, history = running[worker]
-                history.append(message)
-                self.on_epoch(job, message)
-            elif isinstance(message, Finished):
-                run, job, history = running.pop(worker)
-                done[run.folder] = self._record(run, job, history, message, self._ready[worker])
-                self._idle.append(worker)
-            elif isinstance(message, Failed | Lost):
-                name = running[worker][1].label if worker in running else "a worker"
-                raise TrainingError(f"{name} failed: {message.reason}")
-        return [done[run.folder] for run in runs]
+        self._done = {run.folder: view for run in runs if (view := self._find(run)) is not None}
+        waiting = [run for run in runs if run.folder not in self._done]
+        while waiting or self._running:
+            if self._interruption():
+                self._pause()
+            while self._crew.has_idle and waiting:
+                run = waiting.pop(0)
+                self._running[run.folder] = _Running(run, self._job(run), [])
+                self._crew.start(run.folder, self._running[run.folder].job)
+            self._receive(WAIT_SECONDS)
+        return [self._done[run.folder] for run in runs]
+
+    def _receive(self, timeout: float) -> None:
+        event = self._crew.receive(timeout)
+        if event is None:
+            return
+        assert isinstance(event.key, Path)
+        running, message = self._running[event.key], event.message
+        if isinstance(message, Measurement):
+            running.history.append(message)
+            self.on_epoch(running.job, message)
+        elif isinstance(message, Resumed):
+            for text in (*message.refused, f"goes on after epoch {message.epoch}"):
+                self.on_note(running.job, text)
+        elif isinstance(message, Restarted):
+            running.history.clear()
+            self.on_note(running.job, f"{message.reason}; goes on in a new process")
+        elif isinstance(message, Finished):
+            del self._running[event.key]
+            self._done[event.key] = self._record(running, message, event.ready)
+            shutil.rmtree(self.files.checkpoints(running.run.folder), ignore_errors=True)
+        elif isinstance(message, Failed):
+            raise TrainingError(f"{running.job.label} failed: {message.reason}")
+        elif isinstance(message, Paused):
+            del self._running[event.key]
+
+    def _pause(self) -> None:
+        """End with checkpoints what ends its epoch soon; the rest has those it has.
+
+        Raises:
+            Interrupted: always.
+        """
+        self._crew.pause()
+        deadline = time.monotonic() + GRACE_SECONDS
+        while self._running and (left := deadline - time.monotonic()) > 0:
+            self._receive(min(left, WAIT_SECONDS))
+        self._interruption.require_none()
 
     def _job(self, run: _Run) -> Job:
         base = 0 if run.purpose == "finalist" else FIRST_FINAL_RUN
@@ -137,7 +202,16 @@ class Retraining:
         label = f"{run.candidate.label} seed {run.seed}"
         keep = run.folder if run.purpose == "final" else None
         candidate = run.candidate
-        return Job(label, candidate.architecture, self.recipe, seed, run.purpose, candidate.max_params, keep)
+        return Job(
+            label,
+            candidate.architecture,
+            candidate.recipe,
+            seed,
+            run.purpose,
+            candidate.max_params,
+            keep,
+            checkpoints=self.files.checkpoints(run.folder),
+        )
 
     def _find(self, run: _Run) -> RunView | None:
         """The result of an earlier run with the same recipe, if there is one."""
@@ -145,15 +219,17 @@ class Retraining:
         if not path.is_file():
             return None
         view, recipe = _read_run(path)
-        return view if recipe == self.recipe.model_dump(mode="json") else None
+        return view if recipe == run.candidate.recipe.model_dump(mode="json") else None
 
-    def _record(self, run: _Run, job: Job, history: list[Measurement], finished: Finished, ready: Ready) -> RunView:
+    def _record(self, running: _Running, finished: Finished, ready: Ready) -> RunView:
+        run, history = running.run, running.history
         candidate = run.candidate
         test = finished.test
         if test is not None:
             self._log_opening(run, test)
             certify_saved(run.folder / "weights.safetensors", candidate.architecture, candidate.max_params)
-        precision = ready.precision if self.recipe.precision == "auto" else self.recipe.precision
+        recipe = candidate.recipe
+        precision = ready.precision if recipe.precision == "auto" else recipe.precision
         view = RunView(
             label=candidate.label,
             purpose="final" if run.purpose == "final" else "finalist",
@@ -161,7 +237,7 @@ class Retraining:
             architecture=candidate.architecture,
             params=count_parameters(candidate.architecture),
             macs=count_macs(candidate.architecture, self.plan.task.image_size),
-            recipe=self.recipe.name,
+            recipe=recipe.name,
             epochs=len(history),
             history=tuple(history),
             seconds=finished.seconds,
@@ -170,15 +246,16 @@ class Retraining:
             test_loss=test.loss if test else None,
             test_accuracy=test.accuracy if test else None,
             confusion=test.confusion if test else None,
+            kept_epoch=finished.kept_epoch,
         )
         values = asdict(view) | {
             "architecture": candidate.architecture.to_dict(),
-            "recipe_values": self.recipe.model_dump(mode="json"),
+            "recipe_values": recipe.model_dump(mode="json"),
             "mean": finished.mean,
             "std": finished.std,
             "classes": self.plan.question.data.classes,
             "data": self.plan.question.data.ledger_name,
-            "torch_seed": job.seed,
+            "torch_seed": running.job.seed,
             "versions": self.plan.circumstances.versions | ready.versions,
             "time": now(),
         }
@@ -192,13 +269,14 @@ class Retraining:
             "label": run.candidate.label,
             "seed": run.seed,
             "accuracy": test.accuracy,
-            "recipe": self.recipe.name,
+            "recipe": run.candidate.recipe.name,
         }
         append_line(self.files.ledger(self.plan.question.data.ledger_name), line)
 
 
-def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int) -> Candidate:
-    """
+def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe: Recipe) -> Candidate:
+    """A trained trial, to be trained at full length by the recipe.
+
     Raises:
         StudyError: there is no such trial, or it has no result.
     """
@@ -210,10 +288,10 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int) -> Can
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
         state = "is running or was interrupted" if trial.state == TrialState.RUNNING else "failed"
         raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
-    return Candidate(f"{number:04d}", architecture_of(trial), budget)
+    return Candidate(f"{number:04d}", architecture_of(trial), recipe, budget)
 
 
-def baseline_candidate(name: str, plan: Plan) -> Candidate:
+def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
     """A named baseline for the study's data. One that is over the study's budget may only serve as a reference.
 
     Raises:
@@ -222,7 +300,7 @@ def baseline_candidate(name: str, plan: Plan) -> Candidate:
     task = plan.task
     architecture = find_baseline(name, task.in_channels, task.num_classes)
     count_macs(architecture, task.image_size)
-    return Candidate(name, architecture, None)
+    return Candidate(name, architecture, recipe, None)
 
 
 def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:
@@ -237,19 +315,33 @@ def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:
     return [trial.number for trial in sorted(completed, key=lambda t: (-(t.value or 0.0), t.number))[:num]]
 
 
+def best_within(trials: Iterable[FrozenTrial], budget: int) -> int:
+    """The number of the best completed trial of at most `budget` parameters, by validation accuracy.
+
+    Raises:
+        StudyError: there is none.
+    """
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    within = [trial for trial in completed if trial.user_attrs.get("params", budget + 1) <= budget]
+    if not within:
+        raise StudyError(f"per-budget = {budget:,}: no trial of so few parameters was trained to the end")
+    return min(within, key=lambda trial: (-(trial.value or 0.0), trial.number)).number
+
+
 def read_runs(files: StudyFiles) -> list[RunView]:
     """All full-length runs of a study, finalists' and final.
 
     Raises:
         StorageError: a result cannot be read.
     """
-    paths = sorted([*files.folder.glob("finalists/*/*/result.json"), *files.folder.glob("retrain/*/*/result.json")])
+    patterns = ("finalists/*/*", "retrain/*/*", "retrain/*/*/*")
+    paths = sorted(path for pattern in patterns for path in files.folder.glob(f"{pattern}/result.json"))
     return [_read_run(path)[0] for path in paths]
 
 
 def run_view(values: dict[str, Any]) -> RunView:
     """The RunView of a result.json."""
-    fields = {name: values[name] for name in RunView.__dataclass_fields__}
+    fields = {name: values[name] for name in RunView.__dataclass_fields__ if name in values}
     fields["architecture"] = Architecture.from_dict(values["architecture"])
     fields["history"] = tuple(Measurement(**epoch) for epoch in values["history"])
     if values["confusion"] is not None:

@@ -76,7 +76,7 @@ class Record:
                 self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
             self._mirror = optuna.create_study(study_name=files.name, direction="maximize")
             self._mirror.add_trials(self._disk.get_trials())
-        self._files = files
+        self.files = files
         self._handles: dict[int, tuple[Trial, Trial]] = {}
         self._histories: dict[int, list[Measurement]] = {}
 
@@ -110,7 +110,7 @@ class Record:
         )
         for name, value in attributes.items():
             proposed.set_user_attr(name, value)
-        with _storage_errors(self._files):
+        with _storage_errors(self.files):
             self._disk.add_trial(trial)
         self.resume(proposed.number)
         return proposed.number
@@ -130,7 +130,7 @@ class Record:
         # A resumed trial may have reported this epoch before it was interrupted, and was not pruned for it.
         if measurement.epoch in self.trials[number].intermediate_values:
             return False
-        with _storage_errors(self._files):
+        with _storage_errors(self.files):
             on_disk.report(measurement.validation_accuracy, measurement.epoch)
         in_memory.report(measurement.validation_accuracy, measurement.epoch)
         return in_memory.should_prune()
@@ -140,7 +140,7 @@ class Record:
         history = self._histories.pop(number, [])
         value = history[-1].validation_accuracy if history and state == TrialState.COMPLETE else None
         attributes = attributes | {"history": json.dumps([asdict(measurement) for measurement in history])}
-        with _storage_errors(self._files):
+        with _storage_errors(self.files):
             for trial in self._handles.pop(number):
                 for name, content in attributes.items():
                     trial.set_user_attr(name, content)
@@ -149,7 +149,7 @@ class Record:
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Keep a value with the study itself."""
-        with _storage_errors(self._files):
+        with _storage_errors(self.files):
             self._disk.set_user_attr(name, value)
 
     def attribute(self, name: str, default: Any) -> Any:

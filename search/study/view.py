@@ -7,6 +7,7 @@ from models.architecture import Architecture
 from search.protocol import Measurement
 
 State = Literal["complete", "pruned", "failed", "running"]
+RunPurpose = Literal["finalist", "final"]
 Epoch = Measurement
 
 
@@ -14,7 +15,8 @@ Epoch = Measurement
 class TrialView:
     """One trial. `value` is the last epoch's validation accuracy, None if there is none; `choices` the decoded
     choices of the search space; `reason` why the trial failed; `seconds` what it took in all,
-    `num_epochs` how many epochs were measured."""
+    `num_epochs` how many epochs were measured, `baseline` the name of a hand-made network that was a first trial.
+    A trial that is `too_slow` missed the limit of latency and was not trained."""
 
     number: int
     state: State
@@ -27,6 +29,8 @@ class TrialView:
     seconds: float
     reason: str | None
     num_epochs: int = 0
+    baseline: str | None = None
+    too_slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,11 @@ class RunView:
     """One full-length run. A final run has test values; a finalist's run, by which a winner is chosen, has none.
 
     `label` is a trial's number in four digits, or a baseline's name. `confusion[i][j]` counts test images of class i
-    taken for class j.
+    taken for class j. `kept_epoch` is the epoch whose weights the network has, where the recipe keeps the best.
     """
 
     label: str
-    purpose: Literal["finalist", "final"]
+    purpose: RunPurpose
     seed: int
     architecture: Architecture
     params: int
@@ -52,6 +56,7 @@ class RunView:
     test_loss: float | None
     test_accuracy: float | None
     confusion: tuple[tuple[int, ...], ...] | None
+    kept_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

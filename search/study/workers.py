@@ -7,10 +7,11 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
-from search.errors import InputError
-from search.protocol import STOP, Assignment, Lost, Message, Setup, Worker
+from search.errors import InputError, TrainingError
+from search.protocol import PAUSE, STOP, Assignment, Failed, Lost, Message, Ready, Setup, Worker
 
 WORKER = "search.training.worker"
+WAIT_SECONDS = 1.0
 
 
 class LocalWorker:
@@ -40,6 +41,9 @@ class LocalWorker:
 
     def stop(self) -> None:
         self._send(STOP)
+
+    def pause(self) -> None:
+        self._send(PAUSE)
 
     def close(self) -> None:
         self.connection.close()  # the worker ends itself when its coordinator is gone
@@ -87,6 +91,28 @@ class LocalFleet:
     def close(self) -> None:
         for worker in self._workers:
             worker.close()
+
+
+def ask(setup: Setup, task: Assignment, log: Path) -> Message:
+    """The answer of a worker that is started for this one task.
+
+    Raises:
+        TrainingError: it failed, or was lost.
+    """
+    fleet = LocalFleet(setup, 1, log)
+    try:
+        while True:
+            received = fleet.receive(WAIT_SECONDS)
+            if received is None:
+                continue
+            worker, message = received
+            if isinstance(message, Failed | Lost):
+                raise TrainingError(message.reason)
+            if not isinstance(message, Ready):
+                return message
+            worker.start(task)
+    finally:
+        fleet.close()
 
 
 def choose_device(wanted: str) -> str:

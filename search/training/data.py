@@ -83,7 +83,7 @@ class Normalisation:
         return cls(tuple(mean.tolist()), tuple(std.tolist()), factor.to(device), offset.to(device))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) to float32 of the same shape."""
+        """(N, C, H, W) on the scale 0 to 255, uint8 or float, to float32 of the same shape."""
         return torch.addcmul(self.offset, images.float(), self.factor)
 
 

@@ -1,4 +1,4 @@
-"""The training loop: one generator that yields a Measurement per epoch."""
+"""The training loop: one Measurement per epoch."""
 
 import math
 import time
@@ -12,8 +12,9 @@ from torch.nn import functional
 from search.errors import RecipeError, TrainingError
 from search.protocol import Measurement, TestResult
 from search.recipe import Recipe
-from search.training.augment import cutout, random_crop, random_flip
 from search.training.data import Images, Normalisation
+from search.training.optimisation import Schedule, make_optimizer
+from search.training.pipeline import Pipeline
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EVALUATION_BATCH = 1_000
@@ -31,61 +32,172 @@ def train(
     seed: int,
     precision: str,
 ) -> Iterator[Measurement]:
-    """Train `model` in place on the device of `data`; the caller may stop between epochs.
+    """Train `model` in place on the device of `data`; the caller may stop between epochs. See `Training`."""
+    return Training(model, recipe, data, validation, normalise, seed=seed, precision=precision).epochs()
+
+
+class Training:
+    """One training of a model, in place, on the device of `data`.
 
     Everything random is drawn from `seed`: on one machine, with the same versions and number of threads, the CPU gives
-    the same bits again. The loss is read once per epoch, so that the device never waits for the host in between.
+    the same bits again, also where a training goes on in another process from its `state`.
 
     Raises:
         RecipeError: the batch is larger than the data.
-        TrainingError: the loss is not finite.
     """
-    batch_size, _, _ = recipe.sizes
-    if batch_size > len(data):
-        raise RecipeError(f"batch_size = {batch_size}: larger than the {len(data):,} training images")
-    device = data.device
-    torch.manual_seed(seed)  # dropout draws from the global generator
-    generator = torch.Generator(device).manual_seed(seed)
-    model.to(memory_format=MEMORY_FORMAT)
-    steps = len(data) // batch_size
-    optimizer = make_optimizer(model, recipe, device)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: schedule(recipe, step / (recipe.epochs * steps))
-    )
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
-    for epoch in range(1, recipe.epochs + 1):
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        data: Images,
+        validation: Images | None,
+        normalise: Normalisation,
+        *,
+        seed: int,
+        precision: str,
+    ) -> None:
+        batch_size, _, _ = recipe.sizes
+        if batch_size > len(data):
+            raise RecipeError(f"batch_size = {batch_size}: larger than the {len(data):,} training images")
+        assert validation is not None or not recipe.needs_validation
+        self.model = model.to(memory_format=MEMORY_FORMAT)
+        self.recipe = recipe
+        self.data = data
+        self.validation = validation
+        self.normalise = normalise
+        self.precision = precision
+        self.device = data.device
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.coins = torch.Generator().manual_seed(seed + 1)
+        self.pipeline = Pipeline(recipe, normalise, self.generator, self.coins)
+        self.num_steps = len(data) // batch_size
+        self.optimizer = make_optimizer(model, recipe, self.device)
+        self.schedule = Schedule(self.optimizer, recipe, recipe.epochs * self.num_steps)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self.best = Best(model)
+        self.epoch = 0
+        self.is_over = False
+
+    def epochs(self) -> Iterator[Measurement]:
+        """Train epoch after epoch, from where the training is.
+
+        Raises:
+            TrainingError: the loss is not finite.
+        """
+        while self.epoch < self.recipe.epochs and not self.is_over:
+            measurement = self._train_epoch()
+            self._note(measurement)
+            yield measurement
+        if self.recipe.keep_best:
+            self.best.restore()
+
+    def state(self) -> dict[str, Any]:
+        """All that the next epoch depends on: tensors, numbers and names, between two epochs."""
+        is_cuda = self.device.type == "cuda"
+        return {
+            "epoch": self.epoch,
+            "is_over": self.is_over,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "best": self.best.state_dict(),
+            "generator": self.generator.get_state(),
+            "coins": self.coins.get_state(),
+            "global": torch.cuda.get_rng_state(self.device) if is_cuda else torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `state` of the same training."""
+        self.epoch, self.is_over = state["epoch"], state["is_over"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best.load_state_dict(state["best"])
+        # Generators take their states from the memory of the host.
+        self.generator.set_state(state["generator"].cpu())
+        self.coins.set_state(state["coins"].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["global"].cpu(), self.device)
+        else:
+            torch.set_rng_state(state["global"].cpu())
+
+    def _train_epoch(self) -> Measurement:
+        """One epoch. The loss is read at its end alone, so that the device never waits for the host in between."""
         started = time.perf_counter()
-        model.train()
-        total_loss = torch.zeros((), device=device)
-        num_correct = torch.zeros((), device=device, dtype=torch.int64)
+        self.epoch += 1
+        self.model.train()
+        losses = torch.zeros(self.num_steps, device=self.device)
+        num_correct = torch.zeros((), device=self.device)
+        batch_size, _, _ = self.recipe.sizes
         lr = 0.0
-        for pixels, labels in data.batches(batch_size, generator):
-            images = augment(normalise(pixels), recipe, generator).contiguous(memory_format=MEMORY_FORMAT)
-            with autocast(device, precision):
-                logits = model(images)
-                loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own gap
-            scaler.step(optimizer)
-            scaler.update()
-            lr = float(scheduler.get_last_lr()[0])
-            scheduler.step()
-            total_loss += loss.detach()
-            num_correct += (logits.detach().argmax(dim=1) == labels).sum()
-        train_loss = total_loss.item() / steps
+        for step, (pixels, labels) in enumerate(self.data.batches(batch_size, self.generator)):
+            batch = self.pipeline(pixels, labels)
+            with autocast(self.device, self.precision):
+                logits = self.model(batch.images.contiguous(memory_format=MEMORY_FORMAT))
+                loss = batch.loss(logits, self.recipe.label_smoothing)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own gap
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            lr = self.schedule.lr
+            self.schedule.step()
+            losses[step] = loss.detach()
+            num_correct += batch.num_correct(logits.detach())
+        train_loss = losses.mean().item()
         if not math.isfinite(train_loss):
-            raise TrainingError(f"training loss is {train_loss} in epoch {epoch}")
-        result = evaluate(model, validation, normalise, precision) if validation is not None else None
-        yield Measurement(
-            epoch=epoch,
+            raise TrainingError(f"training loss is {train_loss} in epoch {self.epoch}")
+        result = None
+        if self.validation is not None:
+            result = evaluate(self.model, self.validation, self.normalise, self.precision)
+        return Measurement(
+            epoch=self.epoch,
             train_loss=train_loss,
-            train_accuracy=num_correct.item() / (steps * batch_size),
+            train_accuracy=num_correct.item() / (self.num_steps * batch_size),
             validation_loss=result.loss if result else None,
             validation_accuracy=result.accuracy if result else None,
             lr=lr,
             seconds=time.perf_counter() - started,
+            first_loss=losses[0].item() if self.epoch == 1 else None,
         )
+
+    def _note(self, measurement: Measurement) -> None:
+        """What the recipe does about a validation accuracy."""
+        accuracy, recipe = measurement.validation_accuracy, self.recipe
+        if accuracy is None or not recipe.needs_validation:
+            return
+        self.schedule.end_epoch(accuracy)
+        self.best.note(self.epoch, accuracy, keep=recipe.keep_best)
+        patience = recipe.stop_patience
+        self.is_over = patience is not None and self.epoch - self.best.epoch >= patience
+
+
+class Best:
+    """The weights of the best epoch so far, by validation accuracy; the earlier of equals."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.epoch = 0
+        self._model = model
+        self._accuracy = -1.0
+        self._weights: dict[str, Tensor] = {}
+
+    def note(self, epoch: int, accuracy: float, keep: bool) -> None:
+        if accuracy > self._accuracy:
+            self.epoch, self._accuracy = epoch, accuracy
+            if keep:
+                self._weights = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+
+    def restore(self) -> None:
+        self._model.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "accuracy": self._accuracy, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self._accuracy, self._weights = state["epoch"], state["accuracy"], state["weights"]
 
 
 @torch.inference_mode()
@@ -113,44 +225,6 @@ def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision
     if not math.isfinite(loss):
         raise TrainingError(f"evaluation loss is {loss}")
     return TestResult(loss, counts.diagonal().sum().item() / len(data), tuple(map(tuple, counts.tolist())))
-
-
-def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """The recipe's augmentation of a normalised batch, drawn independently for every image."""
-    _, padding, hole = recipe.sizes
-    if padding:
-        images = random_crop(images, padding, generator)
-    if recipe.flip:
-        images = random_flip(images, generator)
-    if hole:
-        images = cutout(images, hole, generator)
-    return images
-
-
-def make_optimizer(model: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
-    """SGD; weight decay spares BatchNorm and biases (all vectors) unless the recipe says otherwise."""
-    matrices = [p for p in model.parameters() if p.ndim > 1 or recipe.decay_norm_and_bias]
-    vectors = [p for p in model.parameters() if p.ndim <= 1 and not recipe.decay_norm_and_bias]
-    groups: list[dict[str, Any]] = [{"params": matrices}]
-    if vectors:
-        groups.append({"params": vectors, "weight_decay": 0.0})
-    return torch.optim.SGD(
-        groups,
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=device.type == "cuda",
-        foreach=device.type != "cuda",
-    )
-
-
-def schedule(recipe: Recipe, progress: float) -> float:
-    """The learning rate as a share of its peak, at `progress` from 0 to 1 of all steps."""
-    if progress < recipe.warmup:
-        return progress / recipe.warmup
-    falling = (progress - recipe.warmup) / (1 - recipe.warmup)
-    return 1 - falling if recipe.schedule == "one-cycle" else 0.5 * (1 + math.cos(math.pi * falling))
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -15,6 +15,7 @@ from search.training.loop import train
 
 SECONDS = 0.5
 MIN_GAIN = 1.1
+UNENDING = {"schedule": "constant", "stop_patience": None, "keep_best": False}  # what needs no validation split
 
 
 def seconds_per_epoch(architecture: Architecture, recipe: Recipe, data: Images, precision: str) -> float:
@@ -23,7 +24,7 @@ def seconds_per_epoch(architecture: Architecture, recipe: Recipe, data: Images, 
     one_step = data.take(torch.arange(batch).numpy())
     epochs = train(
         build(architecture).to(data.device),
-        recipe.model_copy(update={"batch_size": batch, "epochs": 10_000}),
+        recipe.model_copy(update={"batch_size": batch, "epochs": 10_000} | UNENDING),
         one_step,
         None,
         Normalisation.of(recipe, one_step),
@@ -43,16 +44,20 @@ def fastest_precision(data: Images, num_classes: int, cache: Path) -> Literal["f
     Half precision must be `MIN_GAIN` times as fast to be chosen. The answer is kept in `cache` for this hardware,
     version of torch, number of threads and shape of images, so that one machine always gives the same.
     """
-    device = data.device
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     channels, size = data.images.shape[1], data.images.shape[2]
-    key = f"{hardware}, torch {torch.__version__}, {torch.get_num_threads()} threads, {channels}x{size}x{size}"
+    key = f"{hardware_key(data.device)}, {channels}x{size}x{size}"
     known = json.loads(cache.read_text()) if cache.is_file() else {}
     if key not in known:
         known[key] = _time_precisions(data, num_classes)
         write_atomically(cache, json.dumps(known, indent=1))
     answer: Literal["fp32", "bf16", "fp16"] = known[key]
     return answer
+
+
+def hardware_key(device: torch.device) -> str:
+    """What a measured time depends on: the hardware, the version of torch and the number of threads."""
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return f"{hardware}, torch {torch.__version__}, {torch.get_num_threads()} threads"
 
 
 def _time_precisions(data: Images, num_classes: int) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy
 import torch
@@ -20,12 +21,34 @@ from safetensors.torch import save_file
 from models.architecture import Architecture
 from models.build import build
 from search.datasets import Dataset, load_cached
-from search.errors import NasError, TrainingError
+from search.errors import NasError, StorageError, TrainingError
 from search.files import replacing, write_atomically
-from search.protocol import STOP, Assignment, Failed, Finished, Job, Message, Ready, Setup, Timed, Timing
+from search.protocol import (
+    PAUSE,
+    STOP,
+    Assignment,
+    ContactSheet,
+    Drawn,
+    Failed,
+    Finished,
+    Job,
+    Message,
+    Paused,
+    Ranged,
+    RangeTest,
+    Ready,
+    Setup,
+    Timed,
+    Timing,
+    TooSlow,
+)
 from search.training.certify import certify
+from search.training.contact_sheet import draw_contact_sheet
 from search.training.data import Images, Normalisation, Splits
-from search.training.loop import evaluate, train
+from search.training.latency import latency
+from search.training.loop import Training, evaluate
+from search.training.range_test import range_test
+from search.training.run_log import RunLog
 from search.training.timing import fastest_precision, seconds_per_epoch
 
 Send = Callable[[Message], None]
@@ -49,53 +72,102 @@ class Trainer:
         versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
         return Ready(device, self.precision, versions)
 
-    def perform(self, task: Assignment, send: Send, stopped: threading.Event) -> Message:
+    def perform(self, task: Assignment, send: Send, asked: "Asked") -> Message:
         """Do the task, sending a Measurement per epoch on the way; the last message is returned."""
         try:
             if isinstance(task, Timing):
                 return self._time(task)
-            return self._train(task, send, stopped)
+            if isinstance(task, RangeTest):
+                return self._test_range(task)
+            if isinstance(task, ContactSheet):
+                draw_contact_sheet(task, self.splits.train)
+                return Drawn()
+            return self._train(task, send, asked)
+        except StorageError as error:
+            return Failed(str(error), "disk")
         except NasError as error:
             return Failed(str(error))
         except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            return Failed("out of memory on the device")
+            return Failed("out of memory on the device", "worker")
         except MemoryError:
-            return Failed("out of memory")
+            return Failed("out of memory", "worker")
         except RuntimeError as error:
-            return Failed(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            # After a CUDA error nothing that this process does on the device can be trusted.
+            return Failed(reason, "worker" if "CUDA" in str(error) else "trial")
 
     def _time(self, task: Timing) -> Timed:
         precision = self._resolve(task.recipe.precision)
         data = self.splits.train
         return Timed(tuple(seconds_per_epoch(each, task.recipe, data, precision) for each in task.architectures))
 
-    def _train(self, job: Job, send: Send, stopped: threading.Event) -> Finished:
+    def _test_range(self, task: RangeTest) -> Ranged:
+        data = self.splits.train
+        torch.manual_seed(task.seed)
+        model = build(task.architecture, zero_init_last_norm=task.recipe.zero_init_last_norm).to(self.device)
+        return range_test(
+            model,
+            task.recipe,
+            data,
+            Normalisation.of(task.recipe, data),
+            lowest=task.lowest,
+            highest=task.highest,
+            num_steps=task.num_steps,
+            seed=task.seed,
+            precision=self._resolve(task.recipe.precision),
+        )
+
+    def _train(self, job: Job, send: Send, asked: "Asked") -> Finished | TooSlow | Paused:
         started = time.perf_counter()
         certify(job.architecture, job.max_params)
         precision = self._resolve(job.recipe.precision)
-        is_final = job.purpose == "final"
-        data = self.splits.both if is_final else self.splits.train
-        validation = None if is_final else self.splits.validation
-        normalise = Normalisation.of(job.recipe, data)
+        if job.max_latency is not None:
+            size, cache = self.dataset.image_size, self.dataset.folder.parent / "latency.json"
+            seconds = latency(job.architecture, size, self.device, precision, cache)
+            if seconds > job.max_latency:
+                return TooSlow(seconds)
+        training = self._begin(job, precision)
+        log = RunLog(training, job, precision)
+        for measurement in log.resume(send, self.device):
+            send(measurement)
+        for measurement in training.epochs():
+            log.add(measurement)
+            send(measurement)
+            is_last = measurement.epoch == job.recipe.epochs or training.is_over
+            if not is_last and log.wants_checkpoint(asked.pause.is_set()):
+                log.write()
+            if not is_last and asked.pause.is_set() and job.checkpoints is not None:
+                return Paused()
+            if not is_last and asked.stop.is_set():
+                return log.finished(time.perf_counter() - started)
+        if job.keep is not None:
+            save(training.model, job.architecture, job.keep)
+        test = None
+        if job.purpose == "final":
+            images = Images.from_arrays(*self.dataset.test(), self.device)
+            test = evaluate(training.model, images, training.normalise, precision)
+        return log.finished(time.perf_counter() - started, test)
+
+    def _begin(self, job: Job, precision: str) -> Training:
+        holds_out = job.purpose != "final" or job.recipe.needs_validation
+        data = self.splits.train if holds_out else self.splits.both
+        validation = self.splits.validation if holds_out else None
         torch.manual_seed(job.seed)
         model = build(job.architecture, zero_init_last_norm=job.recipe.zero_init_last_norm).to(self.device)
-        for measurement in train(model, job.recipe, data, validation, normalise, seed=job.seed, precision=precision):
-            send(measurement)
-            if stopped.is_set() and measurement.epoch < job.recipe.epochs:
-                return Finished(time.perf_counter() - started, normalise.mean, normalise.std)
-        test = None
-        if is_final:
-            images = Images.from_arrays(*self.dataset.test(), self.device)
-            test = evaluate(model, images, normalise, precision)
-        if job.keep is not None:
-            save(model, job.architecture, job.keep)
-        return Finished(time.perf_counter() - started, normalise.mean, normalise.std, test)
+        normalise = Normalisation.of(job.recipe, data)
+        return Training(model, job.recipe, data, validation, normalise, seed=job.seed, precision=precision)
 
     def _resolve(self, precision: str) -> str:
         if precision == "fp16" and self.device.type == "cpu":
             raise TrainingError("precision = fp16: needs a CUDA device")
         return self.precision if precision == "auto" else precision
+
+
+class Asked(NamedTuple):
+    """What the coordinator has asked of the running job."""
+
+    stop: threading.Event
+    pause: threading.Event
 
 
 def save(model: torch.nn.Module, architecture: Architecture, folder: Path) -> None:
@@ -110,7 +182,7 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     setup: Setup = connection.recv()
     tasks: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
-    stopped = threading.Event()
+    asked = Asked(threading.Event(), threading.Event())
 
     def listen() -> None:
         while True:
@@ -119,7 +191,9 @@ def main() -> None:
             except (EOFError, OSError):
                 os._exit(0)  # the coordinator is gone, however it ended: nobody wants the rest
             if message == STOP:
-                stopped.set()
+                asked.stop.set()
+            elif message == PAUSE:
+                asked.pause.set()
             else:
                 tasks.put(message)
 
@@ -132,8 +206,9 @@ def main() -> None:
     connection.send(trainer.ready())
     while True:
         task = tasks.get()
-        stopped.clear()
-        connection.send(trainer.perform(task, connection.send, stopped))
+        asked.stop.clear()
+        asked.pause.clear()
+        connection.send(trainer.perform(task, connection.send, asked))
 
 
 if __name__ == "__main__":

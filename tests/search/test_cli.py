@@ -187,12 +187,90 @@ def test_a_baseline_is_retrained_beside_a_winner_and_stands_in_the_report(nas: N
     result = nas("retrain", "--trial", "0", "--baseline", "resnet20-b", "--epochs", "1")
     assert result.returncode == 0, result.stderr
     assert "trial 0 seed 0: test accuracy" in result.stdout
-    assert "resnet20-b seed 0: test accuracy" in result.stdout
+    assert "resnet20-b by full seed 0: test accuracy" in result.stdout
     assert nas("report").returncode == 0
     assert "resnet20-b" in (tmp_path / "studies" / "digits-20k" / "report.html").read_text()
 
 
+def test_a_baseline_is_trained_by_a_recipe_in_a_study_of_its_own(nas: Nas, tmp_path: Path) -> None:
+    command = (
+        "baseline",
+        "train",
+        "resnet20-b",
+        "resnet18",
+        "--data",
+        "digits",
+        "--recipe",
+        "brief.yaml",
+        "--budget",
+        "1M",
+    )
+    (tmp_path / "brief.yaml").write_text("{name: brief, epochs: 1, batch_size: 512, schedule: plateau, warmup: 0}")
+    result = nas(*command, "--log", "tensorboard")
+    assert result.returncode == 0, result.stderr
+    assert "resnet20-b by brief seed 0: test accuracy" in result.stdout
+    assert "parameters (a reference, over the budget of 1,000,000)" in result.stdout
+    folder = tmp_path / "studies" / "digits-baselines"
+    assert (folder / "retrain" / "resnet20-b" / "brief" / "seed-0" / "weights.safetensors").is_file()
+    assert [path.name for path in sorted((folder / "tensorboard").iterdir())] == [
+        "final-resnet18-seed-0",
+        "final-resnet20-b-seed-0",
+    ]
+    assert nas("report").returncode == 0
+    page = (folder / "report.html").read_text()
+    assert "No search was made here: 2 networks made by hand." in page
+    assert "resnet18 is over the budget" in page
+    assert "did not see the validation images" in page
+    ledger = next((tmp_path / "studies" / "test-ledger").iterdir())
+    assert len(ledger.read_text().splitlines()) == 2
+    assert nas(*command).returncode == 0
+    assert len(ledger.read_text().splitlines()) == 2, "what is there already is not trained and tested again"
+
+
+def test_a_baseline_list_names_recipes_that_exist(nas: Nas) -> None:
+    from search.recipes import RECIPES
+
+    rows = json.loads(nas("baseline", "list", "--format", "json").stdout)
+    assert len(rows) == 18
+    assert {row["recipe"] for row in rows} <= set(RECIPES)
+    assert {"name", "params", "macs", "source", "recipe", "reported"} <= set(rows[0])
+    assert [row["name"] for row in rows if not row["within_5M"]] == ["resnet18", "flexible-1", "flexible-6"]
+
+
+def test_a_learning_rate_range_is_found_and_drawn(nas: Nas, tmp_path: Path) -> None:
+    result = nas("lr-range", "--baseline", "resnet20-b", "--data", "digits", "--recipe", "fast", "--steps", "40")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("learning rate: ")
+    assert (tmp_path / "lr-range-resnet20-b.html").is_file()
+    assert not (tmp_path / "studies").exists()
+
+
+def test_a_contact_sheet_is_drawn(nas: Nas, tmp_path: Path) -> None:
+    result = nas("data", "show", "--data", "digits", "--recipe", "full")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "digits-full.png").read_bytes().startswith(b"\x89PNG")
+
+
+BASELINE = ("baseline", "train", "resnet20-b", "--data", "digits")
 WRONG = [
+    (
+        ("baseline", "train", "resnet20", "--data", "digits"),
+        "baseline = 'resnet20': no such baseline; there are resnet20-",
+    ),
+    (BASELINE, "mean = (0.4914, 0.4822, 0.4465): digits has 1 channel"),
+    ((*BASELINE, "--recipe", "as3"), "recipe = 'as3': no such recipe; did you mean as"),
+    ((*BASELINE, "--recipe", "key.yaml"), "key.yaml: cutmax: unknown key"),
+    ((*BASELINE, "--recipe", "mix.yaml"), "mix.yaml: cutmix = 1: needs a batch_size of 2 or more"),
+    ((*BASELINE, "--recipe", "crop.yaml"), "crop_padding = 9: must be smaller than an image of 8 pixels"),
+    ((*BASELINE, "--recipe", "jitter.yaml"), "color_jitter: needs images of 3 channels; those of digits have 1"),
+    ((*BASELINE, "--recipe", "fast", "--log", "wandb"), "log = 'wandb': must be tensorboard"),
+    (("lr-range", "--data", "digits"), "lr-range: give one of --trial NUMBER and --baseline NAME"),
+    (
+        ("lr-range", "--baseline", "resnet40", "--data", "digits", "--min-lr", "2", "--max-lr", "1"),
+        "min-lr = 2, max-lr = 1",
+    ),
+    (("lr-range", "--baseline", "resnet40", "--data", "digits", "--steps", "3"), "steps = 3: must be 10 or more"),
+    (("data", "show", "--data", "digits", "--recipe", "as1"), "mean = "),
     (
         ("search", "--data", "digits", "--budget", "100"),
         "budget = 100: the smallest network of this space on digits has",
@@ -206,7 +284,7 @@ WRONG = [
     (("search", "--data", "digits", "--budget", "1M", "--space", "none.yaml"), "none.yaml: No such file"),
     (("search", "--data", "digits", "--budget", "1M", "--space", "bad.yaml"), "bad.yaml: stage.colour: unknown key"),
     (("search", "--data", "digits", "--budget", "1M", "--space", "torn.yaml"), "torn.yaml: not YAML"),
-    (("search", "--data", "digits", "--budget", "1M", "--recipe", "fats"), "did you mean fast?"),
+    (("search", "--data", "digits", "--budget", "1M", "--recipe", "fats"), "did you mean fast or ft?"),
     (("search", "--data", "digits", "--budget", "1M", "--epochs", "0"), "epochs = 0"),
     (("search", "--data", "digits", "--budget", "1M", "--sampler", "grid"), "sampler = 'grid': must be one of"),
     (("search", "--data", "digits", "--budget", "1M", "--device", "cuda"), "device = cuda: no CUDA GPU"),
@@ -226,6 +304,9 @@ def test_a_mistake_is_one_line_and_status_2(nas: Nas, tmp_path: Path, arguments:
         pytest.skip("this machine has a CUDA GPU")
     (tmp_path / "bad.yaml").write_text("stem: {width: 8}\nnum_stages: 1\nstage: {colour: red}\n")
     (tmp_path / "torn.yaml").write_text("stem: {width: [8\n")
+    for name, value in (("key", "cutmax: 1"), ("crop", "crop_padding: 9"), ("jitter", "color_jitter: {hue: 0.1}")):
+        (tmp_path / f"{name}.yaml").write_text(f"{{name: {name}, epochs: 1, {value}}}")
+    (tmp_path / "mix.yaml").write_text("{name: mix, epochs: 1, cutmix: 1, batch_size: 1}")
     result = nas(*arguments)
     assert result.returncode == 2
     assert message in result.stderr

@@ -72,7 +72,13 @@ def test_the_folder_of_the_ledgers_is_no_study() -> None:
 def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
     files = StudyFiles(tmp_path, "mine")
     paths = [files.plan, files.database, files.lock, files.trials_csv, files.report]
-    paths += [files.finalist(42, 1), files.retrained("0042", 0), files.export(42)]
+    paths += [
+        files.finalist(42, 1),
+        files.retrained(42, 0),
+        files.baseline("resnet40", "as1", 0),
+        files.tensorboard("trial-0001"),
+        files.export(42),
+    ]
     assert [str(path.relative_to(tmp_path / "mine")) for path in paths] == [
         "plan.yaml",
         "study.db",
@@ -81,6 +87,8 @@ def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
         "report.html",
         "finalists/0042/seed-1",
         "retrain/0042/seed-0",
+        "retrain/resnet40/as1/seed-0",
+        "tensorboard/trial-0001",
         "export/0042",
     ]
     assert len(set(paths)) == len(paths)

@@ -1,6 +1,5 @@
 """Training recipes as values."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,123 +7,178 @@ import yaml
 from pydantic import ValidationError
 
 from search.errors import RecipeError
-from search.recipe import FAST, FULL, RECIPES, Recipe, load_recipe, with_epochs
+from search.recipe import Affine, ColorJitter, Recipe, with_epochs
+from search.recipes import FAST, FULL, RECIPES
+from search.yamlfile import read_model
 
 
-def refusal(folder: Path, **values: Any) -> str:
-    """What `load_recipe` says about a file with these values, without the file's name."""
-    path = folder / "mine.yaml"
-    path.write_text(yaml.safe_dump({"name": "mine", "epochs": 3} | values), encoding="utf-8")
+def read(text: str) -> Recipe:
+    return read_model(text, "mine.yaml", Recipe, RecipeError)
+
+
+def refusal(**values: Any) -> str:
+    """What is said about a file with these values, without the file's name."""
     with pytest.raises(RecipeError) as caught:
-        load_recipe(str(path))
+        read(yaml.safe_dump({"name": "mine", "epochs": 3} | values))
     message = str(caught.value)
     assert "\n" not in message
-    return message.removeprefix(f"{path}: ")
+    return message.removeprefix("mine.yaml: ")
 
 
-def test_named_recipes_are_found_by_their_name() -> None:
-    assert {name: load_recipe(name) for name in RECIPES} == RECIPES
-    assert load_recipe("fast") is FAST and load_recipe("full") is FULL
-    assert all(recipe.name == name for name, recipe in RECIPES.items())
+# Reading and writing.
 
 
-def test_the_full_recipe_is_longer_than_the_fast_one_and_cuts_out() -> None:
-    assert FULL.epochs > FAST.epochs
-    assert FAST.model_copy(update={"name": "full", "epochs": FULL.epochs, "cutout": "auto"}) == FULL
+def test_a_recipe_is_read_from_yaml() -> None:
+    expected = Recipe(name="mine", epochs=5, lr=0.05, schedule="cosine", mean=(0.5,), std=(0.25,), flip="auto")
+    assert read("name: mine\nepochs: 5\nlr: 0.05\nschedule: cosine\nmean: [0.5]\nstd: [0.25]\nflip: auto") == expected
 
 
-def test_a_recipe_is_read_from_a_yaml_file(tmp_path: Path) -> None:
-    for name in ("mine.yaml", "mine.yml"):
-        path = tmp_path / name
-        path.write_text("name: mine\nepochs: 5\nlr: 0.05\nschedule: cosine\nmean: [0.5]\nstd: [0.25]\nflip: auto\n")
-        expected = Recipe(name="mine", epochs=5, lr=0.05, schedule="cosine", mean=(0.5,), std=(0.25,), flip="auto")
-        assert load_recipe(str(path)) == expected
+def test_parts_of_a_recipe_are_nested_keys() -> None:
+    text = "name: mine\nepochs: 5\ncolor_jitter: {brightness: 0.2, hue: 0.1}\naffine: {degrees: 10, scale: [0.9, 1.1]}"
+    jitter, affine = ColorJitter(brightness=0.2, hue=0.1), Affine(degrees=10, scale=(0.9, 1.1))
+    assert read(text) == Recipe(name="mine", epochs=5, color_jitter=jitter, affine=affine)
 
 
-@pytest.mark.parametrize("recipe", [FAST, FULL, FULL.fit_to("cifar10", 45_000, 32)])
-def test_a_recipe_written_as_yaml_is_read_as_the_same(tmp_path: Path, recipe: Recipe) -> None:
-    path = tmp_path / "copy.yaml"
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
-    assert load_recipe(str(path)) == recipe
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), FULL.fit_to("cifar10", 45_000, 32, 3)], ids=lambda r: r.name)
+def test_a_recipe_written_as_yaml_is_read_as_the_same(recipe: Recipe) -> None:
+    copy = read(yaml.safe_dump(recipe.model_dump(mode="json")))
+    assert copy == recipe and hash(copy) == hash(recipe)
 
 
-def test_a_recipe_cannot_be_changed() -> None:
+def test_a_recipe_and_its_parts_cannot_be_changed() -> None:
+    jitter = ColorJitter(hue=0.1)
     with pytest.raises(ValidationError, match="frozen"):
         FAST.epochs = 9  # type: ignore[misc]
-    assert hash(FAST) != hash(FULL)
+    with pytest.raises(ValidationError, match="frozen"):
+        jitter.hue = 0.2  # type: ignore[misc]
+    assert len({hash(recipe) for recipe in RECIPES.values()}) == len(RECIPES)
+    assert hash(FAST.model_copy(update={"color_jitter": jitter})) != hash(FAST)
 
 
-@pytest.mark.parametrize("name", ["fsat", "Fast", "faster", "../fast"])
-def test_the_nearest_name_is_offered(name: str) -> None:
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(name)
-    assert str(caught.value) == f"recipe = {name!r}: no such recipe; did you mean fast?"
+# Bad values.
 
 
-@pytest.mark.parametrize("name", ["", "sota-2031", "mine.json"])
-def test_known_names_are_told_where_none_is_near(name: str) -> None:
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(name)
-    assert str(caught.value) == f"recipe = {name!r}: no such recipe; known are fast, full, or a .yaml file"
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(str(tmp_path / "none.yaml"))
-    assert str(caught.value) == f"{tmp_path}/none.yaml: No such file or directory"
-
-
-def test_an_unknown_or_missing_key_is_named(tmp_path: Path) -> None:
-    assert refusal(tmp_path, learning_rate=0.1) == "learning_rate: unknown key"
-    path = tmp_path / "short.yaml"
-    path.write_text("lr: 0.1")
-    with pytest.raises(RecipeError, match=r"short.yaml: name: missing \(and 1 more\)$"):
-        load_recipe(str(path))
+def test_an_unknown_or_missing_key_is_named() -> None:
+    assert refusal(learning_rate=0.1) == "learning_rate: unknown key"
+    assert refusal(color_jitter={"brightnes": 0.2}) == "color_jitter.brightnes: unknown key"
+    assert refusal(affine={"degrees": 10, "rotate": 5}) == "affine.rotate: unknown key"
+    with pytest.raises(RecipeError, match=r"^mine.yaml: name: missing \(and 1 more\)$"):
+        read("lr: 0.1")
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "shown"),
+    ("key", "value"),
     [
-        ("epochs", 0, "epochs = 0"),
-        ("epochs", 10_001, "epochs = 10001"),
-        ("epochs", 2.5, "epochs = 2.5"),
-        ("batch_size", 0, "batch_size = 0"),
-        ("batch_size", "large", "batch_size = 'large'"),
-        ("optimizer", "adam", "optimizer = 'adam'"),
-        ("lr", 0, "lr = 0"),
-        ("lr", -0.1, "lr = -0.1"),
-        ("lr", float("nan"), "lr = nan"),
-        ("lr", float("inf"), "lr = inf"),
-        ("momentum", 1, "momentum = 1"),
-        ("weight_decay", -1e-4, "weight_decay = -0.0001"),
-        ("weight_decay", float("inf"), "weight_decay = inf"),
-        ("schedule", "step", "schedule = 'step'"),
-        ("warmup", 1.0, "warmup = 1.0"),
-        ("label_smoothing", 1, "label_smoothing = 1"),
-        ("precision", "fp8", "precision = 'fp8'"),
-        ("crop_padding", 65, "crop_padding = 65"),
-        ("cutout", -1, "cutout = -1"),
-        ("flip", "maybe", "flip = 'maybe'"),
-        ("zero_init_last_norm", "perhaps", "zero_init_last_norm = 'perhaps'"),
-        ("name", 3, "name = 3"),
+        ("epochs", 0),
+        ("epochs", 10_001),
+        ("epochs", 2.5),
+        ("batch_size", 0),
+        ("batch_size", "large"),
+        ("optimizer", "rmsprop"),
+        ("lr", 0),
+        ("lr", -0.1),
+        ("lr", 1e7),
+        ("lr", float("nan")),
+        ("lr", float("inf")),
+        ("momentum", 1),
+        ("weight_decay", -1e-4),
+        ("weight_decay", float("inf")),
+        ("schedule", "step"),
+        ("warmup", 1.0),
+        ("min_lr", -0.1),
+        ("factor", 0),
+        ("factor", 1),
+        ("cycles", 0),
+        ("patience", -1),
+        ("stop_patience", 0),
+        ("keep_best", "perhaps"),
+        ("label_smoothing", 1),
+        ("precision", "fp8"),
+        ("rotation", 181),
+        ("crop_padding", 65),
+        ("cutout", -1),
+        ("cutmix", -0.5),
+        ("mixup", float("inf")),
+        ("mix_probability", 1.1),
+        ("flip", "maybe"),
+        ("zero_init_last_norm", "perhaps"),
+        ("affine", 10),
+        ("color_jitter", [0.2, 0.2]),
+        ("name", 3),
     ],
 )
-def test_a_wrong_value_is_named_with_its_rule(tmp_path: Path, key: str, value: Any, shown: str) -> None:
-    assert refusal(tmp_path, **{key: value}).startswith(f"{shown}: input should be ")
+def test_a_wrong_value_is_named_with_its_rule(key: str, value: Any) -> None:
+    assert refusal(**{key: value}).startswith(f"{key} = {value!r}: input should be ")
 
 
-def test_a_value_that_may_also_be_auto_is_said_to_be_so_and_counted_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("color_jitter", "brightness", -0.1),
+        ("color_jitter", "hue", 0.6),
+        ("affine", "degrees", 200),
+        ("affine", "translate", 1.5),
+        ("affine", "shear", 90),
+    ],
+)
+def test_a_wrong_nested_value_is_named_by_its_path(part: str, key: str, value: float) -> None:
+    assert refusal(**{part: {key: value}}).startswith(f"{part}.{key} = {value}: input should be ")
+
+
+def test_a_value_that_may_also_be_auto_is_said_to_be_so_and_counted_once() -> None:
     expected = "batch_size = 0: input should be greater than or equal to 1, or input should be 'auto'"
-    assert refusal(tmp_path, batch_size=0) == expected
-    assert refusal(tmp_path, batch_size=0, cutout=-1) == f"{expected} (and 2 more)"
+    assert refusal(batch_size=0) == expected
+    assert refusal(batch_size=0, cutout=-1) == f"{expected} (and 2 more)"
 
 
-def test_values_must_agree_with_each_other(tmp_path: Path) -> None:
-    assert refusal(tmp_path, mean=[0.5]) == "mean and std: give both or neither"
-    assert refusal(tmp_path, std=[0.5]) == "mean and std: give both or neither"
-    assert refusal(tmp_path, mean=[0.5], std=[0.0]).startswith("std.0 = 0.0: input should be greater than 0")
-    assert refusal(tmp_path, momentum=0) == "nesterov = true: needs momentum above 0"
-    assert Recipe(name="plain", epochs=1, momentum=0, nesterov=False).momentum == 0
+MILESTONES = "milestones: the multi-step schedule needs them, as rising fractions of the training"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mean": [0.5]}, "mean and std: give both or neither"),
+        ({"std": [0.5]}, "mean and std: give both or neither"),
+        ({"mean": [0.5] * 3, "std": [0.5] * 2}, "mean and std: 3 and 2 values; one each per channel"),
+        ({"momentum": 0}, "nesterov = true: needs momentum above 0"),
+        ({"lr": 0.1, "min_lr": 0.1}, "min_lr = 0.1: must be below lr = 0.1"),
+        ({"lr": 1e-3, "min_lr": 0.01}, "min_lr = 0.01: must be below lr = 0.001"),
+        ({"schedule": "cyclic"}, "warmup = 0.2: must be 0 for the cyclic schedule"),
+        ({"schedule": "plateau", "warmup": 0.05}, "warmup = 0.05: must be 0 for the plateau schedule"),
+        ({"schedule": "multi-step"}, MILESTONES),
+        ({"schedule": "multi-step", "milestones": [0.75, 0.5]}, MILESTONES),
+        ({"batch_size": 1, "cutmix": 1}, "cutmix = 1: needs a batch_size of 2 or more, to mix images of"),
+        ({"batch_size": 1, "mixup": 0.2}, "mixup = 0.2: needs a batch_size of 2 or more, to mix images of"),
+    ],
+)
+def test_values_must_agree_with_each_other(values: dict[str, Any], message: str) -> None:
+    assert refusal(**values) == message
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"momentum": 0, "nesterov": False},
+        {"momentum": 0, "optimizer": "adam"},
+        {"lr": 0.1, "min_lr": 0.099},
+        {"schedule": "cyclic", "warmup": 0},
+        {"schedule": "plateau", "warmup": 0},
+        {"schedule": "multi-step", "milestones": (0.5, 0.75)},
+        {"batch_size": 1},
+        {"batch_size": 2, "cutmix": 1, "mixup": 0.2},
+        {"batch_size": "auto", "cutmix": 1},
+    ],
+)
+def test_values_that_agree_are_taken_as_they_are(values: dict[str, Any]) -> None:
+    recipe = Recipe.model_validate({"name": "mine", "epochs": 1} | values)
+    assert {key: getattr(recipe, key) for key in values} == values
+
+
+def test_an_affine_scale_is_a_range() -> None:
+    rule = "scale = [1.1, 0.9]: must be the smallest and the largest factor"
+    assert refusal(affine={"scale": [1.1, 0.9]}) == f"affine = {{'scale': [1.1, 0.9]}}: {rule}"
+    assert refusal(affine={"scale": [0, 1]}).startswith("affine.scale.0 = 0: input should be greater than 0")
+    assert Affine(scale=(0.9, 0.9)).scale == (0.9, 0.9)
 
 
 # Fitting to data.
@@ -132,53 +186,126 @@ def test_values_must_agree_with_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("num_train", "batch_size"),
-    [(1, 16), (100, 16), (1_000, 16), (1_024, 32), (1_437, 32), (2_048, 64), (4_095, 64), (4_096, 128), (50_000, 128)],
+    [(16, 16), (100, 16), (1_000, 16), (1_024, 32), (1_437, 32), (2_048, 64), (4_095, 64), (4_096, 128), (50_000, 128)],
 )
 def test_a_batch_leaves_32_steps_an_epoch_where_it_can(num_train: int, batch_size: int) -> None:
-    fitted = FAST.fit_to("cifar10", num_train, 32)
+    fitted = FAST.fit_to("cifar10", num_train, 32, 3)
     assert fitted.batch_size == batch_size
     assert batch_size == 16 or num_train // batch_size >= 32
 
 
 @pytest.mark.parametrize(("image_size", "padding", "cutout"), [(8, 1, 2), (28, 3, 7), (32, 4, 8), (64, 8, 16)])
 def test_augmentation_is_sized_by_the_image(image_size: int, padding: int, cutout: int) -> None:
-    fitted = FULL.fit_to("cifar10", 50_000, image_size)
+    fitted = FULL.fit_to("cifar10", 50_000, image_size, 3)
     assert (fitted.crop_padding, fitted.cutout) == (padding, cutout)
     assert fitted.sizes == (128, padding, cutout)
 
 
 @pytest.mark.parametrize("data", ["digits", "svhn", "mnist"])
 def test_characters_are_not_mirrored(data: str) -> None:
-    assert FAST.fit_to(data, 1_000, 32).flip is False
+    assert FAST.fit_to(data, 1_000, 32, 1).flip is False
 
 
 @pytest.mark.parametrize("data", ["cifar10", "cifar100", "fashion-mnist", "/data/birds"])
 def test_other_images_are_mirrored(data: str) -> None:
-    assert FAST.fit_to(data, 1_000, 32).flip is True
+    assert FAST.fit_to(data, 1_000, 32, 3).flip is True
 
 
 def test_fitting_leaves_what_was_said_as_it_is() -> None:
     said = Recipe(name="said", epochs=3, batch_size=7, crop_padding=5, cutout=3, flip=True)
-    assert said.fit_to("digits", 1_000, 8) == said
-    fitted = FULL.fit_to("cifar10", 45_000, 32)
+    assert said.fit_to("digits", 1_000, 8, 1) == said
+    fitted = FULL.fit_to("cifar10", 45_000, 32, 3)
     changed = {key for key, value in fitted.model_dump().items() if value != getattr(FULL, key)}
     assert changed == {"batch_size", "crop_padding", "cutout", "flip"}
     assert fitted.precision == "auto"  # the device decides
-    assert fitted.fit_to("digits", 100, 8) == fitted
+    assert fitted.fit_to("digits", 200, 16, 1) == fitted
 
 
 def test_a_fitted_recipe_is_a_valid_one() -> None:
     for size in (1, 8, 32, 224):
-        fitted = FULL.fit_to("digits", 100, size)
+        fitted = FULL.fit_to("digits", 100, size, 1)
         assert Recipe.model_validate(fitted.model_dump()) == fitted
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_named_recipe_fits_cifar10(name: str) -> None:
+    fitted = RECIPES[name].fit_to("cifar10", 50_000, 32, 3)
+    assert fitted.fit_to("cifar10", 50_000, 32, 3) == fitted
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 2_000}, "batch_size = 2000: larger than the 1,151 training images"),
+        ({"crop_padding": 8}, "crop_padding = 8: must be smaller than an image of 8 pixels"),
+        ({"cutout": 9}, "cutout = 9: must be smaller than an image of 8 pixels"),
+        ({"auto_augment": True}, "auto_augment: needs images of 3 channels; those of digits have 1"),
+        ({"color_jitter": {"hue": 0.1}}, "color_jitter: needs images of 3 channels; those of digits have 1"),
+        ({"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)}, "mean = (0.5, 0.4, 0.3): digits has 1 channel"),
+    ],
+)
+def test_a_recipe_that_the_images_cannot_have_is_refused(values: dict[str, Any], message: str) -> None:
+    recipe = Recipe.model_validate({"name": "mine", "epochs": 1} | values)
+    with pytest.raises(RecipeError) as caught:
+        recipe.fit_to("digits", 1_151, 8, 1)
+    assert str(caught.value) == message
+    assert recipe.fit_to("cifar10", 50_000, 32, 3) == recipe
+
+
+def test_constants_of_one_channel_are_refused_for_colour_images() -> None:
+    grey = Recipe(name="grey", epochs=1, mean=(0.5,), std=(0.2,))
+    assert grey.fit_to("digits", 1_000, 8, 1) == grey
+    with pytest.raises(RecipeError, match=r"^mean = \(0.5,\): cifar10 has 3 channels$"):
+        grey.fit_to("cifar10", 50_000, 32, 3)
+
+
+def test_a_batch_of_automatic_size_may_be_too_large_too() -> None:
+    with pytest.raises(RecipeError, match=r"^batch_size = 16: larger than the 15 training images$"):
+        FAST.fit_to("cifar10", 15, 32, 3)
+
+
+# What a recipe asks of the training.
+
+
+@pytest.mark.parametrize(
+    ("values", "needed"),
+    [
+        ({}, False),
+        ({"patience": 3}, False),
+        ({"schedule": "cyclic", "warmup": 0}, False),
+        ({"schedule": "plateau", "warmup": 0}, True),
+        ({"stop_patience": 3}, True),
+        ({"keep_best": True}, True),
+    ],
+)
+def test_plateau_early_stopping_and_best_weights_need_the_validation_split(
+    values: dict[str, Any], needed: bool
+) -> None:
+    assert Recipe.model_validate({"name": "mine", "epochs": 1} | values).needs_validation is needed
+
+
+@pytest.mark.parametrize(
+    ("values", "mixes"),
+    [
+        ({}, False),
+        ({"cutmix": 1}, True),
+        ({"mixup": 0.2, "mix_probability": 0.1}, True),
+        ({"cutmix": 1, "mixup": 0.2, "mix_probability": 0}, False),
+    ],
+)
+def test_images_are_mixed_where_a_strength_and_the_probability_are_above_zero(
+    values: dict[str, Any], mixes: bool
+) -> None:
+    assert Recipe.model_validate({"name": "mine", "epochs": 1} | values).mixes is mixes
 
 
 # Another length.
 
 
 @pytest.mark.parametrize("epochs", [1, 30, 10_000])
-def test_another_length_changes_nothing_else(epochs: int) -> None:
-    assert with_epochs(FAST, epochs) == FAST.model_copy(update={"epochs": epochs})
+@pytest.mark.parametrize("recipe", [FAST, RECIPES["ft"]], ids=lambda recipe: recipe.name)
+def test_another_length_changes_nothing_else(recipe: Recipe, epochs: int) -> None:
+    assert with_epochs(recipe, epochs) == recipe.model_copy(update={"epochs": epochs})
 
 
 @pytest.mark.parametrize("epochs", [0, -1, 10_001])

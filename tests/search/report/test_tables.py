@@ -8,7 +8,7 @@ import pytest
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.errors import StorageError
-from search.report import answer, caveats, importances, notation, runs, tables
+from search.report import answer, caveats, cells, importances, notation, runs, tables
 from search.study.view import LedgerEntry
 
 
@@ -33,7 +33,7 @@ def test_trials_frame_keeps_the_network_as_json_that_reads_back(study, trial, ar
 def test_trials_frame_of_an_empty_study_has_its_columns(study):
     frame = tables.trials_frame(study())
     assert list(frame.columns) == [
-        "number", "state", "value", "params", "macs", "epochs", "seconds", "architecture",
+        "number", "state", "value", "params", "macs", "epochs", "seconds", "baseline", "architecture",
     ]  # fmt: skip
     assert len(frame) == 0
 
@@ -188,6 +188,59 @@ def test_run_curves_have_validation_only_where_it_was_measured(study, run):
     frame = runs.run_curves_frame(view)
     assert frame["split"].unique().tolist() == ["train"]
     assert len(frame) == 20
+
+
+def test_curves_of_finalists_show_training_and_validation(study, run):
+    view = study(runs=(run("0001", 0, 0.9), run("0001", 0, 0.9, "finalist"), run("0001", 1, 0.9, "finalist")))
+    frame = runs.run_curves_frame(view, "finalist")
+    assert frame["split"].unique().tolist() == ["train", "validation"]
+    assert frame["seed"].unique().tolist() == [0, 1]
+
+
+def test_a_baseline_trained_by_two_recipes_is_two_networks(study, run):
+    view = study(
+        runs=(run("resnet40", 0, 0.9, recipe="as1"), run("resnet40", 0, 0.8, recipe="ft"), run("resnet10", 0, 0.7))
+    )
+    assert [each.label for each in runs.final_runs(view)] == ["resnet10", "resnet40 by as1", "resnet40 by ft"]
+    assert runs.final_summary(view)["label"].tolist() == ["resnet10", "resnet40 by as1", "resnet40 by ft"]
+
+
+def test_a_network_over_the_budget_is_a_reference(study, run):
+    view = study(budget=1_000, runs=(run("resnet10", 0, 0.9, params=1_001), run("resnet40", 0, 0.8, params=1_000)))
+    assert runs.final_summary(view).set_index("label")["over"].to_dict() == {"resnet10": True, "resnet40": False}
+    said = caveats.caveats(view, None)
+    assert "resnet10 is over the budget: it is a reference, not an answer." in said
+    assert not any("resnet40" in each for each in said)
+    assert "resnet10 (over the budget: a reference)" in str(cells.summary_table(runs.final_summary(view)))
+
+
+def test_a_run_that_watched_the_validation_split_is_said_to_lack_it(study, run):
+    watched = tuple(replace(each, validation_accuracy=0.5) for each in run("a", 0, 0.9).history)
+    view = study(runs=(run("resnet20-b", 0, 0.9, history=watched), run("resnet40", 0, 0.9)))
+    said = [each for each in caveats.caveats(view, None) if "did not see the validation images" in each]
+    assert len(said) == 1 and said[0].startswith("resnet20-b did not")
+
+
+def test_an_odd_first_loss_is_told(study, run):
+    first, *rest = run("a", 0, 0.9).history
+    odd = (replace(first, first_loss=9.5), *rest)
+    right = (replace(first, first_loss=2.35), *rest)
+    view = study(runs=(run("resnet20-b", 0, 0.9, history=odd), run("resnet40", 0, 0.9, history=right)))
+    said = [each for each in caveats.caveats(view, None) if "first batch" in each]
+    assert len(said) == 1 and said[0].startswith("resnet20-b, seed 0: the first batch had a loss of 9.50")
+
+
+def test_hand_made_trials_are_named_in_the_leaderboard(study, trial):
+    view = study(trials=(trial(0, 0.9, baseline="resnet40"), trial(1, 0.8)))
+    first, second = tables.leaderboard(view)["design"]
+    assert first.endswith(" (resnet40, made by hand)")
+    assert "hand" not in second
+    assert tables.trials_frame(view)["baseline"].fillna("").tolist() == ["resnet40", ""]
+
+
+def test_a_study_of_baselines_alone_says_that_nothing_was_searched(study, run):
+    view = study(runs=(run("resnet20-b", 0, 0.9), run("resnet20-b", 1, 0.9), run("resnet40", 0, 0.9)))
+    assert answer.conclusion(view, None) == "No search was made here: 2 networks made by hand."
 
 
 def test_class_accuracies_and_confused_pairs_add_over_seeds(study, run):

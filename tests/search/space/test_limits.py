@@ -1,9 +1,11 @@
-"""Numbers and times as people write them."""
+"""Numbers, times and limits as people write them, and what the limits admit."""
 
 import pytest
 
+from models.architecture import Architecture, Stage, Stem
+from models.count import count_macs, count_parameters, peak_activations
 from search.errors import InputError
-from search.space.limits import parse_count, parse_duration
+from search.space.limits import Limits, Precision, in_bytes, parse_count, parse_duration, parse_fill, parse_limits
 
 
 @pytest.mark.parametrize(
@@ -75,3 +77,166 @@ def test_what_is_no_duration_is_refused_in_one_line_with_its_name(text: str) -> 
     with pytest.raises(InputError) as caught:
         parse_duration(text)
     assert str(caught.value) == f"timeout = {text!r}: must be a time above zero, as in 90s, 30m or 2h"
+
+
+# Limits.
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("macs=6e8", "macs=600000000"),
+        ("MACS = 600M", "macs=600000000"),
+        ("bytes=300KB@int8", "bytes=300000@int8"),
+        ("bytes=300kB @ INT8", "bytes=300000@int8"),
+        ("bytes=300KiB", "bytes=307200@fp32"),
+        ("bytes=1.5MB@fp16", "bytes=1500000@fp16"),
+        ("bytes=1.5MiB@bf16", "bytes=1572864@bf16"),
+        ("bytes=2g@int4", "bytes=2000000000@int4"),
+        ("bytes=4096B", "bytes=4096@fp32"),
+        ("bytes=3e5", "bytes=300000@fp32"),
+        ("activations=1MiB", "activations=1048576@fp32"),
+        ("activations=64KB@int8", "activations=64000@int8"),
+        ("latency=5ms", "latency=0.005s"),
+        ("latency=0.8 ms".replace(" ", ""), "latency=0.0008s"),
+        ("latency=250us", "latency=0.00025s"),
+        ("latency=3us", "latency=3e-06s"),
+        ("latency=1.5S", "latency=1.5s"),
+    ],
+)
+def test_a_limit_is_read_in_every_form_and_kept_in_one(text: str, canonical: str) -> None:
+    limits = parse_limits([text], 10**12)
+    assert limits.texts == (canonical,)
+    assert parse_limits(limits.texts, 10**12) == limits
+
+
+def test_limits_stand_in_one_order_whatever_they_are_given_in() -> None:
+    texts = ["latency=5ms", "activations=1MB", "bytes=1MB@int8", "macs=6e8"]
+    limits = parse_limits(texts, 5_000_000, 0.1)
+    assert limits == parse_limits(reversed(texts), 5_000_000, 0.1)
+    assert [text.split("=")[0] for text in limits.texts] == ["macs", "bytes", "activations", "latency"]
+    assert (limits.params, limits.fill) == (5_000_000, 0.1)
+    assert parse_limits([], 7).texts == ()
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["mac=6e8"], "limit = 'mac=6e8': there is no such limit; there is macs"),
+        (["bites=1MB"], "limit = 'bites=1MB': there is no such limit; there is bytes"),
+        (["zzz=1"], "limit = 'zzz=1': there is no such limit; there is macs, bytes, activations, latency"),
+        (["params=5e6"], "limit = 'params=5e6': there is no such limit; there is macs, bytes, activations, latency"),
+        (["=5"], "limit = '=5': there is no such limit; there is macs, bytes, activations, latency"),
+        (["macs"], "limit = 'macs': must be name=value, as in macs=6e8, bytes=300KB@int8 or latency=5ms"),
+        (["macs=6e8", "macs=7e8"], "limit macs = '7e8': is given twice"),
+        (
+            ["macs=lots"],
+            "limit macs = 'lots': must be a whole number from 1 to 10^12, as in 5e6, 5M, 500k or 5_000_000",
+        ),
+        (["bytes=300XB"], "limit bytes = '300XB': must be whole bytes, as in 300KB, 1.5MiB or 300KB@int8"),
+        (["bytes=0"], "limit bytes = '0': must be whole bytes, as in 300KB, 1.5MiB or 300KB@int8"),
+        (["bytes=0.5"], "limit bytes = '0.5': must be whole bytes, as in 300KB, 1.5MiB or 300KB@int8"),
+        (["bytes=-1KB"], "limit bytes = '-1KB': must be whole bytes, as in 300KB, 1.5MiB or 300KB@int8"),
+        (["bytes="], "limit bytes = '': must be whole bytes, as in 300KB, 1.5MiB or 300KB@int8"),
+        (["bytes=1MB@int7"], "limit bytes = '1MB@int7': precision must be one of fp32, fp16, bf16, int8, int4"),
+        (["bytes=1MB@"], "limit bytes = '1MB@': precision must be one of fp32, fp16, bf16, int8, int4"),
+        (["activations=5ms"], "limit activations = '5ms': must be whole bytes, as in 300KB, 1.5MiB or 300KB@int8"),
+        (["latency=5"], "limit latency = '5': must be a time above zero with its unit, as in 5ms, 800us or 0.1s"),
+        (["latency=0ms"], "limit latency = '0ms': must be a time above zero with its unit, as in 5ms, 800us or 0.1s"),
+        (["latency=2h"], "limit latency = '2h': must be a time above zero with its unit, as in 5ms, 800us or 0.1s"),
+    ],
+)
+def test_what_is_no_limit_is_refused_in_one_line(texts: list[str], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_limits(texts, 5_000_000)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("text", "fill"), [("0.9", 0.9), ("90%", 0.9), ("1", 1.0), (".5", 0.5), ("100%", 1.0)])
+def test_a_share_to_fill_is_read_in_every_form(text: str, fill: float) -> None:
+    assert parse_fill(text) == fill
+
+
+@pytest.mark.parametrize("text", ["0", "1.1", "-0.5", "101%", "0%", "half", "", "nan", "1e-1"])
+def test_a_share_outside_0_to_1_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_fill(text)
+    assert str(caught.value) == f"fill = {text!r}: must be above 0 and at most 1, as in 0.9 or 90%"
+
+
+@pytest.mark.parametrize("fill", [-0.1, 1.01, float("nan")])
+def test_limits_of_a_share_outside_0_to_1_are_refused(fill: float) -> None:
+    with pytest.raises(InputError, match=r"^fill = .*: must be above 0 and at most 1"):
+        Limits(5_000_000, fill=fill)
+
+
+def test_limits_that_contradict_each_other_are_refused_in_one_line() -> None:
+    with pytest.raises(InputError) as caught:
+        parse_limits(["bytes=300KB@int8"], 5_000_000, 0.9)
+    assert str(caught.value) == (
+        "fill = 0.9: asks for at least 4,500,000 parameters, but limit bytes=300000@int8 leaves at most 300,000"
+    )
+    parse_limits(["bytes=300KB@int8"], 5_000_000, 0.06)
+
+
+@pytest.mark.parametrize(
+    ("precision", "number", "size"),
+    [("fp32", 3, 12), ("fp16", 3, 6), ("bf16", 3, 6), ("int8", 3, 3), ("int4", 3, 2), ("int4", 4, 2)],
+)
+def test_the_bytes_of_weights_are_those_of_the_precision_rounded_up(
+    precision: Precision, number: int, size: int
+) -> None:
+    assert in_bytes(number, precision) == size
+
+
+def test_a_limit_of_bytes_is_a_limit_of_parameters() -> None:
+    for precision in ("fp32", "fp16", "bf16", "int8", "int4"):
+        for size in (1, 2, 7, 300_000):
+            limits = parse_limits([f"bytes={size}@{precision}"], 10**9)
+            most = limits.most_params
+            assert in_bytes(most, precision) <= size < in_bytes(most + 1, precision)
+    assert parse_limits(["bytes=1GB@int8"], 5_000_000).most_params == 5_000_000
+
+
+def test_what_is_asked_to_be_filled_is_what_was_written() -> None:
+    assert Limits(5_000_000, fill=0.9).least_params == 4_500_000
+    assert Limits(10, fill=0.3).least_params == 3  # 10 x 0.3 is a little above 3 in floating point
+    assert Limits(7, fill=0.5).least_params == 4
+    assert Limits(7).least_params == 0
+
+
+NETWORK = Architecture(Stem(16), (Stage("basic", 2, 16), Stage("bottleneck", 1, 32, kernel=5)))
+
+
+def test_limits_admit_a_network_at_its_own_costs_and_not_below() -> None:
+    params, macs, peak = count_parameters(NETWORK), count_macs(NETWORK, 32), peak_activations(NETWORK, 32)
+    at = {"params": params, "macs": macs, "bytes": 4 * params, "activations": 4 * peak}
+    assert Limits(**at).admits(NETWORK, 32)
+    assert Limits(**at).violations(NETWORK, 32) == []
+    for name, cost in at.items():
+        limits = Limits(**at | {name: cost - 1})
+        assert not limits.admits(NETWORK, 32)
+        (violation,) = limits.violations(NETWORK, 32)
+        assert violation.startswith(f"{name} = {cost:,}: the ")
+        assert f"{cost - 1:,}" in violation
+    assert Limits(**at, fill=1.0).admits(NETWORK, 32)
+    short = Limits(2 * params, fill=0.51)
+    assert not short.admits(NETWORK, 32)
+    assert short.violations(NETWORK, 32) == [
+        f"params = {params:,}: fill = 0.51 asks for at least {short.least_params:,}"
+    ]
+    assert Limits(**at, latency=1e-9).admits(NETWORK, 32)  # measured elsewhere
+
+
+def test_no_limits_admit_a_network_that_takes_no_such_images() -> None:
+    odd = Architecture(Stem(4), (Stage("basic", 1, 4), Stage("basic", 1, 4, kernel=2)))
+    assert Limits(10**9).admits(odd, 16)
+    assert not Limits(10**9).admits(odd, 15)
+    (violation,) = Limits(10**9).violations(odd, 15)
+    assert violation.startswith("kernel = 2: ")
+
+
+def test_all_limits_that_are_broken_are_named() -> None:
+    limits = Limits(1, macs=1, bytes=1, activations=4)
+    names = [violation.split(" =")[0] for violation in limits.violations(NETWORK, 32)]
+    assert names == ["params", "bytes", "macs", "activations"]

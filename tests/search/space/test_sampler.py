@@ -1,7 +1,8 @@
 """BudgetSampler: every proposal is within the budget, and new."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import product
 from math import log
 from typing import Any
@@ -14,7 +15,9 @@ from optuna.trial import Trial
 from scipy.stats import chisquare
 
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
-from models.count import count_macs, count_parameters
+from models.baselines import find_baseline
+from models.count import count_macs, count_parameters, peak_activations
+from search.space.limits import Limits
 from search.space.sampler import MAX_BASE_DRAWS, BudgetSampler, SpaceExhaustedError
 from search.space.space import Space, Task, load_space
 
@@ -117,7 +120,7 @@ class Stubborn(RandomSampler):
     ],
 )
 def test_100_trials_are_100_different_designs_within_the_budget(kind: str, space: Space, budget: int) -> None:
-    sampler = BudgetSampler(space, TASK, budget, base_of(kind))
+    sampler = BudgetSampler(space, TASK, Limits(budget), base_of(kind))
     study = new_study(sampler)
     designs = search(study, space, 100)
     assert len(set(designs)) == 100
@@ -129,7 +132,7 @@ def test_100_trials_are_100_different_designs_within_the_budget(kind: str, space
 
 
 def test_every_proposal_is_the_full_vector() -> None:
-    sampler = BudgetSampler(MIDDLE, TASK, 50_000, TPESampler(seed=0))
+    sampler = BudgetSampler(MIDDLE, TASK, Limits(50_000), TPESampler(seed=0))
     study = new_study(sampler)
     search(study, MIDDLE, 20)  # the first ten are uniform draws, the others TPE's
     for trial in study.trials:
@@ -142,8 +145,8 @@ def test_every_proposal_is_the_full_vector() -> None:
 
 
 def test_tpe_decides_after_its_start_up_trials() -> None:
-    random = search(new_study(BudgetSampler(MIDDLE, TASK, 50_000, None)), MIDDLE, 60)
-    guided = search(new_study(BudgetSampler(MIDDLE, TASK, 50_000, TPESampler(seed=0))), MIDDLE, 60)
+    random = search(new_study(BudgetSampler(MIDDLE, TASK, Limits(50_000), None)), MIDDLE, 60)
+    guided = search(new_study(BudgetSampler(MIDDLE, TASK, Limits(50_000), TPESampler(seed=0))), MIDDLE, 60)
     assert random[:10] == guided[:10]
 
     def mean(designs: list[Architecture]) -> float:
@@ -158,7 +161,7 @@ def test_a_small_space_yields_each_design_once_and_then_says_that_it_is_exhauste
     kind: str, space: Space, budget: int
 ) -> None:
     designs = all_designs(space, budget)
-    sampler = BudgetSampler(space, TASK, budget, base_of(kind))
+    sampler = BudgetSampler(space, TASK, Limits(budget), base_of(kind))
     study = new_study(sampler)
     found = search(study, space, len(designs))
     assert sampler.num_feasible == len(designs) == len(set(found)) > 3
@@ -169,7 +172,7 @@ def test_a_small_space_yields_each_design_once_and_then_says_that_it_is_exhauste
 
 
 def test_nothing_within_the_budget_is_an_exhausted_space() -> None:
-    sampler = BudgetSampler(TINY, TASK, 10, None)
+    sampler = BudgetSampler(TINY, TASK, Limits(10), None)
     assert sampler.num_feasible == 0
     with pytest.raises(SpaceExhaustedError):
         ask(new_study(sampler), TINY)
@@ -179,7 +182,7 @@ def test_nothing_within_the_budget_is_an_exhausted_space() -> None:
 def test_seen_designs_are_never_proposed(kind: str) -> None:
     designs = sorted(all_designs(TINY, 10**12), key=repr)
     seen, left = designs[::2], set(designs[1::2])
-    sampler = BudgetSampler(TINY, TASK, 10**12, base_of(kind), seen)
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), base_of(kind), seen)
     study = new_study(sampler)
     assert set(search(study, TINY, len(left))) == left
     with pytest.raises(SpaceExhaustedError):
@@ -190,14 +193,14 @@ def test_a_seen_design_is_known_in_every_form() -> None:
     designs = all_designs(TINY, 10**12)
     basic = Architecture(Stem(4), (Stage("basic", 1, 4, reduction=2),), "A")
     assert basic not in designs and basic.canonical() in designs
-    sampler = BudgetSampler(TINY, TASK, 10**12, None, [basic])
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), None, [basic])
     assert set(search(new_study(sampler), TINY, len(designs) - 1)) == designs - {basic.canonical()}
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
 def test_running_trials_are_not_proposed_again(kind: str) -> None:
     designs = all_designs(TINY, 10**12)
-    sampler = BudgetSampler(TINY, TASK, 10**12, base_of(kind))
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), base_of(kind))
     study = new_study(sampler)
     first = search(study, TINY, 12)
     running = [TINY.decode(ask(study, TINY).params, TASK) for _ in range(len(designs) - 12)]
@@ -210,7 +213,7 @@ def test_running_trials_are_not_proposed_again(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["tpe", "random"])
 def test_the_same_seed_makes_the_same_proposals(kind: str) -> None:
     def proposals(seed: int | Sequence[int]) -> list[dict[str, Any]]:
-        study = new_study(BudgetSampler(MIDDLE, TASK, 50_000, base_of(kind), seed=seed))
+        study = new_study(BudgetSampler(MIDDLE, TASK, Limits(50_000), base_of(kind), seed=seed))
         search(study, MIDDLE, 25)
         return [trial.params for trial in study.trials]
 
@@ -221,7 +224,7 @@ def test_the_same_seed_makes_the_same_proposals(kind: str) -> None:
 
 def test_a_study_that_goes_on_does_not_repeat_its_draws() -> None:
     def draws(num_trials: int, seen: Iterable[Architecture] = ()) -> list[Architecture]:
-        sampler = BudgetSampler(MIDDLE, TASK, 50_000, None, seen, [3, num_trials])
+        sampler = BudgetSampler(MIDDLE, TASK, Limits(50_000), None, seen, [3, num_trials])
         return search(new_study(sampler), MIDDLE, 10)
 
     first = draws(0)
@@ -240,7 +243,7 @@ def test_designs_that_are_impossible_at_the_size_of_image_are_never_proposed(kin
         except ArchitectureError:
             impossible.add(design)
     assert len(possible) > 5 and len(impossible) > 5
-    sampler = BudgetSampler(EVEN, odd, 10**12, base_of(kind))
+    sampler = BudgetSampler(EVEN, odd, Limits(10**12), base_of(kind))
     study = new_study(sampler)
     assert set(search(study, EVEN, len(possible), odd)) == possible
     with pytest.raises(SpaceExhaustedError):
@@ -252,7 +255,7 @@ def test_a_space_of_which_no_design_is_possible_is_exhausted() -> None:
     values["stage"]["kernel"] = 2
     space, odd = Space.model_validate(values), Task(15, 3, 10)
     with pytest.raises(SpaceExhaustedError):
-        ask(new_study(BudgetSampler(space, odd, 10**12, TPESampler(seed=0))), space)
+        ask(new_study(BudgetSampler(space, odd, Limits(10**12), TPESampler(seed=0))), space)
 
 
 def test_first_proposals_are_uniform_over_the_vectors_within_the_budget() -> None:
@@ -269,7 +272,7 @@ def test_first_proposals_are_uniform_over_the_vectors_within_the_budget() -> Non
     study = new_study(RandomSampler())
     frozen = study.get_trials()
     for seed in range(1_500):
-        sampler = BudgetSampler(TINY, TASK, 1_500, None, seed=seed)
+        sampler = BudgetSampler(TINY, TASK, Limits(1_500), None, seed=seed)
         vector = sampler.sample_relative(study, frozen, TINY.distributions)  # type: ignore[arg-type]
         drawn[tuple(sorted(vector.items()))] += 1
     assert drawn.keys() <= set(vectors)
@@ -277,14 +280,14 @@ def test_first_proposals_are_uniform_over_the_vectors_within_the_budget() -> Non
 
 
 def test_draws_are_counted() -> None:
-    sampler = BudgetSampler(MIDDLE, TASK, 10**12, None)
+    sampler = BudgetSampler(MIDDLE, TASK, Limits(10**12), None)
     search(new_study(sampler), MIDDLE, 5)
     assert (sampler.draws, sampler.fallbacks) == (5, 0)  # nothing is over this budget, and hardly anything comes twice
 
 
 def test_a_base_that_only_proposes_what_is_refused_gives_way_to_uniform_draws() -> None:
     design = Architecture(Stem(4), (Stage("basic", 1, 4),))
-    sampler = BudgetSampler(TINY, TASK, 10**12, Stubborn(TINY.encode(design)))
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), Stubborn(TINY.encode(design)))
     study = new_study(sampler)
     assert search(study, TINY, 1) == [design]
     assert (sampler.draws, sampler.fallbacks) == (1, 0)
@@ -292,20 +295,23 @@ def test_a_base_that_only_proposes_what_is_refused_gives_way_to_uniform_draws() 
     assert other != design
     assert sampler.fallbacks == 1
     assert sampler.draws > 1 + MAX_BASE_DRAWS
-    over = BudgetSampler(TINY, TASK, count_parameters(design) - 1, Stubborn(TINY.encode(design)))
+    over = BudgetSampler(TINY, TASK, Limits(count_parameters(design) - 1), Stubborn(TINY.encode(design)))
     for found in search(new_study(over), TINY, over.num_feasible):
         assert count_parameters(found) < count_parameters(design)
     assert over.fallbacks == over.num_feasible > 0
 
 
-def test_choices_of_the_base_that_break_a_rule_are_refused() -> None:
+def test_choices_of_the_base_that_break_a_rule_are_moved_to_others_that_do_not() -> None:
     narrows = dict.fromkeys(TINY.distributions, 0) | {"stage1_block": "basic", "stage2_block": "basic"}
     narrows |= {"num_stages": 1, "stage1_width": 1, "stage2_width": 0}
     with pytest.raises(ArchitectureError):
         TINY.decode(narrows, TASK)
-    sampler = BudgetSampler(TINY, TASK, 10**12, Stubborn(narrows))
-    assert search(new_study(sampler), TINY, 1)[0] in all_designs(TINY, 10**12)
-    assert sampler.fallbacks == 1
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), Stubborn(narrows))
+    study = new_study(sampler)
+    assert search(study, TINY, 1)[0] == TINY.decode(narrows | {"stage2_width": 1}, TASK)
+    assert (sampler.draws, sampler.repairs, sampler.fallbacks) == (1, 1, 0)
+    assert search(study, TINY, 1)[0] in all_designs(TINY, 10**12)
+    assert (sampler.repairs, sampler.fallbacks) == (1, 1)  # it is moved to the same design, which is not new
 
 
 def test_the_base_hears_of_every_trial() -> None:
@@ -321,13 +327,116 @@ def test_the_base_hears_of_every_trial() -> None:
         def reseed_rng(self) -> None:
             heard.append("reseed")
 
-    sampler = BudgetSampler(TINY, TASK, 10**12, Listening())
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), Listening())
     search(new_study(sampler), TINY, 2)
     sampler.reseed_rng()
     assert heard == ["before", "after", "before", "after", "reseed"]
 
 
-def test_a_name_outside_the_space_is_a_mistake_of_ours() -> None:
-    trial = ask(new_study(BudgetSampler(TINY, TASK, 10**12, None)), TINY)
-    with pytest.raises(AssertionError, match="lr: the search space is sampled jointly"):
-        trial.suggest_float("lr", 0, 1)
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_a_parameter_outside_the_space_is_sampled_beside_it(kind: str) -> None:
+    trial = ask(new_study(BudgetSampler(TINY, TASK, Limits(10**12), base_of(kind))), TINY)
+    assert 0 <= trial.suggest_float("lr", 0, 1) <= 1
+    assert TINY.decode(trial.params, TASK) in all_designs(TINY, 10**12)
+
+
+# Several limits.
+
+
+def some_limits(space: Space, share: float = 0.5) -> list[Limits]:
+    """Limits of every kind that leave some designs of the space and refuse others."""
+    designs = list(all_designs(space, 10**12))
+
+    def at(cost: Callable[[Architecture], int], share: float) -> int:
+        return sorted(map(cost, designs))[round(share * (len(designs) - 1))]
+
+    params, macs = at(count_parameters, share), at(lambda design: count_macs(design, 32), share)
+    peak = at(lambda design: peak_activations(design, 32), 0.7)
+    return [
+        Limits(params, fill=0.7),
+        Limits(10**9, macs=macs),
+        Limits(10**9, bytes=params, bytes_precision="int8"),
+        Limits(10**9, activations=peak, activations_precision="int8"),
+        Limits(10**9, latency=1e-9),  # measured elsewhere: it refuses nothing here
+        Limits(params, macs=macs, activations=4 * peak, fill=0.4),
+    ]
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_under_any_limits_each_design_comes_once_and_then_the_space_is_exhausted(kind: str, number: int) -> None:
+    limits = some_limits(TINY)[number]
+    designs = {design for design in all_designs(TINY, 10**12) if limits.admits(design, 32)}
+    assert 2 < len(designs) <= len(all_designs(TINY, 10**12))
+    sampler = BudgetSampler(TINY, TASK, limits, base_of(kind))
+    study = new_study(sampler)
+    assert set(search(study, TINY, len(designs))) == designs
+    with pytest.raises(SpaceExhaustedError, match=f"^all {len(designs)} designs within the limits have been tried$"):
+        ask(study, TINY)
+    assert sampler.num_feasible == len(designs)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(5_000_000, fill=0.9),
+        Limits(1_000_000, macs=20_000_000),
+        Limits(5_000_000, bytes=300_000, bytes_precision="int8", activations=300_000, fill=0.01),
+        # Many parameters for so few multiply-accumulates, which only late and wide stages have.
+        Limits(300_000, macs=6_000_000, fill=0.9),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_40_trials_of_the_default_space_are_40_different_designs_within_all_limits(kind: str, limits: Limits) -> None:
+    sampler = BudgetSampler(DEFAULT, TASK, limits, base_of(kind))
+    designs = search(new_study(sampler), DEFAULT, 40)
+    assert len(set(designs)) == 40
+    assert all(not limits.violations(design, 32) for design in designs)
+    assert sampler.draws < 40 * (MAX_BASE_DRAWS + 2)
+
+
+def test_where_designs_are_too_many_to_list_a_bounded_effort_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.space.sampler.MAX_LISTED", 5)
+    monkeypatch.setattr("search.space.sampler.MAX_LAST_DRAWS", 1_000)
+    designs = all_designs(TINY, 10**12)
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), None)
+    study = new_study(sampler)
+    assert set(search(study, TINY, len(designs))) == designs
+    with pytest.raises(SpaceExhaustedError, match=r"^no new design within the limits was met in 1,000 uniform draws$"):
+        ask(study, TINY)
+    assert sampler.num_feasible == len(designs)
+    assert BudgetSampler(TINY, TASK, Limits(10**12, macs=10**12), None).num_feasible is None
+
+
+# Designs that were asked for.
+
+
+@pytest.mark.parametrize("kind", ["tpe", "random"])
+def test_designs_that_were_asked_for_come_first_and_in_order_as_far_as_they_may_be_proposed(kind: str) -> None:
+    limits = Limits(1_500, macs=1_000_000)
+    possible = sorted((one for one in all_designs(TINY, 10**12) if limits.admits(one, 32)), key=repr)
+    over = next(one for one in all_designs(TINY, 10**12) if not limits.admits(one, 32))
+    outside = Architecture(Stem(5), (Stage("basic", 1, 8),))
+    of_other_data = replace(possible[4], num_classes=7)
+    first = [possible[2], over, possible[0], outside, possible[0], of_other_data, possible[3], possible[1]]
+    sampler = BudgetSampler(TINY, TASK, limits, base_of(kind), seen=[possible[3]], first=first)
+    found = search(new_study(sampler), TINY, 6)
+    assert found[:3] == [possible[2], possible[0], possible[1]]
+    assert len(set(found)) == 6 and possible[3] not in found
+    assert sampler.draws >= 3  # what was asked for is no draw
+
+
+def test_a_design_that_was_asked_for_is_known_in_every_form() -> None:
+    basic = Architecture(Stem(4), (Stage("basic", 1, 4, reduction=2),), "A")
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), None, first=[basic])
+    assert search(new_study(sampler), TINY, 1) == [basic.canonical()]
+
+
+def test_hand_made_networks_can_be_the_first_trials_of_the_default_space() -> None:
+    names = ("resnet20-b", "modified-resnet", "resnet102", "resnet18")
+    networks = [find_baseline(name) for name in names]
+    sampler = BudgetSampler(DEFAULT, TASK, Limits(5_000_000), TPESampler(seed=0), first=networks)
+    found = search(new_study(sampler), DEFAULT, 5)
+    assert found[:3] == [network.canonical() for network in networks[:3]]  # the last is over the budget
+    assert networks[3].canonical() not in found

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
+from models.baselines import find_baseline
 from models.count import count_parameters
 from search.errors import SpaceError
 from search.space.space import Space, Task, default_space_text, load_space
@@ -480,3 +482,51 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(SpaceError) as caught:
             load_space(path)
         assert str(caught.value) == f"{path}: {reason}"
+
+
+# What the space holds.
+
+
+@pytest.mark.parametrize("stage", [5, 7, 16])
+def test_an_override_for_a_stage_that_no_network_has_is_refused(tmp_path: Path, stage: int) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        default_space_text().replace("overrides: {}", f"overrides: {{{stage}: {{kernel: 3}}, 2: {{kernel: 5}}}}")
+    )
+    with pytest.raises(SpaceError) as caught:
+        load_space(path)
+    assert str(caught.value) == f"{path}: overrides.{stage}: there is no such stage; num_stages has at most 4"
+
+
+def test_a_space_holds_what_it_can_encode_for_the_same_kind_of_data() -> None:
+    space, task = load_space(), Task(32, 3, 10)
+    held, in_form = find_baseline("resnet20-a"), find_baseline("resnet20-a").canonical()
+    assert space.holds(held, task) and space.holds(in_form, task)
+    assert not space.holds(held, Task(32, 1, 10)) and not space.holds(held, Task(32, 3, 100))
+    assert space.holds(held, Task(8, 3, 10))  # the size of images is a matter of limits
+    assert not space.holds(find_baseline("flexible-4"), task)
+    assert space.holds(replace(held, stages=tuple(replace(stage, reduction=2) for stage in held.stages)), task)
+    assert not space.holds(replace(held, stages=held.stages[::-1], shortcut="B"), task)  # its widths decrease
+
+
+@pytest.mark.parametrize("searched", [EVERYTHING, load_space()], ids=["everything", "default"])
+def test_a_network_has_as_many_vectors_as_decode_to_it(searched: Space) -> None:
+    rng, found = random.Random(3), 0
+    while found < 40:
+        vector = {slot.name: slot.value(rng.randrange(len(slot.choices))) for slot in searched.slots}
+        try:
+            architecture = searched.decode(vector, CIFAR)
+        except ArchitectureError:
+            continue
+        found += 1
+        # Change one slot at a time: those that change nothing are free, and the vectors are all their combinations.
+        number = 1
+        for slot in searched.slots:
+            same = 0
+            for index in range(len(slot.choices)):
+                try:
+                    same += searched.decode(vector | {slot.name: slot.value(index)}, CIFAR) == architecture
+                except ArchitectureError:
+                    continue
+            number *= same
+        assert searched.num_vectors(architecture) == number

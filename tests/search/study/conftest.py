@@ -1,5 +1,6 @@
 """A small question and the parts to search it with, in virtual time. They are fixtures: tests say what differs."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from search.recipe import Recipe
 from search.simulation import SimulatedFleet
 from search.space.space import Space
 from search.study.coordinator import Coordinator, Outcome
+from search.study.interruption import Interruption
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.storage import Record, locked, read_study
 
@@ -48,6 +50,7 @@ class Diary:
     timings: list[tuple[tuple[Architecture, ...], Timed]] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     measurements: list[tuple[int, Measurement]] = field(default_factory=list)
+    notes: list[tuple[int, str]] = field(default_factory=list)
     ends: list[tuple[int, TrialState, float | None, str | None]] = field(default_factory=list)
 
     def resumed(self, num_trained: int, best: float | None) -> None:
@@ -64,6 +67,9 @@ class Diary:
 
     def measured(self, number: int, measurement: Measurement) -> None:
         self.measurements.append((number, measurement))
+
+    def noted(self, number: int, text: str) -> None:
+        self.notes.append((number, text))
 
     def ended(self, number: int, state: TrialState, value: float | None, reason: str | None) -> None:
         self.ends.append((number, state, value, reason))
@@ -131,6 +137,7 @@ def search(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., S
         plan: Plan | None = None,
         timeout: float | None = None,
         diary: Diary | None = None,
+        interruption: Interruption | None = None,
         **changes: Any,
     ) -> Searched:
         plan = plan or make_plan(num_trials, **changes)
@@ -138,7 +145,9 @@ def search(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., S
         with locked(files):
             plan.save(files)
             with Record(files, plan.circumstances.storage) as record:
-                coordinator = Coordinator(plan, record, fleet or SimulatedFleet(num_workers, curve), diary)
+                workers = fleet or SimulatedFleet(num_workers, curve)
+                clock = (lambda: workers.now) if isinstance(workers, SimulatedFleet) else time.monotonic
+                coordinator = Coordinator(plan, record, workers, diary, interruption, clock)
                 outcome = coordinator.run(num_trials, timeout)
                 coordinator.plan.save(files)
         trials, _ = read_study(files, plan.circumstances.storage)

@@ -15,10 +15,11 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from models.architecture import Architecture
+from models.baselines import find_baseline
 from models.count import count_macs, count_parameters
 from search.errors import SpaceError, TrainingError
 from search.files import StudyFiles
-from search.protocol import Failed, Job, Lost, Measurement, Message, Ready, Worker
+from search.protocol import Failed, Job, Lost, Measurement, Message, Ready, TooSlow, Worker
 from search.simulation import SimulatedFleet, SimulatedWorker
 from search.space.space import Space
 from search.study.coordinator import run_seed
@@ -259,28 +260,74 @@ def test_a_search_that_was_ended_by_failures_can_go_on(search: Search) -> None:
     assert not found.of(TrialState.RUNNING)
 
 
-def test_a_lost_worker_is_replaced_and_its_trial_told_failed(search: Search) -> None:
-    fleet = SimulatedFleet(2, failing({1}, Lost("worker ended by signal 9"), at=2))
+def losing(numbers: set[int], times: int, at: int = 2) -> Callable[[Job, int], float | Lost]:
+    """A curve on which the workers of these trials are lost in epoch `at`, so many times each."""
+    lost: Counter[int] = Counter()
+
+    def curve(job: Job, epoch: int) -> float | Lost:
+        number = number_of(job)
+        if number in numbers and epoch == at and lost[number] < times:
+            lost[number] += 1
+            return Lost("worker ended by signal 9")
+        return 0.1 * epoch
+
+    return curve
+
+
+def test_the_trial_of_a_lost_worker_goes_on_in_a_new_one(search: Search) -> None:
+    fleet = SimulatedFleet(2, losing({1}, times=1))
     before = fleet.workers
     found = search(6, fleet=fleet)
     assert fleet.replaced == 1
     assert len(set(before) & set(fleet.workers)) == 1
+    assert found.diary.notes == [(1, "worker ended by signal 9; goes on in a new process")]
+    assert {trial.state for trial in found.trials} == {TrialState.COMPLETE}
+    assert [epoch["epoch"] for epoch in json.loads(found.trials[1].user_attrs["history"])] == [1, 2, 3, 4]
+    assert found.outcome.num_trained == len(found.trials) == 6
+
+
+def test_a_trial_that_loses_two_workers_has_failed(search: Search) -> None:
+    fleet = SimulatedFleet(2, losing({1}, times=2))
+    found = search(6, fleet=fleet)
+    assert fleet.replaced == 2
     assert found.trials[1].state == TrialState.FAIL
     assert found.trials[1].user_attrs["reason"] == "worker ended by signal 9"
     assert found.outcome.num_trained == 6
 
 
 def test_a_new_worker_works(search: Search) -> None:
-    fleet = SimulatedFleet(1, failing({0, 1, 2}, Lost("worker ended by signal 9")))
+    fleet = SimulatedFleet(1, losing({0, 1, 2}, times=2))
     assert search(4, fleet=fleet).outcome.num_trained == 4
-    assert fleet.replaced == 3
+    assert fleet.replaced == 6
     assert len(jobs(fleet)) == 4
 
 
-def test_an_interrupted_trial_waits_for_a_new_worker(search: Search, curve: Callable[[Job, int], float]) -> None:
+def test_a_worker_that_says_nothing_is_replaced_and_its_trial_goes_on(search: Search) -> None:
+    hung = Counter[int]()
+
+    def curve(job: Job, epoch: int) -> float | None:
+        hung[number_of(job)] += 1
+        return None if number_of(job) == 2 and hung[2] == 3 else 0.1 * epoch
+
+    fleet = SimulatedFleet(1, curve)
+    found = search(4, fleet=fleet)
+    assert fleet.replaced == 1
+    assert found.diary.notes == [(2, "no word for 300 s; goes on in a new process")]
+    assert {trial.state for trial in found.trials} == {TrialState.COMPLETE}
+
+
+def test_long_epochs_are_waited_for(search: Search) -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: 0.5, epoch_seconds=3_600.0)
+    assert search(3, fleet=fleet).outcome.num_trained == 3
+    assert fleet.replaced == 0
+
+
+def test_an_interrupted_trial_goes_on_with_workers_that_are_lost(
+    search: Search, curve: Callable[[Job, int], float]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         search(3, fleet=KillingFleet(2, curve, 9))
-    found = search(3, curve=failing({0}, Lost("worker ended by signal 9")))
+    found = search(3, curve=losing({0}, times=2))
     assert found.diary.begun == [0, 1, 2, 3]
     assert numbers(found.of(TrialState.COMPLETE)) == [1, 2, 3]
 
@@ -447,10 +494,9 @@ def test_a_trial_that_was_enqueued_by_hand_is_told_failed_and_stops_nothing(sear
 
 
 def test_when_the_time_is_over_running_trials_are_finished_and_none_begins(
-    search: Search, monkeypatch: pytest.MonkeyPatch
+    search: Search,
 ) -> None:
     fleet = SimulatedFleet(2, lambda job, epoch: 0.5)
-    monkeypatch.setattr("search.study.coordinator.time.monotonic", lambda: fleet.now)
     found = search(100, fleet=fleet, timeout=10.0)
     assert fleet.now == 12.0  # three rounds of four epochs, the last begun after eight seconds
     assert found.outcome.num_trained == len(found.of(TrialState.COMPLETE)) == len(found.trials) == 6
@@ -459,10 +505,9 @@ def test_when_the_time_is_over_running_trials_are_finished_and_none_begins(
 
 
 def test_a_search_that_is_done_as_its_time_ends_has_not_stopped_early(
-    search: Search, monkeypatch: pytest.MonkeyPatch
+    search: Search,
 ) -> None:
     fleet = SimulatedFleet(1, lambda job, epoch: 0.5)
-    monkeypatch.setattr("search.study.coordinator.time.monotonic", lambda: fleet.now)
     outcome = search(2, fleet=fleet, timeout=7.0).outcome
     assert (outcome.num_trained, outcome.early_stop) == (2, None)
 
@@ -533,7 +578,7 @@ def test_a_worker_that_cannot_be_replaced_ends_the_search(search: Search) -> Non
             super().replace(worker)
             self._events = [(0.0, 0, self._workers[0], Lost("the driver is gone"))]
 
-    fleet = OnceFleet(1, failing({1}, Lost("worker ended by signal 9")))
+    fleet = OnceFleet(1, losing({1}, times=1))
     with pytest.raises(TrainingError, match=r"^a worker could not start: the driver is gone$"):
         search(3, fleet=fleet)
 
@@ -555,6 +600,65 @@ def test_a_budget_that_nothing_fits_writes_no_trial(search: Search, files: Study
     with pytest.raises(SpaceError, match=re.escape("budget = 100: the smallest network")):
         search(3, budget=100)
     assert read_study(files, None) == ([], {})
+
+
+# The baselines resnet20-a and resnet20-b are in it, and four designs more.
+HAND_MADE = Space.model_validate(
+    {
+        "stem": {"width": 16},
+        "num_stages": 3,
+        "stage": {"block": "basic", "depth": [3], "width": [16, 32, 64]},
+        "overrides": {1: {"width": 16}, 2: {"width": [16, 32]}},
+        "shortcut": ["A", "B"],
+        "rules": {"non_decreasing_width": True},
+    }
+)
+
+
+def test_hand_made_networks_are_the_first_trials_the_largest_first_and_marked(search: Search) -> None:
+    found = search(5, space=HAND_MADE, budget=300_000)
+    assert [trial.user_attrs["baseline"] for trial in found.trials] == ["resnet20-b", "resnet20-a", None, None, None]
+    own = [find_baseline(name, 1, 10).canonical() for name in ("resnet20-b", "resnet20-a")]
+    assert designs(found.trials)[:2] == own
+
+
+def test_a_continued_search_does_not_repeat_its_warm_start(search: Search) -> None:
+    search(1, space=HAND_MADE, budget=300_000)
+    found = search(4, space=HAND_MADE, budget=300_000)
+    assert [trial.user_attrs["baseline"] for trial in found.trials] == ["resnet20-b", "resnet20-a", None, None]
+
+
+def test_only_hand_made_networks_within_the_budget_are_trained(search: Search) -> None:
+    found = search(3, space=HAND_MADE, budget=270_000)  # the one with projections has 272,186 on greyscale
+    assert [trial.user_attrs["baseline"] for trial in found.trials] == ["resnet20-a", None, None]
+
+
+def test_without_a_warm_start_nothing_is_marked(search: Search) -> None:
+    found = search(6, space=HAND_MADE, budget=300_000, warm_start=False)
+    assert {trial.user_attrs["baseline"] for trial in found.trials} == {None}
+
+
+def slow(numbers: set[int]) -> Callable[[Job, int], float | TooSlow]:
+    return lambda job, epoch: TooSlow(0.0075) if number_of(job) in numbers else 0.1 * epoch
+
+
+def test_a_design_that_is_too_slow_is_no_trained_trial_and_no_failure(search: Search) -> None:
+    found = search(4, slow(set(range(1, 9))), limits=("latency=5ms",))
+    assert (found.outcome.num_trained, found.outcome.too_slow, len(found.trials)) == (4, 8, 12)
+    missed = found.of(TrialState.FAIL)
+    assert {trial.user_attrs["reason"] for trial in missed} == {"latency = 7.5 ms: the limit is 5 ms"}
+    assert all(trial.user_attrs["too_slow"] for trial in missed)
+
+
+def test_a_limit_of_latency_that_nothing_meets_ends_the_search(search: Search) -> None:
+    with pytest.raises(TrainingError, match=r"^100 designs in a row were too slow; the last had latency = 7.5 ms: "):
+        search(4, slow(set(range(1_000))), limits=("latency=5ms",))
+
+
+def test_workers_are_told_the_limits_they_check(search: Search) -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: 0.5)
+    search(2, fleet=fleet, limits=("latency=5ms", "bytes=4000@int8"))
+    assert {(job.max_latency, job.max_params) for job in jobs(fleet)} == {(0.005, 4_000)}
 
 
 def test_run_seeds_depend_on_both_numbers() -> None:

@@ -62,7 +62,7 @@ def retrained(files: StudyFiles, network: Architecture, **changes: Any) -> torch
     for name, buffer in module.named_buffers():
         if buffer.is_floating_point():
             buffer.copy_(torch.rand_like(buffer) + (0.5 if name.endswith("var") else -0.5))
-    folder = files.retrained("0042", 0)
+    folder = files.retrained(42, 0)
     folder.mkdir(parents=True)
     save_file(module.state_dict(), folder / "weights.safetensors")
     result = {
@@ -83,17 +83,17 @@ def test_an_export_is_three_files(files: StudyFiles, make_plan: Callable[..., Pl
     assert [path.name for path in written] == ["model.py", "weights.safetensors", "architecture.json"]
     assert sorted((tmp_path / "out" / "net").iterdir()) == sorted(written)
     assert Architecture.from_json(written[2].read_text()) == architecture
-    assert written[1].read_bytes() == (files.retrained("0042", 0) / "weights.safetensors").read_bytes()
+    assert written[1].read_bytes() == (files.retrained(42, 0) / "weights.safetensors").read_bytes()
 
 
 def test_the_first_seed_is_exported_not_the_best(
     files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path
 ) -> None:
     retrained(files, NETWORKS["basic"])
-    better = files.retrained("0042", 1)
+    better = files.retrained(42, 1)
     better.mkdir()
     for name in ("weights.safetensors", "result.json"):
-        (better / name).write_bytes((files.retrained("0042", 0) / name).read_bytes().replace(b"0.9876", b"0.9999"))
+        (better / name).write_bytes((files.retrained(42, 0) / name).read_bytes().replace(b"0.9876", b"0.9999"))
     export(files, make_plan(), 42, tmp_path)
     assert "test accuracy 98.76%" in (tmp_path / "model.py").read_text()
 
@@ -171,7 +171,7 @@ def test_a_damaged_result_is_one_line(
     files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path, damage: str
 ) -> None:
     retrained(files, NETWORKS["basic"])
-    (files.retrained("0042", 0) / "result.json").write_text(damage)
+    (files.retrained(42, 0) / "result.json").write_text(damage)
     with pytest.raises(StorageError, match="cannot be read") as caught:
         export(files, make_plan(), 42, tmp_path / "out")
     assert "\n" not in str(caught.value)
@@ -179,6 +179,6 @@ def test_a_damaged_result_is_one_line(
 
 def test_lost_weights_are_one_line(files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path) -> None:
     retrained(files, NETWORKS["basic"])
-    (files.retrained("0042", 0) / "weights.safetensors").unlink()
+    (files.retrained(42, 0) / "weights.safetensors").unlink()
     with pytest.raises(StorageError, match="cannot be read"):
         export(files, make_plan(), 42, tmp_path / "out")

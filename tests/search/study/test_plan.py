@@ -7,7 +7,7 @@ import pytest
 
 from search.errors import StudyError
 from search.files import StudyFiles
-from search.recipe import FAST, FULL
+from search.recipes import FAST, FULL
 from search.space.space import load_space
 from search.study.plan import Plan, differences, require_same
 

@@ -1,15 +1,21 @@
 from collections.abc import Callable, Iterator
 
+import optuna
 import pytest
+import yaml
 from optuna.pruners import MedianPruner, NopPruner, SuccessiveHalvingPruner
 
 from models.architecture import Architecture
 from models.count import count_parameters
-from search.errors import SpaceError
+from search.errors import SpaceError, StudyError
+from search.files import StudyFiles
+from search.space.draws import Draws
+from search.space.limits import Limits
 from search.space.space import Space
-from search.space.tally import Tally
-from search.study.plan import Plan
-from search.study.proposals import make_pruner, require_feasible
+from search.study.plan import Plan, require_same
+from search.study.proposals import make_pruner, make_sampler, require_feasible
+
+BUDGET = 6_000  # of the plan that the fixture makes
 
 
 def test_a_budget_below_the_smallest_network_is_refused_with_its_size(make_plan: Callable[..., Plan]) -> None:
@@ -25,7 +31,7 @@ def test_a_budget_below_the_smallest_network_is_refused_with_its_size(make_plan:
 
 
 def all_designs(plan: Plan) -> Iterator[Architecture]:
-    return Tally(plan.question.space, plan.task, 10**9).designs()
+    return Draws(plan.question.space, plan.task, Limits(10**9), "designs").designs()
 
 
 def test_a_space_without_networks_is_refused(make_plan: Callable[..., Plan]) -> None:
@@ -47,3 +53,63 @@ def test_pruners_are_what_their_names_say() -> None:
     assert isinstance(make_pruner("asha", 8), SuccessiveHalvingPruner)
     for name in ("none", "median", "asha"):
         make_pruner(name, 1)  # the shortest schedule
+
+
+def test_limits_are_kept_in_one_form_however_they_are_written(make_plan: Callable[..., Plan]) -> None:
+    written = make_plan(limits=("latency=5ms", "bytes=4KB@int8"), fill=0.1).question
+    same = make_plan(limits=("bytes=4000@INT8", "latency=5000us"), fill=0.1).question
+    assert written == same
+    assert written.limits == ("bytes=4000@int8", "latency=0.005s")
+    assert written.all_limits == Limits(BUDGET, bytes=4_000, bytes_precision="int8", latency=0.005, fill=0.1)
+    assert make_plan().question.all_limits == Limits(BUDGET)
+
+
+def test_a_plan_with_limits_is_read_back_equal(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(limits=("macs=1M", "bytes=4KB@int8"), fill=0.25, warm_start=False)
+    plan.save(files)
+    assert Plan.load(files) == plan
+    assert require_same(files, Plan.load(files).question, plan.question) is None
+
+
+def test_a_plan_from_before_there_were_limits_is_still_read(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    make_plan().save(files)
+    values = yaml.safe_load(files.plan.read_text())
+    for name in ("limits", "fill", "warm_start"):
+        del values["question"][name]
+    files.plan.write_text(yaml.safe_dump(values))
+    assert Plan.load(files) == make_plan()
+
+
+def test_changed_limits_are_shown_in_one_line(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    old, new = make_plan().question, make_plan(limits=("macs=1M",), fill=0.5, warm_start=False).question
+    with pytest.raises(StudyError) as caught:
+        require_same(files, old, new)
+    assert str(caught.value) == (
+        "study = 'toy': was begun with another question (limits = [], now ['macs=1000000']; fill = 0.0, now 0.5; "
+        "warm_start = True, now False); give it a new name with --study"
+    )
+
+
+def test_limits_that_no_design_meets_are_refused_with_what_could_be_reached(make_plan: Callable[..., Plan]) -> None:
+    with pytest.raises(SpaceError, match=r"^limit bytes = 100@int8: the smallest network of this space on toy takes"):
+        require_feasible(make_plan(limits=("bytes=100@int8",)).question)
+    with pytest.raises(SpaceError, match=r"^limit macs = 10: the smallest network of this space on toy needs"):
+        make_sampler(make_plan(limits=("macs=10",)).question, [])
+    with pytest.raises(SpaceError, match=r"^fill = 1.0: asks for at least 6,000 parameters, and the largest network"):
+        require_feasible(make_plan(fill=1.0).question)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_the_sampler_of_a_question_keeps_its_limits_and_proposes_what_is_wanted_first(
+    make_plan: Callable[..., Plan], sampler: str
+) -> None:
+    plan = make_plan(sampler=sampler, limits=("macs=60k", "bytes=4KB@int8"), fill=0.3)
+    limits, designs = plan.question.all_limits, [*all_designs(plan)]
+    wanted = [design for design in designs if limits.admits(design, 8)][5:7]
+    over = next(design for design in designs if not limits.admits(design, 8))
+    study = optuna.create_study(sampler=make_sampler(plan.question, [wanted[0]], [over, *wanted]))
+    asked = [study.ask(fixed_distributions=plan.question.space.distributions) for _ in range(15)]
+    found = [plan.question.space.decode(trial.params, plan.task) for trial in asked]
+    assert found[0] == wanted[1]
+    assert len(set(found)) == 15 and wanted[0] not in found
+    assert all(limits.admits(design, 8) for design in found)

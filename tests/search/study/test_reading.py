@@ -137,7 +137,7 @@ def test_runs_of_both_kinds_are_seen(files: StudyFiles, make_plan: Callable[...,
     plan = make_plan()
     plan.save(files)
     smallest = {slot.name: slot.value(0) for slot in plan.question.space.slots}
-    candidate = Candidate("0001", plan.question.space.decode(smallest, plan.task), None)
+    candidate = Candidate("0001", plan.question.space.decode(smallest, plan.task), plan.question.recipe, None)
 
     def keeping(job: Job, epoch: int) -> float:
         if job.keep is not None:
@@ -148,7 +148,7 @@ def test_runs_of_both_kinds_are_seen(files: StudyFiles, make_plan: Callable[...,
             (job.keep / "weights.safetensors").write_bytes(content)
         return 0.1 * epoch
 
-    retraining = Retraining(plan, files, plan.question.recipe, SimulatedFleet(1, keeping), lambda *_: None)
+    retraining = Retraining(plan, files, SimulatedFleet(1, keeping), lambda *_: None)
     retraining.choose([candidate])
     finals = retraining.finish([candidate], 1)
     runs = read_view(files).runs

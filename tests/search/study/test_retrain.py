@@ -23,9 +23,9 @@ FULL = Recipe(name="full", epochs=3, batch_size=16)
 ACCURACY = {8: (0.90, 0.50), 16: (0.79, 0.81), 4: (0.60, 0.60)}  # by width, for seeds 0 and 1
 
 
-def candidate(number: int, width: int) -> Candidate:
+def candidate(number: int, width: int, recipe: Recipe = FULL) -> Candidate:
     architecture = Architecture(Stem(4), (Stage("basic", 1, width),), in_channels=1)
-    return Candidate(f"{number:04d}", architecture, 6_000)
+    return Candidate(f"{number:04d}", architecture, recipe, 6_000)
 
 
 CANDIDATES = [candidate(3, 8), candidate(7, 16), candidate(11, 4)]
@@ -51,12 +51,10 @@ def saving(job: Job, epoch: int) -> float:
 def retrain(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., Retraining]:
     """A retraining of the toy study; `fleet` holds the jobs, `told` is filled with what it tells."""
 
-    def make(
-        fleet: SimulatedFleet | None = None, recipe: Recipe = FULL, told: list[tuple[Job, Measurement]] | None = None
-    ) -> Retraining:
+    def make(fleet: SimulatedFleet | None = None, told: list[tuple[Job, Measurement]] | None = None) -> Retraining:
         notes = told if told is not None else []
         fleet = fleet or SimulatedFleet(1, saving)
-        return Retraining(make_plan(seed=5), files, recipe, fleet, lambda job, epoch: notes.append((job, epoch)))
+        return Retraining(make_plan(seed=5), files, fleet, lambda job, epoch: notes.append((job, epoch)))
 
     return make
 
@@ -119,8 +117,8 @@ def test_final_jobs_keep_their_weights_and_know_the_limit(
     fleet = SimulatedFleet(1, saving)
     retrain(fleet).finish(CANDIDATES[:1], 2)
     assert [(job.purpose, job.max_params, job.keep) for job in jobs(fleet)] == [
-        ("final", 6_000, files.retrained("0003", 0)),
-        ("final", 6_000, files.retrained("0003", 1)),
+        ("final", 6_000, files.retrained(3, 0)),
+        ("final", 6_000, files.retrained(3, 1)),
     ]
 
 
@@ -143,7 +141,7 @@ def test_all_candidates_are_trained_with_the_same_seeds_apart_from_the_finalists
 
 def test_a_result_holds_all_there_is_to_tell(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
     (view,) = retrain().finish(CANDIDATES[:1], 1)
-    values = json.loads((files.retrained("0003", 0) / "result.json").read_text())
+    values = json.loads((files.retrained(3, 0) / "result.json").read_text())
     architecture = CANDIDATES[0].architecture
     assert (view.params, view.macs) == (count_parameters(architecture), count_macs(architecture, 8))
     assert (view.device, view.precision, view.epochs, view.seconds) == ("simulated", "fp32", 3, 3.0)
@@ -190,8 +188,8 @@ def test_a_changed_recipe_is_trained_again(
 ) -> None:
     retrain().finish(CANDIDATES[:1], 1)
     fleet, recipe = SimulatedFleet(1, saving), FULL.model_copy(update=change)
-    retraining = retrain(fleet, recipe)
-    (view,) = retraining.finish(CANDIDATES[:1], 1)
+    retraining = retrain(fleet)
+    (view,) = retraining.finish([candidate(3, 8, recipe)], 1)
     assert len(jobs(fleet)) == 1
     assert (view.recipe, view.epochs) == (recipe.name, recipe.epochs)
     assert len(ledger(files, retraining.plan)) == 2  # the test set was opened twice, and both openings are told
@@ -232,7 +230,7 @@ def test_weights_that_were_not_kept_are_no_result(retrain: Callable[..., Retrain
 
 @pytest.mark.parametrize("content", ["{", "", "[]", "{}", '{"label": "0003"}'])
 def test_a_damaged_result_is_one_line(retrain: Callable[..., Retraining], files: StudyFiles, content: str) -> None:
-    path = files.retrained("0003", 0) / "result.json"
+    path = files.retrained(3, 0) / "result.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
     for attempt in (lambda: read_runs(files), lambda: retrain().finish(CANDIDATES[:1], 1)):
@@ -277,8 +275,8 @@ def test_more_trials_than_were_completed_cannot_be_the_best() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_trained_trial_is_a_candidate(number: int) -> None:
-    expected = Candidate(f"{number:04d}", CANDIDATES[0].architecture, 6_000)
-    assert candidate_of(TRIALS, number, 6_000) == expected
+    expected = Candidate(f"{number:04d}", CANDIDATES[0].architecture, FULL, 6_000)
+    assert candidate_of(TRIALS, number, 6_000, FULL) == expected
 
 
 @pytest.mark.parametrize(
@@ -292,10 +290,10 @@ def test_a_trained_trial_is_a_candidate(number: int) -> None:
 )
 def test_a_trial_without_a_result_is_no_candidate(number: int, said: str) -> None:
     with pytest.raises(StudyError) as caught:
-        candidate_of(TRIALS, number, 6_000)
+        candidate_of(TRIALS, number, 6_000, FULL)
     assert str(caught.value) == said
 
 
 def test_a_study_without_trials_has_no_candidate() -> None:
     with pytest.raises(StudyError, match=r"^trial = 0: no such trial in this study; there is none yet$"):
-        candidate_of([], 0, 6_000)
+        candidate_of([], 0, 6_000, FULL)

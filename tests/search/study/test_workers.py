@@ -14,7 +14,8 @@ from models.count import count_parameters
 from search.datasets import Dataset, open_dataset
 from search.errors import InputError
 from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Ready, Setup, Timed, Timing, Worker
-from search.recipe import FAST, with_epochs
+from search.recipe import with_epochs
+from search.recipes import FAST
 from search.study.weights import certify_saved
 from search.study.workers import LocalFleet, LocalWorker, choose_device
 
@@ -23,7 +24,7 @@ PATIENCE = 120.0
 
 
 def job(epochs: int = 2, **changes: object) -> Job:
-    recipe = with_epochs(FAST, epochs).fit_to("digits", 1_438, 8).model_copy(update={"precision": "fp32"})
+    recipe = with_epochs(FAST, epochs).fit_to("digits", 1_438, 8, 1).model_copy(update={"precision": "fp32"})
     values = {
         "label": "trial 0",
         "architecture": NETWORK,

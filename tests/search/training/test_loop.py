@@ -1,6 +1,9 @@
 """The training loop on small data: it learns, repeats itself to the bit, and says when it cannot go on."""
 
+import copy
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,12 +11,15 @@ import torch
 
 from models.architecture import Architecture, Stage, Stem
 from models.build import build
+from search import protocol
 from search.datasets import open_dataset
 from search.errors import RecipeError, TrainingError
 from search.protocol import Measurement
-from search.recipe import FAST, Recipe
+from search.recipe import Recipe, with_epochs
+from search.recipes import FAST, RECIPES
+from search.training import loop
 from search.training.data import Images, Normalisation, Splits
-from search.training.loop import evaluate, make_optimizer, schedule, train
+from search.training.loop import evaluate, train
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("basic", 1, 16)), in_channels=1)
 RECIPE = Recipe(name="test", epochs=3, batch_size=32, lr=0.1, crop_padding=1, cutout=2)
@@ -36,13 +42,19 @@ def run(
 
 def without_seconds(measurements: list[Measurement]) -> list[tuple[object, ...]]:
     return [
-        (m.epoch, m.train_loss, m.train_accuracy, m.validation_loss, m.validation_accuracy, m.lr) for m in measurements
+        (m.epoch, m.train_loss, m.train_accuracy, m.validation_loss, m.validation_accuracy, m.lr, m.first_loss)
+        for m in measurements
     ]
+
+
+def same(one: torch.nn.Module, two: torch.nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_small_network_learns_digits_in_eight_epochs(splits: Splits, precision: str) -> None:
-    recipe = FAST.fit_to("digits", len(splits.both), 8)
+    recipe = FAST.fit_to("digits", len(splits.both), 8, 1)
     _, measurements = run(splits, recipe, precision=precision)
     assert [m.epoch for m in measurements] == list(range(1, 9))
     assert measurements[-1].validation_accuracy is not None
@@ -51,19 +63,178 @@ def test_a_small_network_learns_digits_in_eight_epochs(splits: Splits, precision
 
 
 def test_the_first_loss_is_near_the_logarithm_of_the_number_of_classes(splits: Splits) -> None:
-    _, measurements = run(splits, RECIPE.model_copy(update={"lr": 1e-6, "epochs": 1}))
-    assert abs(measurements[0].train_loss - math.log(10)) < 0.6
+    _, (first, second) = run(splits, with_epochs(RECIPE, 2))
+    assert first.first_loss is not None and abs(first.first_loss - math.log(10)) < 0.6
+    assert second.first_loss is None
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_first_loss_is_that_of_the_first_batch_before_any_step(splits: Splits, smoothing: float) -> None:
+    # One batch of all images, so that the order does not matter.
+    size = len(splits.train)
+    whole = Recipe(name="whole", epochs=2, batch_size=size, lr=0.5, warmup=0, label_smoothing=smoothing)
+    _, measurements = run(splits, whole)
+    torch.manual_seed(0)
+    untrained = build(NETWORK, zero_init_last_norm=whole.zero_init_last_norm)
+    images = Normalisation.of(whole, splits.train)(splits.train.images)
+    loss = torch.nn.CrossEntropyLoss(label_smoothing=smoothing)(untrained(images), splits.train.labels)
+    assert measurements[0].first_loss == pytest.approx(loss.item(), rel=1e-4)
+    assert measurements[0].train_loss == measurements[0].first_loss != measurements[1].train_loss
+
+
+def test_the_first_loss_is_the_same_at_any_learning_rate(splits: Splits) -> None:
+    _, slower = run(splits, RECIPE.model_copy(update={"lr": 1e-6, "warmup": 0.0, "epochs": 1}))
+    _, faster = run(splits, RECIPE.model_copy(update={"lr": 0.5, "warmup": 0.0, "epochs": 1}))
+    assert slower[0].first_loss == faster[0].first_loss
+    assert slower[0].train_loss != faster[0].train_loss
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(splits: Splits, precision: str) -> None:
-    one_model, one = run(splits, RECIPE, precision=precision)
-    two_model, two = run(splits, RECIPE, precision=precision)
-    _, other = run(splits, RECIPE, seed=1, precision=precision)
+    recipe = with_epochs(RECIPE, 2)
+    one_model, one = run(splits, recipe, precision=precision)
+    two_model, two = run(splits, recipe, precision=precision)
+    _, other = run(splits, recipe, seed=1, precision=precision)
     assert without_seconds(one) == without_seconds(two)
-    for a, b in zip(one_model.state_dict().values(), two_model.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
+    assert same(one_model, two_model)
     assert without_seconds(one) != without_seconds(other)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_each_optimiser_gives_the_same_bits_again_and_learns(splits: Splits, optimizer: str) -> None:
+    lr = 0.1 if optimizer == "sgd" else 0.01
+    recipe = Recipe.model_validate({"name": "test", "epochs": 2, "batch_size": 32, "optimizer": optimizer, "lr": lr})
+    one_model, one = run(splits, recipe)
+    two_model, two = run(splits, recipe)
+    assert without_seconds(one) == without_seconds(two) and same(one_model, two_model)
+    assert one[-1].validation_accuracy is not None and one[-1].validation_accuracy > 0.3
+
+
+# Every named recipe, on images that show their class by their colour.
+
+COLOURED = Architecture(Stem(4), (Stage("basic", 1, 4, dropout=0.1), Stage("bottleneck", 1, 8)))
+
+
+def coloured(num: int) -> Images:
+    generator = torch.Generator().manual_seed(num)
+    labels = torch.arange(num) % 10
+    noise = torch.randint(0, 56, (num, 3, 16, 16), generator=generator)
+    colours = torch.stack((labels * 20, 180 - labels * 20, (labels % 3) * 90), 1)
+    return Images((colours[:, :, None, None] + noise).to(torch.uint8), labels)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_named_recipe_trains_and_does_so_again_to_the_bit(name: str) -> None:
+    data, validation = coloured(96), coloured(50)
+    short = with_epochs(RECIPES[name], 1).model_copy(update={"batch_size": 32})
+    recipe = short.fit_to("colours", len(data), 16, 3)
+
+    def train_once(global_seed: int) -> tuple[torch.nn.Module, Measurement]:
+        torch.manual_seed(0)
+        model = build(COLOURED, zero_init_last_norm=recipe.zero_init_last_norm)
+        torch.manual_seed(global_seed)  # dropout must not depend on what was drawn before
+        before = [parameter.detach().clone() for parameter in model.parameters()]
+        normalise = Normalisation.of(recipe, data)
+        (measurement,) = train(model, recipe, data, validation, normalise, seed=0, precision="fp32")
+        assert not any(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
+        return model, measurement
+
+    model, measurement = train_once(1)
+    again, repeated = train_once(2)
+    assert measurement.validation_loss is not None and measurement.first_loss is not None
+    assert all(map(math.isfinite, (measurement.train_loss, measurement.validation_loss)))
+    assert abs(measurement.first_loss - math.log(10)) < 1
+    assert without_seconds([measurement]) == without_seconds([repeated]) and same(model, again)
+
+
+# Training that looks at the validation split.
+
+
+def run_scripted(
+    monkeypatch: pytest.MonkeyPatch, accuracies: list[float], **values: Any
+) -> tuple[torch.nn.Module, list[Measurement], list[torch.nn.Module]]:
+    """Train as if the epochs had these validation accuracies; also a copy of the network after each."""
+    script: Iterator[float] = iter(accuracies)
+    monkeypatch.setattr(loop, "evaluate", lambda *_: protocol.TestResult(1.0, next(script), ()))
+    constant = {"schedule": "constant", "warmup": 0, "batch_size": 32}
+    recipe = Recipe.model_validate({"name": "test", "epochs": len(accuracies)} | constant | values)
+    data = coloured(64)
+    torch.manual_seed(0)
+    model = build(COLOURED)
+    measurements, copies = [], []
+    for measurement in train(model, recipe, data, data, Normalisation.of(recipe, data), seed=0, precision="fp32"):
+        measurements.append(measurement)
+        copies.append(copy.deepcopy(model))
+    return model, measurements, copies
+
+
+STALLING = [0.1, 0.3, 0.2, 0.3, 0.1, 0.9, 0.9]
+
+
+@pytest.mark.parametrize(("patience", "last"), [(1, 3), (2, 4), (3, 5), (4, 7)])
+def test_training_stops_after_as_many_epochs_without_a_better_one(
+    monkeypatch: pytest.MonkeyPatch, patience: int, last: int
+) -> None:
+    _, measurements, _ = run_scripted(monkeypatch, STALLING, stop_patience=patience)
+    assert [m.epoch for m in measurements] == list(range(1, last + 1))
+
+
+def test_training_that_learns_nothing_stops_after_its_patience() -> None:
+    # A rate too small to change any weight, and no BatchNorm to change with the data.
+    data, recipe = coloured(64), Recipe(name="idle", epochs=50, batch_size=32, lr=1e-30, stop_patience=4)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 10))
+    epochs = list(train(model, recipe, data, data, Normalisation.of(recipe, data), seed=0, precision="fp32"))
+    assert len(epochs) == 1 + 4
+    assert len({m.validation_accuracy for m in epochs}) == 1
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best"),
+    [([0.1, 0.3, 0.2, 0.1], 2), ([0.1, 0.3, 0.3, 0.3], 2), ([0.0, 0.0, 0.0], 1), ([0.1, 0.2, 0.3], 3)],
+)
+def test_the_network_keeps_the_weights_of_the_first_best_epoch(
+    monkeypatch: pytest.MonkeyPatch, accuracies: list[float], best: int
+) -> None:
+    model, _, copies = run_scripted(monkeypatch, accuracies, keep_best=True)
+    assert [same(model, each) for each in copies] == [epoch == best for epoch in range(1, len(copies) + 1)]
+
+
+def test_without_keep_best_the_network_has_the_weights_of_its_last_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    for values in ({}, {"stop_patience": 2}):
+        model, _, copies = run_scripted(monkeypatch, [0.1, 0.3, 0.2, 0.1], **values)
+        assert [same(model, each) for each in copies] == [False] * 3 + [True]
+
+
+def test_the_best_weights_are_kept_where_the_training_stops_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, measurements, copies = run_scripted(monkeypatch, STALLING, stop_patience=3, keep_best=True)
+    assert len(measurements) == 5 and same(model, copies[1])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_kept_network_has_exactly_the_accuracy_of_its_epoch(splits: Splits, precision: str) -> None:
+    recipe = RECIPE.model_copy(update={"keep_best": True, "schedule": "constant", "lr": 0.4, "epochs": 4})
+    model, measurements = run(splits, recipe, precision=precision)
+    result = evaluate(model, splits.validation, Normalisation.of(recipe, splits.train), precision)
+    best = max(measurements, key=lambda m: m.validation_accuracy or 0.0)
+    assert (result.accuracy, result.loss) == (best.validation_accuracy, best.validation_loss)
+
+
+def test_a_plateau_lowers_the_learning_rate_when_validation_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = [0.2, 0.3, 0.3, 0.3, 0.3, 0.3, 0.5, 0.5, 0.5]
+    _, measurements, _ = run_scripted(monkeypatch, accuracies, schedule="plateau", factor=0.5, patience=1)
+    # torch tolerates `patience` bad epochs and acts on the next, so from epochs 5 and 7 on.
+    assert [m.lr for m in measurements] == pytest.approx([0.1] * 4 + [0.05] * 2 + [0.025] * 3)
+    _, measurements, _ = run_scripted(monkeypatch, [0.1, 0.2, 0.3, 0.4], schedule="plateau", patience=0)
+    assert {m.lr for m in measurements} == {0.1}, "each epoch was better"
+
+
+def test_the_last_step_of_an_epoch_gives_its_learning_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, measurements, _ = run_scripted(monkeypatch, [0.5] * 3, schedule="linear")
+    # Two steps an epoch: the second, fourth and sixth of six.
+    assert [m.lr for m in measurements] == pytest.approx([0.1 * (1 - step / 6) for step in (1, 3, 5)])
+
+
+# What ends a run.
 
 
 def test_an_exploding_loss_ends_the_run_with_its_reason(splits: Splits) -> None:
@@ -77,26 +248,7 @@ def test_a_batch_larger_than_the_data_is_refused(splits: Splits) -> None:
         run(splits, RECIPE.model_copy(update={"batch_size": 60_000}))
 
 
-def test_weight_decay_spares_norms_and_biases_unless_told_otherwise() -> None:
-    model = build(NETWORK)
-    spared = make_optimizer(model, RECIPE, torch.device("cpu")).param_groups
-    assert [group["weight_decay"] for group in spared] == [RECIPE.weight_decay, 0.0]
-    assert all(p.ndim > 1 for p in spared[0]["params"])
-    assert all(p.ndim == 1 for p in spared[1]["params"])
-    decayed = make_optimizer(model, RECIPE.model_copy(update={"decay_norm_and_bias": True}), torch.device("cpu"))
-    assert sum(len(group["params"]) for group in decayed.param_groups) == len(list(model.parameters()))
-    assert {group["weight_decay"] for group in decayed.param_groups} == {RECIPE.weight_decay}
-
-
-def test_schedules_rise_to_the_peak_and_fall_to_zero() -> None:
-    for name in ("one-cycle", "cosine"):
-        recipe = RECIPE.model_copy(update={"schedule": name, "warmup": 0.25})
-        values = [schedule(recipe, step / 100) for step in range(101)]
-        assert values[0] == 0
-        assert values[25] == 1 == max(values)
-        assert values[-1] == pytest.approx(0, abs=1e-12)
-        assert values[:26] == sorted(values[:26])
-        assert values[25:] == sorted(values[25:], reverse=True)
+# Evaluation.
 
 
 def test_evaluation_counts_every_image_once() -> None:

@@ -1,0 +1,93 @@
+"""The command line: parse, call, print. Heavy imports stand inside the commands, so that help is quick."""
+
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from models.architecture import ArchitectureError
+from search.cli import baselines, reading, tools, training
+from search.errors import NasError
+
+app = typer.Typer(
+    name="nas",
+    help="Architecture search for image classifiers under a hard parameter budget.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    pass  # `main` has taken --debug before, wherever it stood
+
+
+for command in (
+    training.search,
+    training.retrain,
+    reading.report,
+    reading.trials,
+    reading.space,
+    reading.show,
+    reading.export,
+):
+    app.command()(command)
+
+app.command("lr-range")(tools.lr_range)
+
+baseline_app = typer.Typer(
+    help="Networks that people designed by hand, by name.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(baseline_app, name="baseline")
+baseline_app.command("list")(baselines.list_baselines)
+baseline_app.command("train")(baselines.train)
+
+data_app = typer.Typer(help="The images that networks are trained on.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+data_app.command("show")(tools.show_data)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
+
+
+def main() -> None:
+    """The `nas` command: errors are one line on stderr, with a traceback only under --debug."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        status = app(args=arguments, prog_name="nas", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on from here", 130, debug)
+    except _Terminated:
+        _fail("terminated; the same command goes on from here", 143, debug)
+    except BrokenPipeError:
+        # Whoever read our output has had enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except typer.exceptions.TyperException as error:
+        _fail(" ".join(error.format_message().split()), 2, debug)
+    except NasError as error:
+        _fail(str(error), error.exit_status, debug)
+    except ArchitectureError as error:
+        _fail(str(error), 2, debug)
+
+
+def _fail(message: str, status: int, debug: bool) -> NoReturn:
+    if debug:
+        raise
+    print(f"nas: {message}", file=sys.stderr)
+    sys.exit(status)

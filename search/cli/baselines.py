@@ -1,0 +1,83 @@
+"""nas baseline: networks that people designed by hand."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search.cli.options import Device, LogName, OutputFormat, Studies, designed, one_of, print_runs, recipe_of
+from search.files import StudyFiles
+from search.output import Format, print_rows
+
+
+def list_baselines(format: OutputFormat = Format.TABLE) -> None:
+    """List the named baselines: cost on CIFAR-10, recipe, and the accuracy their authors reported."""
+    from models.baselines import BASELINES, BUDGET
+    from models.count import count_macs, count_parameters
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": baseline.name,
+            "source": f"report {baseline.report}",
+            "params": (params := count_parameters(baseline.architecture)),
+            "macs": count_macs(baseline.architecture, 32),
+            "within_5M": params <= BUDGET,
+            "recipe": baseline.recipe,
+            "reported": baseline.reported,
+            "architecture": baseline.architecture.to_dict(),
+            "note": baseline.note,
+        }
+        for baseline in BASELINES.values()
+    ]
+    print_rows([designed(row) for row in rows] if format is Format.TABLE else rows, format)
+
+
+def train(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Baselines, as `nas baseline list` has them.")],
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="A name or YAML file; without it, each baseline's own.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs; without it, the recipe's.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each.")] = 1,
+    data: Annotated[str, typer.Option("--data", help="Data set of a new study.")] = "cifar10",
+    budget: Annotated[str, typer.Option("--budget", help="Limit of a new study.")] = "5M",
+    device: Device = "auto",
+    log: LogName = None,
+    study: Annotated[
+        str | None, typer.Option("--study", help="A study to train them in, new or not; without it, DATA-baselines.")
+    ] = None,
+    studies: Studies = Path("studies"),
+) -> None:
+    """Train baselines as their authors did, and open the test set once per run.
+
+    In a study that a search has begun they stand beside its trials, on its data and validation split; without one, a
+    study is made for them.
+    """
+    from rich.console import Console
+
+    from models.baselines import BASELINES, find_baseline
+    from search.datasets import open_dataset
+    from search.progress import RetrainProgress
+    from search.space.limits import parse_count
+    from search.study import launch
+    from search.study.interruption import Interruption
+    from search.study.logs import open_log
+    from search.study.retrain import baseline_candidate
+
+    names = list(dict.fromkeys(names))
+    for name in names:
+        find_baseline(name)
+    recipes = {name: recipe_of(recipe or BASELINES[name].recipe, epochs) for name in names}
+    machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")))
+    files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
+    plan = launch.baselines_study(files, data, parse_count(budget))
+    dataset = launch.open_study_data(plan)
+    fitted = {name: launch.fit_recipe(recipes[name], dataset) for name in names}
+    candidates = [baseline_candidate(name, plan, fitted[name]) for name in names]
+    with open_log(log, files) as to_log, Interruption() as interruption:
+        print(f"study {files.name} in {files.folder}: {dataset.name}")
+        progress = RetrainProgress(Console(), to_log)
+        _, runs = launch.retrain(
+            files, plan, [], candidates, seeds, False, machine, progress.epoch, progress.note, interruption
+        )
+    print_runs(files, plan, runs)

@@ -1,0 +1,180 @@
+"""nas report, trials, space, show and export: what a study, a space or a network has to tell."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from models.architecture import ArchitectureError
+from search.cli.options import (
+    Fill,
+    LimitTexts,
+    OutputFormat,
+    SpaceFile,
+    Studies,
+    StudyName,
+    designed,
+    open_study,
+    task_of,
+    trial_architecture,
+)
+from search.errors import InputError
+from search.output import Format, print_rows, print_values
+
+if TYPE_CHECKING:
+    from models.architecture import Architecture
+
+
+def report(
+    output: Annotated[Path | None, typer.Option("--output", help="HTML file; without it, beside the study.")] = None,
+    budgets: Annotated[
+        str | None, typer.Option("--budgets", help="Also name the best network under each of 0.3M,1M,2M.")
+    ] = None,
+    open: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    study: StudyName = None,
+    studies: Studies = Path("studies"),
+) -> None:
+    """Write one HTML page that tells the study, and its trials as CSV."""
+    from search.space.limits import parse_count
+
+    limits = [parse_count(text, "budgets") for text in budgets.split(",")] if budgets is not None else []
+    files, plan = open_study(studies, study)
+
+    from search.report.page import write_report
+    from search.report.tables import write_trials_csv
+    from search.space.audit import audit
+    from search.study.reading import read_view
+
+    view, path = read_view(files), output or files.report
+    question = plan.question
+    found = audit(question.space, question.data.task, question.all_limits) if view.trials else None
+    write_report(view, path, found, sorted(set(limits)))
+    write_trials_csv(view, files.trials_csv)
+    print(f"report: {path.resolve()}")
+    print(f"trials: {files.trials_csv.resolve()}")
+    if open:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
+
+
+def trials(study: StudyName = None, studies: Studies = Path("studies"), format: OutputFormat = Format.TABLE) -> None:
+    """List a study's trials."""
+    from search.study.reading import read_view
+
+    files, _ = open_study(studies, study)
+    rows: list[dict[str, Any]] = [
+        {
+            "number": each.number,
+            "state": each.state,
+            "value": each.value,
+            "params": each.params,
+            "macs": each.macs,
+            "epochs": each.num_epochs,
+            "seconds": each.seconds,
+            "baseline": each.baseline,
+            "architecture": each.architecture.to_dict(),
+        }
+        for each in read_view(files).trials
+    ]
+    print_rows([designed(row) for row in rows] if format is Format.TABLE else rows, format)
+
+
+def space(
+    space: SpaceFile = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="Most parameters: 5e6, 5M, 500k.")] = None,
+    limit: LimitTexts = None,
+    fill: Fill = None,
+    data: Annotated[str | None, typer.Option("--data", help="Data set whose images the networks take.")] = None,
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """Count what a search space holds and what limits leave of it, exactly, before anything is trained."""
+    from search.report.audit import lines
+    from search.space.audit import audit
+    from search.space.limits import parse_count, parse_fill, parse_limits
+    from search.space.space import load_space
+
+    if budget is None and (limit or fill):
+        raise InputError("space: --limit and --fill need a --budget")
+    limits = None
+    if budget is not None:
+        limits = parse_limits(limit or (), parse_count(budget), parse_fill(fill) if fill is not None else 0.0)
+    task = task_of(data)
+    found = audit(load_space(space), task, limits)
+    if format is Format.TABLE:
+        print(
+            f"networks for images of {task.image_size} pixels, {task.in_channels} channels, {task.num_classes} classes"
+        )
+        print("\n".join(lines(found)))
+        return
+    values = found.as_dict()
+    if format is Format.CSV:
+        values = {name: value for name, value in values.items() if not isinstance(value, list | tuple)}
+    print_values(values, format)
+
+
+def show(
+    trial: Annotated[int | None, typer.Option("--trial", help="Trial of the study.")] = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", help="Named baseline, for CIFAR-10.")] = None,
+    architecture: Annotated[Path | None, typer.Option("--architecture", help="JSON file of an architecture.")] = None,
+    image_size: Annotated[int, typer.Option("--image-size", min=1, help="Pixels, unless --trial.")] = 32,
+    study: StudyName = None,
+    studies: Studies = Path("studies"),
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """Show a network stage by stage: shape, parameters, multiply-accumulates."""
+    from models.baselines import find_baseline
+    from models.count import parts
+    from search.report.notation import design
+
+    if sum(given is not None for given in (trial, baseline, architecture)) != 1:
+        raise InputError("show: give one of --trial NUMBER, --baseline NAME and --architecture FILE")
+    if trial is not None:
+        network, image_size = trial_architecture(studies, study, trial)
+    elif baseline is not None:
+        network = find_baseline(baseline)
+    else:
+        assert architecture is not None
+        network = _read_architecture(architecture)
+    rows: list[dict[str, Any]] = [
+        {"part": part.name, "channels": part.channels, "size": part.size, "params": part.params, "macs": part.macs}
+        for part in parts(network, image_size)
+    ]
+    if format is not Format.JSON:
+        totals = {"params": sum(row["params"] for row in rows), "macs": sum(row["macs"] for row in rows)}
+        rows.append({"part": "total", "channels": None, "size": None} | totals)
+        print_rows(rows, format, design(network))
+        return
+    print_values(
+        {
+            "params": sum(row["params"] for row in rows),
+            "macs": sum(row["macs"] for row in rows),
+            "architecture": network.to_dict(),
+            "parts": rows,
+        },
+        format,
+    )
+
+
+def export(
+    trial: Annotated[int, typer.Option("--trial", help="Retrained trial.")],
+    output: Annotated[Path | None, typer.Option("--output", help="Folder; without it, in the study's.")] = None,
+    study: StudyName = None,
+    studies: Studies = Path("studies"),
+) -> None:
+    """Write a retrained network as model.py (torch alone), weights.safetensors and architecture.json."""
+    from search.study.export import export as write_export
+
+    files, plan = open_study(studies, study)
+    for path in write_export(files, plan, trial, output or files.export(trial)):
+        print(path.resolve())
+
+
+def _read_architecture(path: Path) -> "Architecture":
+    from models.architecture import Architecture
+    from search.yamlfile import read_text
+
+    try:
+        return Architecture.from_json(read_text(path, InputError))
+    except ArchitectureError as error:
+        raise InputError(f"{path}: {error}") from None

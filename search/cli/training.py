@@ -1,0 +1,202 @@
+"""nas search, nas retrain."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.options import (
+    Device,
+    Fill,
+    LimitTexts,
+    LogName,
+    OutputFormat,
+    SpaceFile,
+    Studies,
+    StudyName,
+    designed,
+    one_of,
+    open_study,
+    print_runs,
+    recipe_of,
+)
+from search.errors import InputError
+from search.files import StudyFiles
+from search.output import Format, print_rows
+
+
+def search(
+    budget: Annotated[str, typer.Option("--budget", help="Most parameters a network may have: 5e6, 5M, 500k.")],
+    trials: Annotated[str, typer.Option("--trials", help="Trained networks, in total across runs.")] = "100",
+    space: SpaceFile = None,
+    data: Annotated[
+        str,
+        typer.Option("--data", help="digits, cifar10, cifar100, fashion-mnist, svhn, or the path of a data set."),
+    ] = "cifar10",
+    study: Annotated[str | None, typer.Option("--study", help="Name; without it, data and budget.")] = None,
+    studies: Studies = Path("studies"),
+    storage: Annotated[str | None, typer.Option("--storage", help="Database URL; without it, a file.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs of a trial; without it, the recipe's.")] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="How trials train: a name or YAML file.")] = "fast",
+    pruner: Annotated[str, typer.Option("--pruner", help="Ends poor trials: median, asha or none.")] = "median",
+    sampler: Annotated[str, typer.Option("--sampler", help="What proposes designs: tpe or random.")] = "tpe",
+    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Trials trained at the same time.")] = 1,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes split, proposals and training.")] = 0,
+    timeout: Annotated[str | None, typer.Option("--timeout", help="Stop after this time: 90s, 30m, 2h.")] = None,
+    limit: LimitTexts = None,
+    fill: Fill = None,
+    warm_start: Annotated[
+        bool, typer.Option(" /--no-warm-start", help="Leave out the hand-made networks that are the first trials.")
+    ] = True,
+    log: LogName = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Sample and count the designs, train none.")] = False,
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """Search for the best network within the budget. The same command again goes on where it stopped."""
+    from search.datasets import open_dataset
+    from search.recipes import FULL
+    from search.space.limits import parse_count, parse_duration, parse_fill
+    from search.space.space import load_space
+    from search.study import launch
+    from search.study.plan import Data, Question
+
+    num_trials = parse_count(trials, "trials")
+    seconds = parse_duration(timeout) if timeout is not None else None
+    max_params = parse_count(budget)
+    dataset = open_dataset(data)
+    question = Question(
+        budget=max_params,
+        data=Data.of(dataset),
+        space=load_space(space),
+        recipe=launch.fit_recipe(recipe_of(recipe, epochs), dataset),
+        sampler=one_of("sampler", sampler, ("tpe", "random")),
+        pruner=one_of("pruner", pruner, ("median", "asha", "none")),
+        seed=seed,
+        limits=tuple(limit or ()),
+        fill=parse_fill(fill) if fill is not None else 0.0,
+        warm_start=warm_start,
+    )
+    machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")), workers)
+    if dry_run:
+        rows, draws = launch.dry_run(question, num_trials)
+        if format is Format.TABLE:
+            rows = [designed(row) for row in rows]
+        print_rows(rows, format)
+        note = f"{len(rows)} different designs within {max_params:,} parameters from {draws} draws, none trained"
+        print(note, file=sys.stderr)
+        return
+
+    from rich.console import Console
+
+    from search.progress import SearchProgress
+    from search.study.interruption import Interruption
+    from search.study.logs import open_log
+
+    files = StudyFiles(studies, study or f"{dataset.name}-{_short_count(max_params)}")
+    further = "".join(f", {text}" for text in question.limits) + (f", {fill} of them used" if fill else "")
+    headline = (
+        f"study {files.name} in {files.folder}: at most {max_params:,} parameters{further}, {dataset.name}, "
+        f"{num_trials} trials of {question.recipe.epochs} epochs"
+    )
+    with (
+        open_log(log, files) as to_log,
+        Interruption() as interruption,
+        SearchProgress(headline, num_trials, question.recipe, FULL, dataset.image_size, Console(), to_log) as progress,
+    ):
+        outcome = launch.search(files, question, data, num_trials, machine, progress, storage, seconds, interruption)
+    interruption.require_none()
+    if outcome.too_slow:
+        print(f"{outcome.too_slow} designs missed the limit of latency and were not trained")
+    if outcome.early_stop:
+        print(f"stopped early: {outcome.early_stop}")
+    print(
+        f"{outcome.num_trained} trials trained; {outcome.num_proposed} designs proposed from {outcome.draws} draws, "
+        "none of them over the budget or a repeat"
+    )
+    _print_best(files)
+
+
+def retrain(
+    trial: Annotated[list[int] | None, typer.Option("--trial", help="Trial to retrain; may be given again.")] = None,
+    per_budget: Annotated[
+        str | None, typer.Option("--per-budget", help="Retrain the best trial under each of 0.3M,1M,2M.")
+    ] = None,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="Choose among the best K at full length.")] = None,
+    baseline: Annotated[
+        list[str] | None, typer.Option("--baseline", help="Named baseline to train beside them; may be given again.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs of each network.")] = 1,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs; without it, the recipe's.")] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")] = "full",
+    device: Device = "auto",
+    log: LogName = None,
+    study: StudyName = None,
+    studies: Studies = Path("studies"),
+) -> None:
+    """Train found networks at full length and open the test set, once per run.
+
+    With --top K the K best trials are first trained at full length on the training split alone, two seeds each, and
+    the best by mean validation accuracy is the one to be trained finally.
+    """
+    from rich.console import Console
+
+    from search.progress import RetrainProgress
+    from search.space.limits import parse_count
+    from search.study import launch
+    from search.study.interruption import Interruption
+    from search.study.logs import open_log
+    from search.study.retrain import baseline_candidate, best_trials, best_within, candidate_of
+    from search.study.storage import read_study
+
+    asked = (bool(trial), top is not None, per_budget is not None)
+    if sum(asked) > 1 or not (any(asked) or baseline):
+        raise InputError(
+            "retrain: give either --trial NUMBER (once or more), --top K or --per-budget LIST, or a --baseline"
+        )
+    files, plan = open_study(studies, study)
+    records, _ = read_study(files, plan.circumstances.storage)
+    full = launch.fit_recipe(recipe_of(recipe, epochs), launch.open_study_data(plan))
+    numbers = best_trials(records, top) if top is not None else list(dict.fromkeys(trial or []))
+    if per_budget is not None:
+        numbers = list(
+            dict.fromkeys(best_within(records, parse_count(text, "per-budget")) for text in per_budget.split(","))
+        )
+    candidates = [candidate_of(records, number, plan.question.budget, full) for number in numbers]
+    baselines = [baseline_candidate(name, plan, full) for name in dict.fromkeys(baseline or [])]
+    machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")))
+    choose = top is not None and top > 1
+    with open_log(log, files) as to_log, Interruption() as interruption:
+        progress = RetrainProgress(Console(), to_log)
+        ranking, runs = launch.retrain(
+            files, plan, candidates, baselines, seeds, choose, machine, progress.epoch, progress.note, interruption
+        )
+    for candidate, accuracy in ranking:
+        print(f"finalist {int(candidate.label)}: mean validation accuracy {accuracy:.2%} at full length")
+    print_runs(files, plan, runs)
+
+
+def _print_best(files: StudyFiles) -> None:
+    from search.report.notation import design
+    from search.study.reading import read_view
+
+    view = read_view(files)
+    complete = [each for each in view.trials if each.state == "complete" and each.value is not None]
+    if not complete:
+        print("no trial was trained to the end")
+        return
+    best = max(complete, key=lambda each: (each.value or 0.0, -each.number))
+    print(
+        f"best: trial {best.number}, validation accuracy {best.value:.2%}, {best.params:,} parameters "
+        f"({best.params / view.budget:.0%} of the budget), {best.macs:,} MACs: {design(best.architecture)}"
+    )
+    print(f"next: nas retrain --trial {best.number}, or nas retrain --top 3 to choose at full length; then nas report")
+
+
+def _short_count(number: int) -> str:
+    """5000000 as 5M, 20000 as 20k, anything else in full."""
+    for size, unit in ((10**6, "M"), (10**3, "k")):
+        if number % (size // 10) == 0 and number >= size:
+            return f"{number / size:g}{unit}"
+    return str(number)

@@ -1,0 +1,82 @@
+"""The recipes that have a name: two of ours, and those of the reports whose networks are in models/baselines.py.
+
+A report's recipe is as its authors wrote it. What they left open is inferred, and said here: report 2 names what it
+tried (100 to 400 epochs, either rotation or AutoAugment) and not which network got what, so each of its optimisers has
+one recipe, of 200 epochs; its rotation is report 1's, and AutoAugment keeps the crop and the flip. FT mixes half of the
+batches. Precision is the device's fastest throughout; report 4 alone says that it mixed precisions.
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from search.errors import RecipeError
+from search.recipe import Recipe
+from search.yamlfile import read_model, read_text
+
+# Constants of CIFAR-10: the deviations of report 0 are means over images, those of report 4 are over all pixels.
+MEAN = (0.4914, 0.4822, 0.4465)
+STD_PER_IMAGE = (0.2023, 0.1994, 0.2010)
+STD = (0.2470, 0.2435, 0.2616)
+
+FAST = Recipe(name="fast", epochs=8, batch_size="auto", lr=0.2, crop_padding="auto", flip="auto", label_smoothing=0.1)
+FULL = FAST.model_copy(update={"name": "full", "epochs": 60, "cutout": "auto"})
+
+# What the reports have in common: plain SGD at 0.1, all parameters decayed, torch's own initial BatchNorm.
+_PLAIN = Recipe(
+    name="plain",
+    epochs=200,
+    nesterov=False,
+    decay_norm_and_bias=True,
+    schedule="cosine",
+    warmup=0.0,
+    zero_init_last_norm=False,
+    mean=MEAN,
+    std=STD_PER_IMAGE,
+    crop_padding=4,
+    flip=True,
+)
+
+
+def _reported(name: str, base: Recipe = _PLAIN, **changes: object) -> Recipe:
+    return Recipe.model_validate(base.model_dump() | changes | {"name": name})
+
+
+_JITTER = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+_AFFINE = {"degrees": 10, "translate": 0.1, "scale": (0.9, 1.1), "shear": 10}
+_REPORT_2 = _reported("report2", batch_size=256, lr=1e-3, weight_decay=0.0, schedule="constant", crop_padding=2)
+_AS1 = _reported("as1")
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        FAST,
+        FULL,
+        _reported("report0", weight_decay=1e-4, schedule="multi-step", milestones=(0.5, 0.75), keep_best=True),
+        _reported("report1", epochs=300, rotation=15, color_jitter=_JITTER | {"hue": 0.1}),
+        _reported("report2-adam", _REPORT_2, optimizer="adam", rotation=15),
+        _reported("report2-adamw", _REPORT_2, optimizer="adamw", weight_decay=0.01, auto_augment=True),
+        _reported("report2-cyclic", _REPORT_2, lr=0.3, min_lr=0.075, schedule="cyclic", cycles=5, auto_augment=True),
+        _AS1,
+        _reported("as1-linear", _AS1, schedule="linear"),
+        _reported("as2", optimizer="adam", weight_decay=1e-4, schedule="plateau", factor=0.5, patience=5),
+        _reported("ft", _AS1, epochs=310, cutmix=1.0, mix_probability=0.5, affine=_AFFINE),
+        _reported("report4", nesterov=True, std=STD, color_jitter=_JITTER),
+    )
+}
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe of that name, or the one in that YAML file.
+
+    Raises:
+        RecipeError: no such name or file, or a file that is no recipe.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        near = get_close_matches(name, RECIPES, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(RECIPES)}, or a .yaml file"
+        raise RecipeError(f"recipe = {name!r}: no such recipe{hint}")
+    text = read_text(path, RecipeError)
+    return read_model(text, str(path), Recipe, RecipeError)

@@ -1,0 +1,76 @@
+"""Moving a vector that breaks the limits or the rule of widths to one near it that does not."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models.architecture import Architecture, ArchitectureError
+from models.count import count_parameters
+from search.space.limits import Limits
+from search.space.space import Slot, Space, Task
+
+MAX_STEPS = 100
+
+
+def repair(
+    space: Space, task: Task, limits: Limits, vector: Mapping[str, Any], rng: np.random.Generator
+) -> dict[str, Any] | None:
+    """A vector within the limits, by moving one number of the network at a time to its next choice; None if
+    `MAX_STEPS` moves do not find one.
+
+    Widths that break the rule are raised first. Then numbers that the network depends on (widths, depths, kernels and
+    the like) are lowered while the network is over a limit and raised while it does not fill the budget, each drawn at
+    random, so that what the vector says of everything else is kept.
+    """
+    moved = _in_order(space, dict(vector))
+    slots = {slot.name: slot for slot in space.slots if slot.ordered and slot.name not in ("num_stages", "dropout")}
+    for _ in range(MAX_STEPS):
+        architecture = _decoded(space, task, moved)
+        if architecture is None:
+            return None
+        if limits.admits(architecture, task.image_size):
+            return moved
+        step = 1 if count_parameters(architecture) < limits.least_params else -1
+        present = [slot for slot in slots.values() if _has(architecture, slot)]
+        for index in rng.permutation(len(present)):
+            slot = present[index]
+            changed = moved | {slot.name: moved[slot.name] + step}
+            if 0 <= changed[slot.name] < len(slot.choices) and _decoded(space, task, changed) is not None:
+                moved = changed
+                break
+        else:
+            return None
+    return None
+
+
+def _decoded(space: Space, task: Task, vector: Mapping[str, Any]) -> Architecture | None:
+    try:
+        return space.decode(vector, task)
+    except ArchitectureError:
+        return None
+
+
+def _has(architecture: Architecture, slot: Slot) -> bool:
+    """Whether the slot is of the stem or of a stage that the network has."""
+    if not slot.name.startswith("stage"):
+        return True
+    return int(slot.name.removeprefix("stage").split("_")[0]) <= len(architecture.stages)
+
+
+def _in_order(space: Space, vector: dict[str, Any]) -> dict[str, Any]:
+    """The vector with every width raised to that before it, where the rule asks for it and the choices allow it."""
+    slots = {slot.name: slot for slot in space.slots}
+    chosen = space.choices(vector)
+    if not space.rules.non_decreasing_width and chosen["shortcut"] != "A":
+        return vector
+    width = chosen["stem_width"]
+    for number in range(1, chosen["num_stages"] + 1):
+        name = f"stage{number}_width"
+        if name in slots:
+            wide = [index for index, choice in enumerate(slots[name].choices) if int(choice) >= width]
+            if chosen[name] < width and wide:
+                vector[name] = wide[0]
+                chosen[name] = slots[name].choices[wide[0]]
+        width = max(width, chosen[name])
+    return vector

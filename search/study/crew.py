@@ -1,0 +1,203 @@
+"""Workers under supervision: tasks in, what they say out, whatever happens to a process on the way."""
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+
+from search.errors import StorageError, TrainingError
+from search.files import new_attempt
+from search.protocol import (
+    Assignment,
+    Failed,
+    Finished,
+    Fleet,
+    Job,
+    Lost,
+    Measurement,
+    Message,
+    Paused,
+    Ready,
+    Timed,
+    TooSlow,
+    Worker,
+)
+
+PATIENCE = 10  # times the expected or longest epoch
+SHORTEST_DEADLINE = 300.0  # seconds; loading, warming up and evaluating take what they take
+SECOND_LOOK = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A job's worker was lost and replaced; the job goes on in a new one, from its last checkpoint."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class _Watch:
+    """When a worker must have spoken.
+
+    A deadline that is found to be over is looked at once more: if the coordinator itself stood still (Ctrl-Z, a slow
+    disk), what its workers said meanwhile is still to be heard.
+    """
+
+    deadline: float
+    is_second_look: bool = False
+
+    def is_over(self, now: float) -> bool:
+        if now <= self.deadline:
+            return False
+        if self.is_second_look:
+            return True
+        self.deadline, self.is_second_look = now + SECOND_LOOK, True
+        return False
+
+
+@dataclass(slots=True)
+class _Duty:
+    """What a worker is doing; `epoch_seconds` is the longest epoch so far, or what is expected of one."""
+
+    key: Hashable
+    task: Assignment
+    epoch_seconds: float
+    watch: _Watch
+    has_restarted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What the worker of the task `key` said. `ready` describes that worker."""
+
+    key: Hashable
+    message: Message | Restarted
+    ready: Ready
+
+
+class Crew:
+    """Hands tasks to the workers of a fleet and watches them.
+
+    A worker that crashes, can no longer be trusted, or says nothing for `PATIENCE` times an epoch is replaced. Its job
+    goes on in the new one, from its last checkpoint, once; then it has failed.
+
+    Args:
+        clock: seconds that only ever grow.
+    """
+
+    def __init__(self, fleet: Fleet, clock: Callable[[], float] = time.monotonic) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._idle: list[Worker] = []
+        self._ready: dict[Worker, Ready] = {}
+        self._duties: dict[Worker, _Duty] = {}
+        self._orphaned: list[_Duty] = []
+        self._starting = {worker: _Watch(clock() + SHORTEST_DEADLINE) for worker in fleet.workers}
+
+    @property
+    def has_idle(self) -> bool:
+        return bool(self._idle)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task is being done, or waits for a worker in the place of a lost one."""
+        return bool(self._duties or self._orphaned)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every worker has said that it is ready."""
+        return not self._starting
+
+    @property
+    def ready(self) -> Ready:
+        """Of the worker that is idle longest."""
+        return self._ready[self._idle[0]]
+
+    def start(self, key: Hashable, task: Assignment, epoch_seconds: float = 0.0) -> None:
+        """Hand a task to an idle worker. A job's attempt is numbered here, and its folder made.
+
+        Raises:
+            StorageError: the folder of checkpoints cannot be made.
+        """
+        self._begin(self._idle.pop(0), _Duty(key, task, epoch_seconds, _Watch(0.0)))
+
+    def pause(self) -> None:
+        """Ask all workers to end what they do after the epoch they are in, with a checkpoint."""
+        for worker in self._duties:
+            worker.pause()
+
+    def stop(self, key: Hashable) -> None:
+        """Ask the worker of a task to end it after the epoch it is in."""
+        for worker, duty in self._duties.items():
+            if duty.key == key:
+                worker.stop()
+
+    def receive(self, timeout: float) -> Event | None:
+        """The next thing that is said of a task, or None after `timeout` seconds, or where a worker became ready.
+
+        Raises:
+            TrainingError: a worker cannot start.
+            StorageError: a worker cannot write.
+        """
+        overdue = self._overdue()
+        if overdue is not None:
+            return self._lose(overdue, f"no word for {self._patience(self._duties[overdue]):.0f} s")
+        received = self._fleet.receive(timeout)
+        if received is None:
+            return None
+        worker, message = received
+        if isinstance(message, Ready):
+            del self._starting[worker]
+            self._ready[worker] = message
+            self._relieve(worker)
+            return None
+        duty = self._duties.get(worker)
+        if duty is None:
+            reason = message.reason if isinstance(message, Failed | Lost) else f"unexpected {type(message).__name__}"
+            raise TrainingError(f"a worker could not start: {reason}")
+        if isinstance(message, Lost) or (isinstance(message, Failed) and message.blame == "worker"):
+            return self._lose(worker, message.reason)
+        if isinstance(message, Failed) and message.blame == "disk":
+            raise StorageError(message.reason)
+        if isinstance(message, Measurement):
+            duty.epoch_seconds = max(duty.epoch_seconds, message.seconds)
+        duty.watch = _Watch(self._clock() + self._patience(duty))
+        event = Event(duty.key, message, self._ready[worker])
+        if isinstance(message, Finished | Failed | Paused | TooSlow | Timed):
+            del self._duties[worker]
+            self._relieve(worker)
+        return event
+
+    def _begin(self, worker: Worker, duty: _Duty) -> None:
+        if isinstance(duty.task, Job) and duty.task.checkpoints is not None:
+            duty.task = replace(duty.task, attempt=new_attempt(duty.task.checkpoints))
+        duty.watch = _Watch(self._clock() + self._patience(duty))
+        self._duties[worker] = duty
+        worker.start(duty.task)
+
+    def _relieve(self, worker: Worker) -> None:
+        """The worker takes over from a lost one, or is idle."""
+        if self._orphaned:
+            self._begin(worker, self._orphaned.pop(0))
+        else:
+            self._idle.append(worker)
+
+    def _lose(self, worker: Worker, reason: str) -> Event:
+        duty, ready = self._duties.pop(worker), self._ready.pop(worker)
+        before = set(self._fleet.workers)
+        self._fleet.replace(worker)
+        watch = _Watch(self._clock() + SHORTEST_DEADLINE)
+        self._starting |= {new: watch for new in self._fleet.workers if new not in before}
+        if duty.has_restarted:
+            return Event(duty.key, Failed(reason), ready)
+        duty.has_restarted = True
+        self._orphaned.append(duty)
+        return Event(duty.key, Restarted(reason), ready)
+
+    def _overdue(self) -> Worker | None:
+        now = self._clock()
+        if any(watch.is_over(now) for watch in self._starting.values()):
+            raise TrainingError(f"a worker could not start: no word for {SHORTEST_DEADLINE:.0f} s")
+        return next((worker for worker, duty in self._duties.items() if duty.watch.is_over(now)), None)
+
+    def _patience(self, duty: _Duty) -> float:
+        return max(SHORTEST_DEADLINE, PATIENCE * duty.epoch_seconds)

@@ -1,0 +1,49 @@
+"""A polite end on a signal: the first one asks, the second one leaves at once."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+from search.errors import Interrupted
+
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR2: 143}
+
+
+class Interruption:
+    """Notes the first SIGINT (Ctrl-C), SIGTERM or SIGUSR2 while it is entered; call it to ask whether one came.
+
+    Whoever does long work asks between its steps, keeps what there is to keep, and returns. A second signal raises
+    where the program is. SIGUSR2 is what Slurm and others can send ahead of the end.
+    """
+
+    def __init__(self) -> None:
+        self._received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Interruption":
+        self._before = {number: signal.signal(number, self._note) for number in STATUS}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __call__(self) -> bool:
+        return self._received is not None
+
+    def require_none(self) -> None:
+        """
+        Raises:
+            Interrupted: a signal came.
+        """
+        if self._received is not None:
+            raise self._error(self._received)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        received = signal.Signals(number)
+        if self._received is not None:
+            raise self._error(received)
+        self._received = received
+
+    def _error(self, received: signal.Signals) -> Interrupted:
+        return Interrupted(f"ended by {received.name}; the same command goes on from here", STATUS[received])

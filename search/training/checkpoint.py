@@ -1,0 +1,88 @@
+"""Checkpoints: a training's state on disk, from which another process goes on."""
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search.errors import StorageError
+from search.files import write_atomically
+
+NUM_KEPT = 2
+_NAME = re.compile(r"epoch-(\d+)\.ckpt")
+_ATTEMPT = re.compile(r"attempt-(\d+)")
+_DIGEST = hashlib.sha256().digest_size
+
+
+class Checkpoints:
+    """The checkpoints of one training: `root`/attempt-<n>/epoch-<e>.ckpt, where every attempt has its own folder.
+
+    An attempt reads those of attempts before it, the newest first, and writes into its own folder alone: a stray worker
+    that still believes in an earlier attempt cannot touch what the current one writes. The two newest files of an
+    attempt are kept. A file is the SHA-256 of its content, then the content, as torch.save wrote it: a flipped bit in a
+    tensor would be loaded without a word otherwise.
+
+    Args:
+        root: folder of all attempts.
+        attempt: number of this one, from 1.
+        key: what is trained and how. A checkpoint with another key is refused.
+    """
+
+    def __init__(self, root: Path, attempt: int, key: str) -> None:
+        self.folder = root / f"attempt-{attempt}"
+        self._root = root
+        self._attempt = attempt
+        self._key = key
+
+    def write(self, epoch: int, state: dict[str, Any]) -> None:
+        """Write a state whole or not at all, and remove what is older than the one before it.
+
+        The folder of the attempt must be there: whoever removed it does not want the training any more.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if not self.folder.is_dir():
+            raise StorageError(f"{self.folder}: is gone")
+        buffer = io.BytesIO()
+        torch.save({"key": self._key, "state": state}, buffer)
+        content = buffer.getvalue()
+        write_atomically(self.folder / f"epoch-{epoch:05d}.ckpt", hashlib.sha256(content).digest() + content)
+        for path in _by_epoch(self.folder)[NUM_KEPT:]:
+            path.unlink(missing_ok=True)
+
+    def newest(self, device: torch.device) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest state that is whole, if there is one, and why newer ones were refused, a line each."""
+        refused: list[str] = []
+        for path in self._candidates():
+            try:
+                return self._read(path, device), refused
+            except Exception as error:  # whatever a damaged file makes torch say
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                refused.append(f"{path.parent.name}/{path.name} is refused: {reason}")
+        return None, refused
+
+    def _candidates(self) -> list[Path]:
+        names = [(_ATTEMPT.fullmatch(path.name), path) for path in self._root.glob("attempt-*")]
+        numbered = sorted(((int(match[1]), path) for match, path in names if match), reverse=True)
+        return [path for number, folder in numbered if number <= self._attempt for path in _by_epoch(folder)]
+
+    def _read(self, path: Path, device: torch.device) -> dict[str, Any]:
+        stored = path.read_bytes()
+        digest, content = stored[:_DIGEST], stored[_DIGEST:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("its content is damaged")
+        loaded = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+        if loaded["key"] != self._key:
+            raise ValueError("it is of another training")
+        state: dict[str, Any] = loaded["state"]
+        return state
+
+
+def _by_epoch(folder: Path) -> list[Path]:
+    """The checkpoints of one attempt, the newest first."""
+    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]

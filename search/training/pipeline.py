@@ -1,0 +1,97 @@
+"""From a batch as it is stored to a batch as the network sees it: all of a recipe's augmentations, in their order."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from search.recipe import Recipe
+from search.training.augment import cutmix, cutout, mixup, random_crop, random_flip
+from search.training.autoaugment import auto_augment_cifar10
+from search.training.colour import colour_jitter
+from search.training.data import Normalisation
+from search.training.geometry import random_affine, random_rotation
+
+
+class Batch(NamedTuple):
+    """Normalised images (N, C, H, W) and their labels (N,).
+
+    Where images are mixed, `weight` (N,) is the share of each that belongs to `labels`; the rest belongs to `others`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    others: Tensor | None = None
+    weight: Tensor | None = None
+
+    def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
+        """Mean cross-entropy in nats of logits (N, classes); of a mixed image, of both labels by their shares."""
+        if self.others is None or self.weight is None:
+            return functional.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
+        ours, theirs = (
+            functional.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+            for labels in (self.labels, self.others)
+        )
+        return (self.weight * ours + (1 - self.weight) * theirs).mean()
+
+    def num_correct(self, logits: Tensor) -> Tensor:
+        """Images whose label is the largest of logits (N, classes); a mixed image counts by the share of the label."""
+        predicted = logits.argmax(dim=1)
+        correct = predicted == self.labels
+        if self.others is None or self.weight is None:
+            return correct.sum()
+        return (self.weight * correct + (1 - self.weight) * (predicted == self.others)).sum()
+
+
+class Pipeline:
+    """A recipe's augmentation, drawn independently for every image from `generator`, which lives on their device.
+
+    `coins` lives on the CPU: whether a batch is mixed decides what is computed, so the host must know, without waiting.
+    """
+
+    def __init__(
+        self, recipe: Recipe, normalise: Normalisation, generator: torch.Generator, coins: torch.Generator
+    ) -> None:
+        self.recipe = recipe
+        self.normalise = normalise
+        self.generator = generator
+        self.coins = coins
+
+    def __call__(self, pixels: Tensor, labels: Tensor) -> Batch:
+        """From uint8 (N, C, H, W) and int64 (N,)."""
+        recipe, generator = self.recipe, self.generator
+        _, padding, hole = recipe.sizes
+        images = self.normalise(self._recolour(pixels))
+        if padding:
+            images = random_crop(images, padding, generator)
+        if recipe.flip:
+            images = random_flip(images, generator)
+        if hole:
+            images = cutout(images, hole, generator)
+        if recipe.mixes and self._toss(recipe.mix_probability):
+            use_cutmix = recipe.cutmix > 0 and (recipe.mixup == 0 or self._toss(0.5))
+            mix, alpha = (cutmix, recipe.cutmix) if use_cutmix else (mixup, recipe.mixup)
+            return Batch(*mix(images, labels, alpha, generator))
+        return Batch(images, labels)
+
+    def _recolour(self, pixels: Tensor) -> Tensor:
+        """What happens before normalisation; on the scale 0 to 255, as it comes."""
+        recipe, generator = self.recipe, self.generator
+        if recipe.auto_augment:
+            pixels = auto_augment_cifar10(pixels, generator)
+        if not recipe.rotation and recipe.affine is None and recipe.color_jitter is None:
+            return pixels
+        images = pixels.float() / 255
+        if recipe.rotation:
+            images = random_rotation(images, recipe.rotation, generator, "nearest")
+        if (affine := recipe.affine) is not None:
+            images = random_affine(
+                images, affine.degrees, affine.translate, affine.scale, affine.shear, generator, "nearest"
+            )
+        if (jitter := recipe.color_jitter) is not None:
+            images = colour_jitter(images, jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue, generator)
+        return images * 255
+
+    def _toss(self, probability: float) -> bool:
+        return torch.rand((), generator=self.coins).item() < probability

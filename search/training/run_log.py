@@ -1,0 +1,66 @@
+"""One run as it goes: its measurements, and the checkpoints that keep them beside the training's state."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+import torch
+
+from search.protocol import Finished, Job, Measurement, Message, Resumed, TestResult
+from search.training.checkpoint import Checkpoints
+from search.training.loop import Training
+
+SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+
+class RunLog:
+    """The measurements of one training, which its checkpoints keep beside its state."""
+
+    def __init__(self, training: Training, job: Job, precision: str) -> None:
+        self.training = training
+        self.job = job
+        self.measurements: list[Measurement] = []
+        key = f"{job.architecture.to_json()} {job.recipe.model_dump_json()} {job.seed} {job.purpose} {precision}"
+        self._checkpoints = Checkpoints(job.checkpoints, job.attempt, key) if job.checkpoints is not None else None
+        self._earlier_seconds = 0.0
+        self._begun = self._written = time.monotonic()
+
+    def resume(self, send: Callable[[Message], None], device: torch.device) -> list[Measurement]:
+        """Go on from the newest checkpoint. Returns the measurements up to there."""
+        if self._checkpoints is None:
+            return []
+        state, refused = self._checkpoints.newest(device)
+        if state is not None:
+            self.training.restore(state["training"])
+            self.measurements = [Measurement(**values) for values in state["measurements"]]
+            self._earlier_seconds = state["seconds"]
+        if state is not None or refused:
+            send(Resumed(len(self.measurements), tuple(refused)))
+        return self.measurements.copy()
+
+    def add(self, measurement: Measurement) -> None:
+        self.measurements.append(measurement)
+
+    def wants_checkpoint(self, at_once: bool) -> bool:
+        due = time.monotonic() - self._written >= SECONDS_BETWEEN_CHECKPOINTS
+        return self._checkpoints is not None and (at_once or due)
+
+    def write(self) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        assert self._checkpoints is not None
+        state = {
+            "training": self.training.state(),
+            "measurements": [asdict(measurement) for measurement in self.measurements],
+            "seconds": self._earlier_seconds + time.monotonic() - self._begun,
+        }
+        self._checkpoints.write(self.training.epoch, state)
+        self._written = time.monotonic()
+
+    def finished(self, seconds: float, test: TestResult | None = None) -> Finished:
+        normalise = self.training.normalise
+        kept_epoch = self.training.best.epoch if self.job.recipe.keep_best else None
+        return Finished(self._earlier_seconds + seconds, normalise.mean, normalise.std, test, kept_epoch)

@@ -1,0 +1,186 @@
+"""Small spaces of many kinds, each with a list of all its designs, found by trying all vectors: the reference for
+everything that counts or draws without listing. They are fixtures: every test that asks for one meets all."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from math import prod
+from typing import Any
+
+import pytest
+
+from models.architecture import Architecture, ArchitectureError
+from models.count import count_macs, count_parameters, peak_activations
+from search.space.limits import Limits
+from search.space.space import Space, Task
+
+TASK = Task(14, 3, 7)  # an even kernel of stride 2 meets 14 pixels, which it can halve, and then 7, which it cannot
+
+SPACES: dict[str, dict[str, Any]] = {
+    "one design": {"stem": {"width": 8}, "num_stages": 1, "stage": {"block": "basic", "depth": 1, "width": 8}},
+    "narrowing allowed": {
+        "stem": {"width": [4, 16]},
+        "num_stages": [2, 3],
+        "stage": {"block": "basic", "depth": [1, 2], "width": [4, 8, 16]},
+        "shortcut": "b",
+    },
+    "shortcut A among others": {
+        "stem": {"width": [4, 8, 12]},
+        "num_stages": [1, 2, 3],
+        "stage": {"block": "basic", "depth": 1, "width": [4, 8, 12]},
+        "shortcut": ["B", "A", "b"],
+    },
+    "shortcut A alone": {
+        "stem": {"width": [4, 8]},
+        "num_stages": [1, 3],
+        "stage": {"block": "basic", "depth": [1, 3], "width": [4, 8]},
+        "shortcut": "A",
+    },
+    "one stage": {
+        "stem": {"width": [4, 8]},
+        "num_stages": 1,
+        "stage": {"block": ["basic", "bottleneck"], "depth": [1, 2], "width": [4, 8], "reduction": [1, 2, 4]},
+        "shortcut": ["A", "b", "B"],
+    },
+    "overrides": {
+        "stem": {"width": [4, 8]},
+        "num_stages": [1, 2, 4],
+        "stage": {"block": "basic", "depth": [1, 2], "width": [4, 8]},
+        "overrides": {1: {"width": 8}, 3: {"block": "bottleneck", "depth": [1, 4], "reduction": [2, 4], "kernel": 5}},
+    },
+    "even kernels and reductions": {
+        "stem": {"width": 4},
+        "num_stages": [1, 2],
+        "stage": {
+            "block": ["basic", "bottleneck"],
+            "depth": 1,
+            "width": [4, 8],
+            "kernel": [2, 3],
+            "reduction": [1, 2, 8],
+            "even_kernel": ["pad-then-valid", "average-pool"],
+        },
+    },
+    "dropout and rules": {
+        "stem": {"width": [4, 8]},
+        "num_stages": [2, 3],
+        "stage": {"block": ["basic", "bottleneck"], "depth": [1, 2], "width": [4, 8]},
+        "dropout": [0.0, 0.1, 0.3],
+        "shortcut": ["A", "B"],
+        "rules": {"non_decreasing_width": True},
+    },
+    "stems, some impossible": {
+        "stem": {"width": [4, 6], "kernel": [1, 3], "stride": [1, 2, 5], "padding": [0, 1, 2]},
+        "num_stages": [1, 2],
+        "stage": {"block": "basic", "depth": 1, "width": [4, 6]},
+    },
+    "no design": {"stem": {"width": 8}, "num_stages": 2, "stage": {"block": "bottleneck", "depth": 1, "width": 2}},
+}
+
+
+def random_space(seed: int) -> dict[str, Any]:
+    """Any space of at most a few thousand vectors."""
+    rng = random.Random(seed)
+
+    def some(values: list[Any], most: int) -> list[Any]:
+        return rng.sample(values, rng.randint(1, most))
+
+    widths = [3, 4, 6, 8]
+    values: dict[str, Any] = {
+        "stem": {"width": some(widths, 2), "kernel": some([1, 3, 4], 2), "padding": some([0, 1, 2], 2)},
+        "num_stages": some([1, 2, 3, 4], 3),
+        "stage": {
+            "block": some(["basic", "bottleneck"], 2),
+            "depth": some([1, 2, 3], 2),
+            "width": some(widths, 2),
+            "kernel": rng.choice([1, 2, 3]),
+            "reduction": rng.choice([1, 4]),
+            "even_kernel": rng.choice(["pad-then-valid", "average-pool"]),
+        },
+        "dropout": some([0.0, 0.2], 2),
+        "shortcut": some(["A", "B", "b"], 3),
+        "rules": {"non_decreasing_width": rng.random() < 0.3},
+    }
+    if rng.random() < 0.7:
+        values["overrides"] = {
+            rng.randint(1, 4): {"width": some(widths, 2)},
+            rng.randint(1, 4): {"kernel": some([1, 2, 3], 2), "reduction": some([1, 2, 4], 2)},
+        }
+    overrides = values.pop("overrides", {})
+    if prod(len(slot.choices) for slot in Space.model_validate(values).slots) > 3_000:
+        values["num_stages"] = [1, 2]
+    most = max(values["num_stages"])
+    return values | {"overrides": {stage: choices for stage, choices in overrides.items() if stage <= most}}
+
+
+SPACES |= {f"random {seed}": random_space(seed) for seed in range(12)}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a design costs, and how many vectors decode to it."""
+
+    params: int
+    macs: int
+    peak: int
+    vectors: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A space, all its designs that take images of the task, and how many others there are."""
+
+    name: str
+    space: Space
+    task: Task
+    designs: dict[Architecture, Cost]
+    num_impossible: int
+
+    def within(self, limits: Limits) -> dict[Architecture, Cost]:
+        """The designs within the limits, by comparing their costs one by one."""
+        return {
+            design: cost
+            for design, cost in self.designs.items()
+            if limits.fill * limits.params <= cost.params <= limits.params
+            and (limits.macs is None or cost.macs <= limits.macs)
+            and (limits.activations is None or 4 * cost.peak <= limits.activations)
+        }
+
+    def at(self, share: float, cost: str = "params") -> int:
+        """The cost of the design at that share of all, in the order of that cost."""
+        costs = sorted(getattr(each, cost) for each in self.designs.values()) or [1_000]
+        return costs[round(share * (len(costs) - 1))]
+
+
+@cache
+def _listed(name: str, task: Task) -> Listing:
+    space = Space.model_validate(SPACES[name])
+    found: Counter[Architecture] = Counter()
+    for indices in product(*(range(len(slot.choices)) for slot in space.slots)):
+        vector = {slot.name: slot.value(index) for slot, index in zip(space.slots, indices, strict=True)}
+        try:
+            found[space.decode(vector, task)] += 1
+        except ArchitectureError:
+            continue
+    designs, size = {}, task.image_size
+    for design, number in found.items():
+        try:
+            costs = count_parameters(design), count_macs(design, size), peak_activations(design, size)
+        except ArchitectureError:
+            continue
+        designs[design] = Cost(*costs, number)
+    return Listing(name, space, task, designs, len(found) - len(designs))
+
+
+@pytest.fixture(params=SPACES)
+def listing(request: pytest.FixtureRequest) -> Listing:
+    """Every space in turn."""
+    return _listed(request.param, TASK)
+
+
+@pytest.fixture
+def list_space() -> Callable[..., Listing]:
+    """Lists a space by its name."""
+    return lambda name, task=TASK: _listed(name, task)

@@ -1,0 +1,413 @@
+"""Workers under supervision, in virtual time: whatever happens to one, its task goes on once and then fails."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.architecture import Architecture, Stage, Stem
+from search.errors import StorageError, TrainingError
+from search.protocol import (
+    Failed,
+    Finished,
+    Job,
+    Lost,
+    Measurement,
+    Message,
+    Paused,
+    Ready,
+    Timed,
+    Timing,
+    TooSlow,
+    Worker,
+)
+from search.recipe import Recipe
+from search.simulation import SimulatedFleet, SimulatedWorker
+from search.study.crew import PATIENCE, SECOND_LOOK, SHORTEST_DEADLINE, Crew, Event, Restarted
+
+Curve = Callable[[Job, int], Any]
+NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
+EPOCHS = 4
+
+
+def job(number: int = 0, checkpoints: Path | None = None) -> Job:
+    recipe = Recipe(name="quick", epochs=EPOCHS, batch_size=16)
+    return Job(f"trial {number}", NETWORK, recipe, number, "search", None, checkpoints=checkpoints)
+
+
+def staffed(fleet: SimulatedFleet) -> Crew:
+    """A crew whose workers are all ready; its clock is the fleet's."""
+    crew = Crew(fleet, lambda: fleet.now)
+    while not crew.is_complete:
+        assert crew.receive(1.0) is None
+    return crew
+
+
+def events(crew: Crew, most: int = 10_000) -> list[Event]:
+    """All that is said until nobody is busy."""
+    found = []
+    for _ in range(most):
+        if not crew.is_busy:
+            return found
+        event = crew.receive(1.0)
+        if event is not None:
+            found.append(event)
+    raise AssertionError(f"still busy after {most} turns: {found[-3:]}")
+
+
+def told(crew: Crew) -> list[Any]:
+    """The messages, where a measurement is its epoch."""
+    said = [event.message for event in events(crew)]
+    return [message.epoch if isinstance(message, Measurement) else message for message in said]
+
+
+def attempts(fleet: SimulatedFleet, gone: list[SimulatedWorker]) -> list[int]:
+    return [each.attempt for worker in (*gone, *fleet._workers) for each in worker.jobs]
+
+
+def times(message: Any, count: int, at: int = 2) -> Curve:
+    """A curve that answers with a message in epoch `at`, so many times."""
+    left = [count]
+
+    def curve(_: Job, epoch: int) -> Any:
+        if epoch == at and left[0] > 0:
+            left[0] -= 1
+            return message
+        return 0.1 * epoch
+
+    return curve
+
+
+LOST = Lost("worker ended by signal 9")
+POISONED = Failed("RuntimeError: CUDA error: an illegal memory access was encountered", "worker")
+
+
+def finished(message: Any) -> bool:
+    return isinstance(message, Finished)
+
+
+def test_a_job_is_told_from_its_first_epoch_to_its_end() -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: 0.5)
+    crew = staffed(fleet)
+    crew.start("a", job())
+    assert crew.is_busy and not crew.has_idle
+    *epochs, last = told(crew)
+    assert epochs == [1, 2, 3, 4] and finished(last)
+    assert crew.has_idle and not crew.is_busy
+
+
+@pytest.mark.parametrize("message", [LOST, POISONED, Failed("out of memory", "worker")])
+def test_a_job_whose_worker_is_lost_goes_on_in_a_new_one(tmp_path: Path, message: Lost | Failed) -> None:
+    fleet = SimulatedFleet(1, times(message, 1))
+    crew = staffed(fleet)
+    gone = list(fleet._workers)
+    crew.start("a", job(checkpoints=tmp_path))
+    *said, last = told(crew)
+    assert said == [1, Restarted(message.reason), 1, 2, 3, 4] and finished(last)
+    assert fleet.replaced == 1 and not set(gone) & set(fleet._workers)
+    assert attempts(fleet, gone) == [1, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["attempt-1", "attempt-2"]
+
+
+@pytest.mark.parametrize("message", [LOST, POISONED])
+def test_a_job_that_loses_two_workers_has_failed_with_the_reason(tmp_path: Path, message: Lost | Failed) -> None:
+    fleet = SimulatedFleet(1, times(message, 2))
+    crew = staffed(fleet)
+    crew.start("a", job(checkpoints=tmp_path))
+    assert told(crew) == [1, Restarted(message.reason), 1, Failed(message.reason)]
+    assert fleet.replaced == 2
+    assert crew.receive(1.0) is None and crew.has_idle, "the second worker's successor is ready for another"
+    crew.start("b", job(1))
+    assert finished(told(crew)[-1])
+
+
+def test_every_job_is_restarted_once_whatever_happened_to_others() -> None:
+    lost = Counter[str]()
+
+    def curve(job: Job, epoch: int) -> Any:
+        lost[job.label] += epoch == 2
+        return LOST if epoch == 2 and lost[job.label] == 1 else 0.5
+
+    fleet = SimulatedFleet(1, curve)
+    crew = staffed(fleet)
+    for number in range(3):
+        crew.start(number, job(number))
+        said = told(crew)
+        assert said.count(Restarted(LOST.reason)) == 1 and finished(said[-1])
+    assert fleet.replaced == 3
+
+
+def test_a_failure_of_the_trial_itself_costs_neither_worker_nor_second_try(tmp_path: Path) -> None:
+    nan = Failed("training loss is nan in epoch 2")
+    fleet = SimulatedFleet(1, times(nan, 1))
+    crew = staffed(fleet)
+    crew.start("a", job(checkpoints=tmp_path))
+    assert told(crew) == [1, nan]
+    assert fleet.replaced == 0 and crew.has_idle
+    assert [path.name for path in tmp_path.iterdir()] == ["attempt-1"]
+
+
+def test_a_disk_that_cannot_be_written_ends_it_all() -> None:
+    fleet = SimulatedFleet(1, times(Failed("cannot write x: No space left on device; free", "disk"), 1))
+    crew = staffed(fleet)
+    crew.start("a", job())
+    with pytest.raises(StorageError, match=r"^cannot write x: No space left on device; free$"):
+        events(crew)
+    assert fleet.replaced == 0
+
+
+def test_a_folder_of_checkpoints_that_cannot_be_made_ends_it_all(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    crew = staffed(SimulatedFleet(1, lambda job, epoch: 0.5))
+    with pytest.raises(StorageError, match=r"^cannot write .*/file/0000: Not a directory$"):
+        crew.start("a", job(checkpoints=tmp_path / "file" / "0000"))
+
+
+def test_attempts_are_numbered_on_from_those_of_earlier_runs(tmp_path: Path) -> None:
+    for number in (1, 2, 10):
+        (tmp_path / f"attempt-{number}").mkdir()
+    fleet = SimulatedFleet(1, times(LOST, 1))
+    crew = staffed(fleet)
+    gone = list(fleet._workers)
+    crew.start("a", job(checkpoints=tmp_path))
+    told(crew)
+    assert attempts(fleet, gone) == [11, 12]
+
+
+# Silence.
+
+
+def test_a_worker_that_hangs_is_replaced_after_its_deadline_and_no_sooner() -> None:
+    fleet = SimulatedFleet(1, times(None, 1))
+    crew = staffed(fleet)
+    crew.start("a", job())
+    assert isinstance((first := crew.receive(1.0)) and first.message, Measurement)
+    since = fleet.now
+    while (event := crew.receive(1.0)) is None:
+        assert fleet.replaced == 0
+    assert event.message == Restarted("no word for 300 s")
+    assert SHORTEST_DEADLINE < fleet.now - since <= SHORTEST_DEADLINE + SECOND_LOOK + 3.0
+    *said, last = told(crew)
+    assert said == [1, 2, 3, 4] and finished(last)
+
+
+def test_a_worker_that_hangs_twice_has_failed() -> None:
+    fleet = SimulatedFleet(1, times(None, 2, at=1))
+    crew = staffed(fleet)
+    crew.start("a", job())
+    assert told(crew) == [Restarted("no word for 300 s"), Failed("no word for 300 s")]
+
+
+@pytest.mark.parametrize(("expected", "longest"), [(0.0, 100.0), (100.0, 1.0), (100.0, 60.0)])
+def test_the_patience_is_ten_times_the_longest_epoch_expected_or_seen(expected: float, longest: float) -> None:
+    fleet = SimulatedFleet(1, times(None, 1, at=3), epoch_seconds=longest)
+    crew = staffed(fleet)
+    crew.start("a", job(), epoch_seconds=expected)
+    event = None
+    while not (event and isinstance(event.message, Restarted)):
+        event = crew.receive(1.0)
+    assert PATIENCE == 10
+    assert event.message == Restarted("no word for 1000 s")
+    assert fleet.now - 2 * longest == pytest.approx(1_000.0 + SECOND_LOOK, abs=3.0)
+
+
+def test_long_epochs_that_nobody_expected_are_waited_for_once_they_are_known() -> None:
+    """The first must be done within the shortest deadline, or within ten times what the timing says."""
+    fleet = SimulatedFleet(1, lambda job, epoch: 0.5, epoch_seconds=SHORTEST_DEADLINE - 1)
+    crew = staffed(fleet)
+    crew.start("a", job())
+    assert finished(told(crew)[-1]) and fleet.replaced == 0
+
+
+def test_a_worker_that_hangs_does_not_hold_up_another() -> None:
+    hangs = times(None, 1, at=1)
+    fleet = SimulatedFleet(2, lambda job, epoch: hangs(job, epoch) if job.label == "trial 0" else 0.5)
+    crew = staffed(fleet)
+    crew.start("hung", job(0))
+    crew.start("busy", job(1))
+    said = [event.key for event in events(crew) if isinstance(event.message, Finished)]
+    assert said == ["busy", "hung"]
+
+
+class LateFleet(SimulatedFleet):
+    """Its workers say that they are ready `late` seconds after their start, and never if that is None."""
+
+    def __init__(self, late: list[float | None]) -> None:
+        self.late = late
+        super().__init__(1, times(LOST, 1))
+
+    def _new_worker(self) -> SimulatedWorker:
+        worker = SimulatedWorker(self)
+        late = self.late.pop(0)
+        if late is not None:
+            self.post(late, worker, Ready("simulated", "fp32", {}))
+        return worker
+
+
+def test_a_worker_that_never_becomes_ready_ends_it_all() -> None:
+    fleet = LateFleet([None])
+    crew = Crew(fleet, lambda: fleet.now)
+    with pytest.raises(TrainingError, match=r"^a worker could not start: no word for 300 s$"):
+        for _ in range(1_000):
+            assert crew.receive(1.0) is None
+    assert SHORTEST_DEADLINE < fleet.now <= SHORTEST_DEADLINE + SECOND_LOOK + 3.0
+
+
+def test_a_replacement_that_never_becomes_ready_ends_it_all() -> None:
+    fleet = LateFleet([1.0, None])
+    crew = staffed(fleet)
+    crew.start("a", job())
+    with pytest.raises(TrainingError, match=r"^a worker could not start: no word for 300 s$"):
+        events(crew)
+
+
+def test_a_worker_that_takes_its_time_to_become_ready_is_waited_for() -> None:
+    fleet = LateFleet([SHORTEST_DEADLINE - 1, SHORTEST_DEADLINE - 1])
+    crew = staffed(fleet)
+    crew.start("a", job())
+    *said, last = told(crew)
+    assert said == [1, Restarted(LOST.reason), 1, 2, 3, 4] and finished(last)
+
+
+class StoppedFleet(SimulatedFleet):
+    """Its worker is stopped, as by SIGSTOP, from its second epoch on; what it said by then is heard once it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(1, lambda job, epoch: 0.5)
+        self.stopped: SimulatedWorker | None = self._workers[0]
+        self.held: list[tuple[float, int, SimulatedWorker, Message]] = []
+
+    def receive(self, timeout: float) -> tuple[Worker, Message] | None:
+        for event in [event for event in self._events if event[2] is self.stopped]:
+            if isinstance(event[3], Measurement) and event[3].epoch == 2:
+                self._events.remove(event)
+                self.held.append(event)
+        return super().receive(timeout)
+
+
+def test_what_a_stopped_worker_says_after_its_replacement_is_not_heard() -> None:
+    fleet = StoppedFleet()
+    crew = staffed(fleet)
+    crew.start("a", job())
+    found: list[Any] = []
+    while not any(isinstance(message, Restarted) for message in found):
+        event = crew.receive(1.0)
+        found += [event.message] if event else []
+    assert len(fleet.held) == 1
+    # It goes on. A fleet reads its present workers alone, so nothing of this one arrives.
+    assert fleet.stopped not in fleet.workers
+    *said, last = told(crew)
+    assert said == [1, 2, 3, 4] and finished(last)
+    assert fleet.replaced == 1
+
+
+# The clock.
+
+
+def test_a_wall_clock_that_jumps_by_a_day_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that supervises asks for the time of day: here that would be an error."""
+    import time
+
+    def never() -> float:
+        raise AssertionError("the time of day was asked for")
+
+    monkeypatch.setattr(time, "time", never)
+    fleet = SimulatedFleet(1, times(None, 1))
+    crew = staffed(fleet)
+    crew.start("a", job())
+    assert finished(told(crew)[-1]) and fleet.replaced == 1
+
+
+def test_deadlines_are_those_of_the_clock_that_is_given() -> None:
+    fleet = SimulatedFleet(1, times(None, 1))
+    now = [0.0]
+    crew = Crew(fleet, lambda: now[0])
+    assert crew.receive(1.0) is None
+    crew.start("a", job())
+    assert crew.receive(1.0) is not None
+    for _ in range(1_000):  # the fleet waits, and the clock stands
+        assert crew.receive(1.0) is None
+    now[0] = SHORTEST_DEADLINE + 0.1
+    assert crew.receive(1.0) is None
+    now[0] += SECOND_LOOK
+    assert crew.receive(1.0) is None
+    now[0] += 0.1
+    event = crew.receive(1.0)
+    assert event is not None and event.message == Restarted("no word for 300 s")
+
+
+def test_workers_are_not_blamed_where_the_coordinator_itself_stood_still() -> None:
+    """Ctrl-Z and `fg` an hour later: what they said meanwhile is heard first, the ready and the busy."""
+    fleet = SimulatedFleet(2, lambda job, epoch: 0.5)
+    now = [0.0]
+    crew = Crew(fleet, lambda: now[0])
+    assert crew.receive(1.0) is None
+    now[0] += 3_600.0
+    assert crew.receive(1.0) is None and crew.is_complete
+    crew.start("a", job(0))
+    crew.start("b", job(1))
+    for _ in range(EPOCHS):
+        now[0] += 3_600.0
+        for _ in range(2):
+            assert isinstance((event := crew.receive(1.0)) and event.message, Measurement)
+    assert [finished(event.message) for event in events(crew)] == [True, True]
+    assert fleet.replaced == 0
+
+
+# Asking for the end.
+
+
+def test_all_workers_are_asked_to_pause_and_end_after_their_epochs() -> None:
+    fleet = SimulatedFleet(2, lambda job, epoch: 0.5)
+    crew = staffed(fleet)
+    crew.start("a", job(0))
+    crew.start("b", job(1))
+    crew.pause()
+    said = events(crew)
+    assert sorted(event.key for event in said if event.message == Paused()) == ["a", "b"]
+    assert not any(isinstance(event.message, Finished) for event in said)
+    assert crew.has_idle and not crew.is_busy
+
+
+def test_only_the_worker_of_a_task_is_asked_to_stop() -> None:
+    fleet = SimulatedFleet(2, lambda job, epoch: 0.5)
+    crew = staffed(fleet)
+    crew.start("a", job(0))
+    crew.start("b", job(1))
+    crew.stop("b")
+    crew.stop("nobody's")
+    epochs = Counter(event.key for event in events(crew) if isinstance(event.message, Measurement))
+    assert epochs["a"] == EPOCHS and epochs["b"] < EPOCHS
+
+
+@pytest.mark.parametrize("message", [TooSlow(0.01), Failed("unlucky")])
+def test_a_worker_is_idle_again_after_its_task(message: Message) -> None:
+    fleet = SimulatedFleet(1, times(message, 1, at=1))
+    crew = staffed(fleet)
+    crew.start("a", job())
+    assert told(crew) == [message]
+    assert crew.has_idle
+
+
+def test_a_timing_is_a_task_too_and_has_no_attempts() -> None:
+    crew = staffed(SimulatedFleet(1, lambda job, epoch: 0.5, epoch_seconds=2.0))
+    crew.start("timing", Timing((NETWORK,), job().recipe))
+    assert told(crew) == [Timed((2.0,))]
+
+
+def test_the_worker_of_an_event_is_described_also_where_it_is_gone() -> None:
+    fleet = SimulatedFleet(1, times(LOST, 2))
+    crew = staffed(fleet)
+    crew.start("a", job())
+    assert {event.ready.device for event in events(crew)} == {"simulated"}
+
+
+def test_a_job_that_is_given_out_is_the_one_that_was_handed_in_but_for_its_attempt(tmp_path: Path) -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: 0.5)
+    crew = staffed(fleet)
+    given = job(3, tmp_path)
+    crew.start("a", replace(given, attempt=99))
+    assert fleet._workers[0].jobs == [replace(given, attempt=1)]

@@ -1,0 +1,260 @@
+"""Optimisers and schedules, held against torch's own."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
+
+from search.recipe import Recipe
+from search.training.optimisation import Schedule, make_optimizer, share_of_peak
+
+CPU = torch.device("cpu")
+STEPS = 120
+# Convolutions, norms and biases; nothing in it is random but its weights.
+NETWORK = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+
+
+def make_recipe(**values: Any) -> Recipe:
+    return Recipe.model_validate({"name": "test", "epochs": 3, "lr": 0.2, "warmup": 0} | values)
+
+
+def lrs_of(recipe: Recipe, num_steps: int = STEPS) -> list[float]:
+    """The learning rates before every step and after the last, of a training without gradients."""
+    optimizer = make_optimizer(NETWORK, recipe, CPU)
+    schedule = Schedule(optimizer, recipe, num_steps)
+    values = [schedule.lr]
+    for _ in range(num_steps):
+        optimizer.step()
+        schedule.step()
+        assert {group["lr"] for group in optimizer.param_groups} == {schedule.lr}, "all groups move together"
+        values.append(schedule.lr)
+    return values
+
+
+def lrs_of_torch(lr: float, make: Callable[[torch.optim.Optimizer], LRScheduler]) -> list[float]:
+    optimizer = torch.optim.SGD(NETWORK.parameters(), lr=lr)
+    scheduler = make(optimizer)
+    values = [optimizer.param_groups[0]["lr"]]
+    for _ in range(STEPS):
+        optimizer.step()
+        scheduler.step()
+        values.append(optimizer.param_groups[0]["lr"])
+    return values
+
+
+# Schedules.
+
+
+@pytest.mark.parametrize(
+    ("values", "reference"),
+    [
+        ({"schedule": "constant"}, lambda each: lr_scheduler.ConstantLR(each, factor=1.0)),
+        ({"schedule": "linear"}, lambda each: lr_scheduler.LinearLR(each, 1.0, 0.0, total_iters=STEPS)),
+        (
+            {"schedule": "linear", "min_lr": 0.05},
+            lambda each: lr_scheduler.LinearLR(each, 1.0, 0.25, total_iters=STEPS),
+        ),
+        ({"schedule": "cosine"}, lambda each: lr_scheduler.CosineAnnealingLR(each, T_max=STEPS)),
+        (
+            {"schedule": "cosine", "min_lr": 0.01},
+            lambda each: lr_scheduler.CosineAnnealingLR(each, T_max=STEPS, eta_min=0.01),
+        ),
+        (
+            {"schedule": "multi-step", "milestones": (0.5, 0.75)},
+            lambda each: lr_scheduler.MultiStepLR(each, [STEPS // 2, STEPS * 3 // 4], gamma=0.1),
+        ),
+        (
+            {"schedule": "multi-step", "milestones": (0.1, 0.3, 0.7), "factor": 0.5},
+            lambda each: lr_scheduler.MultiStepLR(each, [12, 36, 84], gamma=0.5),
+        ),
+        (
+            {"schedule": "one-cycle", "warmup": 0.25},
+            # torch's last step, not the end after it, has the lowest rate.
+            lambda each: lr_scheduler.OneCycleLR(
+                each,
+                max_lr=0.2,
+                total_steps=STEPS + 1,
+                pct_start=(0.25 * STEPS + 1) / (STEPS + 1),
+                anneal_strategy="linear",
+                cycle_momentum=False,
+                div_factor=1e9,
+            ),
+        ),
+        *(
+            (
+                {"schedule": "cyclic", "min_lr": 0.05, "cycles": cycles},
+                lambda each, cycles=cycles: lr_scheduler.CyclicLR(
+                    each, base_lr=0.05, max_lr=0.2, step_size_up=STEPS / (2 * cycles), cycle_momentum=False
+                ),
+            )
+            for cycles in (1, 4, 7)
+        ),
+    ],
+)
+def test_a_schedule_moves_as_torchs_own(
+    values: dict[str, Any], reference: Callable[[torch.optim.Optimizer], LRScheduler]
+) -> None:
+    assert lrs_of(make_recipe(**values)) == pytest.approx(lrs_of_torch(0.2, reference), rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize(("factor", "patience", "min_lr"), [(0.5, 1, 0.0), (0.1, 0, 0.003), (0.5, 5, 0.0)])
+def test_plateau_moves_as_torchs_own_under_the_same_accuracies(factor: float, patience: int, min_lr: float) -> None:
+    accuracies = [0.3, 0.4, 0.4, 0.35, 0.41, 0.2, 0.3, 0.41, 0.4, 0.41, 0.1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    recipe = make_recipe(schedule="plateau", factor=factor, patience=patience, min_lr=min_lr)
+    schedule = Schedule(make_optimizer(NETWORK, recipe, CPU), recipe, STEPS)
+    optimizer = torch.optim.SGD(NETWORK.parameters(), lr=0.2)
+    reference = lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=factor, patience=patience, min_lr=min_lr)
+    ours, theirs = [], []
+    for accuracy in accuracies:
+        schedule.step()
+        schedule.end_epoch(accuracy)
+        reference.step(accuracy)
+        ours.append(schedule.lr)
+        theirs.append(optimizer.param_groups[0]["lr"])
+    assert ours == theirs
+    assert min(ours) < 0.2, "the accuracies do stall"
+
+
+def test_only_plateau_listens_to_the_validation_accuracy() -> None:
+    for name in ("constant", "linear", "cosine"):
+        recipe = make_recipe(schedule=name)
+        schedule = Schedule(make_optimizer(NETWORK, recipe, CPU), recipe, STEPS)
+        for _ in range(20):
+            schedule.end_epoch(0.1)
+        assert schedule.lr == 0.2
+
+
+@pytest.mark.parametrize("name", ["one-cycle", "linear", "cosine"])
+def test_schedules_rise_to_the_peak_and_fall_to_zero(name: str) -> None:
+    values = lrs_of(make_recipe(schedule=name, warmup=0.25))
+    peak = STEPS // 4
+    assert values[0] == 0
+    assert values[peak] == 0.2 == max(values)
+    assert values[-1] == pytest.approx(0, abs=1e-12)
+    assert values[: peak + 1] == sorted(values[: peak + 1])
+    assert values[peak:] == sorted(values[peak:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"schedule": "one-cycle"},
+        {"schedule": "linear", "min_lr": 0.1},
+        {"schedule": "cosine"},
+        {"schedule": "constant"},
+        {"schedule": "multi-step", "milestones": (0.5,)},
+    ],
+)
+def test_warmup_rises_linearly_from_zero(values: dict[str, Any]) -> None:
+    lrs = lrs_of(make_recipe(warmup=0.25, **values))
+    assert lrs[:31] == pytest.approx([0.2 * step / 30 for step in range(31)])
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "constant"])
+def test_after_the_warmup_the_whole_schedule_fits_in_what_is_left(name: str) -> None:
+    plain, warmed = make_recipe(schedule=name, min_lr=0.02), make_recipe(schedule=name, min_lr=0.02, warmup=0.4)
+    for percent in range(101):
+        share = share_of_peak(plain, percent / 100)
+        assert share_of_peak(warmed, 0.4 + 0.6 * percent / 100) == pytest.approx(share)
+
+
+def test_milestones_are_shares_of_the_whole_training_even_with_a_warmup() -> None:
+    values = lrs_of(make_recipe(schedule="multi-step", milestones=(0.5, 0.75), warmup=0.25))
+    assert values[59] == 0.2
+    assert values[60] == values[89] == pytest.approx(0.02)
+    assert values[90] == values[-1] == pytest.approx(0.002)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"schedule": "linear"},
+        {"schedule": "cosine"},
+        {"schedule": "multi-step", "milestones": (0.3, 0.5, 0.8)},
+        {"schedule": "cyclic", "cycles": 3},
+    ],
+)
+def test_the_lowest_rate_is_the_floor_and_is_reached(values: dict[str, Any]) -> None:
+    lrs = lrs_of(make_recipe(min_lr=0.01, **values))
+    assert min(lrs) == pytest.approx(0.01) == lrs[-1]
+    assert max(lrs) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("name", ["one-cycle", "linear", "cosine", "multi-step", "cyclic", "constant"])
+def test_a_schedule_keeps_its_shape_at_any_length(name: str) -> None:
+    recipe = make_recipe(schedule=name, milestones=(0.5, 0.75), cycles=2)
+    assert lrs_of(recipe, 10 * STEPS)[::10] == pytest.approx(lrs_of(recipe, STEPS), abs=1e-12)
+
+
+def test_cycles_repeat_each_other() -> None:
+    values = lrs_of(make_recipe(schedule="cyclic", min_lr=0.05, cycles=4))
+    assert values[:30] * 4 == pytest.approx(values[:-1])
+    assert values[15] == pytest.approx(0.2)
+
+
+# Optimisers.
+
+
+def torchs(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser that the recipe asks for, written out."""
+    common = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer](model.parameters(), **common)
+
+
+def descend(model: nn.Module, optimizer: torch.optim.Optimizer, num_steps: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(num_steps):
+        images = torch.randn(8, 1, 4, 4, generator=generator)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), torch.arange(8) % 3).backward()
+        optimizer.step()
+    return list(model.parameters())
+
+
+OPTIMISERS = [
+    {"optimizer": "sgd"},
+    {"optimizer": "sgd", "nesterov": False},
+    {"optimizer": "sgd", "nesterov": False, "momentum": 0},
+    {"optimizer": "adam", "lr": 0.01},
+    {"optimizer": "adamw", "lr": 0.01},
+]
+
+
+@pytest.mark.parametrize("values", OPTIMISERS)
+def test_an_optimiser_takes_the_steps_of_torchs_own(values: dict[str, Any]) -> None:
+    recipe = make_recipe(weight_decay=0.1, decay_norm_and_bias=True, **values)
+    ours, theirs = copy.deepcopy(NETWORK), copy.deepcopy(NETWORK)
+    optimizer, reference = make_optimizer(ours, recipe, CPU), torchs(recipe, theirs)
+    assert type(optimizer) is type(reference)
+    for one, other in zip(descend(ours, optimizer, 5), descend(theirs, reference, 5), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_no_two_optimisers_take_the_same_steps() -> None:
+    ends = []
+    for values in OPTIMISERS:
+        model = copy.deepcopy(NETWORK)
+        recipe = make_recipe(weight_decay=0.1, decay_norm_and_bias=True, **values)
+        ends.append(torch.cat([p.flatten() for p in descend(model, make_optimizer(model, recipe, CPU), 5)]))
+    for index, end in enumerate(ends):
+        assert all((end - other).abs().max() > 1e-3 for other in ends[:index])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_weight_decay_spares_norms_and_biases_unless_told_otherwise(name: str) -> None:
+    recipe = make_recipe(optimizer=name, weight_decay=0.01)
+    spared = make_optimizer(NETWORK, recipe, CPU).param_groups
+    assert [group["weight_decay"] for group in spared] == [0.01, 0.0]
+    assert all(p.ndim > 1 for p in spared[0]["params"])
+    assert all(p.ndim == 1 for p in spared[1]["params"])
+    decayed = make_optimizer(NETWORK, recipe.model_copy(update={"decay_norm_and_bias": True}), CPU).param_groups
+    assert {group["weight_decay"] for group in decayed} == {0.01}
+    for groups in (spared, decayed):
+        assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in NETWORK.parameters()}

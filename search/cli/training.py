@@ -57,7 +57,7 @@ def search(
     """Search for the best network within the budget. The same command again goes on where it stopped."""
     from search.datasets import open_dataset
     from search.recipes import FULL
-    from search.space.limits import parse_count, parse_duration, parse_fill
+    from search.space.limits import parse_count, parse_duration, parse_fill, parse_limits
     from search.space.space import load_space
     from search.study import launch
     from search.study.plan import Data, Question
@@ -65,6 +65,7 @@ def search(
     num_trials = parse_count(trials, "trials")
     seconds = parse_duration(timeout) if timeout is not None else None
     max_params = parse_count(budget)
+    limits = parse_limits(limit or (), max_params, parse_fill(fill) if fill is not None else 0.0)
     dataset = open_dataset(data)
     question = Question(
         budget=max_params,
@@ -74,8 +75,8 @@ def search(
         sampler=one_of("sampler", sampler, ("tpe", "random")),
         pruner=one_of("pruner", pruner, ("median", "asha", "none")),
         seed=seed,
-        limits=tuple(limit or ()),
-        fill=parse_fill(fill) if fill is not None else 0.0,
+        limits=limits.texts,
+        fill=limits.fill,
         warm_start=warm_start,
     )
     machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")), workers)

@@ -251,7 +251,51 @@ def test_a_contact_sheet_is_drawn(nas: Nas, tmp_path: Path) -> None:
     assert (tmp_path / "digits-full.png").read_bytes().startswith(b"\x89PNG")
 
 
+LIMITED = ("search", "--data", "digits", "--budget", "1M")
 BASELINE = ("baseline", "train", "resnet20-b", "--data", "digits")
+
+
+def test_one_search_answers_for_every_budget(nas: Nas, tmp_path: Path) -> None:
+    assert nas(*SEARCH, "--trials", "5", "--sampler", "random").returncode == 0
+    complete = [row for row in trials(nas) if row["state"] == "complete"]
+    sizes = sorted(int(row["params"]) for row in complete)  # type: ignore[call-overload]
+    small = sizes[1]
+    best = max(
+        (row for row in complete if row["params"] <= small),  # type: ignore[operator]
+        key=lambda row: row["value"],  # type: ignore[arg-type, return-value]
+    )
+    retrained = nas("retrain", "--per-budget", f"{small},{small}", "--epochs", "1")
+    assert retrained.returncode == 0, retrained.stderr
+    assert retrained.stdout.count("test accuracy") == 1
+    assert f"trial {best['number']} seed 0: test accuracy" in retrained.stdout
+    assert nas("report", "--budgets", f"{small},20k").returncode == 0
+    page = (tmp_path / "studies" / "digits-20k" / "report.html").read_text()
+    assert "The best complete trial under each budget" in page
+    assert "The search space holds" in page
+    none = nas("retrain", "--per-budget", "10")
+    assert none.returncode == 2
+    assert none.stderr.endswith("nas: per-budget = 10: no trial of so few parameters was trained to the end\n")
+
+
+def test_several_limits_hold_at_once(nas: Nas) -> None:
+    options = ("--limit", "macs=400k", "--limit", "bytes=12KB@int8", "--fill", "0.2", "--format", "json")
+    result = nas(*SEARCH, "--dry-run", "--trials", "20", *options)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    assert 0 < len(rows) <= 20
+    assert all(row["macs"] <= 400_000 and 4_000 <= row["params"] <= 12_000 for row in rows)
+
+
+def test_the_audit_is_printed_in_every_form(nas: Nas) -> None:
+    told = nas("space", "--space", "small.yaml", "--budget", "3k", "--data", "digits")
+    assert told.returncode == 0, told.stderr
+    assert "different architectures of" in told.stdout and "what no design within the limits has" in told.stdout
+    values = json.loads(nas("space", "--space", "small.yaml", "--budget", "20k", "--format", "json").stdout)
+    assert values["feasible"] <= values["total"] == sum(each["designs"] for each in values["histogram"])
+    names = [row[0] for row in csv.reader(nas("space", "--space", "small.yaml", "--format", "csv").stdout.splitlines())]
+    assert names[:3] == ["name", "total", "feasible"] and "histogram" not in names
+
+
 WRONG = [
     (
         ("baseline", "train", "resnet20", "--data", "digits"),
@@ -264,6 +308,18 @@ WRONG = [
     ((*BASELINE, "--recipe", "crop.yaml"), "crop_padding = 9: must be smaller than an image of 8 pixels"),
     ((*BASELINE, "--recipe", "jitter.yaml"), "color_jitter: needs images of 3 channels; those of digits have 1"),
     ((*BASELINE, "--recipe", "fast", "--log", "wandb"), "log = 'wandb': must be tensorboard"),
+    ((*LIMITED, "--limit", "macs=10"), "limit macs = 10: the smallest network of this space on digits needs"),
+    ((*LIMITED, "--limit", "bites=3"), "limit = 'bites=3': there is no such limit; there is bytes"),
+    ((*LIMITED, "--limit", "bytes=3KB@int7"), "limit bytes = '3KB@int7': precision must be one of fp32"),
+    ((*LIMITED, "--limit", "latency=5"), "limit latency = '5': must be a time above zero with its unit"),
+    ((*LIMITED, "--limit", "macs=1M", "--limit", "macs=2M"), "limit macs = '2M': is given twice"),
+    ((*LIMITED, "--fill", "1.5"), "fill = '1.5': must be above 0 and at most 1"),
+    (
+        (*LIMITED, "--fill", "0.9", "--limit", "bytes=100KB@int8"),
+        "asks for at least 900,000 parameters, but limit bytes",
+    ),
+    (("space", "--limit", "macs=1M"), "space: --limit and --fill need a --budget"),
+    (("retrain", "--top", "2", "--per-budget", "1M"), "retrain: give either --trial NUMBER (once or more), --top K or"),
     (("lr-range", "--data", "digits"), "lr-range: give one of --trial NUMBER and --baseline NAME"),
     (
         ("lr-range", "--baseline", "resnet40", "--data", "digits", "--min-lr", "2", "--max-lr", "1"),
@@ -290,7 +346,7 @@ WRONG = [
     (("search", "--data", "digits", "--budget", "1M", "--device", "cuda"), "device = cuda: no CUDA GPU"),
     (("search", "--data", "digits", "--budget", "1M", "--timeout", "soon"), "timeout = 'soon'"),
     (("retrain", "--trial", "1"), "study: none has been used in studies"),
-    (("retrain", "--study", "x"), "retrain: give either --trial NUMBER (once or more) or --top K"),
+    (("retrain", "--study", "x"), "retrain: give either --trial NUMBER (once or more), --top K"),
     (("report", "--study", "nothing"), "study = 'nothing': no such study in studies"),
     (("show", "--architecture", "bad.yaml"), "bad.yaml: architecture: not JSON"),
     (("show", "--baseline", "resnet4"), "baseline = 'resnet4': no such baseline; there are resnet40"),

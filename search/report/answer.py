@@ -8,6 +8,8 @@ from search.report.runs import final_summary, finalists_frame
 from search.report.tables import measured_epochs, ranked
 from search.study.view import StudyView, TrialView
 
+STATES = ("complete", "pruned", "failed", "running")
+
 
 @dataclass(frozen=True, slots=True)
 class Final:
@@ -72,7 +74,8 @@ def question(view: StudyView) -> str:
 
 
 def states(view: StudyView) -> Counter[str]:
-    return Counter(trial.state for trial in view.trials)
+    """How many trials ended how. Those that missed the limit of latency have a state of their own here."""
+    return Counter("too slow" if trial.too_slow else trial.state for trial in view.trials)
 
 
 def conclusion(view: StudyView, answer: Answer | None) -> str:
@@ -128,7 +131,7 @@ def _answer_facts(view: StudyView, answer: Answer) -> list[Fact]:
 
 def _cost_facts(view: StudyView) -> list[Fact]:
     by_state = states(view)
-    ended = [f"{by_state[state]:,} {state}" for state in ("complete", "pruned", "failed", "running") if by_state[state]]
+    ended = [f"{by_state[state]:,} {state}" for state in (*STATES, "too slow") if by_state[state]]
     over = sum(trial.params > view.budget for trial in view.trials)
     retraining = sum(run.seconds for run in view.runs)
     proposed = plural(len(view.trials), "trial")

@@ -25,10 +25,10 @@ def _search_caveats(view: StudyView) -> list[str]:
     found = []
     if trained < view.num_trials:
         found.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials have been trained.")
-    too_slow = sum(trial.too_slow for trial in view.trials)
-    if too_slow:
-        found.append(f"{plural(too_slow, 'design')} missed the limit of latency and were not trained.")
-    if num_failed := by_state["failed"] - too_slow:
+    if too_slow := by_state["too slow"]:
+        were = "was" if too_slow == 1 else "were"
+        found.append(f"{plural(too_slow, 'design')} missed the limit of latency and {were} not trained.")
+    if num_failed := by_state["failed"]:
         failed = [trial for trial in view.trials if trial.state == "failed" and not trial.too_slow]
         reasons = Counter(trial.reason or "no reason recorded" for trial in failed)
         reason = _clipped(reasons.most_common(1)[0][0], 200)

@@ -238,6 +238,36 @@ def test_hand_made_trials_are_named_in_the_leaderboard(study, trial):
     assert tables.trials_frame(view)["baseline"].fillna("").tolist() == ["resnet40", ""]
 
 
+def test_designs_that_were_too_slow_are_no_failures(study, trial):
+    view = study(
+        trials=(
+            trial(0),
+            trial(1, None, "failed", reason="latency", too_slow=True),
+            trial(2, None, "failed", reason="NaN"),
+        )
+    )
+    said = caveats.caveats(view, None)
+    assert "1 design missed the limit of latency and was not trained." in said
+    assert "1 trial failed. The reason: NaN" in said
+    (fact,) = [each for each in answer.facts(view, None) if each.term == "Trained trials"]
+    assert fact.note == "1 complete, 1 failed, 1 too slow"
+
+
+def test_every_budget_has_its_best_trial(study, trial, run):
+    view = study(
+        trials=(
+            trial(0, 0.9, params=900),
+            trial(1, 0.8, params=300),
+            trial(2, 0.7, params=100),
+            trial(3, 0.95, "pruned"),
+        ),
+        runs=(run("0001", 0, 0.77),),
+    )
+    frame = tables.budgets_frame(view, [50, 100, 500, 900])
+    assert frame[["budget", "number"]].to_numpy().tolist() == [[100, 2], [500, 1], [900, 0]]
+    assert frame["test_accuracy"].fillna(-1).tolist() == [-1, 0.77, -1]
+
+
 def test_a_study_of_baselines_alone_says_that_nothing_was_searched(study, run):
     view = study(runs=(run("resnet20-b", 0, 0.9), run("resnet20-b", 1, 0.9), run("resnet40", 0, 0.9)))
     assert answer.conclusion(view, None) == "No search was made here: 2 networks made by hand."

@@ -34,7 +34,7 @@ TASK = Task(32, 3, 10)
 NUM_TRIALS = 100
 MAX_ASKS = 1_000
 BUDGETS = (5_000_000, 1_000_000, 300_000)
-HISTORIES = (100, 1_000)
+HISTORIES = (100, 1_000, 10_000)
 
 Objective = Callable[[Architecture], float]
 

@@ -18,10 +18,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class StudyFiles:
-    """The paths of one study in the folder of studies.
+    """The paths of one study in the folder of studies. None leads out of it, whatever a recipe or a data set is called.
 
     Raises:
-        StudyError: the name could leave the folder or is too long.
+        StudyError: a name could leave the folder or is too long.
     """
 
     studies: Path
@@ -77,22 +77,29 @@ class StudyFiles:
 
     def baseline(self, name: str, recipe: str, seed: int) -> Path:
         """A final run of a baseline, which may be trained by several recipes."""
-        return self.folder / "retrain" / name / recipe / f"seed-{seed}"
+        return self.folder / "retrain" / _one_name("baseline", name) / _one_name("recipe", recipe) / f"seed-{seed}"
 
     def tensorboard(self, run: str) -> Path:
-        return self.folder / "tensorboard" / run
+        return self.folder / "tensorboard" / _one_name("run", run)
 
     def export(self, number: int) -> Path:
         return self.folder / "export" / f"{number:04d}"
 
     def ledger(self, data: str) -> Path:
         """The list of all openings of one test set, shared by all studies."""
-        return self.studies / "test-ledger" / f"{data}.jsonl"
+        return self.studies / "test-ledger" / f"{_one_name('data', data)}.jsonl"
 
     @property
     def last_used(self) -> Path:
         """Names the study that commands take when none is given."""
         return self.studies / ".last-study"
+
+
+def _one_name(what: str, name: str) -> str:
+    """The name, if it is one part of a path and no more."""
+    if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 128:
+        raise StudyError(f"{what} = {name!r}: must be 1 to 128 printable characters, none of them a slash")
+    return name
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -18,6 +18,7 @@ from search.errors import DataError
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
+MAX_ROWS = 100_000_000  # of one file; a run of equal labels takes no room in it, and 8 bytes each in memory
 # What pyarrow raises for a damaged file.
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
 
@@ -80,7 +81,10 @@ def _columns(file: Path) -> tuple[str, str, tuple[str, ...] | None]:
 
 def _labels(file: Path, column: str) -> NDArray[np.int64]:
     try:
-        values = pq.ParquetFile(file).read(columns=[column]).column(0)
+        parquet = pq.ParquetFile(file)
+        if parquet.metadata.num_rows > MAX_ROWS:
+            raise DataError(f"{_where(file)}: has {parquet.metadata.num_rows:,} rows; must have {MAX_ROWS:,} at most")
+        values = parquet.read(columns=[column]).column(0)
         if values.null_count:
             row = values.is_null().to_pylist().index(True)
             raise DataError(f"{_where(file)}, row {row}: has no {column}; every row must have one")

@@ -87,7 +87,7 @@ class Recipe(_Part):
     Where a value is 'auto', `fit_to` sets it for the data; the precision alone is left to the device.
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     epochs: Annotated[int, Field(ge=1, le=10_000, strict=True)]
     batch_size: Annotated[int, Field(ge=1, le=65_536, strict=True)] | Auto = 128
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"

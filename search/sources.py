@@ -4,6 +4,7 @@
 reads the labels and hands out the images, still encoded.
 """
 
+import os
 import re
 import zipfile
 import zlib
@@ -83,7 +84,12 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> Source:
     """
     where, names = f"data = {str(path)!r}", ("x_train", "y_train", "x_test", "y_test")
     try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as file:
+            # What is said here is the most that will be read: an archive of some kilobytes may say terabytes.
+            size = sum(each.file_size for each in archive.infolist() if each.filename.removesuffix(".npy") in names)
+            if size > memory():
+                most = f"{memory() / 1e9:.3g} GB of memory that this machine has"
+                raise DataError(f"{where}: its arrays need {size / 1e9:.3g} GB; must fit into the {most}")
             missing = [name for name in names if name not in file]
             if missing:
                 raise DataError(f"{where}: has no {', '.join(missing)}; must hold {', '.join(names)}")
@@ -111,6 +117,11 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> Source:
         for name, x, y in (("x_train", x_train, y_train), ("x_test", x_test, y_test))
     )
     return Source(train, test, classes)
+
+
+def memory() -> int:
+    """Bytes of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _find_parquet(path: Path, classes: tuple[str, ...] | None) -> Layout | None:

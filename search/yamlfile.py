@@ -10,6 +10,8 @@ from search.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MAX_VALUES = 100_000  # of a document with every alias written out
+
 
 def read_model(text: str, source: str, model: type[Model], error: type[InputError]) -> Model:
     """The YAML text as a `model`; `source` names the text in messages.
@@ -18,6 +20,9 @@ def read_model(text: str, source: str, model: type[Model], error: type[InputErro
         error: not YAML, or not such a model.
     """
     try:
+        # Aliases of aliases make some lines stand for more values than any memory holds.
+        if _num_values(yaml.compose(text, yaml.SafeLoader), {}) > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES:,} values with its aliases written out")
         values = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as problem:  # a date of month 13 is a ValueError, for one
         raise error(f"{source}: not YAML: {' '.join(str(problem).split())}") from None
@@ -27,6 +32,17 @@ def read_model(text: str, source: str, model: type[Model], error: type[InputErro
         return model.model_validate(values)
     except ValidationError as problem:
         raise error(f"{source}: {describe(problem, values)}") from None
+
+
+def _num_values(node: yaml.Node | None, known: dict[yaml.Node, int]) -> int:
+    """Keys and values of a node with every alias written out; too many for one that holds itself."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if node not in known:
+        known[node] = MAX_VALUES + 1
+        parts = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[node] = 1 + sum(_num_values(part, known) for part in parts)
+    return known[node]
 
 
 def read_text(path: Path, error: type[InputError]) -> str:

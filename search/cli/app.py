@@ -54,7 +54,7 @@ data_app.command("show")(tools.show_data)
 
 
 class _Terminated(BaseException):
-    """SIGTERM arrived."""
+    """SIGTERM or SIGUSR2 arrived."""
 
 
 def _terminate(*_: object) -> NoReturn:
@@ -65,7 +65,8 @@ def main() -> None:
     """The `nas` command: errors are one line on stderr, with a traceback only under --debug."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, _terminate)
     try:
         status = app(args=arguments, prog_name="nas", standalone_mode=False)
         sys.stdout.flush()

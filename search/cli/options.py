@@ -25,7 +25,7 @@ LimitTexts = Annotated[
     list[str] | None,
     typer.Option("--limit", help="Further limit: macs=6e8, bytes=300KB@int8, activations=1MiB or latency=5ms."),
 ]
-Fill = Annotated[str | None, typer.Option("--fill", help="Use at least this share of the budget, as 0.8.")]
+Fill = Annotated[str | None, typer.Option("--fill", help="Least share of the budget to use, as 0.8.")]
 LogName = Annotated[str | None, typer.Option("--log", help="Also log every epoch: tensorboard.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 

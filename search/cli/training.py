@@ -8,7 +8,6 @@ import typer
 
 from search.cli.options import (
     Device,
-    Fill,
     LimitTexts,
     LogName,
     OutputFormat,
@@ -46,7 +45,10 @@ def search(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes split, proposals and training.")] = 0,
     timeout: Annotated[str | None, typer.Option("--timeout", help="Stop after this time: 90s, 30m, 2h.")] = None,
     limit: LimitTexts = None,
-    fill: Fill = None,
+    fill: Annotated[
+        str | None,
+        typer.Option("--fill", help="Least share of the budget to use, or none; 0.5 unless the space is small."),
+    ] = None,
     warm_start: Annotated[
         bool, typer.Option(" /--no-warm-start", help="Leave out the hand-made networks that are the first trials.")
     ] = True,
@@ -61,11 +63,12 @@ def search(
     from search.space.space import load_space
     from search.study import launch
     from search.study.plan import Data, Question
+    from search.study.proposals import with_default_fill
 
     num_trials = parse_count(trials, "trials")
     seconds = parse_duration(timeout) if timeout is not None else None
     max_params = parse_count(budget)
-    limits = parse_limits(limit or (), max_params, parse_fill(fill) if fill is not None else 0.0)
+    limits = parse_limits(limit or (), max_params, 0.0 if fill in (None, "none") else parse_fill(fill))
     dataset = open_dataset(data)
     question = Question(
         budget=max_params,
@@ -79,6 +82,8 @@ def search(
         fill=limits.fill,
         warm_start=warm_start,
     )
+    if fill is None:
+        question = with_default_fill(question)
     machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")), workers)
     if dry_run:
         rows, draws = launch.dry_run(question, num_trials)
@@ -96,7 +101,8 @@ def search(
     from search.study.logs import open_log
 
     files = StudyFiles(studies, study or f"{dataset.name}-{_short_count(max_params)}")
-    further = "".join(f", {text}" for text in question.limits) + (f", {fill} of them used" if fill else "")
+    least = [f"at least {question.fill:.0%} of them used"] if question.fill else []
+    further = "".join(f", {text}" for text in [*question.limits, *least])
     headline = (
         f"study {files.name} in {files.folder}: at most {max_params:,} parameters{further}, {dataset.name}, "
         f"{num_trials} trials of {question.recipe.epochs} epochs"
@@ -113,8 +119,9 @@ def search(
     if outcome.early_stop:
         print(f"stopped early: {outcome.early_stop}")
     print(
-        f"{outcome.num_trained} trials trained; {outcome.num_proposed} designs proposed from {outcome.draws} draws, "
-        "none of them over the budget or a repeat"
+        f"{outcome.num_trained} trials trained; {outcome.num_proposed} designs proposed from {outcome.draws} draws "
+        f"({outcome.repairs} moved into the limits, {outcome.fallbacks} uniform instead), none of them over the budget "
+        "or a repeat"
     )
     _print_best(files)
 

@@ -59,11 +59,13 @@ class Listener(Protocol):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a search ended: trained trials in all, vectors drawn for the proposals of this run, and why it stopped
-    before its number of trials, if it did. `too_slow` designs missed the limit of latency and were not trained."""
+    before its number of trials, if it did. Of the proposals, `repairs` were moved into the limits, and `fallbacks` are
+    uniform draws in the place of the sampler's. `too_slow` designs missed the limit of latency and were not trained."""
 
     num_trained: int
     num_proposed: int
     draws: int
+    repairs: int
     fallbacks: int
     early_stop: str | None
     too_slow: int = 0
@@ -143,8 +145,8 @@ class Coordinator:
             self._receive()
         num_trained = self._num_trained()
         early_stop = self._early_stop if num_trained < num_trials else None
-        draws, fallbacks = self.sampler.draws, self.sampler.fallbacks
-        return Outcome(num_trained, self._num_proposed, draws, fallbacks, early_stop, self._num_too_slow)
+        draws, repairs, fallbacks = self.sampler.draws, self.sampler.repairs, self.sampler.fallbacks
+        return Outcome(num_trained, self._num_proposed, draws, repairs, fallbacks, early_stop, self._num_too_slow)
 
     def _num_trained(self) -> int:
         return sum(trial.state in TRAINED for trial in self.record.trials)
@@ -162,6 +164,8 @@ class Coordinator:
                     found.append(trial.number)
                 else:
                     self.record.finish(trial.number, TrialState.FAIL, {"reason": "recorded without its design"})
+            else:  # an earlier run may have been killed right after it recorded the end
+                shutil.rmtree(self.record.files.trial(trial.number), ignore_errors=True)
         return found
 
     def _propose(self) -> bool:
@@ -212,7 +216,8 @@ class Coordinator:
         elif isinstance(message, Resumed):
             self._tell_resumed(number, message)
         elif isinstance(message, Restarted):
-            self.record.resume(number)
+            if not self._running[number].is_pruned:  # else it keeps its history: what is repeated is not looked at
+                self.record.resume(number)
             self.listener.noted(number, f"{message.reason}; goes on in a new process")
         elif isinstance(message, Finished):
             state = TrialState.PRUNED if self._running[number].is_pruned else TrialState.COMPLETE

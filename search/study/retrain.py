@@ -214,12 +214,15 @@ class Retraining:
         )
 
     def _find(self, run: _Run) -> RunView | None:
-        """The result of an earlier run with the same recipe, if there is one."""
+        """The result of an earlier run of the same architecture with the same recipe, if there is one."""
         path = run.folder / "result.json"
         if not path.is_file():
             return None
         view, recipe = _read_run(path)
-        return view if recipe == run.candidate.recipe.model_dump(mode="json") else None
+        is_same = (
+            view.architecture == run.candidate.architecture
+        )  # a study may have begun anew after its database broke
+        return view if is_same and recipe == run.candidate.recipe.model_dump(mode="json") else None
 
     def _record(self, running: _Running, finished: Finished, ready: Ready) -> RunView:
         run, history = running.run, running.history

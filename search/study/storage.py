@@ -7,18 +7,13 @@ it happens: an accepted trial by one transaction, so that a kill leaves either n
 import json
 import os
 import socket
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
-import sqlalchemy
 from filelock import FileLock, Timeout
-from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
@@ -27,8 +22,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from models.architecture import Architecture
 from search.errors import StorageError, StudyError
-from search.files import StudyFiles, replacing, why, write_atomically
+from search.files import StudyFiles, why, write_atomically
 from search.protocol import Measurement
+from search.study.database import open_for_writing, open_sqlite, storage_errors
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -62,12 +58,13 @@ class Record:
     """A study's trials, on disk and in memory. Open it under the lock; use as a context manager.
 
     Raises:
-        StorageError: the database cannot be opened.
+        StorageError: the database cannot be opened. If it is damaged, it has been put aside, and the message says where
+            and what has become of its trials.
     """
 
     def __init__(self, files: StudyFiles, url: str | None = None) -> None:
-        with _storage_errors(files):
-            self._storage = _open_for_writing(files, url)
+        with storage_errors(files):
+            self._storage = open_for_writing(files, url)
             self._disk = optuna.create_study(
                 study_name=files.name, storage=self._storage, direction="maximize", load_if_exists=True
             )
@@ -110,8 +107,12 @@ class Record:
         )
         for name, value in attributes.items():
             proposed.set_user_attr(name, value)
-        with _storage_errors(self.files):
-            self._disk.add_trial(trial)
+        with storage_errors(self.files):
+            disk_id = self._storage.create_new_trial(self._disk._study_id, trial)
+            number = self._storage.get_trial_number_from_id(disk_id)
+        if number != proposed.number:
+            rule = "something else has written into its database; run the same command again"
+            raise StorageError(f"study {self.files.name!r}: {rule}")
         self.resume(proposed.number)
         return proposed.number
 
@@ -130,7 +131,7 @@ class Record:
         # A resumed trial may have reported this epoch before it was interrupted, and was not pruned for it.
         if measurement.epoch in self.trials[number].intermediate_values:
             return False
-        with _storage_errors(self.files):
+        with storage_errors(self.files):
             on_disk.report(measurement.validation_accuracy, measurement.epoch)
         in_memory.report(measurement.validation_accuracy, measurement.epoch)
         return in_memory.should_prune()
@@ -140,7 +141,7 @@ class Record:
         history = self._histories.pop(number, [])
         value = history[-1].validation_accuracy if history and state == TrialState.COMPLETE else None
         attributes = attributes | {"history": json.dumps([asdict(measurement) for measurement in history])}
-        with _storage_errors(self.files):
+        with storage_errors(self.files):
             for trial in self._handles.pop(number):
                 for name, content in attributes.items():
                     trial.set_user_attr(name, content)
@@ -149,7 +150,7 @@ class Record:
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Keep a value with the study itself."""
-        with _storage_errors(self.files):
+        with storage_errors(self.files):
             self._disk.set_user_attr(name, value)
 
     def attribute(self, name: str, default: Any) -> Any:
@@ -162,11 +163,11 @@ def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], d
     Raises:
         StorageError: the database cannot be read.
     """
-    with _storage_errors(files):
+    with storage_errors(files):
         if url is None:
             if not files.database.is_file():
                 return [], {}
-            storage = _sqlite(files.database, "ro")
+            storage = open_sqlite(files.database, "ro")
         else:
             storage = RDBStorage(url)
         try:
@@ -181,53 +182,3 @@ def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], d
 
 def architecture_of(trial: FrozenTrial) -> Architecture:
     return Architecture.from_json(trial.user_attrs["architecture"])
-
-
-def _open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
-    if url is not None:
-        return RDBStorage(url)
-    if not files.database.is_file():
-        _create_database(files)
-    storage = _sqlite(files.database, "rw")
-    storage.engine.dispose()
-
-    # With WAL and synchronous=NORMAL a trial costs a tenth: the last transactions may be lost if the machine (not the
-    # process) goes down, the file never.
-    @sqlalchemy.event.listens_for(storage.engine, "connect")
-    def _relax(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    return storage
-
-
-def _create_database(files: StudyFiles) -> None:
-    """An empty study, made aside and put in place whole: a reader may come at any moment."""
-    with replacing(files.database) as path:
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # lets readers in while the coordinator writes
-        storage = _sqlite(path, "rw")
-        optuna.create_study(study_name=files.name, storage=storage, direction="maximize")
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
-    """A file as storage, whatever its folder is called: Optuna's URL would give '?', '#' and '%' a meaning."""
-    uri = f"{path.resolve().as_uri()}?mode={mode}"
-    connect = partial(sqlite3.connect, uri, uri=True, check_same_thread=False)
-    return RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": sqlalchemy.QueuePool})
-
-
-@contextmanager
-def _storage_errors(files: StudyFiles) -> Iterator[None]:
-    """Errors of the database as one line."""
-    try:
-        yield
-    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, StorageInternalError, OSError) as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-        if "disk is full" in reason:
-            reason += f"; free some room on the disk of {files.folder} and run the same command again"
-        raise StorageError(f"study {files.name!r}: its database failed: {reason}") from error

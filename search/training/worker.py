@@ -92,9 +92,10 @@ class Trainer:
         except MemoryError:
             return Failed("out of memory", "worker")
         except RuntimeError as error:
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-            # After a CUDA error nothing that this process does on the device can be trusted.
-            return Failed(reason, "worker" if "CUDA" in str(error) else "trial")
+            # After an error of the device nothing that this process does there can be trusted, and where memory is
+            # short torch says many things ("could not create a primitive"): a new process tries once more.
+            said = (str(error).strip().splitlines() or [""])[0]
+            return Failed(f"{type(error).__name__}: {said}", "worker")
 
     def _time(self, task: Timing) -> Timed:
         precision = self._resolve(task.recipe.precision)

@@ -3,11 +3,14 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +25,7 @@ from PIL import Image
 
 import search.catalogue
 import search.datasets
+from search import sources
 from search.catalogue import NAMED, safe_name
 from search.datasets import Dataset, load_cached, open_dataset, split
 from search.decoding import EncodedImages
@@ -706,6 +710,55 @@ def test_a_single_array_that_is_called_npz_is_refused(tmp_path: Path) -> None:
     assert "cannot be read as .npz" in refusal(tmp_path / "toy.npz")
 
 
+def test_an_npz_that_would_unpack_into_more_than_the_memory_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 MB of zeros in 40 kB."""
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(
+        path,
+        x_train=np.zeros((5 * 2**17, 8, 8), np.uint8),
+        y_train=np.zeros(12, np.uint8),
+        x_test=np.zeros((6, 8, 8), np.uint8),
+        y_test=np.zeros(6, np.uint8),
+    )
+    assert path.stat().st_size < 100_000
+    monkeypatch.setattr(sources, "memory", lambda: 30 * 10**6)
+    message = refusal(path)
+    assert message.endswith(
+        "bomb.npz': its arrays need 0.0419 GB; must fit into the 0.03 GB of memory that this machine has"
+    )
+
+
+def test_an_npz_whose_header_claims_an_absurd_shape_is_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "toy.npz", x_train=None)
+    header = io.BytesIO()
+    claim = {"descr": "|u1", "fortran_order": False, "shape": (10**15, 8, 8)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x_train.npy", header.getvalue() + bytes(100))
+    assert "cannot be read as .npz" in refusal(path)
+
+
+def test_memory_is_what_the_machine_has() -> None:
+    assert 2**28 < sources.memory() < 2**50
+
+
+def test_parquet_of_an_absurd_number_of_rows_is_refused_unread(tmp_path: Path) -> None:
+    """Equal values take next to no room in a file: the labels alone would fill the memory."""
+    path = tmp_path / "train-0.parquet"
+    path.parent.mkdir(exist_ok=True)
+    schema = pa.schema([("img", pa.binary()), ("label", pa.int64())])
+    num_rows = 2 * 10**6
+    batch = pa.table({"img": pa.nulls(num_rows, pa.binary()), "label": np.zeros(num_rows, np.int64)}, schema)
+    with pq.ParquetWriter(path, schema) as writer:
+        for _ in range(51):
+            writer.write_table(batch, row_group_size=num_rows)
+    assert path.stat().st_size < 1_000_000
+    write_parquet(tmp_path / "test-0.parquet", [0, 1])
+    assert "train-0.parquet': has 102,000,000 rows; must have 100,000,000 at most" in refusal(tmp_path)
+
+
 # ---- downloads
 
 
@@ -793,6 +846,54 @@ def test_the_downloader_really_starts_by_name(tmp_path: Path) -> None:
         1,
         "ValueError: name = 'no-such-set': must be one of cifar10, cifar100, fashion-mnist, svhn\n",
     )
+
+
+def test_an_archive_cannot_write_outside_its_folder_in_the_downloader(tmp_path: Path) -> None:
+    """Whatever library unpacks it, and whether it asks for a filter or not."""
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo("../escaped"))
+    code = (
+        "import sys, tarfile\n"
+        "from pathlib import Path\n"
+        "from search.training.download import main\n"
+        "def fetch(name):\n"
+        "    with tarfile.open('evil.tar') as archive: archive.extractall('inside')\n"
+        "sys.exit(main(['cifar10', '.'], fetch))"
+    )
+    (tmp_path / "inside").mkdir()
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith("OutsideDestinationError: ") and done.stdout.count("\n") == 1
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_a_pickle_of_cifar10_with_a_wrong_checksum_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision compares every file with its checksum before it unpickles one: here all are somebody else's."""
+    from torchvision import datasets
+
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for name in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"):
+        (folder / name).write_bytes(pickle.dumps(Ill(tmp_path / "it ran")))
+    monkeypatch.setattr(datasets.CIFAR10, "download", lambda _: None)
+    for train in (True, False):
+        with pytest.raises(RuntimeError, match="corrupted"):
+            download.fetch("cifar10")(tmp_path, train)
+    assert not (tmp_path / "it ran").exists()
+    pickle.loads((folder / "test_batch").read_bytes()).close()
+    assert (tmp_path / "it ran").exists(), "it would have run"
+
+
+class Ill:
+    """Opens a file when it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return open, (str(self.witness), "w")
 
 
 def test_a_download_that_fails_while_writing_leaves_no_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

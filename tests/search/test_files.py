@@ -94,6 +94,26 @@ def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
     assert len(set(paths)) == len(paths)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "../../evil", "/etc/evil", "a/b", "a\\b", "a\0b", "a\nb", "x" * 129])
+def test_what_a_recipe_or_a_data_set_is_called_cannot_lead_out_of_the_folder(name: str) -> None:
+    files = StudyFiles(Path("studies"), "mine")
+    for what, path in (
+        ("baseline", lambda: files.baseline(name, "as1", 0)),
+        ("recipe", lambda: files.baseline("resnet40", name, 0)),
+        ("run", lambda: files.tensorboard(name)),
+        ("data", lambda: files.ledger(name)),
+    ):
+        with pytest.raises(StudyError) as caught:
+            path()
+        rule = "must be 1 to 128 printable characters, none of them a slash"
+        assert str(caught.value) == f"{what} = {name!r}: {rule}"
+
+
+def test_a_recipe_may_have_a_name_of_several_words() -> None:
+    path = StudyFiles(Path("studies"), "mine").baseline("resnet40", "größer, 2nd try", 0)
+    assert path == Path("studies/mine/retrain/resnet40/größer, 2nd try/seed-0")
+
+
 def test_the_ledger_of_a_test_set_and_the_last_name_are_shared_by_all_studies(tmp_path: Path) -> None:
     one, other = StudyFiles(tmp_path, "one"), StudyFiles(tmp_path, "other")
     assert one.ledger("0a1b") == other.ledger("0a1b") == tmp_path / "test-ledger" / "0a1b.jsonl"

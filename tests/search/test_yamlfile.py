@@ -1,5 +1,6 @@
 """YAML files of users: every problem is one line."""
 
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -145,3 +146,30 @@ def test_text_is_read_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "text.yaml"
     path.write_text("größe: 3\n", encoding="utf-8")
     assert read_text(path, InputError) == "größe: 3\n"
+
+
+def laughs(levels: int, shape: str) -> str:
+    """Nine of the level before on every level."""
+    one = {"list": "[{}]", "mapping": "{{<<: [{}]}}"}[shape]
+    lines = ["a0: &a0 {k: 1}"]
+    lines += [f"a{n}: &a{n} " + one.format(", ".join([f"*a{n - 1}"] * 9)) for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("shape", ["list", "mapping"])
+def test_a_document_that_grows_without_bound_is_refused_at_once(shape: str) -> None:
+    text = laughs(60, shape)
+    assert len(text) < 5_000
+    started = time.perf_counter()
+    assert refusal(text) == "not YAML: more than 100,000 values with its aliases written out"
+    assert time.perf_counter() - started < 5
+
+
+def test_a_document_that_holds_itself_is_refused() -> None:
+    assert "more than 100,000 values" in refusal("a: &a [*a]")
+
+
+def test_aliases_of_reasonable_size_are_read() -> None:
+    text = "number: &n 3\nnumbers: &all [*n, *n]\nparts: {1: &part {size: 4}, 2: *part}"
+    expected = Model(number=3, numbers=(3, 3), parts={1: Part(size=4), 2: Part(size=4)})
+    assert read_model(text, "my.yaml", Model, InputError) == expected

@@ -57,7 +57,7 @@ def test_the_page_asks_for_nothing_from_elsewhere(realistic):
 def test_every_figure_has_a_text_and_every_table_a_caption(realistic):
     page = without_plotly(render(realistic))
     captions = re.findall(r'<figcaption id="[\w-]+">(.+?)</figcaption>', page)
-    assert len(captions) == page.count('class="plotly-graph-div"') == 9
+    assert len(captions) == page.count('class="plotly-graph-div"') == 10
     assert all(len(caption) > 40 for caption in captions)
     assert page.count("<table>") == page.count("<caption>") == 9
 

@@ -215,7 +215,7 @@ def test_failed_trials_are_not_tried_again_by_the_next_run(search: Search) -> No
     assert numbers(first.of(TrialState.FAIL)) == [1]
     assert len(set(designs(second.trials))) == len(second.trials) == 4
     assert second.outcome.num_trained == 3
-    assert second.outcome.early_stop == "all 4 designs within the budget have been tried"
+    assert second.outcome.early_stop == "all 4 designs within the limits have been tried"
 
 
 def test_a_failure_keeps_the_epochs_before_it(search: Search) -> None:
@@ -293,6 +293,31 @@ def test_a_trial_that_loses_two_workers_has_failed(search: Search) -> None:
     assert found.trials[1].state == TrialState.FAIL
     assert found.trials[1].user_attrs["reason"] == "worker ended by signal 9"
     assert found.outcome.num_trained == 6
+
+
+def test_a_pruned_trial_whose_worker_is_lost_before_it_stopped_is_pruned_and_keeps_its_history(search: Search) -> None:
+    lost = losing({5}, times=1, at=3)
+
+    def curve(job: Job, epoch: int) -> float | Lost:
+        said = lost(job, epoch)
+        return said if isinstance(said, Lost) else 0.1 if number_of(job) == 5 else 0.9
+
+    fleet = SimulatedFleet(1, curve)
+    found = search(7, fleet=fleet, pruner="median")
+    assert fleet.replaced == 1
+    trial = found.trials[5]
+    assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {1: 0.1, 2: 0.1})
+    assert [epoch["epoch"] for epoch in json.loads(trial.user_attrs["history"])] == [1, 2]
+    assert [measurement.epoch for number, measurement in found.diary.measurements if number == 5] == [1, 2]
+
+
+def test_checkpoints_of_a_trial_that_has_ended_are_removed_by_the_next_run(search: Search, files: StudyFiles) -> None:
+    """An earlier one may have been killed between the two."""
+    search(2)
+    left = files.trial(1) / "attempt-1"
+    left.mkdir(parents=True)
+    search(3)
+    assert not left.parent.exists()
 
 
 def test_a_new_worker_works(search: Search) -> None:
@@ -525,7 +550,7 @@ def test_no_time_at_all_leaves_interrupted_trials_for_later(search: Search, curv
 def test_an_exhausted_space_ends_the_search_early(search: Search, sampler: str, num_workers: int) -> None:
     found = search(100, space=FOUR, sampler=sampler, num_workers=num_workers)
     assert len(set(designs(found.trials))) == found.outcome.num_trained == 4
-    assert found.outcome.early_stop == "all 4 designs within the budget have been tried"
+    assert found.outcome.early_stop == "all 4 designs within the limits have been tried"
     assert len(found.trials) == 4
 
 
@@ -533,7 +558,7 @@ def test_an_exhausted_space_stays_exhausted(search: Search) -> None:
     search(100, space=FOUR)
     again = search(100, space=FOUR)
     assert (again.outcome.num_trained, again.outcome.num_proposed) == (4, 0)
-    assert again.outcome.early_stop == "all 4 designs within the budget have been tried"
+    assert again.outcome.early_stop == "all 4 designs within the limits have been tried"
 
 
 @pytest.mark.parametrize(("sampler", "pruner"), [("random", "none"), ("tpe", "median"), ("tpe", "asha")])

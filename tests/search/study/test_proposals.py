@@ -11,9 +11,9 @@ from search.errors import SpaceError, StudyError
 from search.files import StudyFiles
 from search.space.draws import Draws
 from search.space.limits import Limits
-from search.space.space import Space
-from search.study.plan import Plan, require_same
-from search.study.proposals import make_pruner, make_sampler, require_feasible
+from search.space.space import Space, load_space
+from search.study.plan import Plan, Question, require_same
+from search.study.proposals import make_pruner, make_sampler, require_feasible, with_default_fill
 
 BUDGET = 6_000  # of the plan that the fixture makes
 
@@ -113,3 +113,16 @@ def test_the_sampler_of_a_question_keeps_its_limits_and_proposes_what_is_wanted_
     assert found[0] == wanted[1]
     assert len(set(found)) == 15 and wanted[0] not in found
     assert all(limits.admits(design, 8) for design in found)
+
+
+def test_half_of_the_budget_is_used_unless_the_space_is_small(make_plan: Callable[..., Plan]) -> None:
+    small = make_plan().question  # 1,298 designs within the budget, fewer of them with half of it
+    assert with_default_fill(small) == small
+    large = make_plan(space=load_space(), budget=300_000).question
+    assert with_default_fill(large) == Question.model_validate(large.model_dump() | {"fill": 0.5})
+
+
+def test_what_cannot_use_half_of_the_budget_is_not_asked_to(make_plan: Callable[..., Plan]) -> None:
+    for changes in ({"budget": 10**9}, {"limits": ("bytes=1KB@int8",)}):
+        question = make_plan(**changes).question
+        assert with_default_fill(question) == question

@@ -182,6 +182,15 @@ def test_only_what_is_missing_is_trained(retrain: Callable[..., Retraining], fil
     assert len(ledger(files, retraining.plan)) == 4
 
 
+def test_a_result_of_another_architecture_under_the_same_number_is_trained_again(
+    retrain: Callable[..., Retraining],
+) -> None:
+    """A study whose database was lost has begun anew, beside the results of the trials it had before."""
+    retrain().finish([candidate(3, 8)], 1)
+    (view,) = retrain().finish([candidate(3, 16)], 1)
+    assert view.architecture == candidate(3, 16).architecture
+
+
 @pytest.mark.parametrize("change", [{"epochs": 2}, {"lr": 0.05}, {"name": "other"}])
 def test_a_changed_recipe_is_trained_again(
     retrain: Callable[..., Retraining], files: StudyFiles, change: dict[str, Any]

@@ -251,16 +251,6 @@ def test_a_study_may_be_kept_in_a_database_elsewhere(
     assert not files.database.exists()
 
 
-@pytest.mark.parametrize("content", [b"this is no database, " * 300, b"SQLite format 3\x00" + b"\xff" * 5_000])
-def test_a_corrupted_database_is_one_line(files: StudyFiles, content: bytes) -> None:
-    files.folder.mkdir(parents=True)
-    files.database.write_bytes(content)
-    for attempt in (lambda: Record(files), lambda: read_study(files, None)):
-        with pytest.raises(StorageError) as caught:
-            attempt()
-        assert str(caught.value) == "study 'toy': its database failed: file is not a database"
-
-
 def test_a_database_corrupted_while_the_record_is_open_is_one_line(
     files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:

@@ -1,0 +1,165 @@
+"""A study's database file: made whole, checked whenever it is opened for writing, kept aside if it is damaged."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import optuna
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+
+from search.errors import StorageError
+from search.files import StudyFiles, replacing
+
+LOCK_SECONDS = 30.0  # how long a database is waited for that another process is writing
+_COMPANIONS = ("-wal", "-shm")  # files beside a database that writes ahead
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
+    """The study's storage: its own file, made if there is none, or the database at a URL.
+
+    Raises:
+        StorageError: the file was damaged, and has been put aside.
+    """
+    if url is not None:
+        return RDBStorage(url)
+    if files.database.is_file():
+        _require_sound(files)
+    else:
+        _create(files)
+    storage = open_sqlite(files.database, "rw")
+    storage.engine.dispose()
+
+    # With WAL and synchronous=NORMAL a trial costs a tenth: the last transactions may be lost if the machine (not the
+    # process) goes down, the file never.
+    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    def _relax(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    return storage
+
+
+def open_sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
+    """A file as storage, whatever its folder is called: Optuna's URL would give '?', '#' and '%' a meaning."""
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    connect = partial(sqlite3.connect, uri, uri=True, check_same_thread=False, timeout=LOCK_SECONDS)
+    return RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": sqlalchemy.QueuePool})
+
+
+@contextmanager
+def storage_errors(files: StudyFiles) -> Iterator[None]:
+    """Errors of the database as one line."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, StorageInternalError, OSError) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        if "disk is full" in reason or "disk I/O error" in reason:
+            reason += f"; is there room on the disk of {files.folder}? Then run the same command again"
+        elif "is locked" in reason:
+            reason += f" by another process, for {LOCK_SECONDS:g} s; end that one and run the same command again"
+        raise StorageError(f"study {files.name!r}: its database failed: {reason}") from error
+
+
+def _create(files: StudyFiles) -> None:
+    """An empty study, made aside and put in place whole: a reader may come at any moment."""
+    with replacing(files.database) as path, _without_companions(path):
+        _write_ahead(path)
+        storage = open_sqlite(path, "rw")
+        optuna.create_study(study_name=files.name, storage=storage, direction="maximize")
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _require_sound(files: StudyFiles) -> None:
+    """
+    Raises:
+        StorageError: the file is damaged. It is kept under another name, and a new one takes its place if all that is
+            in its tables can still be read: then it is an index that was damaged, or free space.
+    """
+    fault = _fault(files.database)
+    if fault is None:
+        return
+    aside = _put_aside(files.database)
+    found = f"study {files.name!r}: its database was damaged ({fault}) and is kept as {aside}"
+    try:
+        num_trials = _copy(aside, files.database)
+    except (sqlite3.Error, StorageError):
+        rest = "reports, trials.csv and what was retrained are still there; the same command begins with trial 0"
+        raise StorageError(f"{found}; its trials cannot be read, {rest}") from None
+    raise StorageError(f"{found}; all its {num_trials} trials are in a new one; run the same command again")
+
+
+def _fault(path: Path) -> str | None:
+    """What SQLite finds wrong with a file."""
+    try:
+        with closing(_reader(path)) as connection:
+            found = [str(line) for (line,) in connection.execute("PRAGMA quick_check")]
+            if found != ["ok"]:
+                return found[0].splitlines()[-1]
+            is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+            return "it is empty" if is_empty else None
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in _DAMAGED:
+            return str(error)
+        raise
+
+
+def _put_aside(database: Path) -> Path:
+    """Give a database another name, and its companions."""
+    number = 1
+    while (aside := database.with_name(f"{database.name}.corrupt-{number}")).exists():
+        number += 1
+    for suffix in _COMPANIONS:
+        companion = _beside(database, suffix)
+        if companion.exists():
+            companion.rename(_beside(aside, suffix))
+    return database.rename(aside)
+
+
+def _copy(damaged: Path, database: Path) -> int:
+    """Copy all rows of all tables into a new database, with new indexes. Returns the number of trials.
+
+    Raises:
+        sqlite3.Error: a table is damaged too.
+    """
+    with closing(_reader(damaged)) as connection:
+        content = "\n".join(connection.iterdump())
+    with replacing(database) as path, _without_companions(path):
+        _write_ahead(path)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(content)
+            (num_trials,) = connection.execute("SELECT count(*) FROM trials").fetchone()
+    return int(num_trials)
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """A connection that leaves everything as it is, also what a damaged database has beside it."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)
+
+
+def _write_ahead(path: Path) -> None:
+    """Let readers in while the coordinator writes."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+
+
+@contextmanager
+def _without_companions(path: Path) -> Iterator[None]:
+    """Remove what a failed or finished database of that name leaves beside it."""
+    try:
+        yield
+    finally:
+        for suffix in _COMPANIONS:
+            _beside(path, suffix).unlink(missing_ok=True)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

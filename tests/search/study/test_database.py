@@ -1,0 +1,282 @@
+"""A study's database file: checked whenever it is opened for writing, kept if it is damaged, waited for if locked."""
+
+import os
+import re
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from subprocess import PIPE, Popen
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from search.errors import StorageError
+from search.files import StudyFiles
+from search.study import database
+from search.study.storage import Record, locked, read_study
+
+PAGE = 4_096
+Search = Callable[..., Any]
+
+HOLD = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@contextmanager
+def written_by_another(files: StudyFiles) -> Iterator[Popen[str]]:
+    """Another process has begun to write and does not end."""
+    with Popen([sys.executable, "-c", HOLD, str(files.database)], stdout=PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def pages(files: StudyFiles, kind: str) -> list[int]:
+    """The first page, counted from 0, of every table or index about trials that has one of its own."""
+    query = "SELECT rootpage FROM sqlite_master WHERE type = ? AND tbl_name = 'trials'"
+    with closing(sqlite3.connect(files.database)) as connection:
+        return [page - 1 for (page,) in connection.execute(query, (kind,)) if page]
+
+
+def spoil(files: StudyFiles, *places: int) -> None:
+    """Overwrite these pages, but not how they begin."""
+    content = bytearray(files.database.read_bytes())
+    for page in places:
+        content[page * PAGE + 4 : page * PAGE + 64] = b"\xff" * 60
+    files.database.write_bytes(content)
+
+
+def refusal(files: StudyFiles) -> str:
+    with pytest.raises(StorageError) as caught:
+        Record(files)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def asides(files: StudyFiles) -> list[str]:
+    found = sorted(path.name for path in files.folder.glob("*study.db*corrupt*"))
+    return [name for name in found if not name.endswith(("-wal", "-shm"))]
+
+
+def test_a_sound_file_is_left_alone(search: Search, files: StudyFiles) -> None:
+    search(3)
+    before = files.database.read_bytes()
+    with Record(files) as record:
+        assert len(record.trials) == 3
+    assert asides(files) == []
+    assert files.database.read_bytes() == before
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "file is not a database": lambda whole: b"this is no database, " * 300,
+    "it is empty": lambda whole: b"",
+    "database disk image is malformed": lambda whole: whole[: len(whole) // 2],
+}
+
+
+@pytest.mark.parametrize("fault", DAMAGES)
+def test_a_damaged_file_is_kept_and_what_is_lost_is_said_in_one_line(
+    search: Search, files: StudyFiles, fault: str
+) -> None:
+    search(3)
+    damaged = DAMAGES[fault](files.database.read_bytes())
+    files.database.write_bytes(damaged)
+    aside = files.folder / "study.db.corrupt-1"
+    said = refusal(files)
+    assert re.match(rf"study 'toy': its database was damaged \(.*\) and is kept as {re.escape(str(aside))}; ", said)
+    if fault != "database disk image is malformed":
+        assert f"({fault})" in said
+    assert said.endswith(
+        "; its trials cannot be read, reports, trials.csv and what was retrained are still there; "
+        "the same command begins with trial 0"
+    )
+    assert aside.read_bytes() == damaged
+    assert not files.database.exists()
+    assert search(2).outcome.num_trained == 2, "the same command begins anew"
+    assert aside.read_bytes() == damaged
+
+
+def test_every_damaged_file_is_kept(files: StudyFiles) -> None:
+    files.folder.mkdir(parents=True)
+    for content in (b"one", b"two", b"three"):
+        files.database.write_bytes(content)
+        refusal(files)
+    kept = [(files.folder / f"study.db.corrupt-{number}").read_bytes() for number in (1, 2, 3)]
+    assert kept == [b"one", b"two", b"three"]
+    assert len(asides(files)) == 3
+
+
+def test_what_belongs_to_a_damaged_file_is_kept_with_it(files: StudyFiles) -> None:
+    files.folder.mkdir(parents=True)
+    files.database.write_bytes(b"no database")
+    (files.folder / "study.db-wal").write_bytes(b"not yet in it")
+    refusal(files)
+    assert asides(files) == ["study.db.corrupt-1"]
+    assert (files.folder / "study.db.corrupt-1-wal").read_bytes() == b"not yet in it"
+    with Record(files) as record:
+        assert record.trials == []
+
+
+def test_where_only_an_index_is_damaged_all_trials_are_in_a_new_file(search: Search, files: StudyFiles) -> None:
+    before = search(5).trials
+    spoil(files, *pages(files, "index"))
+    said = refusal(files)
+    aside = files.folder / "study.db.corrupt-1"
+    assert said.endswith(f" and is kept as {aside}; all its 5 trials are in a new one; run the same command again")
+    assert read_study(files, None)[0] == before
+    assert asides(files) == ["study.db.corrupt-1"] and not list(files.folder.glob(".study.db*"))
+    found = search(8)
+    assert found.trials[:5] == before and found.outcome.num_trained == 8
+    with closing(sqlite3.connect(files.database)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_where_a_table_is_damaged_nothing_is_made_up(search: Search, files: StudyFiles) -> None:
+    search(5)
+    spoil(files, *pages(files, "table"))
+    assert "; its trials cannot be read, " in refusal(files)
+    assert not files.database.exists()
+    assert asides(files) == ["study.db.corrupt-1"]
+
+
+@pytest.mark.parametrize("content", [b"this is no database, " * 300, b"SQLite format 3\x00" + b"\xff" * 5_000])
+def test_a_reader_puts_nothing_aside(files: StudyFiles, content: bytes) -> None:
+    files.folder.mkdir(parents=True)
+    files.database.write_bytes(content)
+    with pytest.raises(StorageError, match=r"^study 'toy': its database failed: file is not a database$"):
+        read_study(files, None)
+    assert [path.name for path in files.folder.iterdir()] == ["study.db"]
+
+
+def test_a_check_of_some_megabytes_takes_no_time_to_speak_of(search: Search, files: StudyFiles) -> None:
+    """It is paid at every start: here, for the file of a thousand trials or more."""
+    search(20)
+    with closing(sqlite3.connect(files.database)) as connection:
+        connection.execute("CREATE TABLE more AS SELECT * FROM trial_user_attributes")
+        for _ in range(8):
+            connection.execute("INSERT INTO more SELECT * FROM more")
+        connection.commit()
+    assert files.database.stat().st_size > 5 * 2**20
+    started = time.perf_counter()
+    with Record(files) as record:
+        assert len(record.trials) == 20
+    assert time.perf_counter() - started < 5, "and a loaded machine is given five"
+
+
+# Locked.
+
+
+def test_a_locked_database_is_waited_for(search: Search, files: StudyFiles) -> None:
+    search(1)
+    with written_by_another(files) as process:
+        timer = threading.Timer(0.5, process.kill)
+        timer.start()
+        started = time.monotonic()
+        assert search(2).outcome.num_trained == 2
+        timer.join()
+    assert time.monotonic() - started >= 0.5
+
+
+def test_a_database_that_stays_locked_is_one_line_after_its_time(
+    search: Search, files: StudyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(1)
+    assert database.LOCK_SECONDS == 30.0
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.5)
+    with written_by_another(files):
+        started = time.monotonic()
+        said = refusal(files)
+        assert 0.5 <= time.monotonic() - started < 15
+        assert read_study(files, None)[0][0].state == TrialState.COMPLETE, "readers are not held up"
+    advice = "end that one and run the same command again"
+    assert said == f"study 'toy': its database failed: database is locked by another process, for 0.5 s; {advice}"
+    assert search(2).outcome.num_trained == 2
+
+
+def test_a_database_that_becomes_locked_while_it_is_open_is_one_line(
+    record: Record, files: StudyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.__exit__()
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.2)
+    said = r"^study 'toy': its database failed: database is locked by another "
+    with Record(files) as patient, written_by_another(files), pytest.raises(StorageError, match=said):
+        patient.set_attribute("draws", 1)
+    with Record(files) as again:
+        again.set_attribute("draws", 2)
+        assert again.attribute("draws", 0) == 2
+
+
+def test_a_lock_that_its_holder_left_behind_blocks_nobody(files: StudyFiles) -> None:
+    """The file is not the lock: a machine that went down, or a copied folder, leaves one nobody holds."""
+    files.folder.mkdir(parents=True)
+    files.lock.write_text("1")
+    (files.folder / "study.holder").write_text("process 1 on another-host")
+    with locked(files):
+        holder = (files.folder / "study.holder").read_text()
+    assert holder == f"process {os.getpid()} on {os.uname().nodename}"
+
+
+# Full.
+
+
+def test_a_full_disk_is_one_line_and_the_trial_that_had_no_room_is_not_there(search: Search, files: StudyFiles) -> None:
+    search(2)
+    size = files.database.stat().st_size // PAGE
+    with Record(files) as record:
+        with record._storage.engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA max_page_count={size}")  # what SQLite then says is ENOSPC's error
+        with pytest.raises(StorageError) as caught:
+            for number in range(1_000):
+                record.set_attribute(f"key {number}", "x" * 1_000)
+        record.attribute("draws", 0)
+    room = f"is there room on the disk of {files.folder}? Then run the same command again"
+    assert str(caught.value) == f"study 'toy': its database failed: database or disk is full; {room}"
+    assert search(4).outcome.num_trained == 4
+
+
+def test_a_new_database_for_which_there_is_no_room_leaves_nothing_behind(
+    files: StudyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.folder.mkdir(parents=True)
+
+    def fail(**_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(database.optuna, "create_study", fail)
+    assert "database or disk is full" in refusal(files)
+    assert list(files.folder.iterdir()) == []
+
+
+# Written by somebody else.
+
+
+def test_a_trial_that_appears_from_elsewhere_while_a_search_runs_ends_it_and_mixes_nothing_up(
+    search: Search, files: StudyFiles, curve: Callable[..., float]
+) -> None:
+    def enqueue(job: Any, epoch: int) -> float:
+        if job.label == "trial 1" and epoch == 2:
+            with closing(sqlite3.connect(files.database)) as connection:
+                values = "SELECT max(number) + 1, study_id, 'WAITING' FROM trials"
+                connection.execute(f"INSERT INTO trials (number, study_id, state) {values}")
+                connection.commit()
+        return curve(job, epoch)
+
+    with pytest.raises(StorageError) as caught:
+        search(4, curve=enqueue)
+    rule = "something else has written into its database; run the same command again"
+    assert str(caught.value) == f"study 'toy': {rule}"
+    found = search(4)
+    states = [trial.state.name for trial in found.trials]
+    assert states == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert found.trials[2].user_attrs["reason"] == "recorded without its design"

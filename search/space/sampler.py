@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -46,7 +47,7 @@ class BudgetSampler(BaseSampler):
         seen: architectures that must not be proposed again.
         seed: of this sampler's own draws.
         first: architectures to propose before any other, in this order, as far as the space holds them, they are
-            within the limits and new.
+            within the limits and new. They need not fill the budget: it is known what they are.
 
     Attributes:
         draws: vectors drawn so far, accepted or not.
@@ -67,6 +68,7 @@ class BudgetSampler(BaseSampler):
         self.space = space
         self.task = task
         self.limits = limits
+        self._most = replace(limits, fill=0.0)  # what no proposal may exceed
         self.draws = 0
         self.repairs = 0
         self.fallbacks = 0
@@ -165,7 +167,7 @@ class BudgetSampler(BaseSampler):
         """A vector of an architecture that was asked for, if it may be proposed."""
         if architecture in self._seen or not self.space.holds(architecture, self.task):
             return None
-        if not self.limits.admits(architecture, self.task.image_size):
+        if not self._most.admits(architecture, self.task.image_size):
             return None
         return self._propose(architecture)
 
@@ -201,7 +203,7 @@ class BudgetSampler(BaseSampler):
 
     def _propose(self, architecture: Architecture) -> dict[str, int | str]:
         """A random one of the vectors that decode to the architecture."""
-        assert self.limits.admits(architecture, self.task.image_size)
+        assert self._most.admits(architecture, self.task.image_size)
         self._seen.add(architecture)
         free = {slot.name: slot.value(int(self._rng.integers(len(slot.choices)))) for slot in self.space.slots}
         return self.space.encode(architecture, free)

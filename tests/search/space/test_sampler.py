@@ -440,3 +440,11 @@ def test_hand_made_networks_can_be_the_first_trials_of_the_default_space() -> No
     found = search(new_study(sampler), DEFAULT, 5)
     assert found[:3] == [network.canonical() for network in networks[:3]]  # the last is over the budget
     assert networks[3].canonical() not in found
+
+
+def test_hand_made_networks_need_not_fill_the_budget() -> None:
+    small = find_baseline("resnet20-b").canonical()
+    sampler = BudgetSampler(DEFAULT, TASK, Limits(5_000_000, fill=0.5), None, first=[small])
+    found = search(new_study(sampler), DEFAULT, 4)
+    assert found[0] == small
+    assert all(2_500_000 <= count_parameters(design) <= 5_000_000 for design in found[1:])

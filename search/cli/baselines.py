@@ -5,26 +5,56 @@ from typing import Annotated, Any
 
 import typer
 
-from search.cli.options import Device, LogName, OutputFormat, Studies, designed, one_of, print_runs, recipe_of
+from models.architecture import Architecture, ArchitectureError
+from search.cli.options import (
+    Device,
+    LogName,
+    OutputFormat,
+    Studies,
+    designed,
+    one_of,
+    open_study,
+    print_runs,
+    recipe_of,
+)
 from search.files import StudyFiles
 from search.output import Format, print_rows
 
 
-def list_baselines(format: OutputFormat = Format.TABLE) -> None:
-    """List the named baselines: cost on CIFAR-10, recipe, and the accuracy their authors reported."""
-    from models.baselines import BASELINES, BUDGET
+def list_baselines(
+    study: Annotated[str | None, typer.Option("--study", help="For a study's images and budget.")] = None,
+    studies: Studies = Path("studies"),
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """List the named baselines: cost, recipe, and the accuracy their authors reported.
+
+    Costs are those for CIFAR-10 and the budget 5M, unless a study is named.
+    """
+    from models.baselines import BASELINES, BUDGET, find_baseline
     from models.count import count_macs, count_parameters
+
+    budget, size, channels, classes = BUDGET, 32, 3, 10
+    if study is not None:
+        question = open_study(studies, study)[1].question
+        budget, (size, channels, classes) = question.budget, question.data.task
+    networks = {name: find_baseline(name, channels, classes) for name in BASELINES}
+
+    def macs(network: Architecture) -> int | None:
+        try:
+            return count_macs(network, size)
+        except ArchitectureError:
+            return None  # it cannot take images of that size
 
     rows: list[dict[str, Any]] = [
         {
             "name": baseline.name,
             "source": f"report {baseline.report}",
-            "params": (params := count_parameters(baseline.architecture)),
-            "macs": count_macs(baseline.architecture, 32),
-            "within_5M": params <= BUDGET,
+            "params": (params := count_parameters(networks[baseline.name])),
+            "macs": macs(networks[baseline.name]),
+            "within_budget": params <= budget,
             "recipe": baseline.recipe,
             "reported": baseline.reported,
-            "architecture": baseline.architecture.to_dict(),
+            "architecture": networks[baseline.name].to_dict(),
             "note": baseline.note,
         }
         for baseline in BASELINES.values()

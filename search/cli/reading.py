@@ -86,6 +86,8 @@ def space(
     limit: LimitTexts = None,
     fill: Fill = None,
     data: Annotated[str | None, typer.Option("--data", help="Data set whose images the networks take.")] = None,
+    study: Annotated[str | None, typer.Option("--study", help="Take space, limits and data of a study.")] = None,
+    studies: Studies = Path("studies"),
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """Count what a search space holds and what limits leave of it, exactly, before anything is trained."""
@@ -94,13 +96,18 @@ def space(
     from search.space.limits import parse_count, parse_fill, parse_limits
     from search.space.space import load_space
 
-    if budget is None and (limit or fill):
-        raise InputError("space: --limit and --fill need a --budget")
-    limits = None
-    if budget is not None:
-        limits = parse_limits(limit or (), parse_count(budget), parse_fill(fill) if fill is not None else 0.0)
-    task = task_of(data)
-    found = audit(load_space(space), task, limits)
+    if study is not None:
+        if any(given is not None for given in (space, budget, limit, fill, data)):
+            raise InputError("space: --study tells space, limits and data; leave out the others")
+        question = open_study(studies, study)[1].question
+        chosen, task, limits = question.space, question.data.task, question.all_limits
+    else:
+        if budget is None and (limit or fill):
+            raise InputError("space: --limit and --fill need a --budget")
+        chosen, task, limits = load_space(space), task_of(data), None
+        if budget is not None:
+            limits = parse_limits(limit or (), parse_count(budget), parse_fill(fill) if fill is not None else 0.0)
+    found = audit(chosen, task, limits)
     if format is Format.TABLE:
         print(
             f"networks for images of {task.image_size} pixels, {task.in_channels} channels, {task.num_classes} classes"

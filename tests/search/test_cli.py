@@ -234,7 +234,7 @@ def test_a_baseline_list_names_recipes_that_exist(nas: Nas) -> None:
     assert len(rows) == 18
     assert {row["recipe"] for row in rows} <= set(RECIPES)
     assert {"name", "params", "macs", "source", "recipe", "reported"} <= set(rows[0])
-    assert [row["name"] for row in rows if not row["within_5M"]] == ["resnet18", "flexible-1", "flexible-6"]
+    assert [row["name"] for row in rows if not row["within_budget"]] == ["resnet18", "flexible-1", "flexible-6"]
 
 
 def test_a_learning_rate_range_is_found_and_drawn(nas: Nas, tmp_path: Path) -> None:
@@ -286,6 +286,16 @@ def test_several_limits_hold_at_once(nas: Nas) -> None:
     assert all(row["macs"] <= 400_000 and 4_000 <= row["params"] <= 12_000 for row in rows)
 
 
+def test_a_study_is_asked_of_its_space_and_of_baselines_within_its_budget(nas: Nas) -> None:
+    assert nas(*SEARCH, "--trials", "1").returncode == 0
+    own = nas("space", "--study", "digits-20k", "--format", "json")
+    said = nas("space", "--space", "small.yaml", "--budget", "20k", "--data", "digits", "--format", "json")
+    assert own.returncode == 0 and json.loads(own.stdout) == json.loads(said.stdout)
+    rows = json.loads(nas("baseline", "list", "--study", "digits-20k", "--format", "json").stdout)
+    assert not any(row["within_budget"] for row in rows)
+    assert all(row["architecture"]["in_channels"] == 1 for row in rows)
+
+
 def test_the_audit_is_printed_in_every_form(nas: Nas) -> None:
     told = nas("space", "--space", "small.yaml", "--budget", "3k", "--data", "digits")
     assert told.returncode == 0, told.stderr
@@ -319,6 +329,7 @@ WRONG = [
         "asks for at least 900,000 parameters, but limit bytes",
     ),
     (("space", "--limit", "macs=1M"), "space: --limit and --fill need a --budget"),
+    (("space", "--study", "x", "--budget", "1M"), "space: --study tells space, limits and data; leave out the others"),
     (("retrain", "--top", "2", "--per-budget", "1M"), "retrain: give either --trial NUMBER (once or more), --top K or"),
     (("lr-range", "--data", "digits"), "lr-range: give one of --trial NUMBER and --baseline NAME"),
     (

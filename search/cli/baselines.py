@@ -90,9 +90,9 @@ def train(
     from search.progress import RetrainProgress
     from search.space.limits import parse_count
     from search.study import launch
+    from search.study.candidates import baseline_candidate
     from search.study.interruption import Interruption
     from search.study.logs import open_log
-    from search.study.retrain import baseline_candidate
 
     names = list(dict.fromkeys(names))
     for name in names:

@@ -153,9 +153,9 @@ def retrain(
     from search.progress import RetrainProgress
     from search.space.limits import parse_count
     from search.study import launch
+    from search.study.candidates import baseline_candidate, best_trials, best_within, candidate_of
     from search.study.interruption import Interruption
     from search.study.logs import open_log
-    from search.study.retrain import baseline_candidate, best_trials, best_within, candidate_of
     from search.study.storage import read_study
 
     asked = (bool(trial), top is not None, per_budget is not None)

@@ -17,11 +17,12 @@ from search.recipe import Recipe
 from search.recipes import FAST
 from search.space.sampler import SpaceExhaustedError
 from search.space.space import load_space
+from search.study.candidates import Candidate
 from search.study.coordinator import Coordinator, Listener, Outcome
 from search.study.interruption import Interruption
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
 from search.study.proposals import make_sampler, require_feasible
-from search.study.retrain import Candidate, OnEpoch, OnNote, Retraining
+from search.study.retrain import OnEpoch, OnNote, Retraining
 from search.study.storage import Record, locked
 from search.study.view import RunView
 from search.study.warm_start import hand_made

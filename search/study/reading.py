@@ -9,7 +9,7 @@ from search.errors import StorageError
 from search.files import StudyFiles
 from search.protocol import Measurement
 from search.study.plan import Plan
-from search.study.retrain import read_runs
+from search.study.results import read_runs
 from search.study.storage import architecture_of, read_study
 from search.study.view import LedgerEntry, State, StudyView, TrialView
 

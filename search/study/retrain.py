@@ -7,18 +7,13 @@ the test set is opened by final runs alone, once per trained network, and every 
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
-
-from models.architecture import Architecture
-from models.baselines import find_baseline
 from models.count import count_macs, count_parameters
-from search.errors import StorageError, StudyError, TrainingError
+from search.errors import TrainingError
 from search.files import StudyFiles, append_line, write_atomically
 from search.protocol import (
     Failed,
@@ -32,12 +27,12 @@ from search.protocol import (
     Resumed,
     TestResult,
 )
-from search.recipe import Recipe
+from search.study.candidates import Candidate
 from search.study.coordinator import GRACE_SECONDS, WAIT_SECONDS, run_seed
 from search.study.crew import Crew, Restarted
 from search.study.interruption import Interruption
 from search.study.plan import Plan, now
-from search.study.storage import architecture_of
+from search.study.results import read_run
 from search.study.view import RunView
 from search.study.weights import certify_saved
 
@@ -46,24 +41,6 @@ FIRST_FINAL_RUN = 1_000_000  # final runs draw their seeds apart from trials and
 
 OnEpoch = Callable[[Job, Measurement], None]
 OnNote = Callable[[Job, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An architecture and how to train it at full length.
-
-    `label` is a trial's number in four digits or a baseline's name. A baseline has no `max_params`: it may be over the
-    budget, as a reference.
-    """
-
-    label: str
-    architecture: Architecture
-    recipe: Recipe
-    max_params: int | None
-
-    @property
-    def name(self) -> str:
-        return f"trial {int(self.label)}" if self.label.isdigit() else self.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +195,7 @@ class Retraining:
         path = run.folder / "result.json"
         if not path.is_file():
             return None
-        view, recipe = _read_run(path)
+        view, recipe = read_run(path)
         is_same = (
             view.architecture == run.candidate.architecture
         )  # a study may have begun anew after its database broke
@@ -275,87 +252,3 @@ class Retraining:
             "recipe": run.candidate.recipe.name,
         }
         append_line(self.files.ledger(self.plan.question.data.ledger_name), line)
-
-
-def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe: Recipe) -> Candidate:
-    """A trained trial, to be trained at full length by the recipe.
-
-    Raises:
-        StudyError: there is no such trial, or it has no result.
-    """
-    by_number = {trial.number: trial for trial in trials}
-    if number not in by_number:
-        known = f"there are {len(by_number)}, from 0" if by_number else "there is none yet"
-        raise StudyError(f"trial = {number}: no such trial in this study; {known}")
-    trial = by_number[number]
-    if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
-        state = "is running or was interrupted" if trial.state == TrialState.RUNNING else "failed"
-        raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
-    return Candidate(f"{number:04d}", architecture_of(trial), recipe, budget)
-
-
-def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
-    """A named baseline for the study's data. One that is over the study's budget may only serve as a reference.
-
-    Raises:
-        ArchitectureError: there is no such baseline, or it cannot take the study's images.
-    """
-    task = plan.task
-    architecture = find_baseline(name, task.in_channels, task.num_classes)
-    count_macs(architecture, task.image_size)
-    return Candidate(name, architecture, recipe, None)
-
-
-def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:
-    """The numbers of the best completed trials by validation accuracy.
-
-    Raises:
-        StudyError: there are fewer than `num`.
-    """
-    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
-    if len(completed) < num:
-        raise StudyError(f"top = {num}: only {len(completed)} trials of this study were trained to the end")
-    return [trial.number for trial in sorted(completed, key=lambda t: (-(t.value or 0.0), t.number))[:num]]
-
-
-def best_within(trials: Iterable[FrozenTrial], budget: int) -> int:
-    """The number of the best completed trial of at most `budget` parameters, by validation accuracy.
-
-    Raises:
-        StudyError: there is none.
-    """
-    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
-    within = [trial for trial in completed if trial.user_attrs.get("params", budget + 1) <= budget]
-    if not within:
-        raise StudyError(f"per-budget = {budget:,}: no trial of so few parameters was trained to the end")
-    return min(within, key=lambda trial: (-(trial.value or 0.0), trial.number)).number
-
-
-def read_runs(files: StudyFiles) -> list[RunView]:
-    """All full-length runs of a study, finalists' and final.
-
-    Raises:
-        StorageError: a result cannot be read.
-    """
-    patterns = ("finalists/*/*", "retrain/*/*", "retrain/*/*/*")
-    paths = sorted(path for pattern in patterns for path in files.folder.glob(f"{pattern}/result.json"))
-    return [_read_run(path)[0] for path in paths]
-
-
-def run_view(values: dict[str, Any]) -> RunView:
-    """The RunView of a result.json."""
-    fields = {name: values[name] for name in RunView.__dataclass_fields__ if name in values}
-    fields["architecture"] = Architecture.from_dict(values["architecture"])
-    fields["history"] = tuple(Measurement(**epoch) for epoch in values["history"])
-    if values["confusion"] is not None:
-        fields["confusion"] = tuple(map(tuple, values["confusion"]))
-    return RunView(**fields)
-
-
-def _read_run(path: Path) -> tuple[RunView, Any]:
-    """The run of a result.json, and the values of its recipe."""
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return run_view(values), values["recipe_values"]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise StorageError(f"{path}: cannot be read ({error})") from None

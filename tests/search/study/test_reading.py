@@ -14,9 +14,10 @@ from search.errors import StorageError, StudyError
 from search.files import StudyFiles, append_line
 from search.protocol import Failed, Job, Measurement
 from search.simulation import SimulatedFleet
+from search.study.candidates import Candidate
 from search.study.plan import Plan
 from search.study.reading import read_view
-from search.study.retrain import Candidate, Retraining
+from search.study.retrain import Retraining
 from search.study.storage import Record
 from search.study.view import LedgerEntry
 

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_macs, count_parameters
-from search.errors import StorageError, StudyError, TrainingError
+from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
 from search.protocol import Failed, Job, Lost, Measurement
 from search.recipe import Recipe
 from search.simulation import SimulatedFleet
+from search.study.candidates import Candidate
 from search.study.coordinator import run_seed
 from search.study.plan import Plan
-from search.study.retrain import Candidate, Retraining, best_trials, candidate_of, read_runs
+from search.study.results import read_runs
+from search.study.retrain import Retraining
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
 ACCURACY = {8: (0.90, 0.50), 16: (0.79, 0.81), 4: (0.60, 0.60)}  # by width, for seeds 0 and 1
@@ -247,62 +248,3 @@ def test_a_damaged_result_is_one_line(retrain: Callable[..., Retraining], files:
             attempt()
         assert str(caught.value).startswith(f"{path}: cannot be read (")
         assert "\n" not in str(caught.value)
-
-
-def recorded(number: int, state: TrialState, value: float | None = None) -> FrozenTrial:
-    architecture = CANDIDATES[0].architecture.to_json()
-    intermediate = {1: value} if value is not None else {}
-    trial = create_trial(
-        state=state,
-        value=value if state == TrialState.COMPLETE else None,
-        intermediate_values=intermediate,
-        user_attrs={"architecture": architecture},
-    )
-    trial.number = number
-    return trial
-
-
-TRIALS = [
-    recorded(0, TrialState.COMPLETE, 0.5),
-    recorded(1, TrialState.PRUNED, 0.95),
-    recorded(2, TrialState.FAIL),
-    recorded(3, TrialState.COMPLETE, 0.7),
-    recorded(4, TrialState.RUNNING),
-    recorded(5, TrialState.COMPLETE, 0.7),
-]
-
-
-def test_the_best_trials_are_completed_ones_the_earlier_first_among_equals() -> None:
-    assert best_trials(TRIALS, 2) == [3, 5]
-    assert best_trials(TRIALS, 3) == [3, 5, 0]
-
-
-def test_more_trials_than_were_completed_cannot_be_the_best() -> None:
-    with pytest.raises(StudyError, match=r"^top = 4: only 3 trials of this study were trained to the end$"):
-        best_trials(TRIALS, 4)
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_trained_trial_is_a_candidate(number: int) -> None:
-    expected = Candidate(f"{number:04d}", CANDIDATES[0].architecture, FULL, 6_000)
-    assert candidate_of(TRIALS, number, 6_000, FULL) == expected
-
-
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [
-        (2, "trial = 2: it failed, so there is nothing to retrain"),
-        (4, "trial = 4: it is running or was interrupted, so there is nothing to retrain"),
-        (9, "trial = 9: no such trial in this study; there are 6, from 0"),
-        (-1, "trial = -1: no such trial in this study; there are 6, from 0"),
-    ],
-)
-def test_a_trial_without_a_result_is_no_candidate(number: int, said: str) -> None:
-    with pytest.raises(StudyError) as caught:
-        candidate_of(TRIALS, number, 6_000, FULL)
-    assert str(caught.value) == said
-
-
-def test_a_study_without_trials_has_no_candidate() -> None:
-    with pytest.raises(StudyError, match=r"^trial = 0: no such trial in this study; there is none yet$"):
-        candidate_of([], 0, 6_000, FULL)

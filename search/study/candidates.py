@@ -1,0 +1,82 @@
+"""What may be trained at full length: trials of a study, and baselines beside them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+
+from models.architecture import Architecture
+from models.baselines import find_baseline
+from models.count import count_macs
+from search.errors import StudyError
+from search.recipe import Recipe
+from search.study.plan import Plan
+from search.study.storage import architecture_of
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An architecture and how to train it at full length.
+
+    `label` is a trial's number in four digits or a baseline's name. A baseline has no `max_params`: it may be over the
+    budget, as a reference.
+    """
+
+    label: str
+    architecture: Architecture
+    recipe: Recipe
+    max_params: int | None
+
+
+def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe: Recipe) -> Candidate:
+    """A trained trial, to be trained at full length by the recipe.
+
+    Raises:
+        StudyError: there is no such trial, or it has no result.
+    """
+    by_number = {trial.number: trial for trial in trials}
+    if number not in by_number:
+        known = f"there are {len(by_number)}, from 0" if by_number else "there is none yet"
+        raise StudyError(f"trial = {number}: no such trial in this study; {known}")
+    trial = by_number[number]
+    if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+        state = "is running or was interrupted" if trial.state == TrialState.RUNNING else "failed"
+        raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
+    return Candidate(f"{number:04d}", architecture_of(trial), recipe, budget)
+
+
+def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
+    """A named baseline for the study's data. One that is over the study's budget may only serve as a reference.
+
+    Raises:
+        ArchitectureError: there is no such baseline, or it cannot take the study's images.
+    """
+    task = plan.task
+    architecture = find_baseline(name, task.in_channels, task.num_classes)
+    count_macs(architecture, task.image_size)
+    return Candidate(name, architecture, recipe, None)
+
+
+def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:
+    """The numbers of the best completed trials by validation accuracy.
+
+    Raises:
+        StudyError: there are fewer than `num`.
+    """
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    if len(completed) < num:
+        raise StudyError(f"top = {num}: only {len(completed)} trials of this study were trained to the end")
+    return [trial.number for trial in sorted(completed, key=lambda t: (-(t.value or 0.0), t.number))[:num]]
+
+
+def best_within(trials: Iterable[FrozenTrial], budget: int) -> int:
+    """The number of the best completed trial of at most `budget` parameters, by validation accuracy.
+
+    Raises:
+        StudyError: there is none.
+    """
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    within = [trial for trial in completed if trial.user_attrs.get("params", budget + 1) <= budget]
+    if not within:
+        raise StudyError(f"per-budget = {budget:,}: no trial of so few parameters was trained to the end")
+    return min(within, key=lambda trial: (-(trial.value or 0.0), trial.number)).number

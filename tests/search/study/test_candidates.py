@@ -1,0 +1,79 @@
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from models.architecture import Architecture, Stage, Stem
+from search.errors import StudyError
+from search.recipe import Recipe
+from search.study.candidates import Candidate, best_trials, best_within, candidate_of
+
+FULL = Recipe(name="full", epochs=3, batch_size=16)
+NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
+
+
+def recorded(number: int, state: TrialState, value: float | None = None) -> FrozenTrial:
+    architecture = NETWORK.to_json()
+    intermediate = {1: value} if value is not None else {}
+    trial = create_trial(
+        state=state,
+        value=value if state == TrialState.COMPLETE else None,
+        intermediate_values=intermediate,
+        user_attrs={"architecture": architecture, "params": 100 * (number + 1)},
+    )
+    trial.number = number
+    return trial
+
+
+TRIALS = [
+    recorded(0, TrialState.COMPLETE, 0.5),
+    recorded(1, TrialState.PRUNED, 0.95),
+    recorded(2, TrialState.FAIL),
+    recorded(3, TrialState.COMPLETE, 0.7),
+    recorded(4, TrialState.RUNNING),
+    recorded(5, TrialState.COMPLETE, 0.7),
+]
+
+
+def test_the_best_trials_are_completed_ones_the_earlier_first_among_equals() -> None:
+    assert best_trials(TRIALS, 2) == [3, 5]
+    assert best_trials(TRIALS, 3) == [3, 5, 0]
+
+
+def test_more_trials_than_were_completed_cannot_be_the_best() -> None:
+    with pytest.raises(StudyError, match=r"^top = 4: only 3 trials of this study were trained to the end$"):
+        best_trials(TRIALS, 4)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_trained_trial_is_a_candidate(number: int) -> None:
+    expected = Candidate(f"{number:04d}", NETWORK, FULL, 6_000)
+    assert candidate_of(TRIALS, number, 6_000, FULL) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (2, "trial = 2: it failed, so there is nothing to retrain"),
+        (4, "trial = 4: it is running or was interrupted, so there is nothing to retrain"),
+        (9, "trial = 9: no such trial in this study; there are 6, from 0"),
+        (-1, "trial = -1: no such trial in this study; there are 6, from 0"),
+    ],
+)
+def test_a_trial_without_a_result_is_no_candidate(number: int, said: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        candidate_of(TRIALS, number, 6_000, FULL)
+    assert str(caught.value) == said
+
+
+def test_a_study_without_trials_has_no_candidate() -> None:
+    with pytest.raises(StudyError, match=r"^trial = 0: no such trial in this study; there is none yet$"):
+        candidate_of([], 0, 6_000, FULL)
+
+
+@pytest.mark.parametrize(("budget", "number"), [(100, 0), (399, 0), (400, 3), (10_000, 3)])
+def test_the_best_within_a_budget_is_the_most_accurate_completed_one_that_fits(budget: int, number: int) -> None:
+    assert best_within(TRIALS, budget) == number
+
+
+def test_a_budget_that_no_trial_keeps_is_refused() -> None:
+    with pytest.raises(StudyError, match=r"^per-budget = 99: no trial of so few parameters was trained to the end$"):
+        best_within(TRIALS, 99)

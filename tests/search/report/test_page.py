@@ -178,7 +178,7 @@ def assert_all_drawn(page):
 
 def test_a_browser_draws_every_figure_in_silence_and_asks_for_nothing(look, realistic, tmp_path):
     page, said, asked = look(realistic)
-    assert page.locator(".plotly-graph-div").count() == 9
+    assert page.locator(".plotly-graph-div").count() == 10
     assert_all_drawn(page)
     assert said == []
     assert asked == [(tmp_path / "report.html").as_uri()]

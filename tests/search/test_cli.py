@@ -197,29 +197,29 @@ def test_a_baseline_is_trained_by_a_recipe_in_a_study_of_its_own(nas: Nas, tmp_p
         "baseline",
         "train",
         "resnet20-b",
-        "resnet18",
+        "resnet20-a",
         "--data",
         "digits",
         "--recipe",
         "brief.yaml",
         "--budget",
-        "1M",
+        "270k",
     )
     (tmp_path / "brief.yaml").write_text("{name: brief, epochs: 1, batch_size: 512, schedule: plateau, warmup: 0}")
     result = nas(*command, "--log", "tensorboard")
     assert result.returncode == 0, result.stderr
     assert "resnet20-b by brief seed 0: test accuracy" in result.stdout
-    assert "parameters (a reference, over the budget of 1,000,000)" in result.stdout
+    assert "272,186 parameters (a reference, over the budget of 270,000)" in result.stdout
     folder = tmp_path / "studies" / "digits-baselines"
     assert (folder / "retrain" / "resnet20-b" / "brief" / "seed-0" / "weights.safetensors").is_file()
     assert [path.name for path in sorted((folder / "tensorboard").iterdir())] == [
-        "final-resnet18-seed-0",
+        "final-resnet20-a-seed-0",
         "final-resnet20-b-seed-0",
     ]
     assert nas("report").returncode == 0
     page = (folder / "report.html").read_text()
     assert "No search was made here: 2 networks made by hand." in page
-    assert "resnet18 is over the budget" in page
+    assert "resnet20-b is over the budget" in page
     assert "did not see the validation images" in page
     ledger = next((tmp_path / "studies" / "test-ledger").iterdir())
     assert len(ledger.read_text().splitlines()) == 2

@@ -196,9 +196,8 @@ class Retraining:
         if not path.is_file():
             return None
         view, recipe = read_run(path)
-        is_same = (
-            view.architecture == run.candidate.architecture
-        )  # a study may have begun anew after its database broke
+        # A study may have begun anew after its database broke, with other networks under the same numbers.
+        is_same = view.architecture == run.candidate.architecture
         return view if is_same and recipe == run.candidate.recipe.model_dump(mode="json") else None
 
     def _record(self, running: _Running, finished: Finished, ready: Ready) -> RunView:

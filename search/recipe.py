@@ -77,6 +77,9 @@ class Recipe(_Part):
     its weights of the epoch with the best validation accuracy in the end. These three keep the validation split out of
     the training data of final runs too. A trial's value is its last epoch's accuracy even so.
 
+    With `ema_decay` above 0 the network that is measured, and kept in the end, is an exponential moving average of the
+    trained weights and of BatchNorm's statistics over the steps, of that decay (https://arxiv.org/abs/2411.18704).
+
     Images are normalised by `mean` and `std` per channel on the scale 0 to 1, or by those of the training images where
     they are None. The augmentations happen in the order of the fields below: `auto_augment` is the policy found on
     CIFAR-10, `rotation` the largest angle in degrees, `crop_padding` and `cutout` are in pixels. Crops pad with zeros
@@ -107,6 +110,7 @@ class Recipe(_Part):
     keep_best: bool = False
     label_smoothing: Fraction = 0.0
     zero_init_last_norm: bool = True
+    ema_decay: Fraction = 0.0
     precision: Precision = "auto"
     mean: tuple[float, ...] | None = None
     std: tuple[Positive, ...] | None = None

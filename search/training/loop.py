@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search.errors import RecipeError, TrainingError
 from search.protocol import Measurement, TestResult
@@ -76,9 +77,15 @@ class Training:
         self.optimizer = make_optimizer(model, recipe, self.device)
         self.schedule = Schedule(self.optimizer, recipe, recipe.epochs * self.num_steps)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
-        self.best = Best(model)
+        self.average = average_of(self.model, recipe.ema_decay) if recipe.ema_decay else None
+        self.best = Best(self.network)
         self.epoch = 0
         self.is_over = False
+
+    @property
+    def network(self) -> nn.Module:
+        """What is measured, and kept in the end: the average of the weights, where the recipe keeps one."""
+        return self.average.module if self.average is not None else self.model
 
     def epochs(self) -> Iterator[Measurement]:
         """Train epoch after epoch, from where the training is.
@@ -100,6 +107,7 @@ class Training:
             "epoch": self.epoch,
             "is_over": self.is_over,
             "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -113,6 +121,8 @@ class Training:
         """Go on from a `state` of the same training."""
         self.epoch, self.is_over = state["epoch"], state["is_over"]
         self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
@@ -143,6 +153,8 @@ class Training:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own gap
             self.scaler.step(self.optimizer)
             self.scaler.update()
+            if self.average is not None:
+                self.average.update_parameters(self.model)
             lr = self.schedule.lr
             self.schedule.step()
             losses[step] = loss.detach()
@@ -152,7 +164,7 @@ class Training:
             raise TrainingError(f"training loss is {train_loss} in epoch {self.epoch}")
         result = None
         if self.validation is not None:
-            result = evaluate(self.model, self.validation, self.normalise, self.precision)
+            result = evaluate(self.network, self.validation, self.normalise, self.precision)
         return Measurement(
             epoch=self.epoch,
             train_loss=train_loss,
@@ -173,6 +185,12 @@ class Training:
         self.best.note(self.epoch, accuracy, keep=recipe.keep_best)
         patience = recipe.stop_patience
         self.is_over = patience is not None and self.epoch - self.best.epoch >= patience
+
+
+def average_of(model: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of the model's weights and buffers, to be updated after every step."""
+    average_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's own gap
+    return AveragedModel(model, multi_avg_fn=average_fn, use_buffers=True)
 
 
 class Best:

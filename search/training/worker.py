@@ -142,11 +142,11 @@ class Trainer:
             if not is_last and asked.stop.is_set():
                 return log.finished(time.perf_counter() - started)
         if job.keep is not None:
-            save(training.model, job.architecture, job.keep)
+            save(training.network, job.architecture, job.keep)
         test = None
         if job.purpose == "final":
             images = Images.from_arrays(*self.dataset.test(), self.device)
-            test = evaluate(training.model, images, training.normalise, precision)
+            test = evaluate(training.network, images, training.normalise, precision)
         return log.finished(time.perf_counter() - started, test)
 
     def _begin(self, job: Job, precision: str) -> Training:

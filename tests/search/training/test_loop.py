@@ -19,7 +19,7 @@ from search.recipe import Recipe, with_epochs
 from search.recipes import FAST, RECIPES
 from search.training import loop
 from search.training.data import Images, Normalisation, Splits
-from search.training.loop import evaluate, train
+from search.training.loop import Training, evaluate, train
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("basic", 1, 16)), in_channels=1)
 RECIPE = Recipe(name="test", epochs=3, batch_size=32, lr=0.1, crop_padding=1, cutout=2)
@@ -217,6 +217,36 @@ def test_the_kept_network_has_exactly_the_accuracy_of_its_epoch(splits: Splits, 
     result = evaluate(model, splits.validation, Normalisation.of(recipe, splits.train), precision)
     best = max(measurements, key=lambda m: m.validation_accuracy or 0.0)
     assert (result.accuracy, result.loss) == (best.validation_accuracy, best.validation_loss)
+
+
+def test_the_average_is_that_of_the_weights_and_statistics_after_every_step(splits: Splits) -> None:
+    recipe = RECIPE.model_copy(update={"ema_decay": 0.8, "epochs": 2})
+    torch.manual_seed(0)
+    model = build(NETWORK)
+    normalise = Normalisation.of(recipe, splits.train)
+    training = Training(model, recipe, splits.train, splits.validation, normalise, seed=0, precision="fp32")
+    expected: dict[str, torch.Tensor] = {}
+
+    def average(*_: object) -> None:
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                expected[name] = torch.lerp(expected.get(name, value), value, 1 - 0.8)
+
+    training.optimizer.register_step_post_hook(average)
+    measurements = list(training.epochs())
+    found = training.network.state_dict()
+    assert training.network is not model and expected
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
+    result = evaluate(training.network, splits.validation, normalise, "fp32")
+    assert (result.accuracy, result.loss) == (measurements[-1].validation_accuracy, measurements[-1].validation_loss)
+    assert result.loss != evaluate(model, splits.validation, normalise, "fp32").loss
+
+
+def test_a_training_without_an_average_has_its_model_as_its_network(splits: Splits) -> None:
+    model = build(NETWORK)
+    normalise = Normalisation.of(RECIPE, splits.train)
+    assert Training(model, RECIPE, splits.train, None, normalise, seed=0, precision="fp32").network is model
 
 
 def test_a_plateau_lowers_the_learning_rate_when_validation_stalls(monkeypatch: pytest.MonkeyPatch) -> None:

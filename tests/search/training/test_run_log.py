@@ -33,6 +33,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "the best kept": {"lr": 0.3, "keep_best": True},
     "cutmix half the time": {"lr": 0.1, "cutmix": 1.0, "mix_probability": 0.5},
     "cutmix or mixup": {"lr": 0.1, "cutmix": 1.0, "mixup": 0.4, "mix_probability": 0.7},
+    "averaged": {"lr": 0.1, "ema_decay": 0.9},
+    "the best average kept": {"lr": 0.3, "ema_decay": 0.9, "keep_best": True},
     "augmented": {"lr": 0.1, "crop_padding": 2, "flip": True, "cutout": 4, "rotation": 10.0, "auto_augment": True},
 }
 
@@ -116,6 +118,7 @@ def test_a_training_that_goes_on_after_any_epoch_ends_with_the_same_bits(
         run(resumed)
         assert facts(resumed.measurements) == whole, f"interrupted after epoch {epoch}"
         assert same(again.model, training.model), f"interrupted after epoch {epoch}"
+        assert same(again.network, training.network), f"interrupted after epoch {epoch}"
         assert resumed.finished(0.0).kept_epoch == log.finished(0.0).kept_epoch
 
 

@@ -59,6 +59,11 @@ class StudyFiles:
     def report(self) -> Path:
         return self.folder / "report.html"
 
+    @property
+    def tables(self) -> Path:
+        """The report's tables as files for other programs."""
+        return self.folder / "tables"
+
     def trial(self, number: int) -> Path:
         """Checkpoints of a trial that is running or was interrupted."""
         return self.folder / "trials" / f"{number:04d}"
@@ -67,32 +72,48 @@ class StudyFiles:
         """A full-length run on the training split alone, by which a winner is chosen."""
         return self.folder / "finalists" / f"{number:04d}" / f"seed-{seed}"
 
-    def retrained(self, number: int, seed: int) -> Path:
-        """A final run of a trial."""
-        return self.folder / "retrain" / f"{number:04d}" / f"seed-{seed}"
+    def audited(self, number: int, seed: int) -> Path:
+        """A full-length run on the training split alone, by which the short schedule is judged."""
+        return self.folder / "proxy" / f"{number:04d}" / f"seed-{seed}"
+
+    def retrained(self, number: int, seed: int, holdout: bool = False) -> Path:
+        """A final run of a trial; with a holdout, one that did not train on the validation split."""
+        return self.folder / "retrain" / f"{number:04d}" / _run(seed, holdout)
 
     def checkpoints(self, run: Path) -> Path:
         """Checkpoints of a full-length run that goes on or was interrupted."""
         return run / "checkpoints"
 
-    def baseline(self, name: str, recipe: str, seed: int) -> Path:
+    def baseline(self, name: str, recipe: str, seed: int, holdout: bool = False) -> Path:
         """A final run of a baseline, which may be trained by several recipes."""
-        return self.folder / "retrain" / _one_name("baseline", name) / _one_name("recipe", recipe) / f"seed-{seed}"
+        folder = self.folder / "retrain" / _one_name("baseline", name) / _one_name("recipe", recipe)
+        return folder / _run(seed, holdout)
 
     def tensorboard(self, run: str) -> Path:
         return self.folder / "tensorboard" / _one_name("run", run)
 
-    def export(self, number: int) -> Path:
-        return self.folder / "export" / f"{number:04d}"
+    def export(self, network: int | str) -> Path:
+        """The exported files of a trial by its number, or of a baseline by its name."""
+        name = f"{network:04d}" if isinstance(network, int) else _one_name("baseline", network)
+        return self.folder / "export" / name
 
     def ledger(self, data: str) -> Path:
         """The list of all openings of one test set, shared by all studies."""
         return self.studies / "test-ledger" / f"{_one_name('data', data)}.jsonl"
 
     @property
+    def ledger_lock(self) -> Path:
+        """Held by whoever writes a line of a ledger."""
+        return self.studies / ".test-ledger.lock"
+
+    @property
     def last_used(self) -> Path:
         """Names the study that commands take when none is given."""
         return self.studies / ".last-study"
+
+
+def _run(seed: int, holdout: bool) -> str:
+    return f"seed-{seed}-holdout" if holdout else f"seed-{seed}"
 
 
 def _one_name(what: str, name: str) -> str:

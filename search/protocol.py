@@ -1,8 +1,8 @@
 """What the coordinator and its workers say to each other.
 
 A worker owns a device and a copy of the data. It takes one task at a time: a job is answered by one Measurement per
-epoch and then Finished, or by TooSlow, or Failed; anything else by its own answer or Failed. Nothing here knows how a
-worker is reached or how a network is trained.
+epoch, by Opening if it is a final one, and then by Finished; or by TooSlow, or Failed; anything else by its own answer
+or Failed. Nothing here knows how a worker is reached or how a network is trained.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,20 @@ from typing import Literal, Protocol
 from models.architecture import Architecture
 from search.recipe import Recipe
 
-Purpose = Literal["search", "finalist", "final"]
+Precision = Literal["fp32", "bf16", "fp16"]
+Purpose = Literal["search", "finalist", "proxy", "final"]
 
 STOP = "stop"  # end the job after the epoch it is in: nobody wants the rest
 PAUSE = "pause"  # the same, and write a checkpoint first: somebody will go on with it
+OPEN = "open"  # open the test set: the ledger says so
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a worker needs before its first task: the data's cache folder, the seed of its split, the device and how
-    many threads of the processor to use."""
+    many threads of the processor to use. A worker without data can do nothing but Evaluate and Predict."""
 
-    data: Path
+    data: Path | None
     split_seed: int
     device: str
     num_threads: int
@@ -33,9 +35,10 @@ class Setup:
 class Job:
     """Train one architecture once.
 
-    A 'search' or 'finalist' job trains on the training split and measures the validation split after every epoch. A
-    'final' job trains on both and measures the training data alone, unless its recipe needs the validation split while
-    it trains; it opens the test set once, after the last epoch.
+    A 'search', 'finalist' or 'proxy' job trains on the training split and measures the validation split after every
+    epoch. A 'final' job trains on both and measures the training data alone, unless it has a `holdout` or its recipe
+    needs the validation split while it trains. After the last epoch it says Opening and waits to be told; then it opens
+    the test set, once.
     `max_params` and `max_latency` (seconds an image) are hard limits that the worker checks before the first step, the
     one with fvcore, the other with a clock. Weights go to the folder `keep`, if one is given. `label` names the run in
     messages.
@@ -54,6 +57,7 @@ class Job:
     max_latency: float | None = None
     checkpoints: Path | None = None
     attempt: int = 1
+    holdout: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,36 @@ class ContactSheet:
     path: Path
 
 
-Assignment = Job | Timing | RangeTest | ContactSheet
+@dataclass(frozen=True, slots=True)
+class TrainedNetwork:
+    """A network on disk: its weights (safetensors), what its images were normalised by, per channel on the scale 0 to
+    1, and the precision that it was measured in."""
+
+    architecture: Architecture
+    weights: Path
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluate:
+    """Test trained networks on the same images: .npy files of uint8 (N, H, W, C) and of labels (N,)."""
+
+    networks: tuple[TrainedNetwork, ...]
+    images: Path
+    labels: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """Classify the images of a .npy file, uint8 (N, H, W, C)."""
+
+    network: TrainedNetwork
+    images: Path
+
+
+Assignment = Job | Timing | RangeTest | ContactSheet | Evaluate | Predict
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +127,7 @@ class Ready:
     `versions` are of what it runs."""
 
     device: str
-    precision: Literal["fp32", "bf16", "fp16"]
+    precision: Precision
     versions: dict[str, str]
 
 
@@ -118,12 +151,19 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """A final job has trained and wants to open the test set. It waits until it is told to."""
+
+
+@dataclass(frozen=True, slots=True)
 class TestResult:
-    """The test set under the final weights. `confusion[i][j]` counts images of class i taken for class j."""
+    """The test set under the final weights. `confusion[i][j]` counts images of class i taken for class j; `correct`
+    tells of each image whether it was taken for its own class, as `search.flags.pack` writes it."""
 
     loss: float
     accuracy: float
     confusion: tuple[tuple[int, ...], ...]
+    correct: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +171,8 @@ class Finished:
     """A job ended: after its last epoch, or after the epoch at which it was told to stop.
 
     `seconds` is all it took; `mean` and `std` are what images were normalised by, per channel on the scale 0 to 1;
-    `kept_epoch` is the epoch whose weights the network has, where the recipe keeps the best.
+    `kept_epoch` is the epoch whose weights the network has, where the recipe keeps the best; `batch_size` is that of
+    the recipe, or half of it where a whole batch did not fit into memory.
     """
 
     seconds: float
@@ -139,17 +180,19 @@ class Finished:
     std: tuple[float, ...]
     test: TestResult | None = None
     kept_epoch: int | None = None
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A task ended without a result; `reason` is one line.
 
-    The cause is the `blame` of the trial itself, of the worker's process, which must be replaced, or of the disk.
+    The cause is the `blame` of the trial itself, of the worker's process, which must be replaced, of too little memory,
+    after which it must be replaced as well, or of the disk.
     """
 
     reason: str
-    blame: Literal["trial", "worker", "disk"] = "trial"
+    blame: Literal["trial", "worker", "memory", "disk"] = "trial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +245,28 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What each network came to, in the order of the task."""
+
+    results: tuple[TestResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """The class of every image."""
+
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """A worker is gone; `reason` is one line."""
 
     reason: str
 
 
-Message = Ready | Timed | Ranged | Drawn | Resumed | Measurement | Finished | Paused | TooSlow | Failed | Lost
+Answer = Finished | Paused | TooSlow | Failed | Timed | Ranged | Drawn | Evaluated | Predicted
+Message = Ready | Resumed | Measurement | Opening | Lost | Answer
 
 
 class Worker(Protocol):
@@ -222,6 +280,9 @@ class Worker(Protocol):
 
     def pause(self) -> None:
         """Ask the worker to end its job after the epoch it is in, with a checkpoint."""
+
+    def open(self) -> None:
+        """Let the worker's job, which has said Opening, open the test set."""
 
 
 class Fleet(Protocol):

@@ -16,6 +16,7 @@ from search.protocol import (
     Lost,
     Measurement,
     Message,
+    Opening,
     Paused,
     Ready,
     TestResult,
@@ -58,13 +59,23 @@ class SimulatedWorker:
     def pause(self) -> None:
         self.pausing = True
 
+    def open(self) -> None:
+        self.finish(TestResult(0.5, self.last_accuracy, ((1, 0), (0, 1))))
+
+    def finish(self, test: TestResult | None = None) -> None:
+        assert self.job is not None
+        seconds, batch_size = self.fleet.now - self.started, self.job.recipe.sizes[0]
+        self.fleet.post(0.0, self, Finished(seconds, (0.5,), (0.25,), test, None, batch_size))
+
     def advance(self) -> None:
         """Post what follows the last message."""
         assert self.job is not None
         job = self.job
+        if self.epoch == job.recipe.epochs and job.purpose == "final":
+            self.fleet.post(0.0, self, Opening())
+            return
         if self.epoch == job.recipe.epochs or self.stopping:
-            result = TestResult(0.5, self.last_accuracy, ((1, 0), (0, 1))) if job.purpose == "final" else None
-            self.fleet.post(0.0, self, Finished(self.fleet.now - self.started, (0.5,), (0.25,), result))
+            self.finish()
             return
         if self.pausing:
             self.fleet.post(0.0, self, Paused())
@@ -77,8 +88,8 @@ class SimulatedWorker:
             self.fleet.post(self.fleet.epoch_seconds, self, value)
             return
         self.last_accuracy = value
-        validation = None if job.purpose == "final" else value
-        loss = None if job.purpose == "final" else 1 - value
+        validates = job.purpose != "final" or job.holdout
+        validation, loss = (value, 1 - value) if validates else (None, None)
         measurement = Measurement(self.epoch, 1 - value, value, loss, validation, 0.1, self.fleet.epoch_seconds)
         self.fleet.post(self.fleet.epoch_seconds, self, measurement)
 

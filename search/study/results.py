@@ -1,13 +1,17 @@
 """Results of full-length training, as they lie on disk."""
 
 import json
+from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from models.architecture import Architecture
+from models.count import count_macs, count_parameters
 from search.errors import StorageError
-from search.files import StudyFiles
-from search.protocol import Measurement
+from search.files import StudyFiles, write_atomically
+from search.protocol import Finished, Job, Measurement, Ready
+from search.study.plan import Plan, now
 from search.study.view import RunView
 
 
@@ -27,9 +31,70 @@ def run_view(values: dict[str, Any]) -> RunView:
     fields = {name: values[name] for name in RunView.__dataclass_fields__ if name in values}
     fields["architecture"] = Architecture.from_dict(values["architecture"])
     fields["history"] = tuple(Measurement(**epoch) for epoch in values["history"])
+    fields["recipe_digest"] = recipe_digest(values["recipe_values"])
     if values["confusion"] is not None:
         fields["confusion"] = tuple(map(tuple, values["confusion"]))
     return RunView(**fields)
+
+
+def write_run(
+    path: Path,
+    plan: Plan,
+    label: str,
+    seed: int,
+    job: Job,
+    history: list[Measurement],
+    finished: Finished,
+    ready: Ready,
+) -> RunView:
+    """Write the result.json of a run that has ended, with all that is known of how it was made.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    assert job.purpose != "search"
+    recipe, test = job.recipe, finished.test
+    recipe_values = recipe.model_dump(mode="json")
+    view = RunView(
+        label=label,
+        purpose=job.purpose,
+        seed=seed,
+        architecture=job.architecture,
+        params=count_parameters(job.architecture),
+        macs=count_macs(job.architecture, plan.task.image_size),
+        recipe=recipe.name,
+        epochs=len(history),
+        history=tuple(history),
+        seconds=finished.seconds,
+        device=ready.device,
+        precision=ready.precision if recipe.precision == "auto" else recipe.precision,
+        test_loss=test.loss if test else None,
+        test_accuracy=test.accuracy if test else None,
+        confusion=test.confusion if test else None,
+        kept_epoch=finished.kept_epoch,
+        correct=test.correct if test else None,
+        holdout=job.holdout,
+        recipe_digest=recipe_digest(recipe_values),
+        batch_size=finished.batch_size,
+    )
+    values = asdict(view) | {
+        "architecture": job.architecture.to_dict(),
+        "recipe_values": recipe_values,
+        "mean": finished.mean,
+        "std": finished.std,
+        "classes": plan.question.data.classes,
+        "data": plan.question.data.ledger_name,
+        "torch_seed": job.seed,
+        "versions": plan.circumstances.versions | ready.versions,
+        "time": now(),
+    }
+    write_atomically(path, json.dumps(values, indent=1))
+    return view
+
+
+def recipe_digest(values: dict[str, Any]) -> str:
+    """Tells recipes apart by all their values."""
+    return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read_run(path: Path) -> tuple[RunView, Any]:

@@ -4,40 +4,41 @@ Choosing and quoting are kept apart. Finalists are trained on the training split
 the test set is opened by final runs alone, once per trained network, and every opening is a line in the test ledger.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from models.count import count_macs, count_parameters
 from search.errors import TrainingError
-from search.files import StudyFiles, append_line, write_atomically
+from search.files import StudyFiles
 from search.protocol import (
     Failed,
     Finished,
     Fleet,
     Job,
     Measurement,
+    Opening,
     Paused,
-    Purpose,
     Ready,
     Resumed,
-    TestResult,
 )
 from search.study.candidates import Candidate
-from search.study.coordinator import GRACE_SECONDS, WAIT_SECONDS, run_seed
+from search.study.coordinator import GRACE_SECONDS, WAIT_SECONDS
 from search.study.crew import Crew, Restarted
 from search.study.interruption import Interruption
-from search.study.plan import Plan, now
-from search.study.results import read_run
-from search.study.view import RunView
+from search.study.jobs import run_seed
+from search.study.ledger import Ledger
+from search.study.plan import Plan
+from search.study.results import read_run, write_run
+from search.study.view import RunPurpose, RunView
 from search.study.weights import certify_saved
 
 NUM_FINALIST_SEEDS = 2
-FIRST_FINAL_RUN = 1_000_000  # final runs draw their seeds apart from trials and finalists
+# Final runs draw their seeds apart from trials and finalists, and those of an audit apart from all.
+FIRST_FINAL_RUN = 1_000_000
+FIRST_PROXY_RUN = 2_000_000
 
 OnEpoch = Callable[[Job, Measurement], None]
 OnNote = Callable[[Job, str], None]
@@ -47,15 +48,19 @@ OnNote = Callable[[Job, str], None]
 class _Run:
     candidate: Candidate
     seed: int
-    purpose: Purpose
+    purpose: RunPurpose
     folder: Path
+    holdout: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
+    """`opening` is the line of the test ledger that is still without an accuracy."""
+
     run: _Run
     job: Job
     history: list[Measurement]
+    opening: str | None = None
 
 
 class Retraining:
@@ -79,6 +84,7 @@ class Retraining:
         self.on_epoch = on_epoch
         self.on_note = on_note
         self._interruption = interruption or Interruption()
+        self._ledger = Ledger(files, plan.question.data.ledger_name)
         self._crew = Crew(fleet)
         self._running: dict[Path, _Running] = {}
         self._done: dict[Path, RunView] = {}
@@ -103,27 +109,47 @@ class Retraining:
             ranked.append((candidate, fmean(value for value in values if value is not None)))
         return sorted(ranked, key=lambda item: -item[1])
 
-    def finish(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
+    def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
+        """Train trials on the training split, as finalists are, to compare their values with those of the search.
+
+        A design that cannot be trained at full length is told and left out.
+
+        Raises:
+            StorageError: a result cannot be written.
+        """
+        runs = [
+            _Run(candidate, seed, "proxy", self.files.audited(int(candidate.label), seed))
+            for candidate in candidates
+            for seed in range(num_seeds)
+        ]
+        return self._train(runs)
+
+    def finish(self, candidates: list[Candidate], num_seeds: int, holdout: bool = False) -> list[RunView]:
         """Train on training and validation split together, open the test set once per run, and keep the weights.
+
+        With `holdout` the validation split is left out. A recipe that needs it leaves it out anyway, so that a run by
+        such a recipe is the same with a holdout and without.
 
         Raises:
             TrainingError: a run failed, or its weights do not hold the parameters they should.
             StorageError: a result cannot be written.
         """
         runs = [
-            _Run(candidate, seed, "final", self._folder(candidate, seed))
+            self._final(candidate, seed, holdout and not candidate.recipe.needs_validation)
             for candidate in candidates
             for seed in range(num_seeds)
         ]
         return self._train(runs)
 
-    def _folder(self, candidate: Candidate, seed: int) -> Path:
+    def _final(self, candidate: Candidate, seed: int, holdout: bool) -> _Run:
         if candidate.label.isdigit():
-            return self.files.retrained(int(candidate.label), seed)
-        return self.files.baseline(candidate.label, candidate.recipe.name, seed)
+            folder = self.files.retrained(int(candidate.label), seed, holdout)
+        else:
+            folder = self.files.baseline(candidate.label, candidate.recipe.name, seed, holdout)
+        return _Run(candidate, seed, "final", folder, holdout)
 
     def _train(self, runs: list[_Run]) -> list[RunView]:
-        """All runs, in the given order, those found on disk included."""
+        """All runs but failed ones, in the given order, those found on disk included."""
         self._done = {run.folder: view for run in runs if (view := self._find(run)) is not None}
         waiting = [run for run in runs if run.folder not in self._done]
         while waiting or self._running:
@@ -134,7 +160,7 @@ class Retraining:
                 self._running[run.folder] = _Running(run, self._job(run), [])
                 self._crew.start(run.folder, self._running[run.folder].job)
             self._receive(WAIT_SECONDS)
-        return [self._done[run.folder] for run in runs]
+        return [self._done[run.folder] for run in runs if run.folder in self._done]
 
     def _receive(self, timeout: float) -> None:
         event = self._crew.receive(timeout)
@@ -151,10 +177,18 @@ class Retraining:
         elif isinstance(message, Restarted):
             running.history.clear()
             self.on_note(running.job, f"{message.reason}; goes on in a new process")
+        elif isinstance(message, Opening):
+            run = running.run
+            # The line comes first: a test set that is open is in the ledger, whatever happens next.
+            running.opening = self._ledger.record(run.candidate.label, run.seed, running.job.recipe.name, run.holdout)
+            self._crew.open(event.key)
         elif isinstance(message, Finished):
             del self._running[event.key]
             self._done[event.key] = self._record(running, message, event.ready)
             shutil.rmtree(self.files.checkpoints(running.run.folder), ignore_errors=True)
+        elif isinstance(message, Failed) and running.run.purpose == "proxy":
+            del self._running[event.key]
+            self.on_note(running.job, f"failed, and is left out: {message.reason}")
         elif isinstance(message, Failed):
             raise TrainingError(f"{running.job.label} failed: {message.reason}")
         elif isinstance(message, Paused):
@@ -173,7 +207,7 @@ class Retraining:
         self._interruption.require_none()
 
     def _job(self, run: _Run) -> Job:
-        base = 0 if run.purpose == "finalist" else FIRST_FINAL_RUN
+        base = {"finalist": 0, "final": FIRST_FINAL_RUN, "proxy": FIRST_PROXY_RUN}[run.purpose]
         # The same seeds for every candidate: what differs between two of them is the architecture.
         seed = run_seed(self.plan.question.seed, base + run.seed)
         label = f"{run.candidate.label} seed {run.seed}"
@@ -188,6 +222,7 @@ class Retraining:
             candidate.max_params,
             keep,
             checkpoints=self.files.checkpoints(run.folder),
+            holdout=run.holdout,
         )
 
     def _find(self, run: _Run) -> RunView | None:
@@ -197,57 +232,14 @@ class Retraining:
             return None
         view, recipe = read_run(path)
         # A study may have begun anew after its database broke, with other networks under the same numbers.
-        is_same = view.architecture == run.candidate.architecture
+        is_same = view.architecture == run.candidate.architecture and view.holdout == run.holdout
         return view if is_same and recipe == run.candidate.recipe.model_dump(mode="json") else None
 
     def _record(self, running: _Running, finished: Finished, ready: Ready) -> RunView:
-        run, history = running.run, running.history
-        candidate = run.candidate
-        test = finished.test
-        if test is not None:
-            self._log_opening(run, test)
-            certify_saved(run.folder / "weights.safetensors", candidate.architecture, candidate.max_params)
-        recipe = candidate.recipe
-        precision = ready.precision if recipe.precision == "auto" else recipe.precision
-        view = RunView(
-            label=candidate.label,
-            purpose="final" if run.purpose == "final" else "finalist",
-            seed=run.seed,
-            architecture=candidate.architecture,
-            params=count_parameters(candidate.architecture),
-            macs=count_macs(candidate.architecture, self.plan.task.image_size),
-            recipe=recipe.name,
-            epochs=len(history),
-            history=tuple(history),
-            seconds=finished.seconds,
-            device=ready.device,
-            precision=precision,
-            test_loss=test.loss if test else None,
-            test_accuracy=test.accuracy if test else None,
-            confusion=test.confusion if test else None,
-            kept_epoch=finished.kept_epoch,
-        )
-        values = asdict(view) | {
-            "architecture": candidate.architecture.to_dict(),
-            "recipe_values": recipe.model_dump(mode="json"),
-            "mean": finished.mean,
-            "std": finished.std,
-            "classes": self.plan.question.data.classes,
-            "data": self.plan.question.data.ledger_name,
-            "torch_seed": running.job.seed,
-            "versions": self.plan.circumstances.versions | ready.versions,
-            "time": now(),
-        }
-        write_atomically(run.folder / "result.json", json.dumps(values, indent=1))
-        return view
-
-    def _log_opening(self, run: _Run, test: TestResult) -> None:
-        line = {
-            "time": now(),
-            "study": self.files.name,
-            "label": run.candidate.label,
-            "seed": run.seed,
-            "accuracy": test.accuracy,
-            "recipe": run.candidate.recipe.name,
-        }
-        append_line(self.files.ledger(self.plan.question.data.ledger_name), line)
+        run, job = running.run, running.job
+        if finished.test is not None:
+            assert running.opening is not None, "a worker opens the test set only when it is told to"
+            self._ledger.enter(running.opening, finished.test.accuracy)
+            certify_saved(run.folder / "weights.safetensors", job.architecture, job.max_params)
+        label, path = run.candidate.label, run.folder / "result.json"
+        return write_run(path, self.plan, label, run.seed, job, running.history, finished, ready)

@@ -1,6 +1,7 @@
 """Full-length training: a winner is chosen by validation, and the test set is opened once per final network."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ from models.architecture import Architecture, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
-from search.protocol import Failed, Job, Lost, Measurement
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Worker
 from search.recipe import Recipe
 from search.simulation import SimulatedFleet
 from search.study.candidates import Candidate
-from search.study.coordinator import run_seed
+from search.study.jobs import run_seed
 from search.study.plan import Plan
 from search.study.results import read_runs
 from search.study.retrain import Retraining
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
+ADDED = ("correct", "holdout", "recipe_digest")
 ACCURACY = {8: (0.90, 0.50), 16: (0.79, 0.81), 4: (0.60, 0.60)}  # by width, for seeds 0 and 1
 
 
@@ -76,6 +78,38 @@ def test_the_winner_is_chosen_by_its_mean_not_by_the_best_single_run(
     ranking = retrain(SimulatedFleet(num_workers, saving)).choose(CANDIDATES)
     assert [each.label for each, _ in ranking] == ["0007", "0003", "0011"]
     assert [accuracy for _, accuracy in ranking] == pytest.approx([0.80, 0.70, 0.60])
+
+
+@pytest.mark.parametrize("num_workers", [2, 5])
+def test_results_do_not_depend_on_the_number_of_workers(
+    retrain: Callable[..., Retraining], files: StudyFiles, num_workers: int
+) -> None:
+    alone = retrain(SimulatedFleet(1, saving)).finish(CANDIDATES, 2)
+    shutil.rmtree(files.folder)
+    fleet = SimulatedFleet(num_workers, saving)
+    assert retrain(fleet).finish(CANDIDATES, 2) == alone
+    assert all(worker.jobs for worker in fleet._workers), "all of them have trained"
+
+
+def test_a_run_without_memory_says_the_half_batch_that_it_was_trained_with(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    recipe = FULL.model_copy(update={"halve_batch": True})
+
+    def curve(job: Job, epoch: int) -> float | Failed:
+        is_short = job.recipe.batch_size == 16 and job.label == "0003 seed 1"
+        return Failed("out of memory at batch_size = 16", "memory") if is_short else saving(job, epoch)
+
+    notes: list[str] = []
+    retraining = retrain(SimulatedFleet(2, curve))
+    retraining.on_note = lambda job, text: notes.append(f"{job.label}: {text}")
+    found = retraining.finish([candidate(3, 8, recipe)], 2)
+    assert [run.batch_size for run in found] == [run.batch_size for run in read_runs(files)] == [16, 8]
+    now = "now with batch_size = 8 and lr = 0.05; goes on in a new process"
+    assert notes == [f"0003 seed 1: out of memory at batch_size = 16; {now}"]
+    fleet = SimulatedFleet(1, curve)
+    assert retrain(fleet).finish([candidate(3, 8, recipe)], 2) == found
+    assert jobs(fleet) == [], "it is what was asked for, and is not trained again"
 
 
 def test_finalists_leave_the_test_set_closed(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
@@ -236,6 +270,110 @@ def test_weights_that_were_not_kept_are_no_result(retrain: Callable[..., Retrain
     with pytest.raises(StorageError, match="not a readable safetensors file"):
         retrain(SimulatedFleet(1, lambda job, epoch: 0.5)).finish(CANDIDATES[:1], 1)
     assert read_runs(files) == []
+
+
+class WatchedFleet(SimulatedFleet):
+    """Notes what stands in the ledger when the test set is opened; a coordinator ends there if it `is_killed`."""
+
+    def __init__(self, read: Callable[[], list[dict[str, Any]]], is_killed: bool = False) -> None:
+        super().__init__(1, saving)
+        self.read, self.is_killed = read, is_killed
+        self.at_openings: list[list[dict[str, Any]]] = []
+
+    def receive(self, timeout: float) -> tuple[Worker, Message] | None:
+        received = super().receive(timeout)
+        if received is not None and isinstance(received[1], Finished) and received[1].test is not None:
+            self.at_openings.append(self.read())
+            if self.is_killed:
+                raise SystemExit("killed")
+        return received
+
+
+def test_the_line_stands_in_the_ledger_before_the_test_set_is_opened(
+    retrain: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    fleet = WatchedFleet(lambda: ledger(files, make_plan(seed=5)))
+    retrain(fleet).finish(CANDIDATES[:1], 2)
+    told = [[(line["seed"], line["accuracy"]) for line in lines] for lines in fleet.at_openings]
+    assert told == [[(0, None)], [(0, 0.9), (1, None)]]
+
+
+def test_an_opening_whose_run_was_killed_is_told_and_so_is_the_next(
+    retrain: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    fleet = WatchedFleet(lambda: ledger(files, make_plan(seed=5)), is_killed=True)
+    with pytest.raises(SystemExit, match="killed"):
+        retrain(fleet).finish(CANDIDATES[:1], 1)
+    assert read_runs(files) == []
+    assert [line["accuracy"] for line in ledger(files, make_plan(seed=5))] == [None]
+    retrain().finish(CANDIDATES[:1], 1)
+    assert [line["accuracy"] for line in ledger(files, make_plan(seed=5))] == [None, 0.9]
+
+
+def test_a_run_that_ends_before_its_last_epoch_leaves_the_test_set_closed(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: Failed("training loss is nan") if epoch == 3 else 0.5)
+    retraining = retrain(fleet)
+    with pytest.raises(TrainingError):
+        retraining.finish(CANDIDATES[:1], 1)
+    assert ledger(files, retraining.plan) == []
+
+
+def test_no_test_set_is_opened_that_cannot_be_logged(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    files.studies.mkdir()
+    (files.studies / "test-ledger").write_text("a file where the folder should be")
+    fleet = WatchedFleet(list)
+    with pytest.raises(StorageError, match="cannot write"):
+        retrain(fleet).finish(CANDIDATES[:1], 1)
+    assert fleet.at_openings == []
+
+
+def test_runs_with_a_holdout_validate_and_are_kept_apart(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    (whole,) = retrain().finish(CANDIDATES[:1], 1)
+    fleet = SimulatedFleet(1, saving)
+    (held,) = retrain(fleet).finish(CANDIDATES[:1], 1, holdout=True)
+    assert [job.holdout for job in jobs(fleet)] == [True]
+    assert (whole.holdout, held.holdout) == (False, True)
+    assert whole.history[-1].validation_accuracy is None
+    assert held.history[-1].validation_accuracy == pytest.approx(0.9)
+    assert sorted(path.parent.name for path in files.folder.glob("retrain/*/*/result.json")) == [
+        "seed-0", "seed-0-holdout",
+    ]  # fmt: skip
+    assert sorted(run.holdout for run in read_runs(files)) == [False, True]
+
+
+def test_a_run_is_reused_only_by_who_asks_for_the_same_holdout(retrain: Callable[..., Retraining]) -> None:
+    for holdout in (False, True):
+        retrain().finish(CANDIDATES[:1], 1, holdout)
+    fleet = SimulatedFleet(1, saving)
+    again = [retrain(fleet).finish(CANDIDATES[:1], 1, holdout)[0].holdout for holdout in (False, True)]
+    assert (again, jobs(fleet)) == ([False, True], [])
+
+
+def test_a_recipe_that_needs_the_validation_split_is_trained_once_however_it_is_asked(
+    retrain: Callable[..., Retraining],
+) -> None:
+    watching = candidate(3, 8, FULL.model_copy(update={"keep_best": True}))
+    (first,) = retrain().finish([watching], 1)
+    fleet = SimulatedFleet(1, saving)
+    assert retrain(fleet).finish([watching], 1, holdout=True) == [first]
+    assert jobs(fleet) == []
+
+
+def test_recipes_of_one_name_are_told_apart(retrain: Callable[..., Retraining]) -> None:
+    (one,) = retrain().finish([candidate(3, 8)], 1)
+    (other,) = retrain().finish([candidate(3, 8, FULL.model_copy(update={"lr": 0.05}))], 1)
+    assert (one.recipe, one.epochs) == (other.recipe, other.epochs)
+    assert one.recipe_digest != other.recipe_digest
+
+
+def test_results_of_earlier_versions_are_read(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    (view,) = retrain().finish(CANDIDATES[:1], 1)
+    path = files.retrained(3, 0) / "result.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({name: values[name] for name in values if name not in ADDED}))
+    assert read_runs(files) == [view]
 
 
 @pytest.mark.parametrize("content", ["{", "", "[]", "{}", '{"label": "0003"}'])

@@ -1,0 +1,90 @@
+"""The test ledger: one line for every opening of a test set, shared by all studies of one folder.
+
+A line is written before the test set is opened, and its accuracy, at first null, once the result has come. So no
+opening is missing, whatever ends a process: there are as many lines as openings, or more. A line that has kept its null
+is of a run that ended while it was testing, or just before.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from search.errors import StorageError
+from search.files import StudyFiles, append_line, why, write_atomically
+from search.study.plan import now
+from search.study.view import LedgerEntry
+
+LOCK_SECONDS = 60.0
+
+
+class Ledger:
+    """All openings of one test set. `data` is its name in the ledger, with its fingerprint."""
+
+    def __init__(self, files: StudyFiles, data: str) -> None:
+        self._files = files
+        self._path = files.ledger(data)
+
+    def record(self, label: str, seed: int, recipe: str, holdout: bool = False) -> str:
+        """Write that a run of this study is about to open the test set, and return the line.
+
+        Raises:
+            StorageError: it cannot be written, so the test set must stay closed.
+        """
+        values = {"time": now(), "study": self._files.name, "label": label, "seed": seed, "accuracy": None}
+        values |= {"recipe": recipe} | ({"holdout": True} if holdout else {})
+        with self._locked():
+            append_line(self._path, values)
+        return json.dumps(values)
+
+    def enter(self, line: str, accuracy: float) -> None:
+        """Write the accuracy into the line of its opening.
+
+        Raises:
+            StorageError: it cannot be written; the opening itself stands in the ledger.
+        """
+        whole = json.dumps(json.loads(line) | {"accuracy": accuracy})
+        with self._locked():
+            lines = self._read().splitlines()
+            if line in lines:
+                last = len(lines) - 1 - lines[::-1].index(line)  # a run that was killed may have left the same line
+                lines[last] = whole
+            else:
+                lines.append(whole)  # somebody has edited the file
+            write_atomically(self._path, "".join(f"{line}\n" for line in lines))
+
+    def entries(self) -> tuple[LedgerEntry, ...]:
+        """Every opening, in the order of the file.
+
+        Raises:
+            StorageError: the ledger cannot be read.
+        """
+        try:
+            values: list[dict[str, Any]] = [json.loads(line) for line in self._read().splitlines()]
+            return tuple(LedgerEntry(e["time"], e["study"], e["label"], e["seed"], e["accuracy"]) for e in values)
+        except (ValueError, LookupError, TypeError) as error:
+            raise StorageError(f"{self._path}: cannot be read ({error})") from None
+
+    def _read(self) -> str:
+        try:
+            return self._path.read_text(encoding="utf-8") if self._path.is_file() else ""
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{self._path}: cannot be read ({error})") from None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Two studies may test on the same data at the same time."""
+        try:
+            self._files.studies.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._files.ledger_lock)
+            lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout:
+            raise StorageError(f"{self._path}: another process has held its lock for {LOCK_SECONDS:.0f} s") from None
+        except OSError as error:
+            raise StorageError(f"cannot write {self._path}: {why(error)}") from error
+        try:
+            yield
+        finally:
+            lock.release()

@@ -87,6 +87,16 @@ def from_anywhere(spec: str) -> str:
     return str(Path(spec).expanduser().resolve())
 
 
+def path_of(spec: str) -> Path | None:
+    """Where a data set's name or path leads, as `look_up` takes it; None if nothing lies there, or it is a set that is
+    fetched by its name."""
+    try:
+        path = _in_nas_data(spec) or (None if spec in NAMED or not spec.strip() else Path(spec).expanduser())
+        return path.resolve() if path is not None and path.exists() else None
+    except (OSError, RuntimeError):  # RuntimeError: the home folder of ~ is unknown
+        return None
+
+
 def safe_name(name: str) -> str:
     """A name made of letters, digits, '.', '_' and '-' that can begin a study's name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:40] or "data"

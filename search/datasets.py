@@ -6,24 +6,22 @@ size and time of every file. It holds four .npy files and meta.json, and appears
 
 import errno
 import hashlib
-import io
 import json
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.catalogue import look_up
+from search.cache import cache_folder, write, write_array, writing
+from search.catalogue import Entry, look_up
 from search.decoding import ColourFound, Part, Source
-from search.errors import DataError, StorageError
+from search.errors import DataError
 from search.sources import set_aside
 
 ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy")
@@ -75,9 +73,7 @@ def open_dataset(spec: str) -> Dataset:
         DataError: there is no such data set, or what it holds cannot be used; one line names the file and the rule.
         StorageError: the cache cannot be written.
     """
-    cache = _cache()
-    entry = look_up(spec, cache / "downloads")
-    folder = cache / f"{entry.name}-{entry.key}"
+    entry, folder = _find(spec)
     try:
         return load_cached(folder)
     except DataError:  # not there yet, or damaged from outside
@@ -87,6 +83,15 @@ def open_dataset(spec: str) -> Dataset:
     with _publishing(folder) as temporary:
         _decode(source, entry.name, temporary)
     return load_cached(folder)
+
+
+def open_cached(spec: str) -> Dataset:
+    """Open a data set that has been decoded before.
+
+    Raises:
+        DataError: it has not, or there is no such data set.
+    """
+    return load_cached(_find(spec)[1])
 
 
 def load_cached(folder: Path) -> Dataset:
@@ -114,11 +119,17 @@ def split(labels: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDAr
     return set_aside(labels, 0.2 if len(labels) < FEW_IMAGES else 0.1, seed)
 
 
-def _cache() -> Path:
-    if setting := os.environ.get("NAS_CACHE"):
-        return Path(setting).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache").absolute() / "budget-nas"
+def _find(spec: str) -> tuple[Entry, Path]:
+    """What a spec means, and its folder in the cache."""
+    cache = cache_folder()
+    entry = look_up(spec, cache / "downloads")
+    return entry, cache / f"{entry.name}-{entry.key}"
+
+
+def fingerprint(classes: tuple[str, ...], image_size: int, channels: int, hashes: dict[str, str]) -> str:
+    """The SHA-256 that identifies data, from those of its arrays."""
+    content = json.dumps([classes, image_size, channels, hashes], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _damaged(folder: Path) -> DataError:
@@ -146,20 +157,19 @@ def _decode(source: Source, name: str, folder: Path) -> None:
         channels, hashes = 1, _write_parts(source, image_size, 1, folder)
     except ColourFound:
         channels, hashes = 3, _write_parts(source, image_size, 3, folder)
-    content = json.dumps([source.classes, image_size, channels, hashes], sort_keys=True)
     dataset = Dataset(
         name=name,
         folder=folder,
         image_size=image_size,
         channels=channels,
         classes=source.classes,
-        fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        fingerprint=fingerprint(source.classes, image_size, channels, hashes),
         num_train=len(source.train.labels),
         num_test=len(source.test.labels),
     )
     sizes = {file: (folder / file).stat().st_size for file in ARRAYS}
     meta = {key: value for key, value in asdict(dataset).items() if key != "folder"} | {"sizes": sizes}
-    _write(folder / "meta.json", [json.dumps(meta, indent=1).encode()])
+    write(folder / "meta.json", [json.dumps(meta, indent=1).encode()])
 
 
 def _write_parts(source: Source, image_size: int, channels: int, folder: Path) -> dict[str, str]:
@@ -172,36 +182,10 @@ def _write_parts(source: Source, image_size: int, channels: int, folder: Path) -
     for name, part in parts:
         shape = (len(part.labels), image_size, image_size, channels)
         chunks = part.images.chunks(image_size, channels)
-        hashes[f"{name}-images"] = _write_array(folder / f"{name}-images.npy", shape, np.dtype(np.uint8), chunks)
+        hashes[f"{name}-images"] = write_array(folder / f"{name}-images.npy", shape, np.dtype(np.uint8), chunks)
         labels = part.labels.astype("<i8")
-        hashes[f"{name}-labels"] = _write_array(folder / f"{name}-labels.npy", labels.shape, labels.dtype, [labels])
+        hashes[f"{name}-labels"] = write_array(folder / f"{name}-labels.npy", labels.shape, labels.dtype, [labels])
     return hashes
-
-
-def _write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterable[NDArray[Any]]) -> str:
-    """Write a .npy file chunk by chunk. Not through a memory map: on a full disk that would end the process."""
-    digest = hashlib.sha256(f"{dtype.str} {shape}".encode())
-
-    header = io.BytesIO()
-    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, description)
-
-    def content() -> Iterator[bytes]:
-        yield header.getvalue()
-        for chunk in chunks:
-            encoded = chunk.tobytes()
-            digest.update(encoded)
-            yield encoded
-
-    _write(path, content())
-    return digest.hexdigest()
-
-
-def _write(path: Path, content: Iterable[bytes]) -> None:
-    with path.open("wb") as file:
-        file.writelines(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -213,20 +197,16 @@ def _publishing(folder: Path) -> Iterator[Path]:
     """
     temporary: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for stale in folder.parent.glob(f".{folder.name}.*"):  # left by a process that was killed
-            with suppress(FileNotFoundError):  # it was another process's, which is done
-                if time.time() - stale.stat().st_mtime > _DAY:
-                    shutil.rmtree(stale, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        yield temporary
-        temporary.chmod(0o755)
-        _take_name(temporary, folder)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "free space there, or set NAS_CACHE to another disk" if full else "set NAS_CACHE to another folder"
-        reason = f"{error.strerror or error}; {advice}"
-        raise StorageError(f"cannot write the data cache {str(folder.parent)!r}: {reason}") from error
+        with writing(folder.parent):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            for stale in folder.parent.glob(f".{folder.name}.*"):  # left by a process that was killed
+                with suppress(FileNotFoundError):  # it was another process's, which is done
+                    if time.time() - stale.stat().st_mtime > _DAY:
+                        shutil.rmtree(stale, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            yield temporary
+            temporary.chmod(0o755)
+            _take_name(temporary, folder)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

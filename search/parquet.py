@@ -29,19 +29,20 @@ def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str
     Raises:
         DataError: a file, a column or a label is not as it must be.
     """
-    columns = {file: _columns(file) for file in (*train, *test)}
-    named = columns[train[0]][2]
-    for file, (_, _, names) in columns.items():
+    images = {file: _image_column(file) for file in (*train, *test)}
+    columns = {file: _label_column(file) for file in images}
+    named = columns[train[0]][1]
+    for file, (_, names) in columns.items():
         if names is not None and named is not None and names != named:
             raise DataError(f"{_where(file)}: its class names differ from those of {train[0].name}; must be the same")
-    labels = {file: _labels(file, columns[file][1]) for file in columns}
+    labels = {file: _labels(file, columns[file][0]) for file in columns}
     classes = named or classes or numbered(np.concatenate([labels[file] for file in train]))
     for file in columns:
         check_labels(labels[file], len(classes), _where(file), "row")
 
     def part(files: Sequence[Path]) -> Part:
-        images = partial(_rows, [(file, columns[file][0]) for file in files])
-        return Part(EncodedImages(images), np.concatenate([labels[file] for file in files]))
+        encoded = EncodedImages(partial(_rows, [(file, images[file]) for file in files]))
+        return Part(encoded, np.concatenate([labels[file] for file in files]))
 
     return Source(part(train), part(test), classes)
 
@@ -50,33 +51,56 @@ def _where(file: Path) -> str:
     return f"data = {str(file)!r}"
 
 
-def _columns(file: Path) -> tuple[str, str, tuple[str, ...] | None]:
-    """The image column, the label column and the class names (None where the file does not tell)."""
+def image_rows(files: Sequence[Path]) -> EncodedImages:
+    """The images of all files, whether they have labels or not.
+
+    Raises:
+        DataError: a file or its image column is not as it must be.
+    """
+    return EncodedImages(partial(_rows, [(file, _image_column(file)) for file in files]))
+
+
+def count_rows(files: Sequence[Path]) -> int:
+    return sum(pq.read_metadata(file).num_rows for file in files)
+
+
+def _schema(file: Path) -> pa.Schema:
     try:
-        schema = pq.read_schema(file)
+        return pq.read_schema(file)
     except _DAMAGED as error:
         raise DataError(f"{_where(file)}: cannot be read as Parquet: {brief(error)}") from error
-    found = []
-    for kind, names in (("an image", IMAGE_COLUMNS), ("a label", LABEL_COLUMNS)):
-        column = next((name for name in names if name in schema.names), None)
-        if column is None:
-            have = brief(schema.names)
-            raise DataError(f"{_where(file)}: has columns {have}; {kind} column must be {' or '.join(names)}")
-        found.append(column)
-    image, label = found
-    type_ = schema.field(image).type
+
+
+def _find_column(file: Path, kind: str, names: Sequence[str]) -> pa.Field:
+    schema = _schema(file)
+    column = next((name for name in names if name in schema.names), None)
+    if column is None:
+        have = brief(schema.names)
+        raise DataError(f"{_where(file)}: has columns {have}; {kind} column must be {' or '.join(names)}")
+    return schema.field(column)
+
+
+def _image_column(file: Path) -> str:
+    field = _find_column(file, "an image", IMAGE_COLUMNS)
+    type_ = field.type
     if pa.types.is_struct(type_) and type_.get_field_index("bytes") >= 0:
         type_ = type_.field("bytes").type
     if not (pa.types.is_binary(type_) or pa.types.is_large_binary(type_)):
-        raise DataError(f"{_where(file)}: column {image} is {brief(type_)}; must be binary or a struct with bytes")
-    if not pa.types.is_integer(schema.field(label).type):
-        raise DataError(f"{_where(file)}: column {label} is {brief(schema.field(label).type)}; must be whole numbers")
+        raise DataError(f"{_where(file)}: column {field.name} is {brief(type_)}; must be binary or a struct with bytes")
+    return str(field.name)
+
+
+def _label_column(file: Path) -> tuple[str, tuple[str, ...] | None]:
+    """The label column and the class names (None where the file does not tell)."""
+    field = _find_column(file, "a label", LABEL_COLUMNS)
+    if not pa.types.is_integer(field.type):
+        raise DataError(f"{_where(file)}: column {field.name} is {brief(field.type)}; must be whole numbers")
     try:
-        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
+        names = json.loads((_schema(file).metadata or {})[b"huggingface"])["info"]["features"][field.name]["names"]
     except (KeyError, TypeError, ValueError):
-        return image, label, None
+        return field.name, None
     named = isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
-    return image, label, tuple(names) if named else None
+    return field.name, tuple(names) if named else None
 
 
 def _labels(file: Path, column: str) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,26 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> Source:
         DataError: the file or an array in it is not so.
     """
     where, names = f"data = {str(path)!r}", ("x_train", "y_train", "x_test", "y_test")
+    arrays = load_arrays(path, names)
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise DataError(f"{where}: has no {', '.join(missing)}; must hold {', '.join(names)}")
+    images = {name: array_images(f"{where}, {name}", arrays[name]) for name in ("x_train", "x_test")}
+    y_train = array_labels(f"{where}, y_train", arrays["y_train"], len(arrays["x_train"]))
+    y_test = array_labels(f"{where}, y_test", arrays["y_test"], len(arrays["x_test"]))
+    classes = classes or numbered(y_train)
+    for name, labels in (("y_train", y_train), ("y_test", y_test)):
+        check_labels(labels, len(classes), f"{where}, {name}", "index")
+    return Source(Part(images["x_train"], y_train), Part(images["x_test"], y_test), classes)
+
+
+def load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Those of the named arrays that an .npz file holds.
+
+    Raises:
+        DataError: the file is damaged, holds Python objects, or more than fits into memory.
+    """
+    where = f"data = {str(path)!r}"
     try:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as file:
             # What is said here is the most that will be read: an archive of some kilobytes may say terabytes.
@@ -90,33 +111,38 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> Source:
             if size > memory():
                 most = f"{memory() / 1e9:.3g} GB of memory that this machine has"
                 raise DataError(f"{where}: its arrays need {size / 1e9:.3g} GB; must fit into the {most}")
-            missing = [name for name in names if name not in file]
-            if missing:
-                raise DataError(f"{where}: has no {', '.join(missing)}; must hold {', '.join(names)}")
-            x_train, y_train, x_test, y_test = (file[name] for name in names)
+            return {name: file[name] for name in names if name in file}
     except DataError:
         raise
     # RuntimeError: encrypted. MemoryError: a header that claims an absurd shape.
     except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{where}: cannot be read as .npz without Python objects: {brief(error)}") from error
-    for name, array in (("x_train", x_train), ("x_test", x_test)):
-        if array.dtype != np.uint8:
-            raise DataError(f"{where}, {name}: has type {array.dtype}; images must be uint8, 0 to 255")
-        if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
-            rule = "must be (N, H, W), (N, H, W, 1) or (N, H, W, 3)"
-            raise DataError(f"{where}, {name}: has shape {array.shape}; {rule}")
-    for name, images, labels in (("y_train", x_train, y_train), ("y_test", x_test, y_test)):
-        if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
-            rule = f"must be whole numbers of shape ({len(images)},)"
-            raise DataError(f"{where}, {name}: has type {labels.dtype} and shape {labels.shape}; {rule}")
-    classes = classes or numbered(y_train)
-    for name, labels in (("y_train", y_train), ("y_test", y_test)):
-        check_labels(labels.ravel(), len(classes), f"{where}, {name}", "index")
-    train, test = (
-        Part(ArrayImages(f"{where}, {name}", x[..., None] if x.ndim == 3 else x), y.ravel().astype(np.int64))
-        for name, x, y in (("x_train", x_train, y_train), ("x_test", x_test, y_test))
-    )
-    return Source(train, test, classes)
+
+
+def array_images(where: str, array: NDArray[Any]) -> ArrayImages:
+    """Images from an array (N, H, W), (N, H, W, 1) or (N, H, W, 3) of uint8.
+
+    Raises:
+        DataError: it is another array.
+    """
+    if array.dtype != np.uint8:
+        raise DataError(f"{where}: has type {array.dtype}; images must be uint8, 0 to 255")
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
+        rule = "must be (N, H, W), (N, H, W, 1) or (N, H, W, 3)"
+        raise DataError(f"{where}: has shape {array.shape}; {rule}")
+    return ArrayImages(where, array[..., None] if array.ndim == 3 else array)
+
+
+def array_labels(where: str, array: NDArray[Any], num_images: int) -> NDArray[np.int64]:
+    """Labels (N,) from whole numbers (N,) or (N, 1).
+
+    Raises:
+        DataError: it is another array.
+    """
+    if array.dtype.kind not in "iu" or array.shape not in ((num_images,), (num_images, 1)):
+        rule = f"must be whole numbers of shape ({num_images},)"
+        raise DataError(f"{where}: has type {array.dtype} and shape {array.shape}; {rule}")
+    return array.ravel().astype(np.int64)
 
 
 def memory() -> int:
@@ -142,20 +168,20 @@ def _find_parquet(path: Path, classes: tuple[str, ...] | None) -> Layout | None:
 
 def _find_images(path: Path) -> Layout:
     if not (path / "train").is_dir():
-        files = _by_class(path)
-        return Layout(tuple(file for file, _ in files), partial(_read_images, files, None))
+        files = class_folders(path)
+        return Layout(tuple(file for file, _ in files), partial(read_class_folders, files, None))
     test = next((path / name for name in TEST_NAMES if (path / name).is_dir()), None)
     if test is None:
         advice = f"pass {str(path / 'train')!r} to have a fifth of it set aside as test images"
         raise DataError(f"data = {str(path)!r}: has train but no {', '.join(TEST_NAMES)} beside it; {advice}")
-    parts = _by_class(path / "train"), _by_class(test)
+    parts = class_folders(path / "train"), class_folders(test)
     unknown = sorted({name for _, name in parts[1]} - {name for _, name in parts[0]})
     if unknown:
         raise DataError(f"data = {str(test / unknown[0])!r}: is no class of {str(path / 'train')!r}; must be one")
-    return Layout(tuple(file for files in parts for file, _ in files), partial(_read_images, *parts))
+    return Layout(tuple(file for files in parts for file, _ in files), partial(read_class_folders, *parts))
 
 
-def _by_class(folder: Path) -> list[tuple[Path, str]]:
+def class_folders(folder: Path) -> list[tuple[Path, str]]:
     """Every image below the class folders of a folder, with its class."""
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not classes:
@@ -171,7 +197,8 @@ def _by_class(folder: Path) -> list[tuple[Path, str]]:
     return files
 
 
-def _read_images(train: Sequence[tuple[Path, str]], test: Sequence[tuple[Path, str]] | None) -> Source:
+def read_class_folders(train: Sequence[tuple[Path, str]], test: Sequence[tuple[Path, str]] | None) -> Source:
+    """Training and test images with their classes; without test images a fifth of each class is set aside for it."""
     classes = tuple(sorted({name for _, name in train}))
     number = {name: label for label, name in enumerate(classes)}
     if test is None:
@@ -179,9 +206,14 @@ def _read_images(train: Sequence[tuple[Path, str]], test: Sequence[tuple[Path, s
         train, test = [train[i] for i in kept], [train[i] for i in aside]
 
     def part(files: Sequence[tuple[Path, str]]) -> Part:
-        def items() -> Iterator[tuple[str, bytes | Path]]:
-            return ((f"data = {str(file)!r}", file) for file, _ in files)
-
-        return Part(EncodedImages(items), np.array([number[name] for _, name in files], dtype=np.int64))
+        labels = np.array([number[name] for _, name in files], dtype=np.int64)
+        return Part(encoded_files([file for file, _ in files]), labels)
 
     return Source(part(train), part(test), classes)
+
+
+def encoded_files(files: Sequence[Path]) -> EncodedImages:
+    def items() -> Iterator[tuple[str, bytes | Path]]:
+        return ((f"data = {str(file)!r}", file) for file in files)
+
+    return EncodedImages(items)

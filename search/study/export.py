@@ -1,16 +1,13 @@
-"""Export: a trained network as a model.py that needs torch alone, its weights, and its architecture."""
+"""Export: a trained network as a model.py that needs torch alone, its weights, its architecture and its card."""
 
-import json
 import pprint
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
 
-from models.architecture import Architecture
-from search.errors import StorageError, StudyError
+from search.errors import StorageError
 from search.files import StudyFiles, write_atomically
 from search.study.plan import Plan
-from search.study.weights import certify_saved
+from search.study.trained import TrainedRun
 
 HEAD = '''"""{title}
 
@@ -65,45 +62,37 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
 '''
 
 
-def export(files: StudyFiles, plan: Plan, number: int, output: Path) -> list[Path]:
-    """Write model.py, weights.safetensors and architecture.json of a retrained trial to the folder `output`.
-
-    Of several seeds the first is taken: picking the best of them would be picking by the test set.
+def export(files: StudyFiles, plan: Plan, run: TrainedRun, card: str, output: Path) -> list[Path]:
+    """Write model.py, weights.safetensors, architecture.json and MODEL_CARD.md of a trained network to the folder
+    `output`.
 
     Raises:
-        StudyError: the trial has not been retrained.
-        TrainingError: the weights do not hold the parameters they should.
         StorageError: a file cannot be read or written.
     """
-    folder = files.retrained(number, 0)
-    if not (folder / "result.json").is_file():
-        raise StudyError(f"trial = {number}: has no trained weights; run `nas retrain --trial {number}` first")
+    weights = run.network.weights
     try:
-        result: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        architecture = Architecture.from_dict(result["architecture"])
-        source = model_source(files, plan, number, architecture, result)
-        weights = (folder / "weights.safetensors").read_bytes()
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise StorageError(f"{folder}: cannot be read ({error})") from None
-    certify_saved(folder / "weights.safetensors", architecture, plan.question.budget)
+        content = weights.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{weights}: cannot be read ({error})") from None
     contents: dict[str, str | bytes] = {
-        "model.py": source,
-        "weights.safetensors": weights,
-        "architecture.json": architecture.to_json(indent=1),
+        "model.py": model_source(files, plan, run),
+        "weights.safetensors": content,
+        "architecture.json": run.network.architecture.to_json(indent=1),
+        "MODEL_CARD.md": card,
     }
-    for name, content in contents.items():
-        write_atomically(output / name, content)
+    for name, text in contents.items():
+        write_atomically(output / name, text)
     return [output / name for name in contents]
 
 
-def model_source(files: StudyFiles, plan: Plan, number: int, architecture: Architecture, result: dict[str, Any]) -> str:
+def model_source(files: StudyFiles, plan: Plan, run: TrainedRun) -> str:
     """The text of model.py: the project's own blocks, and this network's values."""
     blocks = package_files("models").joinpath("blocks.py").read_text(encoding="utf-8")
     _, _, body = blocks.split('"""', 2)
-    data = plan.question.data
-    title = f"Trial {number} of study {files.name}: {result['params']:,} parameters, test accuracy "
-    title += f"{result['test_accuracy']:.2%} on {data.name}."
+    data, network = plan.question.data, run.network
+    title = f"{run.name[0].upper()}{run.name[1:]} of study {files.name}: {run.view.params:,} parameters, test accuracy "
+    title += f"{run.view.test_accuracy:.2%} on {data.name}."
     head = HEAD.format(title=title, channels=data.channels, size=data.image_size)
-    values = pprint.pformat(architecture.to_dict(), width=110, sort_dicts=False)
-    tail = TAIL.format(architecture=values, classes=ascii(tuple(data.classes)), mean=result["mean"], std=result["std"])
+    values = pprint.pformat(network.architecture.to_dict(), width=110, sort_dicts=False)
+    tail = TAIL.format(architecture=values, classes=ascii(tuple(data.classes)), mean=network.mean, std=network.std)
     return head + body.lstrip("\n").rstrip("\n") + "\n" + tail

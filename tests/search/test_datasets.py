@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+import search.cache
 import search.catalogue
 import search.datasets
 from search import sources
@@ -179,7 +180,7 @@ def test_a_crash_while_decoding_leaves_nothing(cache: Path, monkeypatch: pytest.
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(search.datasets, "_write", crash)
+    monkeypatch.setattr(search.cache, "write", crash)
     with pytest.raises(KeyboardInterrupt):
         open_dataset("digits")
     assert list(cache.iterdir()) == []
@@ -245,7 +246,7 @@ def test_a_full_disk_says_what_to_free(cache: Path, monkeypatch: pytest.MonkeyPa
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(search.datasets, "_write", full)
+    monkeypatch.setattr(search.cache, "write", full)
     with pytest.raises(
         StorageError, match=r"cannot write .*cache.*No space left on device; free space there, or set NAS"
     ):

@@ -1,4 +1,4 @@
-"""Export: three files that need torch alone."""
+"""Export: a network that needs torch alone, and its card."""
 
 import ast
 import json
@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from models.architecture import Architecture, Stage, Stem
-from models.build import build
+from models.baselines import find_baseline
 from models.count import count_parameters
 from search.errors import StorageError, StudyError, TrainingError
 from search.files import StudyFiles
 from search.study.export import export
 from search.study.plan import Plan
+from search.study.trained import trained_runs
+
+Retrained = Callable[..., torch.nn.Module]
+Export = Callable[..., list[Path]]
 
 MEAN, STD = (0.3,), (0.25,)
 NETWORKS = {
@@ -55,54 +58,40 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def retrained(files: StudyFiles, network: Architecture, **changes: Any) -> torch.nn.Module:
-    """The folder that a final run leaves. BatchNorm statistics are made up, as training would."""
-    torch.manual_seed(0)
-    module = build(network).eval()
-    for name, buffer in module.named_buffers():
-        if buffer.is_floating_point():
-            buffer.copy_(torch.rand_like(buffer) + (0.5 if name.endswith("var") else -0.5))
-    folder = files.retrained(42, 0)
-    folder.mkdir(parents=True)
-    save_file(module.state_dict(), folder / "weights.safetensors")
-    result = {
-        "architecture": network.to_dict(),
-        "params": count_parameters(network),
-        "test_accuracy": 0.9876,
-        "mean": MEAN,
-        "std": STD,
-    }
-    (folder / "result.json").write_text(json.dumps(result | changes))
-    return module
+@pytest.fixture
+def export_trial(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., list[Path]]:
+    """Exports a retrained trial; keywords are the question's."""
+
+    def run(number: int, output: Path, **changes: Any) -> list[Path]:
+        plan = make_plan(**changes)
+        return export(files, plan, trained_runs(files, plan, number)[0], "# The card", output)
+
+    return run
 
 
-def test_an_export_is_three_files(files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path) -> None:
+def test_an_export_is_four_files(files: StudyFiles, retrained: Retrained, export_trial: Export, tmp_path: Path) -> None:
     architecture = NETWORKS["basic"]
-    retrained(files, architecture)
-    written = export(files, make_plan(), 42, tmp_path / "out" / "net")
-    assert [path.name for path in written] == ["model.py", "weights.safetensors", "architecture.json"]
+    retrained(architecture)
+    written = export_trial(42, tmp_path / "out" / "net")
+    assert [path.name for path in written] == ["model.py", "weights.safetensors", "architecture.json", "MODEL_CARD.md"]
     assert sorted((tmp_path / "out" / "net").iterdir()) == sorted(written)
     assert Architecture.from_json(written[2].read_text()) == architecture
+    assert written[3].read_text() == "# The card"
     assert written[1].read_bytes() == (files.retrained(42, 0) / "weights.safetensors").read_bytes()
 
 
-def test_the_first_seed_is_exported_not_the_best(
-    files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path
-) -> None:
-    retrained(files, NETWORKS["basic"])
-    better = files.retrained(42, 1)
-    better.mkdir()
-    for name in ("weights.safetensors", "result.json"):
-        (better / name).write_bytes((files.retrained(42, 0) / name).read_bytes().replace(b"0.9876", b"0.9999"))
-    export(files, make_plan(), 42, tmp_path)
+def test_the_first_seed_is_exported_not_the_best(retrained: Retrained, export_trial: Export, tmp_path: Path) -> None:
+    retrained(NETWORKS["basic"])
+    retrained(NETWORKS["basic"], seed=1, accuracy=0.9999)
+    export_trial(42, tmp_path)
     assert "test accuracy 98.76%" in (tmp_path / "model.py").read_text()
 
 
 def test_the_module_imports_torch_and_the_standard_library_alone(
-    files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path
+    retrained: Retrained, export_trial: Export, tmp_path: Path
 ) -> None:
-    retrained(files, NETWORKS["bottleneck"])
-    export(files, make_plan(), 42, tmp_path)
+    retrained(NETWORKS["bottleneck"])
+    export_trial(42, tmp_path)
     tree = ast.parse((tmp_path / "model.py").read_text())
     imported = set()
     for node in ast.walk(tree):
@@ -117,12 +106,13 @@ def test_the_module_imports_torch_and_the_standard_library_alone(
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_export_gives_the_same_logits_where_nas_is_not_installed(
-    files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path, packages: Path, name: str
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained, tmp_path: Path, packages: Path, name: str
 ) -> None:
-    network = retrained(files, NETWORKS[name])
+    network = retrained(NETWORKS[name])
     classes = ("it's", 'a "class"', "back\\slash", "ü", "猫", "a\nb", "{}", "'''", '"""', "%s")
     data = make_plan().question.data.model_copy(update={"classes": classes})
-    export(files, make_plan(data=data), 42, tmp_path / "export")
+    plan = make_plan(data=data)
+    export(files, plan, trained_runs(files, plan, 42)[0], "", tmp_path / "export")
     images = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8)
     (tmp_path / "images.json").write_text(json.dumps(images.tolist()))
     arguments = [str(tmp_path / "export"), str(packages), str(tmp_path / "images.json")]
@@ -139,46 +129,58 @@ def test_an_export_gives_the_same_logits_where_nas_is_not_installed(
     assert expected.std() > 0.01  # not all alike by a dead network
 
 
-def test_a_trial_that_was_not_retrained_cannot_be_exported(
-    files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path
-) -> None:
+def test_a_trial_that_was_not_retrained_cannot_be_exported(export_trial: Export, tmp_path: Path) -> None:
     with pytest.raises(StudyError) as caught:
-        export(files, make_plan(), 7, tmp_path / "out")
+        export_trial(7, tmp_path / "out")
     assert str(caught.value) == "trial = 7: has no trained weights; run `nas retrain --trial 7` first"
     assert not (tmp_path / "out").exists()
 
 
 def test_weights_of_another_network_are_not_exported(
-    files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path
+    files: StudyFiles, retrained: Retrained, export_trial: Export, tmp_path: Path
 ) -> None:
-    retrained(files, NETWORKS["basic"], architecture=NETWORKS["even"].to_dict())
+    retrained(NETWORKS["basic"])
+    path = files.retrained(42, 0) / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"architecture": NETWORKS["even"].to_dict()}))
     with pytest.raises(TrainingError, match="but the architecture has"):
-        export(files, make_plan(), 42, tmp_path / "out")
+        export_trial(42, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_weights_over_the_budget_are_not_exported(
-    files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path
-) -> None:
-    retrained(files, NETWORKS["basic"])
+def test_weights_over_the_budget_are_not_exported(retrained: Retrained, export_trial: Export, tmp_path: Path) -> None:
+    retrained(NETWORKS["basic"])
     with pytest.raises(TrainingError, match="over the limit of 1,000"):
-        export(files, make_plan(budget=1_000), 42, tmp_path / "out")
+        export_trial(42, tmp_path / "out", budget=1_000)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"architecture": {}}', '{"architecture": 3}'])
 def test_a_damaged_result_is_one_line(
-    files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path, damage: str
+    files: StudyFiles, retrained: Retrained, export_trial: Export, tmp_path: Path, damage: str
 ) -> None:
-    retrained(files, NETWORKS["basic"])
+    retrained(NETWORKS["basic"])
     (files.retrained(42, 0) / "result.json").write_text(damage)
     with pytest.raises(StorageError, match="cannot be read") as caught:
-        export(files, make_plan(), 42, tmp_path / "out")
+        export_trial(42, tmp_path / "out")
     assert "\n" not in str(caught.value)
 
 
-def test_lost_weights_are_one_line(files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path) -> None:
-    retrained(files, NETWORKS["basic"])
+def test_lost_weights_are_one_line(
+    files: StudyFiles, retrained: Retrained, export_trial: Export, tmp_path: Path
+) -> None:
+    retrained(NETWORKS["basic"])
     (files.retrained(42, 0) / "weights.safetensors").unlink()
-    with pytest.raises(StorageError, match="cannot be read"):
-        export(files, make_plan(), 42, tmp_path / "out")
+    with pytest.raises(StorageError, match=r"weights.safetensors: not a readable safetensors file"):
+        export_trial(42, tmp_path / "out")
+
+
+def test_a_baseline_is_exported_under_its_name(
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained, tmp_path: Path
+) -> None:
+    network = find_baseline("resnet20-b", 1, 10)
+    retrained(network, label="resnet20-b")
+    plan = make_plan()
+    run = trained_runs(files, plan, None, "resnet20-b")[0]
+    assert export(files, plan, run, "", tmp_path)[2].read_text() == network.to_json(indent=1)
+    title = f"Baseline resnet20-b of study toy: {count_parameters(network):,} parameters, test accuracy 98.76% on toy."
+    assert title in (tmp_path / "model.py").read_text()

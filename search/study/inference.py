@@ -1,0 +1,168 @@
+"""Trained networks of a study at work: tested on another labelled set, and classifying unlabelled images."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.cache import scratch_folder
+from search.catalogue import from_anywhere, path_of, safe_name
+from search.datasets import open_cached, open_dataset
+from search.errors import DataError
+from search.files import StudyFiles
+from search.protocol import Evaluate, Evaluated, Predict, Predicted, Setup, TestResult
+from search.study.ledger import Ledger
+from search.study.plan import Data, Plan
+from search.study.trained import TrainedRun
+from search.study.workers import ask, choose_device
+from search.unseen import Shape, decode, decode_labelled, has_both_parts, read_labelled, read_unlabelled
+
+
+class Overlap(NamedTuple):
+    """How many images of a set are, pixel by pixel, also in the training part (with the validation images) and in the
+    test part of a study's data."""
+
+    training: int
+    test: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What runs came to on a test set, seed by seed; `classes` names the rows of each confusion matrix.
+
+    `overlap` tells how many of its images are the study's own; None where these are no longer in the data cache.
+    """
+
+    data: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    results: tuple[tuple[int, TestResult], ...]
+    overlap: Overlap | None
+    ledger: Path
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """One a seed."""
+        return tuple(result.accuracy for _, result in self.results)
+
+    @property
+    def num_images(self) -> int:
+        return sum(map(sum, self.results[0][1].confusion))
+
+    def of_class(self, index: int) -> tuple[int, tuple[float, ...]]:
+        """How many images a class has, and its accuracy for each seed; no accuracies if it has no image."""
+        images = sum(self.results[0][1].confusion[index])
+        return images, tuple(result.confusion[index][index] / images for _, result in self.results if images)
+
+
+def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, device: str) -> Evaluation:
+    """Test runs on another labelled set with the study's classes, or on the study's own test set again.
+
+    The test part of the set is taken, or all of it if it has no training part or is not divided. The opening of every
+    run stands in the set's ledger before the set is opened: in that of the study's data, if all images are of its test
+    part, however they are packed.
+
+    Raises:
+        DataError: the set cannot be read, or is none that the networks can be tested on.
+        TrainingError: a network cannot be used.
+        StorageError: the ledger or the data cache cannot be written.
+    """
+    setup, views = _setup(device), [run.view for run in runs]
+    with _test_set(spec, plan) as (data, images, labels):
+        overlap = _overlap(images, plan)
+        if overlap is not None and overlap.test == len(np.load(images, mmap_mode="r", allow_pickle=False)):
+            data = plan.question.data
+        ledger = Ledger(files, data.ledger_name)
+        lines = [ledger.record(view.label, view.seed, view.recipe, view.holdout) for view in views]
+        answer = ask(setup, Evaluate(tuple(run.network for run in runs), images, labels), Path(os.devnull))
+    assert isinstance(answer, Evaluated)
+    for line, result in zip(lines, answer.results, strict=True):
+        ledger.enter(line, result.accuracy)
+    results = tuple(zip((view.seed for view in views), answer.results, strict=True))
+    path = files.ledger(data.ledger_name)
+    return Evaluation(data.name, data.fingerprint, plan.question.data.classes, results, overlap, path)
+
+
+def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> list[tuple[str, int]]:
+    """The id and the class of every image, in the order that `search.unseen.read_unlabelled` says.
+
+    Raises:
+        DataError: the images cannot be read, or are none that the network takes.
+        TrainingError: the network cannot be used.
+        StorageError: the data cache cannot be written.
+    """
+    setup, shape = _setup(device), _shape(plan)
+    images, ids = read_unlabelled(source, shape)
+    with scratch_folder() as folder:
+        decode(images, len(ids), shape, folder / "images.npy")
+        answer = ask(setup, Predict(run.network, folder / "images.npy"), Path(os.devnull))
+    assert isinstance(answer, Predicted)
+    return list(zip(ids, answer.labels, strict=True))
+
+
+@contextmanager
+def _test_set(spec: str, plan: Plan) -> Iterator[tuple[Data, Path, Path]]:
+    """What identifies a test set, and the .npy files of its images and labels."""
+    own, path = plan.question.data, path_of(spec)
+    # Class folders are divided where they are the study's own, which has trained on the rest of them.
+    if path is None or from_anywhere(spec) == plan.circumstances.source or has_both_parts(path):
+        dataset = open_dataset(spec)
+        data = Data.of(dataset)
+        _require_same_classes(spec, own.classes, data.classes)
+        _require_same_shape(spec, own, data)
+        yield data, dataset.folder / "test-images.npy", dataset.folder / "test-labels.npy"
+        return
+    part, classes = read_labelled(path, _shape(plan))
+    _require_same_classes(spec, own.classes, classes)
+    with scratch_folder() as folder:
+        images, labels = folder / "images.npy", folder / "labels.npy"
+        name = safe_name(path.stem if path.is_file() else path.name)
+        fingerprint = decode_labelled(part, classes, _shape(plan), images, labels)
+        yield own.model_copy(update={"name": name, "fingerprint": fingerprint}), images, labels
+
+
+def _require_same_classes(spec: str, own: tuple[str, ...], other: tuple[str, ...]) -> None:
+    """The same names in the same order; or as many numbers, as a set has that does not name its classes."""
+    if other in (own, tuple(map(str, range(len(own))))):
+        return
+    if len(other) != len(own):
+        raise DataError(f"data = {spec!r}: has {len(other)} classes; must have the {len(own)} of the study")
+    at = next(index for index, name in enumerate(own) if name != other[index])
+    raise DataError(f"data = {spec!r}: its class {at} is {other[at]!r}; must be {own[at]!r}, as in the study")
+
+
+def _require_same_shape(spec: str, own: Data, other: Data) -> None:
+    if (own.image_size, own.channels) != (other.image_size, other.channels):
+        found, needed = (f"{each.image_size}x{each.image_size}x{each.channels}" for each in (other, own))
+        raise DataError(f"data = {spec!r}: images of {found} pixels and channels; must be {needed}, none is resized")
+
+
+def _overlap(images: Path, plan: Plan) -> Overlap | None:
+    """Pixels are compared here. No network sees them, so this opens no test set."""
+    try:
+        dataset = open_cached(plan.circumstances.source)
+        if dataset.fingerprint != plan.question.data.fingerprint:
+            return None
+        parts = [{_digest(image) for image in part} for part, _ in (dataset.train(), dataset.test())]
+    except DataError:
+        return None
+    digests = [_digest(image) for image in np.load(images, mmap_mode="r", allow_pickle=False)]
+    return Overlap(*(sum(digest in part for digest in digests) for part in parts))
+
+
+def _digest(image: NDArray[np.uint8]) -> bytes:
+    return blake2b(image.tobytes(), digest_size=16).digest()
+
+
+def _shape(plan: Plan) -> Shape:
+    return Shape(plan.question.data.image_size, plan.question.data.channels)
+
+
+def _setup(device: str) -> Setup:
+    return Setup(None, 0, choose_device(device), len(os.sched_getaffinity(0)))

@@ -1,0 +1,105 @@
+"""Networks that a study has trained to the end, as they lie on disk with their weights."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from models.baselines import find_baseline
+from search.errors import StorageError, StudyError
+from search.files import StudyFiles
+from search.protocol import Precision, TrainedNetwork
+from search.study.plan import Plan
+from search.study.results import run_view
+from search.study.view import RunView
+from search.study.weights import certify_saved
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A final run and its network; `values` are all of its result.json."""
+
+    view: RunView
+    network: TrainedNetwork
+    values: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """As people say it: trial 42, or baseline resnet40."""
+        return f"trial {int(self.view.label)}" if self.view.label.isdecimal() else f"baseline {self.view.label}"
+
+
+def trained_runs(
+    files: StudyFiles, plan: Plan, trial: int | None, baseline: str | None = None, recipe: str | None = None
+) -> list[TrainedRun]:
+    """The final runs of a trial, or else of a baseline, that were trained in one way, in the order of their seeds.
+
+    Of several ways that of seed 0 is meant, a run without a holdout before one with it. A baseline's way is asked for
+    where there are several. Every file of weights is counted, and a trial's must be within the budget.
+
+    Raises:
+        StudyError: there is no such run.
+        TrainingError: weights do not hold the parameters they should.
+        StorageError: a file cannot be read.
+    """
+    assert (trial is None) != (baseline is None)
+    if baseline is not None:
+        find_baseline(baseline)
+        folder = files.baseline(baseline, "any", 0).parent.parent  # a recipe's folder in it, and the seeds in that
+        what, command, pattern = f"baseline = {baseline}", f"--baseline {baseline}", "*/seed-*/result.json"
+    else:
+        assert trial is not None
+        folder = files.retrained(trial, 0).parent
+        what, command, pattern = f"trial = {trial}", f"--trial {trial}", "seed-*/result.json"
+    max_params = plan.question.budget if baseline is None else None
+    runs = [_read(path) for path in folder.glob(pattern)]
+    if not runs:
+        raise StudyError(f"{what}: has no trained weights; run `nas retrain {command}` first")
+    recipes = sorted({run.view.recipe for run in runs})
+    if recipe is not None:
+        runs = [run for run in runs if run.view.recipe == recipe]
+    if not runs or (baseline is not None and recipe is None and len(recipes) > 1):
+        raise StudyError(f"{what}: was trained by {', '.join(recipes)}; name one of them with --recipe")
+    runs.sort(key=lambda run: (run.view.seed, run.view.holdout))
+    way = _way(runs[0])
+    chosen = [run for run in runs if _way(run) == way]
+    for run in chosen:
+        certify_saved(run.network.weights, run.network.architecture, max_params)
+    return chosen
+
+
+def of_seeds(runs: list[TrainedRun], seeds: Collection[int]) -> list[TrainedRun]:
+    """
+    Raises:
+        StudyError: there is no run of one of these seeds.
+    """
+    there = [run.view.seed for run in runs]
+    for seed in seeds:
+        if seed not in there:
+            known = ", ".join(map(str, there))
+            raise StudyError(f"seed = {seed}: {runs[0].name} was not trained with it; there are {known}")
+    return [run for run in runs if run.view.seed in seeds]
+
+
+def _way(run: TrainedRun) -> tuple[Any, ...]:
+    """What runs that differ in their seeds alone have in common. A study may have begun anew under the same numbers."""
+    return (run.view.recipe_digest, run.view.holdout, run.view.architecture)
+
+
+def _read(path: Path) -> TrainedRun:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        view = run_view(values)
+        mean, std = (tuple(map(float, values[name])) for name in ("mean", "std"))
+        channels = view.architecture.in_channels
+        if len(mean) != channels or len(std) != channels or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
+            raise ValueError("mean and std")
+        precision = next(each for each in PRECISIONS if each == view.precision)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
+        raise StorageError(f"{path}: cannot be read ({error})") from None
+    network = TrainedNetwork(view.architecture, path.parent / "weights.safetensors", mean, std, precision)
+    return TrainedRun(view, network, values)

@@ -1,0 +1,108 @@
+"""Trained networks at work: testing them on images, and classifying images with them."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from models.build import build
+from search.decoding import brief
+from search.errors import NasError, TrainingError
+from search.protocol import (
+    Assignment,
+    Evaluate,
+    Evaluated,
+    Failed,
+    Message,
+    Predict,
+    Predicted,
+    Ready,
+    Setup,
+    TestResult,
+    TrainedNetwork,
+)
+from search.training.data import Images, Normalisation
+from search.training.loop import EVALUATION_BATCH, MEMORY_FORMAT, autocast, evaluate
+
+
+class Inference:
+    """A device without data of its own. The images of each task lie in files."""
+
+    def __init__(self, setup: Setup) -> None:
+        torch.set_num_threads(setup.num_threads)
+        self.device = torch.device(setup.device)
+
+    def ready(self) -> Ready:
+        return Ready(str(self.device), "fp32", {"torch": torch.__version__})
+
+    def perform(self, task: Assignment, *_: object) -> Message:
+        """Do the task and answer it."""
+        try:
+            if isinstance(task, Evaluate):
+                return Evaluated(evaluate_all(task, self.device))
+            assert isinstance(task, Predict), "a worker without data does not train"
+            return Predicted(tuple(predict(task.network, load_images(task), self.device).tolist()))
+        except NasError as error:
+            return Failed(str(error))
+        except (RuntimeError, OSError, ValueError, MemoryError) as error:
+            return Failed(f"{type(error).__name__}: {brief(error)}")
+
+
+def evaluate_all(task: Evaluate, device: torch.device) -> tuple[TestResult, ...]:
+    """Each network's loss, accuracy and confusion matrix, computed as after its training.
+
+    Raises:
+        TrainingError: weights are not those of the architecture, or a loss is not finite.
+    """
+    labels = np.load(task.labels, allow_pickle=False)
+    images = Images.from_arrays(load_images(task), labels, device)
+    results = []
+    for network in task.networks:
+        normalise = Normalisation.by(network.mean, network.std, device)
+        results.append(evaluate(load(network, device), images, normalise, precision_on(device, network)))
+    return tuple(results)
+
+
+@torch.inference_mode()
+def predict(network: TrainedNetwork, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.int64]:
+    """The class (N,) that the network finds likeliest for each of the images (N, H, W, C), batch by batch.
+
+    Raises:
+        TrainingError: the weights are not those of the architecture.
+    """
+    model, normalise = load(network, device), Normalisation.by(network.mean, network.std, device)
+    found = []
+    for start in range(0, len(images), EVALUATION_BATCH):
+        batch = images[start : start + EVALUATION_BATCH]
+        pixels = Images.from_arrays(batch, np.zeros(len(batch), dtype=np.int64), device).images
+        with autocast(device, precision_on(device, network)):
+            logits = model(normalise(pixels).contiguous(memory_format=MEMORY_FORMAT)).float()
+        found.append(logits.argmax(dim=1).cpu().numpy())
+    return np.concatenate(found)
+
+
+def load(network: TrainedNetwork, device: torch.device) -> nn.Module:
+    """The trained module, ready to be used.
+
+    Raises:
+        TrainingError: the weights are not those of the architecture.
+    """
+    model: nn.Module = build(network.architecture)
+    try:
+        model.load_state_dict(load_file(network.weights))
+    except (RuntimeError, SafetensorError, OSError) as error:
+        raise TrainingError(f"{network.weights}: cannot be loaded into its architecture ({brief(error)})") from error
+    return model.eval().to(device).to(memory_format=MEMORY_FORMAT)
+
+
+def load_images(task: Evaluate | Predict) -> NDArray[np.uint8]:
+    """Images (N, H, W, C), memory-mapped."""
+    images: NDArray[np.uint8] = np.load(task.images, mmap_mode="r", allow_pickle=False)
+    return images
+
+
+def precision_on(device: torch.device, network: TrainedNetwork) -> str:
+    """The network's own precision, but for fp16, which processors compute in fp32."""
+    return "fp32" if network.precision == "fp16" and device.type == "cpu" else network.precision

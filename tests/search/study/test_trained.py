@@ -1,0 +1,118 @@
+"""Which of the networks on disk is meant."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.architecture import Architecture, ArchitectureError, Stage, Stem
+from models.baselines import find_baseline
+from search.errors import StorageError, StudyError, TrainingError
+from search.files import StudyFiles
+from search.recipe import Recipe
+from search.study.plan import Plan
+from search.study.trained import of_seeds, trained_runs
+
+NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
+BASELINE = find_baseline("resnet20-b", 1, 10)
+SHORT, LONG = Recipe(name="short", epochs=1), Recipe(name="long", epochs=2)
+
+Retrained = Callable[..., Any]
+
+
+@pytest.fixture
+def plan(make_plan: Callable[..., Plan]) -> Plan:
+    return make_plan()
+
+
+def test_all_seeds_of_a_trial_are_found_in_order(files: StudyFiles, plan: Plan, retrained: Retrained) -> None:
+    for seed in (10, 0, 2):
+        retrained(NETWORK, seed=seed)
+    retrained(NETWORK, label="0043")
+    runs = trained_runs(files, plan, 42)
+    assert [run.view.seed for run in runs] == [0, 2, 10]
+    assert {run.name for run in runs} == {"trial 42"}
+    assert [run.network.weights for run in runs] == [
+        files.retrained(42, seed) / "weights.safetensors" for seed in (0, 2, 10)
+    ]
+    assert (runs[0].network.mean, runs[0].network.std, runs[0].network.precision) == ((0.3,), (0.25,), "fp32")
+    assert runs[0].values["versions"]["torch"] == "2.11"
+
+
+def test_seeds_of_another_recipe_architecture_or_holdout_are_left_out(
+    files: StudyFiles, plan: Plan, retrained: Retrained
+) -> None:
+    other = Architecture(Stem(4), (Stage("basic", 2, 8),), in_channels=1)
+    retrained(NETWORK, recipe=SHORT)
+    retrained(NETWORK, recipe=LONG, seed=1)
+    retrained(other, recipe=SHORT, seed=2)
+    retrained(NETWORK, recipe=SHORT, seed=0, holdout=True)
+    retrained(NETWORK, recipe=SHORT, seed=3)
+    assert [(run.view.seed, run.view.holdout) for run in trained_runs(files, plan, 42)] == [(0, False), (3, False)]
+    assert [run.view.seed for run in trained_runs(files, plan, 42, recipe="long")] == [1]
+    with pytest.raises(StudyError, match=r"^trial = 42: was trained by long, short; name one of them with --recipe$"):
+        trained_runs(files, plan, 42, recipe="full")
+
+
+def test_a_run_with_a_holdout_is_taken_where_there_is_no_other(
+    files: StudyFiles, plan: Plan, retrained: Retrained
+) -> None:
+    retrained(NETWORK, holdout=True)
+    assert [run.view.holdout for run in trained_runs(files, plan, 42)] == [True]
+
+
+def test_a_baseline_by_several_recipes_must_be_told_apart(files: StudyFiles, plan: Plan, retrained: Retrained) -> None:
+    retrained(BASELINE, label="resnet20-b", recipe=SHORT)
+    assert trained_runs(files, plan, None, "resnet20-b")[0].name == "baseline resnet20-b"
+    retrained(BASELINE, label="resnet20-b", recipe=LONG)
+    with pytest.raises(StudyError, match="baseline = resnet20-b: was trained by long, short; name one"):
+        trained_runs(files, plan, None, "resnet20-b")
+    assert [run.view.recipe for run in trained_runs(files, plan, None, "resnet20-b", "long")] == ["long"]
+
+
+def test_what_was_not_trained_is_told_with_what_to_do(files: StudyFiles, plan: Plan) -> None:
+    with pytest.raises(StudyError, match=r"^trial = 7: has no trained weights; run `nas retrain --trial 7` first$"):
+        trained_runs(files, plan, 7)
+    with pytest.raises(StudyError, match=r"has no trained weights; run `nas retrain --baseline resnet40` first$"):
+        trained_runs(files, plan, None, "resnet40")
+    with pytest.raises(ArchitectureError, match="no such baseline"):
+        trained_runs(files, plan, None, "../../etc")
+
+
+def test_a_seed_that_was_not_trained_is_told_with_those_that_were(
+    files: StudyFiles, plan: Plan, retrained: Retrained
+) -> None:
+    retrained(NETWORK)
+    retrained(NETWORK, seed=1)
+    runs = trained_runs(files, plan, 42)
+    assert of_seeds(runs, [1]) == runs[1:]
+    with pytest.raises(StudyError, match=r"^seed = 5: trial 42 was not trained with it; there are 0, 1$"):
+        of_seeds(runs, [0, 5])
+
+
+def test_weights_are_counted(files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained) -> None:
+    retrained(NETWORK)
+    with pytest.raises(TrainingError, match="over the limit of 100"):
+        trained_runs(files, make_plan(budget=100), 42)
+    weights = files.retrained(42, 0) / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(StorageError, match="not a readable safetensors file"):
+        trained_runs(files, make_plan(), 42)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"mean": [0.1, 0.2]}, {"std": [0]}, {"std": None}, {"mean": [float("nan")]}, {"precision": "fp8"}, {"history": 3}],
+    ids=str,
+)
+def test_a_damaged_result_is_one_line(
+    files: StudyFiles, plan: Plan, retrained: Retrained, damage: dict[str, Any]
+) -> None:
+    retrained(NETWORK)
+    path: Path = files.retrained(42, 0) / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    with pytest.raises(StorageError, match=r"result.json: cannot be read") as caught:
+        trained_runs(files, plan, 42)
+    assert "\n" not in str(caught.value)

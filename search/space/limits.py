@@ -54,11 +54,16 @@ def parse_fill(text: str) -> float:
     Raises:
         InputError: anything else.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)(%?)", text.strip())
-    fill = float(Fraction(match[1]) / (100 if match[2] else 1)) if match else 0.0
-    if not 0 < fill <= 1:
+    fill = parse_share(text)
+    if fill is None or not 0 < fill <= 1:
         raise InputError(f"fill = {text!r}: must be above 0 and at most 1, as in 0.9 or 90%")
     return fill
+
+
+def parse_share(text: str) -> float | None:
+    """A number written as 0.9 or 90%, or None."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)(%?)", text.strip())
+    return float(Fraction(match[1]) / (100 if match[2] else 1)) if match else None
 
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from search.datasets import Dataset
 from search.errors import StudyError
@@ -18,7 +18,7 @@ from search.space.space import Space, Task
 from search.yamlfile import read_model, read_text
 
 SamplerName = Literal["tpe", "random"]
-PrunerName = Literal["median", "asha", "none"]
+PrunerName = Literal["asha", "median", "none"]
 
 
 class _Part(BaseModel):
@@ -59,7 +59,7 @@ class Question(_Part):
     `budget` is the most parameters, `limits` the other limits, kept in their canonical form however they are written
     (see `search.space.limits`), and `fill` the least share of the budget to be used. `seed` fixes the validation split,
     the proposals and every trial's training. With `warm_start` the hand-made networks that the space holds and the
-    limits admit are the first trials.
+    limits admit are the first trials. `control` is the share of trials that are uniform random designs, for comparison.
     """
 
     budget: int
@@ -72,6 +72,7 @@ class Question(_Part):
     limits: tuple[str, ...] = ()
     fill: float = 0.0
     warm_start: bool = True
+    control: float = Field(default=0.0, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
     def _limits_are_canonical(self) -> Self:
@@ -109,9 +110,11 @@ class Plan(_Part):
     def task(self) -> Task:
         return self.question.data.task
 
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
     def save(self, files: StudyFiles) -> None:
-        values = self.model_dump(mode="json")
-        write_atomically(files.plan, yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120))
+        write_atomically(files.plan, self.to_yaml())
 
     @classmethod
     def load(cls, files: StudyFiles) -> "Plan":

@@ -1,17 +1,20 @@
 """A study on disk -> StudyView, for whoever only reads."""
 
 import json
-from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
-from search.errors import StorageError
 from search.files import StudyFiles
 from search.protocol import Measurement
+from search.study.commands import retrain_commands, search_command
+from search.study.ledger import Ledger
 from search.study.plan import Plan
+from search.study.proxy import read_audit
 from search.study.results import read_runs
 from search.study.storage import architecture_of, read_study
-from search.study.view import LedgerEntry, State, StudyView, TrialView
+from search.study.view import State, StudyView, TrialView
 
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -31,6 +34,7 @@ def read_view(files: StudyFiles) -> StudyView:
     plan = Plan.load(files)
     trials, attributes = read_study(files, plan.circumstances.storage)
     question, circumstances = plan.question, plan.circumstances
+    runs = tuple(read_runs(files))
     return StudyView(
         name=files.name,
         data=question.data.name,
@@ -44,8 +48,15 @@ def read_view(files: StudyFiles) -> StudyView:
         draws=attributes.get("draws", 0),
         seconds=attributes.get("seconds", 0.0),
         trials=tuple(trial_view(trial, plan) for trial in trials if "architecture" in trial.user_attrs),
-        runs=tuple(read_runs(files)),
-        ledger=_ledger(files, plan),
+        runs=runs,
+        ledger=Ledger(files, question.data.ledger_name).entries(),
+        proxy=tuple(read_audit(files)),
+        sampler=question.sampler,
+        control=question.control,
+        worker_seconds=attributes.get("worker_seconds"),
+        max_macs=question.all_limits.macs,
+        plan=without_password(plan).to_yaml(),
+        commands=(search_command(plan, files.name), *retrain_commands(runs, files.name)),
     )
 
 
@@ -62,18 +73,34 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
         architecture=architecture_of(trial),
         choices=plan.question.space.choices(trial.params),
         history=tuple(Measurement(**epoch) for epoch in history),
-        seconds=trial.user_attrs.get("seconds", 0.0),
+        seconds=trial.user_attrs.get("seconds", trial.user_attrs.get("spent_seconds", 0.0)),
         reason=trial.user_attrs.get("reason"),
         num_epochs=len(reported),
         baseline=trial.user_attrs.get("baseline"),
         too_slow=trial.user_attrs.get("too_slow", False),
+        is_control=trial.user_attrs.get("control", False),
+        lost_seconds=trial.user_attrs.get("lost_seconds", 0.0),
+        batch_size=trial.user_attrs.get("batch_size"),
     )
+
+
+def without_password(plan: Plan) -> Plan:
+    """A report is shown to others."""
+    url = plan.circumstances.storage
+    if url is None:
+        return plan
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        shown = "a database"
+    return plan.with_circumstances(storage=shown)
 
 
 def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
     question, circumstances = plan.question, plan.circumstances
     recipe = question.recipe
     fill = [f"fill={question.fill}"] if question.fill else []
+    control = f", control {question.control:g}" if question.control else ""
     size, classes = question.data.image_size, len(question.data.classes)
     colours = "greyscale" if question.data.channels == 1 else "colour"
     return (
@@ -81,19 +108,8 @@ def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("data fingerprint", question.data.fingerprint),
         ("budget", f"{question.budget:,} parameters"),
         ("further limits", ", ".join([*question.limits, *fill]) or "none"),
-        ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}"),
+        ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}{control}"),
         ("recipe", f"{recipe.name}, {recipe.epochs} epochs, precision {circumstances.precision or recipe.precision}"),
         ("seed", str(question.seed)),
         ("begun", circumstances.created),
     )
-
-
-def _ledger(files: StudyFiles, plan: Plan) -> tuple[LedgerEntry, ...]:
-    path = files.ledger(plan.question.data.ledger_name)
-    if not path.is_file():
-        return ()
-    try:
-        entries: list[dict[str, Any]] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return tuple(LedgerEntry(e["time"], e["study"], e["label"], e["seed"], e["accuracy"]) for e in entries)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise StorageError(f"{path}: cannot be read ({error})") from None

@@ -1,7 +1,8 @@
 """The record of a study: Optuna's database on disk, a mirror of it in memory, and the lock of its one writer.
 
 The sampler and the pruner work on the mirror, where a question costs microseconds. What happens is written to disk as
-it happens: an accepted trial by one transaction, so that a kill leaves either no trial or a whole one.
+it happens: an accepted trial by one transaction, so that a kill leaves either no trial or a whole one. What the pruner
+decides, and what it notes of a trial to decide on others, is on disk before the epoch it decided on.
 """
 
 import json
@@ -20,13 +21,15 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from models.architecture import Architecture
+from models.architecture import Architecture, ArchitectureError
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles, why, write_atomically
 from search.protocol import Measurement
 from search.study.database import open_for_writing, open_sqlite, storage_errors
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+PRUNED_AFTER = "pruned_after"  # the epoch after which the pruner ended a trial; an attribute of Optuna's system kind
 
 
 @contextmanager
@@ -128,13 +131,27 @@ class Record:
         assert measurement.validation_accuracy is not None
         on_disk, in_memory = self._handles[number]
         self._histories[number].append(measurement)
-        # A resumed trial may have reported this epoch before it was interrupted, and was not pruned for it.
-        if measurement.epoch in self.trials[number].intermediate_values:
-            return False
-        with storage_errors(self.files):
-            on_disk.report(measurement.validation_accuracy, measurement.epoch)
+        known = self.trials[number]
+        was_pruned = bool(known.system_attrs.get(PRUNED_AFTER) == measurement.epoch)
+        # A resumed trial may have reported this epoch before it was interrupted: what was decided then still stands.
+        if measurement.epoch in known.intermediate_values:
+            return was_pruned
         in_memory.report(measurement.validation_accuracy, measurement.epoch)
-        return in_memory.should_prune()
+        is_pruned = in_memory.should_prune() or was_pruned
+        noted = {PRUNED_AFTER: measurement.epoch} if is_pruned else {}
+        attributes = self.trials[number].system_attrs
+        noted |= {name: attributes[name] for name in attributes if name not in known.system_attrs}
+        with storage_errors(self.files):
+            for name, content in noted.items():
+                self._storage.set_trial_system_attr(on_disk._trial_id, name, content)
+            on_disk.report(measurement.validation_accuracy, measurement.epoch)
+        return is_pruned
+
+    def note(self, number: int, name: str, content: Any) -> None:
+        """Keep a value with a running trial."""
+        with storage_errors(self.files):
+            for trial in self._handles[number]:
+                trial.set_user_attr(name, content)
 
     def finish(self, number: int, state: TrialState, attributes: dict[str, Any]) -> None:
         """Record a trial's end. Its value is the last epoch's validation accuracy."""
@@ -182,3 +199,12 @@ def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], d
 
 def architecture_of(trial: FrozenTrial) -> Architecture:
     return Architecture.from_json(trial.user_attrs["architecture"])
+
+
+def is_whole(trial: FrozenTrial) -> bool:
+    """Whether the trial was recorded with its design; one written by hand may lack it."""
+    try:
+        architecture_of(trial)
+    except (KeyError, ArchitectureError):
+        return False
+    return True

@@ -7,7 +7,7 @@ from models.architecture import Architecture
 from search.protocol import Measurement
 
 State = Literal["complete", "pruned", "failed", "running"]
-RunPurpose = Literal["finalist", "final"]
+RunPurpose = Literal["finalist", "proxy", "final"]
 Epoch = Measurement
 
 
@@ -16,7 +16,10 @@ class TrialView:
     """One trial. `value` is the last epoch's validation accuracy, None if there is none; `choices` the decoded
     choices of the search space; `reason` why the trial failed; `seconds` what it took in all,
     `num_epochs` how many epochs were measured, `baseline` the name of a hand-made network that was a first trial.
-    A trial that is `too_slow` missed the limit of latency and was not trained."""
+    A trial that is `too_slow` missed the limit of latency and was not trained. One that `is_control` is a uniform
+    random design, drawn for comparison. `lost_seconds` were trained in vain and trained again, after a kill or a crash;
+    they are not among `seconds`, but for a failed trial, whose seconds are all it took. `batch_size` is what it was
+    trained with, None for a trial that was not trained to an end; it is half of the recipe's where that did not fit."""
 
     number: int
     state: State
@@ -31,14 +34,22 @@ class TrialView:
     num_epochs: int = 0
     baseline: str | None = None
     too_slow: bool = False
+    is_control: bool = False
+    lost_seconds: float = 0.0
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One full-length run. A final run has test values; a finalist's run, by which a winner is chosen, has none.
+    """One full-length run. A final run has test values. A finalist's run, by which a winner is chosen, and a proxy's,
+    by which the short schedule is judged, have none.
 
     `label` is a trial's number in four digits, or a baseline's name. `confusion[i][j]` counts test images of class i
-    taken for class j. `kept_epoch` is the epoch whose weights the network has, where the recipe keeps the best.
+    taken for class j; `correct` tells of each test image whether it was taken for its own (see `search.flags`).
+    `kept_epoch` is the epoch whose weights the network has, where the recipe keeps the best. With `holdout` a final run
+    left out the validation split, as was asked; where its recipe needs the split, it is left out anyway.
+    `recipe_digest` tells recipes of one name apart. `batch_size` is what it was trained with: the recipe's, or half of
+    it where that did not fit into memory.
     """
 
     label: str
@@ -57,17 +68,22 @@ class RunView:
     test_accuracy: float | None
     confusion: tuple[tuple[int, ...], ...] | None
     kept_epoch: int | None = None
+    correct: str | None = None
+    holdout: bool = False
+    recipe_digest: str = ""
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One opening of the test set. `time` is ISO 8601 in UTC."""
+    """One opening of the test set. `time` is ISO 8601 in UTC; `accuracy` None where no result came of it: the run ended
+    while it was testing, or just before."""
 
     time: str
     study: str
     label: str
     seed: int
-    accuracy: float
+    accuracy: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +91,10 @@ class StudyView:
     """All that a study has to tell. `asked` and `versions` are pairs of a term and its value, ready to be read.
 
     `num_trials` is how many trained trials were asked for, `draws` how many vectors of the search space were drawn to
-    propose all trials, `seconds` the coordinator's wall clock over all its runs.
+    propose all trials, `seconds` the coordinator's wall clock over all its runs, and `worker_seconds` the same times
+    the workers of each run: the device time that was there to be used, None where it was not recorded. `control` is the
+    share of trials that were to be uniform random designs. `max_macs` is a further limit, `plan` the study's plan as
+    YAML, and `commands` are what asks its question again.
     """
 
     name: str
@@ -92,3 +111,10 @@ class StudyView:
     trials: tuple[TrialView, ...]
     runs: tuple[RunView, ...]
     ledger: tuple[LedgerEntry, ...]
+    proxy: tuple[RunView, ...] = ()
+    sampler: str = "tpe"
+    control: float = 0.0
+    worker_seconds: float | None = None
+    max_macs: int | None = None
+    plan: str = ""
+    commands: tuple[str, ...] = ()

@@ -258,7 +258,8 @@ def test_a_space_of_which_no_design_is_possible_is_exhausted() -> None:
         ask(new_study(BudgetSampler(space, odd, Limits(10**12), TPESampler(seed=0))), space)
 
 
-def test_first_proposals_are_uniform_over_the_vectors_within_the_budget() -> None:
+@pytest.mark.parametrize("is_control", [False, True])
+def test_first_and_control_proposals_are_uniform_over_the_vectors_within_the_budget(is_control: bool) -> None:
     vectors = []
     for indices in product(*(range(len(slot.choices)) for slot in TINY.slots)):
         vector = {slot.name: slot.value(index) for slot, index in zip(TINY.slots, indices, strict=True)}
@@ -270,10 +271,13 @@ def test_first_proposals_are_uniform_over_the_vectors_within_the_budget() -> Non
     assert 20 < len(vectors) < 128
     drawn: Counter[tuple[Any, ...]] = Counter()
     study = new_study(RandomSampler())
-    frozen = study.get_trials()
+    study.ask()
+    study.ask()
+    frozen = study.get_trials()[1]  # with a share of 0.5 the second trial is a control
+    base = Stubborn(dict(vectors[0])) if is_control else None
     for seed in range(1_500):
-        sampler = BudgetSampler(TINY, TASK, Limits(1_500), None, seed=seed)
-        vector = sampler.sample_relative(study, frozen, TINY.distributions)  # type: ignore[arg-type]
+        sampler = BudgetSampler(TINY, TASK, Limits(1_500), base, seed=seed, control=0.5 if is_control else 0.0)
+        vector = sampler.sample_relative(study, frozen, TINY.distributions)
         drawn[tuple(sorted(vector.items()))] += 1
     assert drawn.keys() <= set(vectors)
     assert chisquare([drawn[vector] for vector in vectors]).pvalue > 0.001
@@ -338,6 +342,31 @@ def test_a_parameter_outside_the_space_is_sampled_beside_it(kind: str) -> None:
     trial = ask(new_study(BudgetSampler(TINY, TASK, Limits(10**12), base_of(kind))), TINY)
     assert 0 <= trial.suggest_float("lr", 0, 1) <= 1
     assert TINY.decode(trial.params, TASK) in all_designs(TINY, 10**12)
+
+
+# Control trials.
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.29, 0.333, 0.5, 0.9])
+def test_of_any_first_trials_the_share_that_was_asked_for_is_a_control(share: float) -> None:
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), None, control=share)
+    controls = [sampler.is_control(number) for number in range(500)]
+    assert [sum(controls[:n]) for n in range(501)] == [n * round(1_000 * share) // 1_000 for n in range(501)]
+
+
+def test_control_trials_go_their_own_way_while_tpe_learns() -> None:
+    sampler = BudgetSampler(MIDDLE, TASK, Limits(50_000), TPESampler(seed=0), control=0.5)
+    found = [count_parameters(design) for design in search(new_study(sampler), MIDDLE, 80)]
+    own, control = found[40::2], found[41::2]  # the objective is size
+    assert sum(own) > 1.5 * sum(control)
+    uniform = search(new_study(BudgetSampler(MIDDLE, TASK, Limits(50_000), None, seed=1)), MIDDLE, 20)
+    assert 0.5 < sum(control) / sum(map(count_parameters, uniform)) < 2
+
+
+def test_designs_that_were_asked_for_are_no_control() -> None:
+    wanted = sorted(all_designs(TINY, 10**12), key=repr)[:3]
+    sampler = BudgetSampler(TINY, TASK, Limits(10**12), None, first=wanted, control=0.5)
+    assert search(new_study(sampler), TINY, 6)[::2] == wanted
 
 
 # Several limits.

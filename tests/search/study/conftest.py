@@ -12,13 +12,15 @@ from optuna.trial import FrozenTrial, TrialState
 from models.architecture import Architecture
 from models.count import count_parameters
 from search.files import StudyFiles
-from search.protocol import Fleet, Job, Measurement, Ready, Timed
+from search.protocol import Finished, Fleet, Job, Measurement, Ready, TestResult, Timed
 from search.recipe import Recipe
 from search.simulation import SimulatedFleet
 from search.space.space import Space
-from search.study.coordinator import Coordinator, Outcome
+from search.study.coordinator import Coordinator
 from search.study.interruption import Interruption
+from search.study.listener import Outcome
 from search.study.plan import Circumstances, Data, Plan, Question
+from search.study.results import write_run
 from search.study.storage import Record, locked, read_study
 
 BUDGET = 6_000
@@ -48,6 +50,7 @@ class Diary:
     resumptions: list[tuple[int, float | None]] = field(default_factory=list)
     readies: list[Ready] = field(default_factory=list)
     timings: list[tuple[tuple[Architecture, ...], Timed]] = field(default_factory=list)
+    untimed_reasons: list[str] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     measurements: list[tuple[int, Measurement]] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
@@ -61,6 +64,9 @@ class Diary:
 
     def timed(self, architectures: tuple[Architecture, ...], timed: Timed) -> None:
         self.timings.append((architectures, timed))
+
+    def untimed(self, reason: str) -> None:
+        self.untimed_reasons.append(reason)
 
     def began(self, number: int, architecture: Architecture) -> None:
         self.begun.append(number)
@@ -148,7 +154,10 @@ def search(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., S
                 workers = fleet or SimulatedFleet(num_workers, curve)
                 clock = (lambda: workers.now) if isinstance(workers, SimulatedFleet) else time.monotonic
                 coordinator = Coordinator(plan, record, workers, diary, interruption, clock)
-                outcome = coordinator.run(num_trials, timeout)
+                try:
+                    outcome = coordinator.run(num_trials, timeout)
+                finally:
+                    coordinator.study_clock.keep()
                 coordinator.plan.save(files)
         trials, _ = read_study(files, plan.circumstances.storage)
         return Searched(outcome, trials, diary, coordinator.plan)
@@ -162,3 +171,43 @@ def record(files: StudyFiles) -> Iterator[Record]:
     files.folder.mkdir(parents=True)
     with Record(files) as opened:
         yield opened
+
+
+@pytest.fixture
+def retrained(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., Any]:
+    """Leaves what a final run leaves, and returns its module. Statistics of BatchNorm are made up, as by training."""
+    import torch
+
+    from models.build import build
+    from search.training.worker import save
+
+    def leave(
+        network: Architecture,
+        label: str = "0042",
+        seed: int = 0,
+        accuracy: float = 0.9876,
+        recipe: Recipe | None = None,
+        holdout: bool = False,
+    ) -> torch.nn.Module:
+        torch.manual_seed(seed)
+        module = build(network).eval()
+        for name, buffer in module.named_buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(torch.rand_like(buffer) + (0.5 if name.endswith("var") else -0.5))
+        recipe = recipe or Recipe(name="full", epochs=1)
+        is_trial = label.isdigit()
+        folder = (
+            files.retrained(int(label), seed, holdout)
+            if is_trial
+            else files.baseline(label, recipe.name, seed, holdout)
+        )
+        save(module, network, folder)
+        job = Job(label, network, recipe, seed, "final", BUDGET, holdout=holdout)
+        history = [Measurement(1, 1.0, 0.5, None, None, 0.1, 1.0)]
+        confusion = tuple(tuple(10 * (i == j) for j in range(10)) for i in range(10))
+        finished = Finished(1.0, (0.3,), (0.25,), TestResult(0.1, accuracy, confusion))
+        ready = Ready("CPU", "fp32", {"torch": "2.11"})
+        write_run(folder / "result.json", make_plan(), label, seed, job, history, finished, ready)
+        return module
+
+    return leave

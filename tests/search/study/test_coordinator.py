@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import re
 import signal
 import subprocess
@@ -19,11 +20,13 @@ from models.baselines import find_baseline
 from models.count import count_macs, count_parameters
 from search.errors import SpaceError, TrainingError
 from search.files import StudyFiles
-from search.protocol import Failed, Job, Lost, Measurement, Message, Ready, TooSlow, Worker
+from search.protocol import Failed, Job, Lost, Measurement, Message, Ready, Timing, TooSlow, Worker
+from search.recipe import Recipe
 from search.simulation import SimulatedFleet, SimulatedWorker
 from search.space.space import Space
-from search.study.coordinator import run_seed
+from search.study.jobs import run_seed
 from search.study.plan import Plan
+from search.study.reading import trial_view
 from search.study.storage import architecture_of, read_study
 
 Search = Callable[..., Any]
@@ -608,17 +611,56 @@ def test_a_worker_that_cannot_be_replaced_ends_the_search(search: Search) -> Non
         search(3, fleet=fleet)
 
 
-def test_a_timing_that_fails_ends_the_search(search: Search) -> None:
-    class UntimedWorker(SimulatedWorker):
-        def start(self, task: Any) -> None:
-            self.fleet.post(0.0, self, Failed("out of memory"))
+class UntimedFleet(SimulatedFleet):
+    """The first timings end in these messages, one each."""
 
-    fleet = SimulatedFleet(1, lambda job, epoch: 0.5)
-    fleet._events.clear()
-    fleet._workers = [UntimedWorker(fleet)]
-    fleet.post(0.0, fleet._workers[0], Ready("simulated", "fp32", {}))
-    with pytest.raises(TrainingError, match=r"^no training step can be timed: out of memory$"):
-        search(3, fleet=fleet)
+    def __init__(self, messages: list[Failed | Lost], epoch_seconds: float = 1.0) -> None:
+        self.messages = messages
+        self.timed: list[tuple[Architecture, ...]] = []
+        super().__init__(1, lambda job, epoch: 0.5, epoch_seconds)
+
+    def _new_worker(self) -> SimulatedWorker:
+        fleet = self
+
+        class UntimedWorker(SimulatedWorker):
+            def start(self, task: Any) -> None:
+                if isinstance(task, Timing):
+                    fleet.timed.append(task.architectures)
+                    if fleet.messages:
+                        fleet.post(0.0, self, fleet.messages.pop(0))
+                        return
+                super().start(task)
+
+        worker = UntimedWorker(self)
+        self.post(0.0, worker, Ready("simulated", "fp32", {}))
+        return worker
+
+
+def test_where_designs_cannot_be_timed_others_are(search: Search) -> None:
+    fleet = UntimedFleet([Failed("out of memory")])
+    found = search(3, fleet=fleet)
+    assert found.diary.untimed_reasons == ["out of memory"]
+    ((architectures, _),) = found.diary.timings
+    assert [len(each) for each in fleet.timed] == [3, 3]
+    assert fleet.timed[1] == architectures != fleet.timed[0]
+    assert found.outcome.num_trained == 3
+
+
+def test_a_timing_that_ends_its_worker_twice_gives_way_to_another(search: Search) -> None:
+    fleet = UntimedFleet([Lost("worker ended by signal 9")] * 2)
+    found = search(3, fleet=fleet)
+    assert fleet.replaced == 2
+    assert fleet.timed[0] == fleet.timed[1] != fleet.timed[2]
+    assert found.diary.untimed_reasons == ["worker ended by signal 9"]
+    assert len(found.diary.timings) == 1 and found.outcome.num_trained == 3
+
+
+def test_a_search_goes_on_without_any_timing_and_then_waits_long_for_its_first_epochs(search: Search) -> None:
+    fleet = UntimedFleet([Failed("out of memory")] * 3, epoch_seconds=3_000.0)
+    found = search(3, fleet=fleet)
+    assert found.diary.untimed_reasons == ["out of memory"] * 3
+    assert found.diary.timings == []
+    assert (found.outcome.num_trained, fleet.replaced) == (3, 0)
 
 
 def test_a_budget_that_nothing_fits_writes_no_trial(search: Search, files: StudyFiles) -> None:
@@ -661,6 +703,55 @@ def test_only_hand_made_networks_within_the_budget_are_trained(search: Search) -
 def test_without_a_warm_start_nothing_is_marked(search: Search) -> None:
     found = search(6, space=HAND_MADE, budget=300_000, warm_start=False)
     assert {trial.user_attrs["baseline"] for trial in found.trials} == {None}
+
+
+def controls(trials: list[FrozenTrial]) -> list[int]:
+    return [trial.number for trial in trials if trial.user_attrs.get("control")]
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_every_fourth_trial_is_a_control_where_a_quarter_is_asked_for(search: Search, num_workers: int) -> None:
+    found = search(21, num_workers=num_workers, sampler="tpe", control=0.25)
+    assert controls(found.trials) == [3, 7, 11, 15, 19]
+    assert len(set(designs(found.trials))) == 21
+    assert max(map(count_parameters, designs(found.trials))) <= found.plan.question.budget
+
+
+def test_a_search_of_pieces_keeps_the_share_of_its_control(search: Search, curve: Callable[[Job, int], float]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        search(20, fleet=KillingFleet(1, curve, 2 + 5 * 3 + 2), control=0.3)
+    search(9, control=0.3)
+    assert controls(search(20, control=0.3).trials) == [3, 6, 9, 13, 16, 19]
+
+
+def test_hand_made_networks_and_control_trials_are_marked_apart(search: Search) -> None:
+    found = search(6, space=HAND_MADE, budget=300_000, control=0.5)
+    assert controls(found.trials) == [1, 3, 5]
+    made = [trial.user_attrs["baseline"] for trial in found.trials]
+    assert made[::2] == ["resnet20-b", "resnet20-a", None]
+
+
+def test_without_a_control_no_trial_is_marked(search: Search) -> None:
+    assert [trial.number for trial in search(5).trials if "control" in trial.user_attrs] == []
+
+
+def by_number(job: Job, epoch: int) -> float:
+    """Looks random, and does not depend on the design, which a resumed search draws anew."""
+    return random.Random(100 * number_of(job) + epoch).random() / 2 + 0.1 * epoch
+
+
+@pytest.mark.parametrize("pruner", ["asha", "median"])
+def test_a_search_of_pieces_prunes_as_one_without_interruption(search: Search, files: StudyFiles, pruner: str) -> None:
+    def pruned(trials: list[FrozenTrial]) -> list[tuple[str, dict[int, float]]]:
+        return [(trial.state.name, trial.intermediate_values) for trial in trials]
+
+    whole = pruned(search(14, by_number, pruner=pruner).trials)
+    assert {"PRUNED", "COMPLETE"} == {state for state, _ in whole}
+    files.database.unlink()
+    for num_messages in (3, 9, 17):
+        with pytest.raises(KeyboardInterrupt):
+            search(14, fleet=KillingFleet(1, by_number, num_messages), pruner=pruner)
+    assert pruned(search(14, by_number, pruner=pruner).trials) == whole
 
 
 def slow(numbers: set[int]) -> Callable[[Job, int], float | TooSlow]:
@@ -720,3 +811,30 @@ def test_torch_never_enters_the_coordinator(files: StudyFiles, make_plan: Callab
     make_plan(15, sampler="tpe", pruner="median").save(files)
     done = subprocess.run([sys.executable, "-c", TORCHLESS, str(files.studies)], capture_output=True, text=True)
     assert done.stdout.split("\n") == ["15", "15", "[]", ""], done.stderr
+
+
+# Memory.
+
+
+@pytest.mark.parametrize("halve_batch", [True, False])
+def test_a_trial_without_memory_fails_or_goes_on_with_half_of_its_batch(search: Search, halve_batch: bool) -> None:
+    recipe = Recipe(name="quick", epochs=4, batch_size=16, halve_batch=halve_batch)
+
+    def curve(job: Job, epoch: int) -> float | Failed:
+        batch_size = job.recipe.batch_size
+        if number_of(job) == 2 and batch_size == 16:
+            return Failed(f"out of memory at batch_size = {batch_size} with 1,000 parameters", "memory")
+        return 0.1 * epoch
+
+    found = search(4, curve=curve, recipe=recipe)
+    said = "out of memory at batch_size = 16 with 1,000 parameters"
+    if halve_batch:
+        assert found.diary.notes == [(2, f"{said}; now with batch_size = 8 and lr = 0.05; goes on in a new process")]
+        assert [trial.user_attrs["batch_size"] for trial in found.of(*TRAINED)] == [16, 16, 8, 16]
+    else:
+        assert found.diary.notes == [(2, f"{said}; goes on in a new process")]
+        assert {trial.number: trial.user_attrs["reason"] for trial in found.of(TrialState.FAIL)} == {2: said}
+        assert [trial.user_attrs["batch_size"] for trial in found.of(*TRAINED)] == [16] * 4
+    assert found.outcome.num_trained == 4
+    views = [trial_view(trial, found.plan) for trial in found.trials]
+    assert [view.batch_size for view in views] == [trial.user_attrs.get("batch_size") for trial in found.trials]

@@ -1,10 +1,12 @@
 """A study as a reader sees it."""
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
@@ -16,7 +18,7 @@ from search.protocol import Failed, Job, Measurement
 from search.simulation import SimulatedFleet
 from search.study.candidates import Candidate
 from search.study.plan import Plan
-from search.study.reading import read_view
+from search.study.reading import read_view, without_password
 from search.study.retrain import Retraining
 from search.study.storage import Record
 from search.study.view import LedgerEntry
@@ -43,7 +45,7 @@ def test_a_view_tells_states_values_and_histories(search: Search, files: StudyFi
         assert trial.num_epochs == len(told) == {"complete": 4, "failed": 2, "pruned": 2}[trial.state]
         assert trial.params == count_parameters(trial.architecture) <= view.budget
         assert trial.macs == count_macs(trial.architecture, view.image_size)
-        assert trial.seconds == {"complete": 4.0, "failed": 0.0, "pruned": 3.0}[trial.state]
+        assert trial.seconds == {"complete": 4.0, "failed": 3.0, "pruned": 3.0}[trial.state]
         assert trial.choices["num_stages"] == len(trial.architecture.stages)
         assert trial.choices == found.plan.question.space.choices(recorded.params)
     values = {state: {trial.value for trial in view.trials if trial.state == state} for state in states}
@@ -89,7 +91,7 @@ def test_a_trial_without_its_design_is_left_out(search: Search, files: StudyFile
 
 def test_draws_and_seconds_are_those_of_the_record(search: Search, files: StudyFiles) -> None:
     search(1)
-    assert (read_view(files).draws, read_view(files).seconds) == (0, 0.0)
+    assert (read_view(files).draws, read_view(files).seconds) == (0, 4.0)  # it is `launch` that records the draws
     with Record(files) as record:
         record.set_attribute("draws", 17)
         record.set_attribute("seconds", 2.5)
@@ -177,3 +179,34 @@ def test_reading_disturbs_nothing(search: Search, files: StudyFiles) -> None:
     read_view(files)
     assert search(3).trials[:2] == before
     assert {trial.state for trial in before} == {TrialState.COMPLETE}
+
+
+def test_a_reader_beside_a_running_search_sees_it_grow_and_disturbs_nothing(search: Search, files: StudyFiles) -> None:
+    search(1)
+    seen: list[int] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.02):
+            seen.append(len(read_view(files).trials))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    found = search(20, num_workers=2)
+    over.set()
+    reader.join()
+    assert [trial.number for trial in found.of(TrialState.COMPLETE)] == list(range(20))
+    assert len(found.trials) == 20
+    assert len(seen) > 2 and seen == sorted(seen)
+
+
+def test_a_view_tells_its_plan_without_a_password(
+    search: Search, files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    search(1, limits=("macs=1e6",))
+    assert yaml.safe_load(read_view(files).plan) == yaml.safe_load(files.plan.read_text())
+    assert read_view(files).max_macs == 1_000_000
+    plan = Plan.load(files)
+    shown = without_password(plan.with_circumstances(storage="postgresql://me:secret@host/db"))
+    assert shown.circumstances.storage == "postgresql://me:***@host/db"
+    assert without_password(plan.with_circumstances(storage="no url")).circumstances.storage == "a database"

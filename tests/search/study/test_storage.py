@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from optuna.pruners import NopPruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
+from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from models.architecture import Architecture
@@ -173,6 +174,28 @@ def test_an_epoch_that_is_measured_again_is_not_reported_twice(
     (trial,), _ = read_study(files, None)
     assert trial.intermediate_values == {1: 0.3, 2: 0.5}
     assert trial.value == 0.5
+
+
+class Noting(BasePruner):
+    """Notes the epoch with the trial, and ends it after the second."""
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        assert trial.last_step is not None
+        study._storage.set_trial_system_attr(trial._trial_id, f"noted_{trial.last_step}", trial.last_step)
+        return trial.last_step == 2
+
+
+def test_what_a_pruner_noted_and_decided_outlives_its_process(
+    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+) -> None:
+    number = record.accept(*propose())
+    record.use(RandomSampler(seed=0), Noting())
+    assert [record.report(number, measured(epoch, 0.3)) for epoch in (1, 2)] == [False, True]
+    with Record(files) as again:
+        again.use(RandomSampler(seed=0), NopPruner())
+        assert {"noted_1", "noted_2"} <= again.trials[number].system_attrs.keys()
+        again.resume(number)
+        assert [again.report(number, measured(epoch, 0.3)) for epoch in (1, 2, 3)] == [False, True, False]
 
 
 def test_a_study_survives_closing(

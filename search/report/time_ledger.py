@@ -1,0 +1,91 @@
+"""Where the device time went: seconds by outcome, and what pruning saved."""
+
+import pandas as pd
+
+from search.report.cells import Column, Table, table
+from search.report.notation import count, duration, percent, plural, sentence_list
+from search.study.view import StudyView, TrialView
+
+RETRAINING = {"finalist": "finalists at full length", "final": "final training and test"}
+OVERHEAD = "overhead"
+COLUMNS = ["outcome", "count", "seconds", "share"]
+
+
+def time_ledger_frame(view: StudyView) -> pd.DataFrame:
+    """Device seconds by outcome, in all adding up to what there was: outcome, count (of trials or runs, missing for
+    the overhead), seconds, share.
+
+    Trials count with the seconds that led to their last epoch; what a kill or a crash took, and had to be trained
+    again, is a row of its own. The overhead is the rest of the search's wall clock times its workers: they start, time
+    designs, wait for work and for each other. It is left out where the study did not record it. Of full-length runs
+    only the seconds that led to their results are known. Outcomes that did not occur have no row.
+    """
+    rows: list[tuple[str, int | None, float]] = []
+    for outcome, trials in _outcomes(view):
+        rows.append((outcome, len(trials), sum(trial.seconds for trial in trials)))
+    repeated = [trial for trial in view.trials if trial.lost_seconds]
+    rows.append(("lost in interruptions", len(repeated), sum(trial.lost_seconds for trial in repeated)))
+    rows = [row for row in rows if row[1]]
+    if view.worker_seconds is not None:
+        overhead = view.worker_seconds - sum(seconds for _, _, seconds in rows)
+        rows.append((OVERHEAD, None, max(0.0, overhead)))
+    runs = [*view.runs, *view.proxy]
+    for purpose in dict.fromkeys(run.purpose for run in runs):
+        of_purpose = [run.seconds for run in runs if run.purpose == purpose]
+        name = RETRAINING.get(purpose, f"{purpose} runs at full length")
+        rows.append((f"retraining: {name}", len(of_purpose), sum(of_purpose)))
+    total = sum(seconds for _, _, seconds in rows)
+    shares = [(*row, row[2] / total if total else 0.0) for row in rows]
+    return pd.DataFrame(shares, columns=COLUMNS).astype({"count": "Int64", "seconds": float, "share": float})
+
+
+def _outcomes(view: StudyView) -> list[tuple[str, list[TrialView]]]:
+    failed = [trial for trial in view.trials if trial.state == "failed"]
+    return [
+        ("trained to the end", [trial for trial in view.trials if trial.state == "complete"]),
+        ("pruned", [trial for trial in view.trials if trial.state == "pruned"]),
+        ("failed", [trial for trial in failed if not trial.too_slow]),
+        ("too slow, not trained", [trial for trial in failed if trial.too_slow]),
+        ("not over yet", [trial for trial in view.trials if trial.state == "running"]),
+    ]
+
+
+def saved_seconds(view: StudyView) -> float:
+    """An estimate of what pruning saved: what the epochs that pruned trials did not train would have taken, each at the
+    mean pace of that trial's own epochs."""
+    saved = 0.0
+    for trial in view.trials:
+        if trial.state == "pruned" and trial.num_epochs:
+            measured = [epoch.seconds for epoch in trial.history]
+            pace = sum(measured) / len(measured) if measured else trial.seconds / trial.num_epochs
+            saved += max(0.0, pace * view.epochs - trial.seconds)  # what it trained after it was pruned is not saved
+    return saved
+
+
+def time_ledger_table(frame: pd.DataFrame) -> Table:
+    """`time_ledger_frame` for readers, with its total."""
+    total = {"outcome": "total", "count": pd.NA, "seconds": frame["seconds"].sum(), "share": frame["share"].sum()}
+    rows = pd.concat([frame, pd.DataFrame([total]).astype(frame.dtypes.to_dict())], ignore_index=True)
+    columns = [
+        Column("outcome", "Outcome"), Column("count", "Trials or runs", lambda n: count(None if pd.isna(n) else n)),
+        Column("seconds", "Device time", duration), Column("share", "Share", lambda share: percent(share, 1)),
+    ]  # fmt: skip
+    return table("Where the device time of search and retraining went.", rows, columns)
+
+
+def time_sentence(view: StudyView) -> str:
+    """What search and retraining cost, by outcome, and what pruning saved."""
+    frame = time_ledger_frame(view)
+    total = float(frame["seconds"].sum())
+    if not total:
+        return "No device time is recorded."
+    parts = [
+        f"{percent(share, 0)} {outcome}"
+        for outcome, share in zip(frame["outcome"], frame["share"], strict=True)
+        if share >= 0.005
+    ]
+    pruned = sum(trial.state == "pruned" for trial in view.trials)
+    about = f"saved about {duration(saved_seconds(view))}, an estimate by the pace of each"
+    saved = f"Pruning {plural(pruned, 'trial')} {about}." if pruned else "No trial was pruned."
+    unknown = "" if view.worker_seconds is not None else " The overhead of the search was not recorded."
+    return f"Device time {duration(total)}: {sentence_list(parts)}. {saved}{unknown}"

@@ -1,0 +1,54 @@
+"""When so many trials fail that a search had better end."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from search.errors import TrainingError
+
+MAX_FAILURES_IN_A_ROW = 5
+MAX_TOO_SLOW_IN_A_ROW = 100
+
+
+def too_slow(latency: float, limit: float | None) -> str:
+    """Why a design was not trained, from seconds an image."""
+    assert limit is not None
+    return f"latency = {1e3 * latency:.3g} ms: the limit is {1e3 * limit:.3g} ms"
+
+
+class Failures:
+    """Watches how trials end. A design that missed the limit of latency is no failure of the training.
+
+    Attributes:
+        num_too_slow: how many designs missed it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.num_too_slow = 0
+        self._most = most
+        self._in_a_row = 0
+        self._too_slow_in_a_row = 0
+
+    def note(self, trials: Sequence[FrozenTrial], number: int) -> None:
+        """Look at the trial that has just ended, one of all these trials.
+
+        Raises:
+            TrainingError: it is the last of five failures in a row or of 100 designs in a row that were too slow, or
+                the study now has more than `most` failures.
+        """
+        ended = trials[number]
+        if "too_slow" in ended.user_attrs:
+            self.num_too_slow += 1
+            self._too_slow_in_a_row += 1
+            if self._too_slow_in_a_row == MAX_TOO_SLOW_IN_A_ROW:
+                reason = ended.user_attrs["reason"]
+                raise TrainingError(f"{MAX_TOO_SLOW_IN_A_ROW} designs in a row were too slow; the last had {reason}")
+            return
+        self._too_slow_in_a_row = 0
+        self._in_a_row = self._in_a_row + 1 if ended.state == TrialState.FAIL else 0
+        failed = [trial for trial in trials if trial.state == TrialState.FAIL and "too_slow" not in trial.user_attrs]
+        if self._in_a_row >= MAX_FAILURES_IN_A_ROW or len(failed) > self._most:
+            reasons = Counter(trial.user_attrs.get("reason", "unknown") for trial in failed)
+            commonest, times = reasons.most_common(1)[0]
+            raise TrainingError(f"{len(failed)} trials failed, {times} of them with: {commonest}")

@@ -1,0 +1,210 @@
+"""What the audit of the proxy says: how far a short schedule can be trusted to choose among designs."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from search.report.agreement import NUM_RESAMPLES, Agreement, Correlation, agreement
+from search.report.drawing import BLUE, GREY, ORANGE, Drawing, accuracy_axis, blank, records, safe
+from search.report.notation import count, design, exists, percent, plural, points, sentence_list
+from search.report.runs import CONFIDENCE, last_validation
+from search.report.tables import measured_epochs
+from search.study.view import StudyView
+
+COLUMNS = [
+    "number", "state", "params", "macs", "value", "epochs", "full_value", "full_values", "full_epochs", "recipe",
+    "design",
+]  # fmt: skip
+SIMILAR = 1.1  # parameters of two trials that are at most this many times apart: size explains nothing between them
+
+
+def proxy_frame(view: StudyView) -> pd.DataFrame:
+    """One row an audited trial, by number: `value` after `epochs` epochs of the search, a pruned trial's being the last
+    it measured, and `full_value`, the mean of `full_values` (one a seed) after `full_epochs` epochs of the `recipe`.
+
+    All are validation accuracies after a last epoch. A trial without both has no row.
+    """
+    rows = []
+    for trial in sorted(view.trials, key=lambda trial: trial.number):
+        # A study may have begun anew after its database broke, with other networks under the same numbers.
+        runs = [
+            run for run in view.proxy if run.label == f"{trial.number:04d}" and run.architecture == trial.architecture
+        ]
+        measured = ((run, last_validation(run)) for run in sorted(runs, key=lambda run: run.seed))
+        full = [(run, value) for run, value in measured if value is not None and exists(value)]
+        if trial.state not in ("complete", "pruned") or not exists(trial.value) or not full:
+            continue
+        values = [value for _, value in full]
+        rows.append(
+            (trial.number, trial.state, trial.params, trial.macs, trial.value, measured_epochs(trial),
+             math.fsum(values) / len(values), values, max(run.epochs for run, _ in full), full[0][0].recipe,
+             design(trial.architecture))
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def overall(frame: pd.DataFrame) -> Agreement:
+    """How alike short and full schedule order all audited trials of `proxy_frame`."""
+    return agreement(frame["value"].tolist(), frame["full_value"].tolist())
+
+
+def among_complete(frame: pd.DataFrame) -> Agreement:
+    """The same, of trials that had the whole short schedule."""
+    return overall(frame[frame["state"] == "complete"])
+
+
+def among_best(frame: pd.DataFrame) -> Agreement:
+    """The same, of the best quarter by the value of the search, where the choice is made."""
+    return overall(_best_quarter(frame, "value"))
+
+
+def among_similar(frame: pd.DataFrame) -> Agreement:
+    """The same, of pairs of trials whose parameters are at most `SIMILAR` times apart."""
+    params = frame["params"].to_numpy(dtype=float)
+    near = np.maximum.outer(params, params) <= SIMILAR * np.minimum.outer(params, params)
+    return agreement(frame["value"].tolist(), frame["full_value"].tolist(), near)
+
+
+def _best_quarter(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A quarter of the rows, rounded up, with the largest values; all that tie with the last of them belong to it."""
+    last = sorted(frame[column], reverse=True)[math.ceil(len(frame) / 4) - 1]
+    return pd.DataFrame(frame[frame[column] >= last])
+
+
+def killed(frame: pd.DataFrame) -> tuple[list[int], list[int]]:
+    """The numbers of the best quarter by full value, best first, and which of them the pruner ended."""
+    best = _best_quarter(frame, "full_value").sort_values(["full_value", "number"], ascending=[False, True])
+    return best["number"].tolist(), best.loc[best["state"] == "pruned", "number"].tolist()
+
+
+def choice(frame: pd.DataFrame) -> dict[str, Any] | None:
+    """The row that a search would choose of these: the complete trial with the best value, of equals the earliest.
+    None, if none is complete."""
+    complete = records(frame[frame["state"] == "complete"])
+    return min(complete, key=lambda row: (-row["value"], row["number"])) if complete else None
+
+
+def regret(frame: pd.DataFrame) -> float | None:
+    """How much accuracy the choice costs: the best full value of all audited trials less that of the chosen one."""
+    chosen = choice(frame)
+    return float(frame["full_value"].max() - chosen["full_value"]) if chosen else None
+
+
+def proxy_sentences(view: StudyView) -> list[str]:
+    """What the audit says, the answer first; nothing without an audit."""
+    frame = proxy_frame(view)
+    if frame.empty:
+        return []
+    found = [_answer(frame, view.epochs)]
+    if (frame["state"] == "pruned").any():
+        found.append(f"Complete trials alone: {_told(among_complete(frame))}.")
+    found.append(f"The best quarter by the value of the search: {_told(among_best(frame))}.")
+    similar = among_similar(frame)
+    alike = f"; the order is the same in {similar.num_alike} of {plural(similar.num_pairs, 'pair')}"
+    found.append(
+        f"Pairs of trials whose parameters differ by at most {SIMILAR - 1:.0%}, where size explains nothing: "
+        f"{_told(similar)}{alike if similar.num_pairs else ''}."
+    )
+    return [*found, *_cost(frame), _method(frame)]
+
+
+def _answer(frame: pd.DataFrame, epochs: int) -> str:
+    found, num_pruned = overall(frame), int((frame["state"] == "pruned").sum())
+    short, full = plural(epochs, "epoch"), plural(int(frame["full_epochs"].max()), "epoch")
+    told = f"{_told(found)}{f', {num_pruned} of them pruned early' if num_pruned else ''}"
+    if found.kendall is None:
+        return f"Whether a trial's value after {short} ranks designs as {full} do cannot be told: {told}."
+    return f"A trial's value after {short} ranks designs as {full} do with {told}."
+
+
+def _told(found: Agreement) -> str:
+    """rho = 0.83 (0.62 to 0.93), tau = 0.66 (0.40 to 0.80), 16 trials."""
+    trials = plural(found.num_things, "trial")
+    if found.kendall is None:
+        return f"too few to tell ({trials}, {plural(found.num_pairs, 'pair')} without a tie)"
+    both = (("rho", found.spearman), ("tau", found.kendall))
+    words = [f"{name} = {_interval(each)}" for name, each in both if each is not None]
+    words.append(trials)
+    if found.kendall.low is None:
+        words.append("no interval, for resampling cannot vary it" if found.has_enough else "too few for an interval")
+    return ", ".join(words)
+
+
+def _interval(found: Correlation) -> str:
+    return f"{found.value:.2f}" + (f" ({found.low:.2f} to {found.high:.2f})" if found.low is not None else "")
+
+
+def _cost(frame: pd.DataFrame) -> list[str]:
+    best, ended = killed(frame)
+    which = f": {sentence_list([f'trial {number}' for number in ended])}" if ended else ""
+    found = [f"Of the best {len(best)} at full length (a quarter, with ties) the pruner ended {len(ended)}{which}."]
+    chosen, lost = choice(frame), regret(frame)
+    if chosen is None or lost is None:
+        return [*found, "None of these trials is complete: a search would choose none of them."]
+    start = (
+        f"A search would choose trial {chosen['number']} of these, with {percent(chosen['full_value'])} at full length"
+    )
+    if lost == 0:
+        return [*found, f"{start}, which is the best."]
+    top = max(records(frame), key=lambda row: (row["full_value"], -row["number"]))
+    return [
+        *found,
+        f"{start}; trial {top['number']} has {percent(top['full_value'])}: the choice costs {points(lost)} points.",
+    ]
+
+
+def _method(frame: pd.DataFrame) -> str:
+    seeds = [len(values) for values in frame["full_values"]]
+    runs = f"{min(seeds)} to {max(seeds)} runs" if min(seeds) < max(seeds) else plural(max(seeds), "run")
+    return (
+        f"rho is Spearman's rank correlation, tau Kendall's, from -1 to 1. Brackets hold {CONFIDENCE:.0%} intervals, "
+        f"percentiles over {NUM_RESAMPLES:,} resamples of the trials. Full values are validation accuracies, of {runs} "
+        "a trial; the noise between runs, which lowers a correlation, is not taken out."
+    )
+
+
+def proxy_figure(frame: pd.DataFrame, epochs: int) -> Drawing:
+    """Draw `proxy_frame`: full against short value, pruned trials marked, and which one a search would choose.
+
+    Args:
+        epochs: of the search's schedule.
+    """
+    figure = blank(420)
+    looks = {
+        "complete": {"color": BLUE, "size": 8, "opacity": 0.8},
+        "pruned": {"color": GREY, "size": 9, "symbol": "x-thin-open", "line": {"width": 1.5, "color": GREY}},
+    }
+    for state, marker in looks.items():
+        rows = frame[frame["state"] == state]
+        if rows.empty:
+            continue
+        figure.add_scatter(
+            x=rows["value"].round(5).tolist(),
+            y=rows["full_value"].round(5).tolist(),
+            mode="markers",
+            name=f"{state} trial",
+            marker=marker,
+            text=[
+                f"trial {row['number']}, {state}: {percent(row['value'])} after {plural(row['epochs'], 'epoch')}, "
+                f"{percent(row['full_value'])} after {row['full_epochs']}<br>{count(row['params'])} parameters<br>"
+                f"{safe(row['design'], 90)}"
+                for row in records(rows)
+            ],
+            hoverinfo="text",
+        )
+    if chosen := choice(frame):
+        figure.add_scatter(
+            x=[round(chosen["value"], 5)],
+            y=[round(chosen["full_value"], 5)],
+            mode="markers",
+            name="a search's choice",
+            marker={"color": ORANGE, "size": 15, "symbol": "circle-open", "line": {"width": 2, "color": ORANGE}},
+            hoverinfo="skip",
+        )
+    full_epochs = int(frame["full_epochs"].max())
+    accuracy_axis(figure, f"Validation accuracy in the search, {plural(epochs, 'epoch')}", "xaxis")
+    accuracy_axis(figure, f"Validation accuracy after {plural(full_epochs, 'epoch')}")
+    told = [f"{plural(len(frame), 'trial')} trained again at full length.", _answer(frame, epochs), *_cost(frame)]
+    return Drawing("proxy", figure, " ".join(told))

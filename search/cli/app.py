@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from models.architecture import ArchitectureError
-from search.cli import baselines, reading, tools, training
+from search.cli import baselines, inference, proxy, reading, report, tools, training
 from search.errors import NasError
 
 app = typer.Typer(
@@ -31,15 +31,19 @@ def options(
 for command in (
     training.search,
     training.retrain,
-    reading.report,
+    report.report,
+    report.dashboard,
     reading.trials,
     reading.space,
     reading.show,
-    reading.export,
+    inference.evaluate,
+    inference.predict,
+    inference.export,
 ):
     app.command()(command)
 
 app.command("lr-range")(tools.lr_range)
+app.command("audit-proxy")(proxy.audit_proxy)
 
 baseline_app = typer.Typer(
     help="Networks that people designed by hand, by name.", no_args_is_help=True, rich_markup_mode=None

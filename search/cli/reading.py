@@ -1,4 +1,4 @@
-"""nas report, trials, space, show and export: what a study, a space or a network has to tell."""
+"""nas trials, space and show: what a study, a space or a network has to tell."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,39 +25,6 @@ if TYPE_CHECKING:
     from models.architecture import Architecture
 
 
-def report(
-    output: Annotated[Path | None, typer.Option("--output", help="HTML file; without it, beside the study.")] = None,
-    budgets: Annotated[
-        str | None, typer.Option("--budgets", help="Also name the best network under each of 0.3M,1M,2M.")
-    ] = None,
-    open: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
-    study: StudyName = None,
-    studies: Studies = Path("studies"),
-) -> None:
-    """Write one HTML page that tells the study, and its trials as CSV."""
-    from search.space.limits import parse_count
-
-    limits = [parse_count(text, "budgets") for text in budgets.split(",")] if budgets is not None else []
-    files, plan = open_study(studies, study)
-
-    from search.report.page import write_report
-    from search.report.tables import write_trials_csv
-    from search.space.audit import audit
-    from search.study.reading import read_view
-
-    view, path = read_view(files), output or files.report
-    question = plan.question
-    found = audit(question.space, question.data.task, question.all_limits) if view.trials else None
-    write_report(view, path, found, sorted(set(limits)))
-    write_trials_csv(view, files.trials_csv)
-    print(f"report: {path.resolve()}")
-    print(f"trials: {files.trials_csv.resolve()}")
-    if open:
-        import webbrowser
-
-        webbrowser.open(path.resolve().as_uri())
-
-
 def trials(study: StudyName = None, studies: Studies = Path("studies"), format: OutputFormat = Format.TABLE) -> None:
     """List a study's trials."""
     from search.study.reading import read_view
@@ -73,6 +40,7 @@ def trials(study: StudyName = None, studies: Studies = Path("studies"), format: 
             "epochs": each.num_epochs,
             "seconds": each.seconds,
             "baseline": each.baseline,
+            "control": each.is_control,
             "architecture": each.architecture.to_dict(),
         }
         for each in read_view(files).trials
@@ -161,20 +129,6 @@ def show(
         },
         format,
     )
-
-
-def export(
-    trial: Annotated[int, typer.Option("--trial", help="Retrained trial.")],
-    output: Annotated[Path | None, typer.Option("--output", help="Folder; without it, in the study's.")] = None,
-    study: StudyName = None,
-    studies: Studies = Path("studies"),
-) -> None:
-    """Write a retrained network as model.py (torch alone), weights.safetensors and architecture.json."""
-    from search.study.export import export as write_export
-
-    files, plan = open_study(studies, study)
-    for path in write_export(files, plan, trial, output or files.export(trial)):
-        print(path.resolve())
 
 
 def _read_architecture(path: Path) -> "Architecture":

@@ -3,8 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from search.report.notation import count, design, duration, percent, plural, points, short
-from search.report.runs import final_summary, finalists_frame
+from search.report.comparisons import compare
+from search.report.notation import count, duration, interval, percent, plural, points, sentence_list, short
+from search.report.runs import CONFIDENCE, final_summary, finalists_frame
 from search.report.tables import measured_epochs, ranked
 from search.study.view import StudyView, TrialView
 
@@ -78,31 +79,43 @@ def states(view: StudyView) -> Counter[str]:
     return Counter("too slow" if trial.too_slow else trial.state for trial in view.trials)
 
 
-def conclusion(view: StudyView, answer: Answer | None) -> str:
-    """The answer in two or three sentences."""
+def conclusion(view: StudyView, answer: Answer | None) -> list[str]:
+    """The answer in a few sentences: how good, how large, and against what."""
     if answer is None and not view.trials and view.runs:
-        return f"No search was made here: {plural(len({run.label for run in view.runs}), 'network')} made by hand."
+        return [f"No search was made here: {plural(len({run.label for run in view.runs}), 'network')} made by hand."]
     if answer is None:
-        return "There is no answer yet: no trial has finished."
-    trial = answer.trial
-    chosen = (
-        f"Trial {trial.number}: {design(trial.architecture)}. It uses {count(trial.params)} parameters, "
-        f"{percent(trial.params / view.budget, 1)} of the budget, and was chosen for {answer.how}."
-    )
-    if answer.final is None:
-        return f"{chosen} It has not been retrained, so there is no test accuracy to quote."
-    return f"{chosen} Retrained, it reaches a test accuracy of {tested(answer.final)}."
-
-
-def tested(final: Final) -> str:
-    """A test accuracy as it should be quoted."""
-    if final.seeds == 1:
-        return f"{percent(final.mean)} (one seed)"
-    return f"{spread(final)} (mean and standard deviation of {final.seeds} seeds)"
+        return ["There is no answer yet: no trial has finished."]
+    trial, final = answer.trial, answer.final
+    size = f"{count(trial.params)} parameters, {percent(trial.params / view.budget, 1)} of the budget"
+    if final is None:
+        lead = f"The best network so far is right on {percent(trial.value)} of the validation images, with {size}."
+        said = [lead, "It has not been retrained, so there is no test accuracy to quote."]
+    else:
+        right = f"right on {percent(final.mean)} of the test images ({spread(final)})"
+        said = [f"The best network found is {right}, with {size}.", *_against(view, trial)]
+    return [*said, f"It is trial {trial.number}, chosen for {answer.how}."]
 
 
 def spread(final: Final) -> str:
-    return f"{percent(final.mean)} \N{PLUS-MINUS SIGN} {points(final.deviation)}"
+    """How sure a test accuracy is."""
+    if final.seeds == 1:
+        return "one seed, so no interval"
+    return f"{CONFIDENCE:.0%} interval {interval(final.mean, final.half_width)}, {final.seeds} seeds"
+
+
+def _against(view: StudyView, trial: TrialView) -> list[str]:
+    """The answer's comparisons with baselines in one sentence."""
+    own = [each for each in compare(view) if each.trial.label == f"{trial.number:04d}" and each.is_tested]
+    told = []
+    for each in own:
+        ends = f"{points(each.low)} to {points(each.high)}"
+        if each.verdict == "not distinguishable":
+            told.append(f"not distinguishable from {each.baseline.label} ({points(each.difference)} points, {ends})")
+        else:
+            by = points(abs(each.difference))
+            told.append(f"{each.verdict} than {each.baseline.label} by {by} points ({ends})")
+    intervals = f"brackets hold {CONFIDENCE:.0%} intervals of the difference"
+    return [f"Beside baselines that were trained alike it is {sentence_list(told)}; {intervals}."] if told else []
 
 
 def facts(view: StudyView, answer: Answer | None) -> list[Fact]:
@@ -114,12 +127,9 @@ def _answer_facts(view: StudyView, answer: Answer) -> list[Fact]:
     trial, final = answer.trial, answer.final
     if final is None:
         test = Fact("Test accuracy", "not measured", f"retrain trial {trial.number} to measure it")
-    elif final.seeds == 1:
-        test = Fact("Test accuracy", percent(final.mean), "one seed, so no interval")
     else:
-        low, high = percent(final.mean - final.half_width), percent(final.mean + final.half_width)
-        note = f"mean and standard deviation of {final.seeds} seeds; 95% interval of the mean {low} to {high}"
-        test = Fact("Test accuracy", spread(final), note)
+        deviation = f"; standard deviation {points(final.deviation)} points" if final.seeds > 1 else ""
+        test = Fact("Test accuracy", percent(final.mean), spread(final) + deviation)
     epochs = plural(measured_epochs(trial), "epoch")
     return [
         test,

@@ -1,12 +1,15 @@
 """An audit of a space as text and as a drawing."""
 
+import math
+
 import pandas as pd
 
-from search.report.drawing import BLUE, GREY, Drawing, blank
+from search.report.drawing import BLUE, Drawing, blank, cost_axis, records
 from search.report.notation import count, percent, short
 from search.space.audit import Audit
 
 MAX_NEVER = 12
+BEYOND = "rgba(138,143,152,0.5)"  # grey, through which the budget's line is seen
 BAR = 40
 
 
@@ -59,29 +62,43 @@ def _bars(audit: Audit) -> list[str]:
 
 
 def histogram_frame(audit: Audit) -> pd.DataFrame:
-    """The designs of a space by parameters: low, high, share of all designs."""
-    rows = [(each.low, each.high, each.designs / audit.total) for each in audit.histogram]
-    return pd.DataFrame(rows, columns=["low", "high", "share"])
+    """The designs of a space by parameters: low, high, designs, share of all designs."""
+    rows = [(each.low, each.high, each.designs, each.designs / audit.total) for each in audit.histogram]
+    return pd.DataFrame(rows, columns=["low", "high", "designs", "share"])
 
 
 def audit_figure(audit: Audit) -> Drawing:
-    """Draw `histogram_frame`, with the budget's line."""
+    """Draw `histogram_frame`, with the budget's line. Both axes are logarithmic: few designs are small."""
     frame = histogram_frame(audit)
-    figure = blank(260, bargap=0.08, showlegend=False)
-    names = [f"{short(low)} to {short(high)}" for low, high in zip(frame["low"], frame["high"], strict=True)]
+    figure = blank(280, bargap=0, showlegend=False, margin={"l": 8, "r": 16, "t": 26, "b": 8})
     budget = audit.budget if audit.budget is not None else audit.largest
-    colors = [BLUE if high <= budget else GREY for high in frame["high"]]
+    drawn = frame[frame["designs"] > 0]
+    lows, highs = drawn["low"].astype(float), drawn["high"].astype(float) + 1
+    cost_axis(figure, "Parameters", [float(lows.min()), float(highs.max())], audit.budget, "budget", label_above=True)
     figure.add_bar(
-        x=names,
-        y=frame["share"].round(6).tolist(),
-        marker={"color": colors},
-        hovertemplate="%{x} parameters: %{y:.2%} of all designs<extra></extra>",
+        x=((lows + highs) / 2).tolist(),
+        # A little less than the bin, so that bars stand apart.
+        width=(0.94 * (highs - lows)).tolist(),
+        y=drawn["designs"].astype(float).tolist(),
+        marker={"color": [BLUE if high <= budget + 1 else BEYOND for high in highs], "line": {"width": 0}},
+        text=[
+            f"{short(row['low'])} to {short(row['high'])} parameters:<br>{count(row['designs'])} designs"
+            for row in records(drawn)
+        ],
+        textposition="none",
+        hoverinfo="text",
     )
-    figure.update_yaxes(title={"text": "Share of designs"}, tickformat=".2~%")
-    figure.update_xaxes(title={"text": "Parameters"}, tickangle=-45)
+    top = math.log10(float(drawn["designs"].max()))
+    figure.update_yaxes(
+        type="log", range=[-0.3, 1.06 * top + 0.1], title={"text": "Designs"}, tickformat="~s", nticks=6
+    )
     caption = (
         f"The search space holds {count(audit.total)} different networks of {short(audit.smallest)} to "
-        f"{short(audit.largest)} parameters; {count(audit.feasible)} of them, {_share(audit.share)}, are within the "
-        "limits. Bars that lie within the budget as a whole are blue."
+        f"{short(audit.largest)} parameters; {count(audit.feasible)} of them, {_odds(audit.share)}, are within the "
+        "limits. Bars that lie within the budget as a whole are blue; both axes are logarithmic."
     )
-    return Drawing("audit", figure, caption)
+    return Drawing("audit", figure, caption, frame)
+
+
+def _odds(share: float) -> str:
+    return _share(share) if share >= 0.001 or share == 0 else f"one in {count(1 / share)}"

@@ -7,11 +7,9 @@ from search.report.answer import Answer, Final, states
 from search.report.notation import count, exists, network, percent, plural, points, sentence_list
 from search.report.runs import final_runs, final_summary, finalists_frame, kind, last_validation, num_test_images
 from search.report.tables import ranked
+from search.report.verdicts import MAX_MACS_RATIO
 from search.study.sanity import first_loss_warning
 from search.study.view import StudyView, TrialView
-
-# A design that costs much more than what it is compared with has not won on parameters alone.
-MAX_MACS_RATIO = 1.5
 
 
 def caveats(view: StudyView, answer: Answer | None) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from search.report import notation
-from search.report.notation import count, decimal, duration, network, percent, points, short
+from search.report.notation import count, decimal, duration, interval, network, percent, points, short
 from search.report.runs import CONFIDENCE
 from search.study.view import LedgerEntry, StudyView
 
@@ -16,12 +16,17 @@ LEDGER_SIZE = 50
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A caption, the heads, whether each column holds numbers, and the rows as text."""
+    """A caption, the heads, whether each column holds numbers, and the rows as text.
+
+    `keys` are the numbers that the rows' texts stand for, if readers may sort and search the table; a number that does
+    not exist is an empty text.
+    """
 
     caption: str
     heads: tuple[str, ...]
     numeric: tuple[bool, ...]
     rows: tuple[tuple[str, ...], ...]
+    keys: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +38,15 @@ class Column:
     write: Callable[[Any], str] | None = None
 
 
-def table(caption: str, frame: pd.DataFrame, columns: Iterable[Column]) -> Table:
+def table(caption: str, frame: pd.DataFrame, columns: Iterable[Column], is_sortable: bool = False) -> Table:
     """Columns without a single value are left out: a column of dashes tells nothing."""
     empty = {name for name in frame.columns if bool(frame[name].isna().all())}
     kept = [column for column in columns if column.name not in empty]
     written = [[_write(column, value) for value in frame[column.name]] for column in kept]
     heads = tuple(column.head for column in kept)
     numeric = tuple(column.write is not None for column in kept)
-    return Table(caption, heads, numeric, tuple(zip(*written, strict=True)))
+    keys = [[_key(column, value) for value in frame[column.name]] for column in kept] if is_sortable else []
+    return Table(caption, heads, numeric, tuple(zip(*written, strict=True)), tuple(zip(*keys, strict=True)))
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
@@ -49,6 +55,12 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _write(column: Column, value: Any) -> str:
     return str(value) if column.write is None else column.write(value)
+
+
+def _key(column: Column, value: Any) -> str:
+    if column.write is None:
+        return str(value)
+    return f"{value:.10g}" if notation.exists(value) else ""
 
 
 def pairs_table(caption: str, heads: tuple[str, str], pairs: tuple[tuple[str, str], ...]) -> Table:
@@ -64,7 +76,8 @@ def leaderboard_table(frame: pd.DataFrame, total: int) -> Table:
         Column("share", "Of budget", lambda share: percent(share, 1)), Column("macs", "MACs", short),
         Column("design", "Design (depth \N{MULTIPLICATION SIGN} width)"),
     ]  # fmt: skip
-    return table(f"{which} by validation accuracy at the end of the search's schedule.", frame, columns)
+    caption = f"{which} by validation accuracy at the end of the search's schedule."
+    return table(caption, frame, columns, is_sortable=True)
 
 
 def budgets_table(frame: pd.DataFrame) -> Table:
@@ -103,10 +116,8 @@ def finalists_table(frame: pd.DataFrame) -> Table:
 
 
 def summary_table(frame: pd.DataFrame) -> Table:
-    low = [mean - half for mean, half in zip(frame["mean"], frame["half_width"], strict=True)]
-    high = [mean + half for mean, half in zip(frame["mean"], frame["half_width"], strict=True)]
-    ends = zip(low, high, strict=True)
-    interval = [f"{percent(a)} to {percent(b)}" if notation.exists(a) else "none" for a, b in ends]
+    ends = zip(frame["mean"], frame["half_width"], strict=True)
+    intervals = [interval(mean, half) if notation.exists(half) else "none" for mean, half in ends]
     columns = [
         Column("network", "Network"), Column("seeds", "Seeds", str),
         Column("mean", "Test, mean", percent), Column("deviation", "Deviation, points", points),
@@ -117,7 +128,8 @@ def summary_table(frame: pd.DataFrame) -> Table:
     caption = "Test accuracy after full training: mean, standard deviation and Student's interval over seeds."
     named = _named(frame)
     named["network"] += [" (over the budget: a reference)" if over else "" for over in frame["over"]]
-    return table(caption, named.assign(interval=interval), columns)
+    named["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
+    return table(caption, named.assign(interval=intervals), columns)
 
 
 def runs_table(frame: pd.DataFrame) -> Table:
@@ -128,7 +140,33 @@ def runs_table(frame: pd.DataFrame) -> Table:
         Column("recipe", "Recipe"), Column("epochs", "Epochs", count), Column("seconds", "Time", duration),
         Column("device", "Device"), Column("precision", "Precision"),
     ]  # fmt: skip
-    return table("Every full-length run; accuracies are those of the last epoch.", _named(frame), columns)
+    named = _named(frame)
+    named["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
+    return table("Every full-length run; accuracies are those of the last epoch.", named, columns)
+
+
+def comparisons_table(frame: pd.DataFrame) -> Table:
+    ends = zip(frame["low"], frame["high"], strict=True)
+    written = frame.assign(
+        trial=[network(label) for label in frame["trial"]],
+        interval=[f"{points(low)} to {points(high)}" if notation.exists(low) else "none" for low, high in ends],
+        seeds=_both(frame, "seeds", str),
+        macs=_both(frame, "macs", short),
+    )
+    columns = [
+        Column("trial", "Network"), Column("baseline", "Baseline"), Column("difference", "Difference, points", points),
+        Column("interval", f"{CONFIDENCE:.0%} interval", str), Column("adjusted_p", "p, adjusted", decimal),
+        Column("verdict", "Verdict"), Column("seeds", "Seeds of each", str), Column("macs", "MACs of each", str),
+        Column("recipe", "Recipe"), Column("epochs", "Epochs", count),
+    ]  # fmt: skip
+    caption = "Each retrained network less each baseline that was trained alike: mean test accuracy, Welch's interval, "
+    return table(caption + "and Holm's p-value over all rows.", written, columns)
+
+
+def _both(frame: pd.DataFrame, column: str, write: Callable[[Any], str]) -> list[str]:
+    """A column of the network and of its baseline."""
+    pairs = zip(frame[f"trial_{column}"], frame[f"baseline_{column}"], strict=True)
+    return [f"{write(own)}, {write(other)}" for own, other in pairs]
 
 
 def confused_table(frame: pd.DataFrame, label: str) -> Table:
@@ -143,13 +181,18 @@ def ledger_table(view: StudyView) -> Table:
     entries: list[LedgerEntry] = sorted(view.ledger, key=lambda entry: entry.time)
     shown = entries[-LEDGER_SIZE:]
     frame = pd.DataFrame(
-        [(entry.time, entry.study, entry.label, entry.seed, entry.accuracy) for entry in shown],
+        [(each.time[:19].replace("T", " "), each.study, each.label, each.seed, _opened(each)) for each in shown],
         columns=["time", "study", "label", "seed", "accuracy"],
     )
     columns = [
         Column("time", "Time (UTC)"), Column("study", "Study"), Column("network", "Network"),
         Column("seed", "Seed", str),
-        Column("accuracy", "Test", percent),
+        Column("accuracy", "Test", str),
     ]  # fmt: skip
     which = f"The last {len(shown)} of {len(entries):,} openings" if len(shown) < len(entries) else "All openings"
     return table(f"{which} of this test set, by this study and others.", _named(frame), columns)
+
+
+def _opened(entry: LedgerEntry) -> str:
+    """What came of an opening. Its line is written before; a run that was killed then has nothing to tell."""
+    return "no result" if entry.accuracy is None else percent(entry.accuracy)

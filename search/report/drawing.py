@@ -18,11 +18,15 @@ CLEAR = "rgba(0,0,0,0)"
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure, its name in the page, and in words what it shows, for those who cannot see it and those in a hurry."""
+    """A figure, its name in the page, and in words what it shows, for those who cannot see it and those in a hurry.
+
+    `data` are the numbers behind it, or those that matter most, to be read as a table.
+    """
 
     name: str
     figure: go.Figure
     caption: str
+    data: pd.DataFrame | None = None
 
 
 def safe(text: str, length: int = 40) -> str:
@@ -71,33 +75,47 @@ def accuracy_axis(figure: go.Figure, title: str, axis: str = "yaxis") -> None:
     figure.update_layout({axis: {"title": {"text": title}, "tickformat": ".2~%"}})
 
 
-def parameters_axis(figure: go.Figure, values: list[float], budget: int) -> None:
-    """A parameter axis that shows all values and the budget's line; logarithmic where sizes differ tenfold."""
-    low, high = min([*values, budget]), max([*values, budget])
+def epoch_axis(figure: go.Figure, last: int) -> None:
+    """Whole epochs; plotly would write 2 twice where it has room for 1.5."""
+    ticks = {"dtick": 1} if last <= 10 else {"nticks": 10}
+    figure.update_xaxes(title={"text": "Epoch"}, tickformat="d", **ticks)
+
+
+def cost_axis(
+    figure: go.Figure, title: str, values: list[float], limit: int | None, name: str, label_above: bool = False
+) -> None:
+    """An axis of parameters or MACs that shows all values and the line of the limit.
+
+    It is logarithmic where values differ tenfold. The limit's name stands beside its line, or above the plot.
+    """
+    known = values if limit is None else [*values, limit]
+    low, high = min(known), max(known)
     logarithmic = high > 10 * low
     scale = math.log10 if logarithmic else float
     margin = 0.06 * (scale(high) - scale(low)) or 0.06 * scale(high)
     figure.update_xaxes(
         type="log" if logarithmic else "linear",
         range=[scale(low) - margin, scale(high) + margin],
-        title={"text": "Parameters"},
+        title={"text": title},
         tickformat="~s",
         nticks=8,
     )
     if logarithmic:
-        figure.update_xaxes(dtick="D2")
+        figure.update_xaxes(dtick="D2" if high < 100 * low else 1)  # at 1, 2 and 5, or at powers of ten
+    if limit is None:
+        return
     figure.add_shape(
-        type="line", x0=budget, x1=budget, y0=0, y1=1, yref="paper", line={"color": GREY, "dash": "dash", "width": 1.5}
+        type="line", x0=limit, x1=limit, y0=0, y1=1, yref="paper", line={"color": GREY, "dash": "dash", "width": 1.5}
     )
     figure.add_annotation(
-        x=scale(budget),
-        y=0.02,
+        x=scale(limit),
+        y=1.0 if label_above else 0.02,
         yref="paper",
         yanchor="bottom",
-        text=f"budget {short(budget)}",
+        text=f"{name} {short(limit)}",
         showarrow=False,
-        textangle=-90,
-        xanchor="right",
+        textangle=0 if label_above else -90,
+        xanchor="center" if label_above else "right",
         font={"size": 12},
     )
 

@@ -1,5 +1,8 @@
 """The search as figures: each draws one frame of `tables` or `importances`."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -7,56 +10,84 @@ from search.report.drawing import (
     BLUE,
     GREY,
     ORANGE,
+    PURPLE,
     RED,
     Drawing,
     accuracy_axis,
     blank,
-    joined,
+    cost_axis,
     least,
     most,
-    parameters_axis,
     records,
     safe,
 )
 from search.report.notation import count, percent, plural, short
+from search.report.tables import thinned
 
 
-def accuracy_figure(frame: pd.DataFrame, budget: int) -> Drawing:
-    """Draw `tables.accuracy_frame`: accuracy against parameters, the front, the budget."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a network costs, as a column of `tables.accuracy_frame` and as readers call it."""
+
+    column: str
+    noun: str
+    limit_name: str
+
+
+PARAMETERS = Cost("params", "parameters", "budget")
+MACS = Cost("macs", "MACs", "limit")
+
+
+def accuracy_figure(frame: pd.DataFrame, cost: Cost, limit: int | None) -> Drawing:
+    """Draw `tables.accuracy_frame`: accuracy against parameters or MACs, the front, and the limit if there is one."""
     figure = blank(420)
-    details = [
-        f"trial {row['number']}: {percent(row['value'])}<br>{count(row['params'])} parameters, "
-        f"{short(row['macs'])} MACs<br>{safe(row['design'], 90)}"
-        for row in records(frame)
-    ]
+    front = frame[frame[f"{cost.column}_front"]].sort_values(cost.column)
+    shown = thinned(frame, frame[f"{cost.column}_front"])
     figure.add_scatter(
-        x=frame["params"].tolist(),
-        y=frame["value"].round(5).tolist(),
+        x=shown[cost.column].tolist(),
+        y=shown["value"].round(5).tolist(),
         mode="markers",
         name="complete trial",
         marker={"color": BLUE, "size": 7, "opacity": 0.65},
-        text=details,
+        text=[_detail(row) for row in records(shown)],
         hoverinfo="text",
     )
-    front = frame[frame["front"]]
+    end = [limit] if limit is not None else []
     figure.add_scatter(
-        x=[*front["params"].tolist(), budget],
-        y=[*front["value"].round(5).tolist(), round(float(front["value"].max()), 5)],
-        mode="lines",
-        name="best with at most this many",
+        x=[*front[cost.column].tolist(), *end],
+        y=[*front["value"].round(5).tolist(), *[round(float(front["value"].max()), 5) for _ in end]],
+        mode="lines+markers",
+        name="front",
         line={"color": ORANGE, "shape": "hv", "width": 2},
+        marker={"size": 7, "symbol": "diamond", "opacity": [1.0] * len(front) + [0.0] * len(end)},
         hoverinfo="skip",
     )
-    parameters_axis(figure, frame["params"].tolist(), budget)
+    title = cost.noun[0].upper() + cost.noun[1:]
+    cost_axis(figure, title, frame[cost.column].tolist(), limit, cost.limit_name)
     accuracy_axis(figure, "Validation accuracy")
-    smallest, best = least(frame, "params"), most(front, "value")
-    caption = (
-        f"Validation accuracy against parameters for {plural(len(frame), 'complete trial')}. The best, trial "
-        f"{best['number']}, reaches {percent(best['value'])} with {count(best['params'])} parameters; the smallest "
-        f"reaches {percent(smallest['value'])} with {count(smallest['params'])}. The line is the best accuracy "
-        f"found with at most that many parameters ({plural(len(front), 'design')}), the dashed line the budget."
+    caption = _accuracy_caption(frame, front, cost, limit)
+    if len(shown) < len(frame):
+        caption += f" Drawn are the front and an even selection, {len(shown):,} of {len(frame):,} trials."
+    data = front[["number", cost.column, "value", "design"]]
+    return Drawing(f"accuracy-{cost.column}", figure, caption, data)
+
+
+def _detail(row: dict[str, Any]) -> str:
+    return (
+        f"trial {row['number']}: {percent(row['value'])}<br>{count(row['params'])} parameters, "
+        f"{short(row['macs'])} MACs<br>{safe(row['design'], 90)}"
     )
-    return Drawing("accuracy-parameters", figure, caption)
+
+
+def _accuracy_caption(frame: pd.DataFrame, front: pd.DataFrame, cost: Cost, limit: int | None) -> str:
+    smallest, best = least(frame, cost.column), most(front, "value")
+    told = (
+        f"Validation accuracy against {cost.noun} for {plural(len(frame), 'complete trial')}. The best, trial "
+        f"{best['number']}, reaches {percent(best['value'])} with {count(best[cost.column])}; the smallest reaches "
+        f"{percent(smallest['value'])} with {count(smallest[cost.column])}. {plural(len(front), 'design')} "
+        f"{'is' if len(front) == 1 else 'are'} on the front: none with as few {cost.noun} is as accurate."
+    )
+    return told if limit is None else f"{told} The dashed line is the {cost.limit_name} of {count(limit)}."
 
 
 def history_figure(frame: pd.DataFrame) -> Drawing:
@@ -65,30 +96,45 @@ def history_figure(frame: pd.DataFrame) -> Drawing:
     Pruned trials have a strip of their own: their accuracy is that of an earlier epoch, and no rival to the others.
     """
     figure = blank(360)
-    complete = frame[(frame["state"] == "complete") & frame["value"].notna()]
-    if not complete.empty:
+    improved = frame["best"].notna() & (frame["best"] != frame["best"].shift())
+    shown = thinned(frame, improved)
+    complete = shown[(shown["state"] == "complete") & shown["value"].notna()]
+    looks = (
+        (False, "complete", {"color": BLUE, "size": 7, "opacity": 0.8}),
+        (True, "complete, of the control", {"color": PURPLE, "size": 8, "symbol": "square-open", "line": {"width": 2}}),
+    )
+    for is_control, name, marker in looks:
+        rows = complete[complete["control"] == is_control]
+        if rows.empty:
+            continue
         figure.add_scatter(
-            x=complete["number"].tolist(),
-            y=complete["value"].round(5).tolist(),
+            x=rows["number"].tolist(),
+            y=rows["value"].round(5).tolist(),
             mode="markers",
-            name="complete",
-            marker={"color": BLUE, "size": 7, "opacity": 0.8},
+            name=name,
+            marker=marker,
             hovertemplate="trial %{x}: %{y:.2%}<extra></extra>",
         )
-    improved = frame.dropna(subset=["best"])
-    if not improved.empty:
+    so_far = shown.dropna(subset=["best"])
+    if not so_far.empty:
         figure.add_scatter(
-            x=improved["number"].tolist(),
-            y=improved["best"].round(5).tolist(),
+            x=so_far["number"].tolist(),
+            y=so_far["best"].round(5).tolist(),
             mode="lines",
             name="best so far",
             line={"color": ORANGE, "shape": "hv", "width": 2},
             hoverinfo="skip",
         )
-    figure.update_xaxes(title={"text": "Trial"}, tickformat="d", rangemode="tozero")
+    last = int(frame["number"].max())
+    margin = max(0.5, 0.02 * last)  # the first trial, 0, would be cut in half by the axis
+    ticks = {"dtick": 1} if last <= 10 else {}
+    figure.update_xaxes(title={"text": "Trial"}, tickformat="d", range=[-margin, last + margin], **ticks)
     accuracy_axis(figure, "Validation accuracy")
-    _ended_early(figure, frame)
-    return Drawing("history", figure, _history_caption(frame))
+    _ended_early(figure, shown)
+    caption = _history_caption(frame)
+    if len(shown) < len(frame):
+        caption += f" Drawn are an even selection and every new best, {len(shown):,} of {len(frame):,} trials."
+    return Drawing("history", figure, caption, frame.loc[improved, ["number", "value"]])
 
 
 def _ended_early(figure: go.Figure, frame: pd.DataFrame) -> None:
@@ -131,7 +177,7 @@ def _ended_early(figure: go.Figure, frame: pd.DataFrame) -> None:
 
 def _history_caption(frame: pd.DataFrame) -> str:
     states = frame["state"].value_counts().to_dict()
-    told = ", ".join(f"{states[state]} {state}" for state in ("complete", "pruned", "failed") if state in states)
+    told = ", ".join(f"{states[state]:,} {state}" for state in ("complete", "pruned", "failed") if state in states)
     complete = frame[(frame["state"] == "complete") & frame["value"].notna()]
     start = f"Validation accuracy of each trial in the order of the search ({told})."
     if not complete.empty:
@@ -141,61 +187,6 @@ def _history_caption(frame: pd.DataFrame) -> str:
     if early:
         start += f" The {' and '.join(early)} trials are marked below the axis, for they have no final accuracy."
     return start
-
-
-def curves_figure(frame: pd.DataFrame, total: int) -> Drawing:
-    """Draw `tables.curves_frame`; `total` is how many trials could have been drawn."""
-    figure = blank(380)
-    looks = {
-        "pruned": ("pruned", {"color": GREY, "width": 1, "dash": "dot"}, 0.9),
-        "complete": ("complete", {"color": BLUE, "width": 1}, 0.6),
-        "best": ("best", {"color": ORANGE, "width": 3}, 1.0),
-    }
-    for role, (name, line, opacity) in looks.items():
-        rows = frame[frame["role"] == role]
-        if rows.empty:
-            continue
-        epochs, accuracies, numbers = joined(rows, "number")
-        figure.add_scatter(
-            x=epochs,
-            y=accuracies,
-            text=numbers,
-            mode="lines",
-            name=name,
-            line=line,
-            opacity=opacity,
-            hovertemplate="trial %{text}, epoch %{x}: %{y:.2%}<extra></extra>",
-        )
-        # A curve of one epoch has no line to be seen by.
-        lonely = rows.groupby("number").filter(lambda group: len(group) == 1)
-        if not lonely.empty:
-            figure.add_scatter(
-                x=lonely["epoch"].tolist(),
-                y=lonely["accuracy"].round(5).tolist(),
-                text=lonely["number"].tolist(),
-                mode="markers",
-                showlegend=False,
-                marker={"color": line["color"], "size": 5},
-                opacity=opacity,
-                hovertemplate="trial %{text}, epoch %{x}: %{y:.2%}<extra></extra>",
-            )
-    figure.update_xaxes(title={"text": "Epoch"}, tickformat="d")
-    accuracy_axis(figure, "Validation accuracy")
-    return Drawing("curves", figure, _curves_caption(frame, total))
-
-
-def _curves_caption(frame: pd.DataFrame, total: int) -> str:
-    shown = frame["number"].nunique()
-    roles = frame.drop_duplicates("number")["role"].value_counts().to_dict()
-    complete = roles.get("complete", 0) + roles.get("best", 0)
-    told = f"{plural(complete, 'complete trial')}" + (f" and {roles['pruned']} pruned" if "pruned" in roles else "")
-    caption = f"Validation accuracy by epoch of {told}"
-    caption += f", an even selection of {shown} of {total:,} trials." if shown < total else "."
-    best = frame[frame["role"] == "best"]
-    if not best.empty:
-        last = best.iloc[-1]
-        caption += f" The best, trial {last['number']}, is at {percent(last['accuracy'])} after epoch {last['epoch']}."
-    return caption
 
 
 def importances_figure(frame: pd.DataFrame) -> Drawing:
@@ -219,4 +210,4 @@ def importances_figure(frame: pd.DataFrame) -> Drawing:
         f"Share of each property of a network in telling the best trials from the others. First is {first['feature']} "
         f"with {percent(first['importance'], 0)}. Properties that go together, such as parameters and widths, split it."
     )
-    return Drawing("importances", figure, caption)
+    return Drawing("importances", figure, caption, frame)

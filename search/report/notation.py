@@ -23,6 +23,13 @@ def points(fraction: float | None) -> str:
     return f"{100 * fraction:.2f}" if fraction is not None and exists(fraction) else MISSING
 
 
+def interval(mean: float, half_width: float) -> str:
+    """The two ends of an interval of an accuracy, of which there is none below 0 or above 1."""
+    if not exists(mean) or not exists(half_width):
+        return MISSING
+    return f"{percent(max(0.0, mean - half_width))} to {percent(min(1.0, mean + half_width))}"
+
+
 def decimal(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}f}" if value is not None and exists(value) else MISSING
 

@@ -33,7 +33,7 @@ def parts_figure(frame: pd.DataFrame) -> Drawing:
             hovertemplate=f"%{{y}}: %{{x:.1%}} of {name}<extra></extra>",
         )
     widest = float(frame[["params_share", "macs_share"]].to_numpy().max())
-    figure.update_xaxes(title={"text": "Share of the network"}, tickformat=".0%", range=[0, 1.12 * widest])
+    figure.update_xaxes(title={"text": "Share of the network"}, tickformat=".0%", range=[0, 1.2 * widest])
     figure.update_yaxes(showgrid=False, ticks="", ticklabelstandoff=6)
     figure.update_layout(legend={"traceorder": "reversed"})
     heavy, busy = drawing.most(frame, "params"), drawing.most(frame, "macs")
@@ -48,7 +48,7 @@ def parts_figure(frame: pd.DataFrame) -> Drawing:
 def tested_figure(frame: pd.DataFrame, budget: int) -> Drawing:
     """Draw `runs.final_summary`: test accuracy against parameters, searched designs beside baselines."""
     figure = blank(380)
-    drawing.parameters_axis(figure, frame["params"].tolist(), budget)
+    drawing.cost_axis(figure, "Parameters", frame["params"].tolist(), budget, "budget")
     accuracy_axis(figure, "Test accuracy")
     looks = {"trial": ("retrained trial", BLUE, "circle"), "baseline": ("baseline", ORANGE, "diamond-open")}
     for kind, (name, color, symbol) in looks.items():
@@ -112,7 +112,7 @@ def run_curves_figure(frame: pd.DataFrame, name: str = "run-curves") -> Drawing:
                 line={"color": color, "dash": dash, "width": 1.5},
                 hovertemplate=f"{title}, seed %{{text}}, epoch %{{x}}: %{{y:.2%}}<extra></extra>",
             )
-    figure.update_xaxes(title={"text": "Epoch"}, tickformat="d")
+    drawing.epoch_axis(figure, int(frame["epoch"].max()))
     accuracy_axis(figure, "Accuracy")
     ends = frame[frame["split"] == "train"].groupby(["label", "seed"], sort=False)["accuracy"].last()
     told = ", ".join(f"{network(label)} {percent(ends[label].mean())}" for label in labels if label in ends)
@@ -167,7 +167,7 @@ def classes_figure(frame: pd.DataFrame) -> Drawing:
         f"Test accuracy of each class, the hardest first. Averaged over the networks, {names[hardest]} is hardest with "
         f"{percent(order.iloc[0])} and {names[easiest]} easiest with {percent(order.iloc[-1])}.{selection}"
     )
-    return Drawing("classes", figure, caption)
+    return Drawing("classes", figure, caption, frame[["label", "name", "images", "accuracy"]])
 
 
 def confusion_figure(counts: Counts, names: list[str], label: str) -> Drawing:
@@ -197,10 +197,20 @@ def confusion_figure(counts: Counts, names: list[str], label: str) -> Drawing:
         colorbar={"title": {"text": "% of class"}, "thickness": 12, "outlinewidth": 0},
     )
     figure.update_xaxes(
-        title={"text": "Taken for"}, ticks="", showline=False, tickangle=-45 if named else None, **ticks
+        title={"text": "Taken for"},
+        ticks="",
+        showline=False,
+        tickangle=-90 if named and max(map(len, names)) > 3 else None,
+        **ticks,
     )
     figure.update_yaxes(
-        title={"text": "Truth"}, ticks="", showline=False, showgrid=False, range=[size - 0.5, -0.5], **ticks
+        title={"text": "Truth"},
+        ticks="",
+        ticklabelstandoff=4,
+        showline=False,
+        showgrid=False,
+        range=[size - 0.5, -0.5],
+        **ticks,
     )
     correct = float(counts.trace() / counts.sum())
     caption = (

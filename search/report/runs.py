@@ -15,12 +15,12 @@ from search.study.view import RunPurpose, RunView, StudyView
 Counts = npt.NDArray[np.int64]
 
 RUN_COLUMNS = [
-    "label", "kind", "purpose", "seed", "recipe", "epochs", "params", "macs", "train_accuracy", "validation_accuracy",
-    "test_accuracy", "test_loss", "seconds", "device", "precision",
+    "label", "kind", "purpose", "seed", "recipe", "epochs", "holdout", "params", "macs", "train_accuracy",
+    "validation_accuracy", "test_accuracy", "test_loss", "seconds", "device", "precision",
 ]  # fmt: skip
 SUMMARY_COLUMNS = [
-    "label", "kind", "recipe", "epochs", "seeds", "mean", "deviation", "half_width", "params", "macs", "seconds",
-    "over",
+    "label", "kind", "recipe", "epochs", "holdout", "seeds", "mean", "deviation", "half_width", "params", "macs",
+    "seconds", "over",
 ]  # fmt: skip
 MAX_RUN_POINTS = 200
 CONFIDENCE = 0.95
@@ -31,8 +31,13 @@ def kind(label: str) -> str:
     return "trial" if label.isdecimal() else "baseline"
 
 
-def _order(run: RunView) -> tuple[bool, str, str, int, int]:
-    return (kind(run.label) == "baseline", run.label, run.recipe, run.epochs, run.seed)
+def _order(run: RunView) -> tuple[bool, str, str, int, bool, int]:
+    return (kind(run.label) == "baseline", run.label, run.recipe, run.epochs, run.holdout, run.seed)
+
+
+def _way(run: RunView) -> tuple[str, str, int, bool]:
+    """What runs have in common that differ in the seed alone."""
+    return run.label, run.recipe, run.epochs, run.holdout
 
 
 def final_runs(view: StudyView) -> list[RunView]:
@@ -55,7 +60,8 @@ def runs_frame(view: StudyView) -> pd.DataFrame:
     """One row a full-length run, trials before baselines; accuracies are those of the last epoch."""
     rows = [
         (
-            run.label, kind(run.label), run.purpose, run.seed, run.recipe, run.epochs, run.params, run.macs,
+            run.label, kind(run.label), run.purpose, run.seed, run.recipe, run.epochs, run.holdout,
+            run.params, run.macs,
             run.history[-1].train_accuracy if run.history else None, last_validation(run),
             run.test_accuracy, run.test_loss, run.seconds, run.device, run.precision,
         )
@@ -79,24 +85,26 @@ def half_width(deviation: float, number: int) -> float:
 
 
 def final_summary(view: StudyView) -> pd.DataFrame:
-    """Test accuracy over seeds, one row for each label, recipe and length; runs without a test value are left out.
+    """Test accuracy over seeds, one row for each label, recipe, length and holdout; runs without a test value are left
+    out.
 
-    `over` marks a network over the budget, which can only be a reference. Where a label was trained in two ways, the
+    `holdout` marks runs that were asked to leave out the validation split, `over` a network over the budget, which can
+    only be a reference. Where a label was trained in two ways, the
     way with most seeds comes last, so that it wins in a lookup by label.
     """
     tested = [run for run in final_runs(view) if exists(run.test_accuracy)]
     rows = []
-    for (label, recipe, epochs), group in groupby(tested, key=lambda run: (run.label, run.recipe, run.epochs)):
+    for (label, recipe, epochs, holdout), group in groupby(tested, key=_way):
         runs = list(group)
         values = pd.Series([run.test_accuracy for run in runs], dtype=float)
         deviation = float(values.std())
         half = half_width(deviation, len(runs))
         seconds = sum(run.seconds for run in runs) / len(runs)
         rows.append(
-            (label, kind(label), recipe, epochs, len(runs), float(values.mean()), deviation, half,
+            (label, kind(label), recipe, epochs, holdout, len(runs), float(values.mean()), deviation, half,
              runs[0].params, runs[0].macs, seconds, runs[0].params > view.budget)
         )  # fmt: skip
-    rows.sort(key=lambda row: (row[1] == "baseline", row[0], row[4]))
+    rows.sort(key=lambda row: (row[1] == "baseline", row[0], row[5]))
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
 
 

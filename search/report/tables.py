@@ -1,6 +1,6 @@
 """The search as frames: one function prepares what one table or figure shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,16 +15,15 @@ from search.study.view import StudyView, TrialView
 
 T = TypeVar("T")
 
-LEADERBOARD_SIZE = 20
-MAX_CURVES = 300
-MAX_CURVE_POINTS = 60
+LEADERBOARD_SIZE = 200
+MAX_POINTS = 2_000
 
 
 def trials_frame(view: StudyView) -> pd.DataFrame:
     """One row a trial, by number: the record, the decoded choices (missing where switched off), the network as JSON."""
     rows = [_trial_row(trial) for trial in sorted(view.trials, key=lambda trial: trial.number)]
     choices = list(dict.fromkeys(name for trial in view.trials for name in trial.choices))
-    record = ["number", "state", "value", "params", "macs", "epochs", "seconds", "baseline"]
+    record = ["number", "state", "value", "params", "macs", "epochs", "seconds", "baseline", "control"]
     decoded = [name for name in choices if name not in (*record, "architecture")]
     frame = pd.DataFrame(rows, columns=[*record, *decoded, "architecture"])
     # Without this a depth beside a missing one would be written 3.0.
@@ -43,6 +42,7 @@ def _trial_row(trial: TrialView) -> dict[str, Any]:
         "epochs": measured_epochs(trial),
         "seconds": trial.seconds,
         "baseline": trial.baseline,
+        "control": trial.is_control,
         "architecture": trial.architecture.to_json(),
     }
 
@@ -70,7 +70,7 @@ def ranked(view: StudyView) -> list[TrialView]:
 def leaderboard(view: StudyView, size: int = LEADERBOARD_SIZE) -> pd.DataFrame:
     """The best complete trials: rank, number, value, params, share of the budget, macs, design, test_accuracy.
 
-    A hand-made network among the trials has its name beside its design.
+    A hand-made network among the trials has its name beside its design, and one of the control is marked.
     """
     finals = final_summary(view)
     tested = dict(zip(finals["label"], finals["mean"], strict=True))
@@ -93,7 +93,8 @@ def leaderboard(view: StudyView, size: int = LEADERBOARD_SIZE) -> pd.DataFrame:
 
 def _named(trial: TrialView) -> str:
     made = f" ({trial.baseline}, made by hand)" if trial.baseline else ""
-    return design(trial.architecture) + made
+    drawn = " (control: drawn at random)" if trial.is_control else ""
+    return design(trial.architecture) + made + drawn
 
 
 def budgets_frame(view: StudyView, budgets: Sequence[int]) -> pd.DataFrame:
@@ -113,21 +114,40 @@ def budgets_frame(view: StudyView, budgets: Sequence[int]) -> pd.DataFrame:
 
 
 def accuracy_frame(view: StudyView) -> pd.DataFrame:
-    """Complete trials by size: number, params, macs, value, design, and whether the trial is on the front.
+    """Complete trials by size: number, params, macs, value, design, and whether the trial is on a front.
 
-    A trial is on the front if no trial with as few parameters is as accurate: the best accuracy to be had with at most
-    this many.
+    A trial is on the front of parameters (`params_front`) if no trial with as few of them is as accurate: its accuracy
+    is the best to be had with at most that many. `macs_front` is the same of multiply-accumulates.
     """
-    best, rows = float("-inf"), []
-    for trial in sorted(ranked(view), key=lambda trial: trial.params):
-        value = trial.value or 0.0
-        rows.append((trial.number, trial.params, trial.macs, value, design(trial.architecture), value > best))
-        best = max(best, value)
-    return pd.DataFrame(rows, columns=["number", "params", "macs", "value", "design", "front"])
+    trials = sorted(ranked(view), key=lambda trial: (trial.params, trial.number))
+    rows = [(trial.number, trial.params, trial.macs, trial.value, design(trial.architecture)) for trial in trials]
+    frame = pd.DataFrame(rows, columns=["number", "params", "macs", "value", "design"])
+    for cost in ("params", "macs"):
+        front = _front(trials, cost)
+        frame[f"{cost}_front"] = [number in front for number in frame["number"]]
+    return frame
+
+
+def _front(trials: Iterable[TrialView], cost: str) -> set[int]:
+    """The numbers of those that are more accurate than all that cost no more."""
+    best, front = float("-inf"), set()
+    for trial in sorted(trials, key=lambda each: (getattr(each, cost), -(each.value or 0.0), each.number)):
+        if trial.value is not None and trial.value > best:
+            best = trial.value
+            front.add(trial.number)
+    return front
+
+
+def thinned(frame: pd.DataFrame, keep: pd.Series, limit: int = MAX_POINTS) -> pd.DataFrame:
+    """At most about `limit` rows: those to keep, and of the others an even selection."""
+    if len(frame) <= limit:
+        return frame
+    others = evenly(frame.index[~keep].tolist(), limit - int(keep.sum()))
+    return frame.loc[sorted([*frame.index[keep], *others])]
 
 
 def history_frame(view: StudyView) -> pd.DataFrame:
-    """Trials that have ended, by number: number, state, value, and the best complete value so far."""
+    """Trials that have ended, by number: number, state, control (of it or not), value, best (value so far)."""
     best, rows = float("nan"), []
     for trial in sorted(view.trials, key=lambda trial: trial.number):
         if trial.state == "running":
@@ -135,37 +155,11 @@ def history_frame(view: StudyView) -> pd.DataFrame:
         value = trial.value if trial.value is not None and exists(trial.value) else float("nan")
         if trial.state == "complete" and exists(value):
             best = value if not exists(best) else max(best, value)
-        rows.append((trial.number, trial.state, value, best))
-    return pd.DataFrame(rows, columns=["number", "state", "value", "best"])
+        rows.append((trial.number, trial.state, trial.is_control, value, best))
+    return pd.DataFrame(rows, columns=["number", "state", "control", "value", "best"])
 
 
-def curves_frame(view: StudyView, max_curves: int = MAX_CURVES, max_points: int = MAX_CURVE_POINTS) -> pd.DataFrame:
-    """Validation accuracy by epoch of complete and pruned trials: number, role, epoch, accuracy.
-
-    The role is 'best' for the best complete trial, else the trial's state. Beyond `max_curves` trials an even
-    selection by number is kept, and always the best; beyond `max_points` epochs an even selection of epochs.
-    """
-    first = next(iter(ranked(view)), None)
-    drawable = [trial for trial in drawable_trials(view) if first is None or trial.number != first.number]
-    kept = _evenly(drawable, max_curves - (first is not None))
-    rows = []
-    for trial in [*kept, *([first] if first is not None else [])]:
-        role = "best" if trial is first else trial.state
-        measured = [
-            (each.epoch, each.validation_accuracy) for each in trial.history if exists(each.validation_accuracy)
-        ]
-        rows += [(trial.number, role, epoch, accuracy) for epoch, accuracy in _evenly(measured, max_points)]
-    return pd.DataFrame(rows, columns=["number", "role", "epoch", "accuracy"])
-
-
-def drawable_trials(view: StudyView) -> list[TrialView]:
-    """Complete and pruned trials that measured at least one epoch, by number."""
-    ended = [trial for trial in view.trials if trial.state in ("complete", "pruned")]
-    measured = [trial for trial in ended if any(exists(each.validation_accuracy) for each in trial.history)]
-    return sorted(measured, key=lambda trial: trial.number)
-
-
-def _evenly(items: list[T], limit: int) -> list[T]:
+def evenly(items: Sequence[T], limit: int) -> Sequence[T]:
     """At most `limit` of the items at even distances, the first and the last among them."""
     if len(items) <= limit or limit < 2:
         return items[: max(limit, 0)]

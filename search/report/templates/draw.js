@@ -2,8 +2,8 @@
 (() => {
   "use strict";
   const themes = {
-    light: { ink: "#22252a", rule: "#dfe2e6", line: "#8a8f98", paper: "#ffffff" },
-    dark: { ink: "#e6e4df", rule: "#33373d", line: "#7b818a", paper: "#1c1f23" },
+    light: { ink: "#22252a", rule: "#dfe2e6", line: "#8a8f98", paper: "#ffffff", solidity: 1 },
+    dark: { ink: "#e6e4df", rule: "#33373d", line: "#7b818a", paper: "#1c1f23", solidity: 1.5 },
   };
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(pointer: coarse)");
@@ -26,6 +26,10 @@
       const figure = JSON.parse(document.getElementById(place.dataset.figure).textContent);
       for (const trace of figure.data) {
         if (trace.textfont) trace.textfont.color = theme.ink;
+        // What is half transparent would be too faint on a dark page.
+        for (const each of [trace, trace.marker || {}]) {
+          if (typeof each.opacity === "number") each.opacity = Math.min(1, each.opacity * theme.solidity);
+        }
       }
       Plotly.react(place, figure.data, themed(figure.layout, theme, width), config);
     }

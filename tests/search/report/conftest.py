@@ -4,12 +4,16 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from models.architecture import Architecture, Block, Stage, Stem
 from models.count import count_macs, count_parameters
+from search.space.audit import Audit
+from search.space.audit import audit as count_space
+from search.space.limits import Limits
+from search.space.space import Task, load_space
 from search.study.view import Epoch, LedgerEntry, RunView, StudyView, TrialView
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -154,9 +158,27 @@ def make_search(number: int = 40, seed: int = 0, epochs: int = 12) -> tuple[Tria
     return tuple(trials)
 
 
+def make_audit(trials: tuple[TrialView, ...], number: int = 12) -> tuple[RunView, ...]:
+    """Full-length runs of some trials on the training split, that order them nearly as the search did."""
+    chance = random.Random(5)
+    trained = [trial for trial in trials if trial.state in ("complete", "pruned") and trial.value is not None]
+    return tuple(
+        make_run(
+            f"{trial.number:04d}", 0, 0.5 + 0.48 * trial.value + chance.gauss(0, 0.004), "proxy",
+            architecture=trial.architecture,
+        )
+        for trial in trained[:: max(1, len(trained) // number)]
+        if trial.value is not None
+    )  # fmt: skip
+
+
 def make_realistic(number: int = 40) -> StudyView:
-    """A whole study: a search, three finalists, its winner and two baselines at full length, all with three seeds."""
-    trials = make_search(number)
+    """A whole study: a search with a control, three finalists, its winner and two baselines at full length, all with
+    three seeds, and an audit of the short schedule."""
+    trials = tuple(
+        replace(trial, is_control=trial.number % 4 == 3, seconds=2.2 * trial.num_epochs)
+        for trial in make_search(number)
+    )
     best = sorted((t for t in trials if t.state == "complete"), key=lambda t: -(t.value or 0))[:3]
     runs = [
         make_run(
@@ -212,6 +234,11 @@ def make_realistic(number: int = 40) -> StudyView:
         seconds=11_530.0,
         asked=asked,
         versions=versions,
+        proxy=make_audit(trials),
+        control=0.25,
+        worker_seconds=11_530.0,
+        plan="question:\n  budget: 5000000\n",
+        commands=("nas search --study cifar10-5M --data cifar10 --budget 5000000 --space space.yaml --trials 40",),
     )
 
 
@@ -240,7 +267,7 @@ def search() -> Callable[..., tuple[TrialView, ...]]:
     return make_search
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def realistic() -> StudyView:
     return make_realistic()
 
@@ -248,3 +275,73 @@ def realistic() -> StudyView:
 @pytest.fixture
 def errors() -> Callable[..., tuple[tuple[int, ...], ...]]:
     return make_confusion
+
+
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def hostile() -> StudyView:
+    """A study in which everything that users name is markup."""
+    trials = (make_trial(1, 0.9), make_trial(2, None, "failed", reason=HOSTILE), make_trial(3, 0.8, baseline=HOSTILE))
+    runs = (
+        make_run("0001", 0, 0.9, confusion=make_confusion(0.9), recipe=HOSTILE, device=HOSTILE),
+        make_run(HOSTILE, 0, 0.8, confusion=make_confusion(0.8)),
+    )
+    return make_view(
+        data=HOSTILE, classes=(HOSTILE, "<b>bold</b>", "&amp;", "a & b", *"efghij"), trials=trials, runs=runs,
+        asked=((HOSTILE, HOSTILE),), versions=((HOSTILE, HOSTILE),), plan=HOSTILE, commands=(HOSTILE,),
+        ledger=(LedgerEntry("2026-11-20T10:05:00Z", HOSTILE, HOSTILE, 0, 0.9),),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def odd_studies() -> dict[str, StudyView]:
+    """Studies that have little or nothing to tell, by what is odd in them."""
+    study, trial, run = make_view, make_trial, make_run
+    tiny = Architecture(Stem(8, kernel=7, padding=0), (Stage("basic", 1, 8),))
+    return {
+        "no trial": study(asked=(), versions=()),
+        "none finished": study(trials=(trial(0, None, "running"),)),
+        "all failed": study(trials=tuple(trial(n, None, "failed", reason=None) for n in range(3))),
+        "all pruned": study(trials=tuple(trial(n, 0.4, "pruned") for n in range(3))),
+        "one trial": study(trials=(trial(0),)),
+        "one epoch": study(trials=(trial(0, num_epochs=1), trial(1, 0.2, "pruned", num_epochs=1))),
+        "no values": study(trials=(trial(0, None), trial(1, float("nan"), "pruned"), trial(2, None, "pruned"))),
+        "no history": study(trials=(trial(0, history=()),), runs=(run("0000", 0, 0.9, history=()),)),
+        "no budget used": study(trials=tuple(trial(n, 0.5) for n in range(20))),
+        "an image too small": study(image_size=2, trials=(trial(0, architecture=tiny),)),
+        "a run without a test": study(trials=(trial(0),), runs=(run("0000", 0, None),)),
+        "only baselines": study(runs=(run("resnet20-b", 0, 0.9),)),
+        "only finalists": study(trials=(trial(0),), runs=(run("0000", 0, 0.9, "finalist"),)),
+        "an unknown finalist": study(trials=(trial(0),), runs=(run("0009", 0, 0.9, "finalist"),)),
+        "a perfect test": study(trials=(trial(0),), runs=(run("0000", 0, 1.0, confusion=((5, 0), (0, 5))),)),
+        "an empty test": study(trials=(trial(0),), runs=(run("0000", 0, 0.0, confusion=((0, 0), (0, 0))),)),
+        "zero accuracy": study(trials=(trial(0, 0.0),), runs=(run("0000", 0, 0.0),)),
+        "only control": study(control=0.5, trials=tuple(trial(n, is_control=True) for n in range(6))),
+        "a control asked for": study(control=0.5, trials=(trial(0),)),
+        "an audit of one": study(trials=(trial(0),), proxy=(run("0000", 0, 0.9, "proxy"),)),
+        "an opening without a result": study(ledger=(LedgerEntry("2026-11-20T10:05:00Z", "other", "0003", 0, None),)),
+    }
+
+
+@pytest.fixture(scope="session")
+def audit() -> Audit:
+    """What 5,000,000 parameters leave of the default space."""
+    return count_space(load_space(), Task(IMAGE_SIZE, 3, len(CLASSES)), Limits(5_000_000))
+
+
+class Sections(NamedTuple):
+    """The sections of the page, by their ids: those of every study, and those that need something to tell."""
+
+    always: tuple[str, ...]
+    sometimes: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def sections() -> Sections:
+    always = (
+        "summary leaderboard accuracy history curves importances parallel networks retraining comparisons errors time "
+        "ledger plan"
+    )
+    return Sections(tuple(always.split()), ("space", "control", "proxy"))

@@ -15,8 +15,8 @@ def named(drawn, name):
 
 def test_the_front_ends_at_the_budget(study, trial, architecture):
     view = study(trials=tuple(trial(n, 0.8 + n / 100, architecture=architecture(8 + 8 * n)) for n in range(3)))
-    drawn = figures.accuracy_figure(tables.accuracy_frame(view), view.budget)
-    front = named(drawn, "best with at most this many")
+    drawn = figures.accuracy_figure(tables.accuracy_frame(view), figures.PARAMETERS, view.budget)
+    front = named(drawn, "front")
     assert front.x[-1] == view.budget
     assert front.y[-1] == max(front.y) == 0.82
 
@@ -27,7 +27,7 @@ def test_the_budget_and_every_trial_lie_within_the_parameter_axis(study, trial, 
         budget=1_200_000,
         trials=tuple(trial(n, 0.9, architecture=architecture(width)) for n, width in enumerate(widths)),
     )
-    drawn = figures.accuracy_figure(tables.accuracy_frame(view), view.budget)
+    drawn = figures.accuracy_figure(tables.accuracy_frame(view), figures.PARAMETERS, view.budget)
     axis = drawn.figure.layout.xaxis
     low, high = (10**end if axis.type == "log" else end for end in axis.range)
     assert all(low < each.params < high for each in view.trials)
@@ -37,9 +37,36 @@ def test_the_budget_and_every_trial_lie_within_the_parameter_axis(study, trial, 
 
 def test_the_caption_of_accuracies_names_the_best_in_numbers(study, trial):
     view = study(trials=(trial(0, 0.8), trial(17, 0.9341)))
-    caption = figures.accuracy_figure(tables.accuracy_frame(view), view.budget).caption
+    caption = figures.accuracy_figure(tables.accuracy_frame(view), figures.PARAMETERS, view.budget).caption
     assert "2 complete trials" in caption
     assert "The best, trial 17, reaches 93.41%" in caption
+
+
+def test_accuracy_against_macs_has_its_own_front_and_no_line_without_a_limit(study, trial):
+    view = study(trials=(trial(0, 0.8, params=10, macs=300), trial(1, 0.9, params=20, macs=200)))
+    frame = tables.accuracy_frame(view)
+    free = figures.accuracy_figure(frame, figures.MACS, None)
+    assert named(free, "front").x == (200,)
+    assert not free.figure.layout.shapes
+    limited = figures.accuracy_figure(frame, figures.MACS, 1_000)
+    assert limited.figure.layout.shapes[0].x0 == 1_000
+    assert "The dashed line is the limit of 1,000." in limited.caption
+    assert limited.data is not None and limited.data["number"].tolist() == [1]
+
+
+def test_many_trials_are_drawn_in_a_selection_that_says_so(study, trial):
+    view = study(trials=tuple(trial(number, 0.5 + number / 1e4, history=()) for number in range(2_500)))
+    drawn = figures.accuracy_figure(tables.accuracy_frame(view), figures.PARAMETERS, view.budget)
+    assert len(named(drawn, "complete trial").x) == tables.MAX_POINTS
+    assert "2,000 of 2,500 trials" in drawn.caption
+
+
+def test_the_course_of_the_search_shows_the_control_apart(study, trial):
+    view = study(trials=(trial(0, 0.8), trial(1, 0.7, is_control=True)))
+    drawn = figures.history_figure(tables.history_frame(view))
+    assert named(drawn, "complete").x == (0,)
+    assert named(drawn, "complete, of the control").x == (1,)
+    assert drawn.data is not None and drawn.data["number"].tolist() == [0]
 
 
 def test_pruned_and_failed_trials_have_a_strip_of_their_own(study, trial):
@@ -53,25 +80,6 @@ def test_pruned_and_failed_trials_have_a_strip_of_their_own(study, trial):
 def test_history_without_a_value_is_still_drawn(study, trial):
     drawn = figures.history_figure(tables.history_frame(study(trials=(trial(0, None, "failed"),))))
     assert [trace.name for trace in drawn.figure.data] == ["failed"]
-
-
-def test_curves_are_few_traces_with_gaps_between_trials(study, trial):
-    view = study(trials=(trial(0, 0.8), trial(1, 0.9), trial(2, 0.7), trial(3, 0.4, "pruned")))
-    drawn = figures.curves_figure(tables.curves_frame(view), 4)
-    assert [trace.name for trace in drawn.figure.data] == ["pruned", "complete", "best"]
-    assert named(drawn, "complete").y.count(None) == 2
-    assert "3 complete trials and 1 pruned." in drawn.caption
-
-
-def test_a_thinned_figure_says_so(study, trial):
-    view = study(trials=tuple(trial(number, 0.5) for number in range(400)))
-    drawn = figures.curves_figure(tables.curves_frame(view), 400)
-    assert "an even selection of 300 of 400 trials" in drawn.caption
-
-
-def test_a_curve_of_one_epoch_is_a_point(study, trial):
-    drawn = figures.curves_figure(tables.curves_frame(study(trials=(trial(0, 0.8, num_epochs=1),))), 1)
-    assert [trace.mode for trace in drawn.figure.data] == ["lines", "markers"]
 
 
 def test_importances_are_drawn_largest_on_top(study, search):

@@ -33,7 +33,8 @@ def test_trials_frame_keeps_the_network_as_json_that_reads_back(study, trial, ar
 def test_trials_frame_of_an_empty_study_has_its_columns(study):
     frame = tables.trials_frame(study())
     assert list(frame.columns) == [
-        "number", "state", "value", "params", "macs", "epochs", "seconds", "baseline", "architecture",
+        "number", "state", "value", "params", "macs", "epochs", "seconds", "baseline", "control",
+        "architecture",
     ]  # fmt: skip
     assert len(frame) == 0
 
@@ -91,12 +92,31 @@ def test_front_is_the_best_accuracy_at_most_this_many_parameters(study, trial, a
     )
     frame = tables.accuracy_frame(study(trials=trials))
     assert frame["params"].is_monotonic_increasing
-    assert frame.set_index("number")["front"].to_dict() == {0: True, 1: True, 2: False, 3: True}
+    assert frame.set_index("number")["params_front"].to_dict() == {0: True, 1: True, 2: False, 3: True}
+
+
+def test_the_front_of_macs_is_another_than_that_of_parameters(study, trial):
+    trials = (
+        trial(0, 0.8, params=10, macs=300),
+        trial(1, 0.9, params=20, macs=200),
+        trial(2, 0.85, params=30, macs=100),
+    )
+    frame = tables.accuracy_frame(study(trials=trials)).set_index("number")
+    assert frame["params_front"].to_dict() == {0: True, 1: True, 2: False}
+    assert frame["macs_front"].to_dict() == {0: False, 1: True, 2: True}
+
+
+def test_thinning_keeps_what_is_to_be_kept_and_the_ends():
+    frame = pd.DataFrame({"number": range(1000)})
+    kept = tables.thinned(frame, frame["number"] == 501, 10)["number"].tolist()
+    assert len(kept) == 10
+    assert {0, 501, 999} <= set(kept)
+    assert kept == sorted(kept)
 
 
 def test_of_two_designs_of_one_size_only_the_better_is_on_the_front(study, trial):
     frame = tables.accuracy_frame(study(trials=(trial(0, 0.8), trial(1, 0.9))))
-    assert frame.set_index("number")["front"].to_dict() == {0: False, 1: True}
+    assert frame.set_index("number")["params_front"].to_dict() == {0: False, 1: True}
 
 
 def test_best_so_far_counts_complete_trials_and_never_falls(study, trial):
@@ -112,22 +132,6 @@ def test_best_so_far_counts_complete_trials_and_never_falls(study, trial):
     assert frame["number"].tolist() == [0, 1, 2, 3, 4]
     assert math.isnan(frame["best"].iloc[0])
     assert frame["best"].tolist()[1:] == [0.7, 0.7, 0.7, 0.8]
-
-
-def test_curves_are_thinned_evenly_and_keep_the_best(study, trial):
-    trials = tuple(trial(number, 0.9 if number == 501 else 0.5) for number in range(1000))
-    frame = tables.curves_frame(study(trials=trials))
-    numbers = frame["number"].unique()
-    assert len(numbers) == tables.MAX_CURVES
-    assert frame.loc[frame["role"] == "best", "number"].unique().tolist() == [501]
-    assert {0, 999} <= set(numbers)
-
-
-def test_long_curves_keep_their_first_and_last_epoch(study, trial):
-    frame = tables.curves_frame(study(trials=(trial(0, 0.9, num_epochs=1000),)))
-    assert len(frame) == tables.MAX_CURVE_POINTS
-    assert frame["epoch"].tolist()[0] == 1
-    assert frame["epoch"].tolist()[-1] == 1000
 
 
 def test_parts_add_up_to_the_network(architecture):
@@ -238,6 +242,22 @@ def test_hand_made_trials_are_named_in_the_leaderboard(study, trial):
     assert tables.trials_frame(view)["baseline"].fillna("").tolist() == ["resnet40", ""]
 
 
+def test_trials_of_the_control_are_marked_wherever_trials_are_listed(study, trial):
+    view = study(trials=(trial(0, 0.9, is_control=True), trial(1, 0.8)))
+    first, second = tables.leaderboard(view)["design"]
+    assert first.endswith(" (control: drawn at random)") and "control" not in second
+    assert tables.trials_frame(view)["control"].tolist() == [True, False]
+    assert tables.history_frame(view)["control"].tolist() == [True, False]
+
+
+def test_runs_with_a_holdout_are_another_way_of_training(study, run):
+    held = run("0001", 0, 0.9, holdout=True)
+    summary = runs.final_summary(study(runs=(held, run("0001", 0, 0.8), run("0001", 1, 0.8))))
+    assert summary["holdout"].tolist() == [True, False]
+    assert summary["seeds"].tolist() == [1, 2]
+    assert "trial 1 (validation images held out)" in str(cells.summary_table(summary))
+
+
 def test_designs_that_were_too_slow_are_no_failures(study, trial):
     view = study(
         trials=(
@@ -270,7 +290,7 @@ def test_every_budget_has_its_best_trial(study, trial, run):
 
 def test_a_study_of_baselines_alone_says_that_nothing_was_searched(study, run):
     view = study(runs=(run("resnet20-b", 0, 0.9), run("resnet20-b", 1, 0.9), run("resnet40", 0, 0.9)))
-    assert answer.conclusion(view, None) == "No search was made here: 2 networks made by hand."
+    assert answer.conclusion(view, None) == ["No search was made here: 2 networks made by hand."]
 
 
 def test_class_accuracies_and_confused_pairs_add_over_seeds(study, run):
@@ -312,7 +332,7 @@ def test_finalists_overrule_the_searchs_own_ranking(study, trial, run):
 def test_there_is_no_answer_without_a_complete_trial(study, trial):
     view = study(trials=(trial(0, None, "failed", reason="out of memory"), trial(1, 0.5, "pruned")))
     assert answer.find_answer(view) is None
-    assert "no answer yet" in answer.conclusion(view, None)
+    assert answer.conclusion(view, None) == ["There is no answer yet: no trial has finished."]
 
 
 def said(view) -> str:

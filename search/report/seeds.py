@@ -1,0 +1,84 @@
+"""Test accuracies seed by seed, with the interval of each network's mean."""
+
+import pandas as pd
+
+from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, records, safe
+from search.report.notation import exists, interval, network, percent, sentence_list
+from search.report.runs import CONFIDENCE, final_runs, final_summary
+from search.study.view import StudyView
+
+COLUMNS = ["label", "kind", "recipe", "epochs", "holdout", "seed", "accuracy", "mean", "half_width"]
+
+
+def seeds_frame(view: StudyView) -> pd.DataFrame:
+    """One row a final run that was tested, network by network: its test accuracy, beside the network's mean and half
+    the width of Student's interval, NaN for a single seed."""
+    keys = ["label", "recipe", "epochs", "holdout"]
+    rows = [
+        (run.label, run.recipe, run.epochs, run.holdout, run.seed, run.test_accuracy)
+        for run in final_runs(view)
+        if exists(run.test_accuracy)
+    ]
+    runs = pd.DataFrame(rows, columns=[*keys, "seed", "accuracy"])
+    summary = final_summary(view)[[*keys, "kind", "mean", "half_width"]]
+    return summary.merge(runs, on=keys).reindex(columns=COLUMNS)
+
+
+def seeds_figure(frame: pd.DataFrame) -> Drawing:
+    """Draw `seeds_frame`: a dot a seed, and for each network a diamond at the mean with the line of its interval."""
+    networks = [group for _, group in frame.groupby(["label", "recipe", "epochs", "holdout"], sort=False)]
+    figure = blank(100 + 46 * len(networks))
+    figure.add_scatter(
+        x=frame["accuracy"].round(5).tolist(),
+        y=[place for place, group in enumerate(networks) for _ in range(len(group))],
+        mode="markers",
+        name="one seed",
+        marker={"color": BLUE, "size": 9, "symbol": "circle-open", "line": {"width": 1.5}},
+        text=[f"{network(row['label'])}, seed {row['seed']}: {percent(row['accuracy'])}" for row in records(frame)],
+        hoverinfo="text",
+    )
+    means = [group.iloc[0] for group in networks]
+    figure.add_scatter(
+        x=[round(float(row["mean"]), 5) for row in means],
+        y=list(range(len(means))),
+        mode="markers",
+        name=f"mean and {CONFIDENCE:.0%} interval",
+        marker={"color": ORANGE, "size": 10, "symbol": "diamond"},
+        error_x={
+            "type": "data",
+            "array": [round(float(row["half_width"]), 5) if exists(row["half_width"]) else 0 for row in means],
+            "color": ORANGE,
+            "thickness": 2,
+            "width": 5,
+        },
+        hoverinfo="skip",
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(means))),
+        ticktext=[safe(network(row["label"]), 24) for row in means],
+        range=[len(means) - 0.5, -0.5],
+        ticks="",
+        ticklabelstandoff=6,
+    )
+    accuracy_axis(figure, "Test accuracy", "xaxis")
+    figure.update_xaxes(range=_range(frame), showgrid=True)
+    told = [f"{network(row['label'])} {percent(row['mean'])}{_told(row)}" for row in means]
+    caption = (
+        f"Test accuracy of every seed, and the mean of each network with its {CONFIDENCE:.0%} interval (Student's, "
+        f"over seeds; one seed has none): {sentence_list(told)}."
+    )
+    return Drawing("seeds", figure, caption, frame[["label", "seed", "accuracy"]])
+
+
+def _told(row: pd.Series) -> str:
+    return f" ({interval(row['mean'], row['half_width'])})" if exists(row["half_width"]) else ""
+
+
+def _range(frame: pd.DataFrame) -> list[float]:
+    """All dots, and intervals as far as they leave the dots apart: two seeds may have one over all accuracies."""
+    low, high = float(frame["accuracy"].min()), float(frame["accuracy"].max())
+    reach = max(3 * (high - low), 0.01)
+    half = frame["half_width"].fillna(0)
+    ends = float((frame["mean"] - half).min()), float((frame["mean"] + half).max())
+    margin = 0.1 * max(high - low, 0.01)
+    return [max(ends[0], low - reach) - margin, min(1.0, min(ends[1], high + reach) + margin)]

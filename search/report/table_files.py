@@ -1,0 +1,89 @@
+"""The study's frames as files for other programs: one file a table, as CSV, Parquet or JSON."""
+
+import io
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from search.files import write_atomically
+from search.report.comparisons import comparisons_frame
+from search.report.control import control_frame
+from search.report.importances import importances_frame
+from search.report.proxy import proxy_frame
+from search.report.runs import classes_frame, final_summary, finalists_frame, runs_frame
+from search.report.tables import trials_frame
+from search.report.time_ledger import time_ledger_frame
+from search.study.view import Epoch, StudyView
+
+TableFormat = Literal["csv", "parquet", "json"]
+_EPOCH = tuple(Epoch.__dataclass_fields__)
+
+
+def all_frames(view: StudyView) -> dict[str, pd.DataFrame]:
+    """Every table of a study by its name. One that has no row has its columns."""
+    return {
+        "trials": trials_frame(view),
+        "epochs": epochs_frame(view),
+        "importances": importances_frame(view),
+        "control": control_frame(view),
+        "runs": runs_frame(view),
+        "run_epochs": run_epochs_frame(view),
+        "finalists": finalists_frame(view),
+        "results": final_summary(view),
+        "comparisons": comparisons_frame(view),
+        "classes": classes_frame(view),
+        "proxy": proxy_frame(view),
+        "time": time_ledger_frame(view),
+        "test_openings": openings_frame(view),
+    }
+
+
+def epochs_frame(view: StudyView) -> pd.DataFrame:
+    """Every measured epoch of every trial: number, then the epoch's measurements."""
+    rows = [(trial.number, *_measured(epoch)) for trial in view.trials for epoch in trial.history]
+    return pd.DataFrame(rows, columns=["number", *_EPOCH])
+
+
+def run_epochs_frame(view: StudyView) -> pd.DataFrame:
+    """Every measured epoch of every full-length run: label, purpose, recipe, seed, then the epoch's measurements."""
+    rows = [
+        (run.label, run.purpose, run.recipe, run.holdout, run.seed, *_measured(epoch))
+        for run in (*view.runs, *view.proxy)
+        for epoch in run.history
+    ]
+    return pd.DataFrame(rows, columns=["label", "purpose", "recipe", "holdout", "seed", *_EPOCH])
+
+
+def openings_frame(view: StudyView) -> pd.DataFrame:
+    """Every opening of the test set, by this study and others: time, study, label, seed, accuracy."""
+    rows = [(each.time, each.study, each.label, each.seed, each.accuracy) for each in view.ledger]
+    return pd.DataFrame(rows, columns=["time", "study", "label", "seed", "accuracy"])
+
+
+def _measured(epoch: Epoch) -> tuple[float | None, ...]:
+    return tuple(getattr(epoch, name) for name in _EPOCH)
+
+
+def write_tables(view: StudyView, folder: Path, format: TableFormat) -> list[Path]:
+    """Write every table into a folder, each file whole or not at all. Returns the paths.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    paths = []
+    for name, frame in all_frames(view).items():
+        path = folder / f"{name}.{format}"
+        write_atomically(path, _content(frame, format))
+        paths.append(path)
+    return paths
+
+
+def _content(frame: pd.DataFrame, format: TableFormat) -> str | bytes:
+    if format == "csv":
+        return frame.to_csv(index=False, lineterminator="\n")
+    if format == "json":
+        return frame.to_json(orient="records", indent=1, double_precision=15)
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()

@@ -1,0 +1,83 @@
+"""optuna-dashboard over a study, for reading alone.
+
+The dashboard can rename and delete studies, tell trials and write notes. Here it gets a storage that SQLite itself
+opens read-only, and no request but GET and HEAD reaches it. Such a reader sees a search go on and cannot disturb it:
+under write-ahead logging it holds no lock that a writer waits for.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from optuna.storages import RDBStorage
+
+from search.errors import InputError, StudyError
+from search.files import StudyFiles
+from search.study.database import open_sqlite, storage_errors
+
+HOST = "127.0.0.1"
+READING = ("GET", "HEAD")
+
+App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+@contextmanager
+def serving(files: StudyFiles, url: str | None, port: int) -> Iterator[WSGIServer]:
+    """A server of the dashboard on this machine alone; `serve_forever` runs it. Port 0 is any that is free.
+
+    Args:
+        url: of the study's database, where it is not the study's own file.
+
+    Raises:
+        InputError: optuna-dashboard is not installed, or the port is taken.
+        StudyError: the study has no trial yet.
+        StorageError: the database cannot be read.
+    """
+    try:
+        from optuna_dashboard import wsgi
+    except ModuleNotFoundError:
+        raise InputError(
+            "dashboard: needs optuna-dashboard; install it by pip install 'budget-nas[dashboard]'"
+        ) from None
+    if url is None and not files.database.is_file():
+        raise StudyError(f"study = {files.name!r}: has no trial yet, so there is nothing to show")
+    with storage_errors(files):
+        storage = RDBStorage(url) if url is not None else open_sqlite(files.database, "ro")
+    try:
+        with _server(read_only(wsgi(storage)), port) as server:
+            yield server
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def read_only(app: App) -> App:
+    """The application without what could change anything."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] in READING:
+            return app(environ, start_response)
+        start_response("405 Method Not Allowed", [("Allow", ", ".join(READING)), ("Content-Type", "application/json")])
+        return [b'{"reason": "this dashboard is read-only"}']
+
+    return answer
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A page asks for much at once."""
+
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def _server(app: App, port: int) -> WSGIServer:
+    try:
+        return make_server(HOST, port, app, server_class=_Server, handler_class=_QuietHandler)
+    except (OSError, OverflowError) as error:
+        raise InputError(f"port = {port}: cannot be listened on ({error}); give another one with --port") from None

@@ -1,0 +1,87 @@
+"""The commands that do a study again, taken as the command line takes them."""
+
+import shlex
+from collections.abc import Callable
+
+import pytest
+
+from models.architecture import Architecture, Stage, Stem
+from search.recipe import Recipe
+from search.recipes import RECIPES
+from search.space.space import load_space
+from search.study.commands import retrain_commands, search_command
+from search.study.plan import Plan
+from search.study.view import RunView
+
+NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8),))
+
+
+def run(label: str, seed: int, purpose: str = "final", **changes: object) -> RunView:
+    values = {"recipe": "full", "epochs": 60} | changes
+    return RunView(
+        label, purpose, seed, NETWORK, 1, 1, history=(), seconds=1.0, device="", precision="fp32", test_loss=None,
+        test_accuracy=None, confusion=None, **values,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def options(command: str) -> dict[str, str]:
+    """The options of a `nas search`, each with its value."""
+    words = shlex.split(command)
+    assert words[:2] == ["nas", "search"]
+    return dict(zip(words[2::2], words[3::2], strict=True))
+
+
+def test_a_search_is_written_out_with_every_option(make_plan: Callable[..., Plan]) -> None:
+    recipe = RECIPES["fast"].fit_to("toy", 1_000, 8, 1)
+    plan = make_plan(
+        7, space=load_space(), recipe=recipe.model_copy(update={"epochs": 3}), seed=5, fill=0.8, limits=("macs=2e6",),
+        control=0.25,
+    )  # fmt: skip
+    assert options(search_command(plan, "mine")) == {
+        "--study": "mine", "--data": "toy", "--budget": "6000", "--limit": "macs=2000000", "--fill": "0.8",
+        "--trials": "7", "--recipe": "fast", "--epochs": "3", "--sampler": "random", "--pruner": "none", "--seed": "5",
+        "--control": "0.25",
+    }  # fmt: skip
+
+
+def test_what_is_the_users_own_is_named_as_a_file(make_plan: Callable[..., Plan]) -> None:
+    found = options(search_command(make_plan(recipe=Recipe(name="mine", epochs=2)), "toy"))
+    assert (found["--space"], found["--recipe"], found["--fill"]) == ("space.yaml", "mine.yaml", "none")
+    fitted = RECIPES["fast"].fit_to("toy", 1_000, 8, 1)
+    changed = fitted.model_copy(update={"lr": 0.123})
+    assert options(search_command(make_plan(recipe=changed), "toy"))["--recipe"] == "fast.yaml"
+    halved = options(search_command(make_plan(recipe=fitted.model_copy(update={"halve_batch": True})), "toy"))
+    assert (halved["--recipe"], halved["--batch-size"]) == ("fast", "auto")
+
+
+def test_words_that_a_shell_would_take_apart_are_quoted(make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan().with_circumstances(source="my data; rm x")
+    assert options(search_command(plan, "toy"))["--data"] == "my data; rm x"
+
+
+def test_a_study_without_hand_made_networks_says_so(make_plan: Callable[..., Plan]) -> None:
+    assert search_command(make_plan(warm_start=False), "toy").endswith(" --no-warm-start")
+
+
+def test_trials_and_baselines_that_were_trained_alike_are_one_command() -> None:
+    runs = [run("0042", 0), run("0042", 1), run("resnet20-b", 0), run("resnet20-b", 1), run("0042", 0, "finalist")]
+    assert retrain_commands(runs, "toy") == [
+        "nas retrain --study toy --trial 42 --baseline resnet20-b --seeds 2 --recipe full --epochs 60"
+    ]
+
+
+@pytest.mark.parametrize("changes", [{"recipe": "as1"}, {"epochs": 9}, {"holdout": True}])
+def test_what_was_trained_otherwise_is_a_command_of_its_own(changes: dict[str, object]) -> None:
+    found = retrain_commands([run("0001", 0), run("0002", 0, **changes)], "toy")
+    assert len(found) == 2
+    assert {word for command in found for word in shlex.split(command)} >= {"1", "2"}
+    assert sum("--holdout" in command for command in found) == ("holdout" in changes)
+
+
+def test_networks_with_different_numbers_of_seeds_are_commands_apart() -> None:
+    found = retrain_commands([run("0001", 0), run("0002", 0), run("0002", 1)], "toy")
+    assert ["--seeds 1" in found[0], "--seeds 2" in found[1]] == [True, True]
+
+
+def test_without_final_runs_nothing_is_retrained() -> None:
+    assert retrain_commands([run("0001", 0, "finalist")], "toy") == []

@@ -19,7 +19,7 @@ WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialStat
 
 
 class SearchProgress:
-    """Tells of a search; a `search.study.coordinator.Listener`. Use as a context manager.
+    """Tells of a search; a `search.study.listener.Listener`. Use as a context manager.
 
     Args:
         headline: what is searched for, said once the search can begin.
@@ -97,6 +97,9 @@ class SearchProgress:
         )
         if mean * self.recipe.epochs * left > 3600:
             self._say("shorter: fewer --epochs or --trials, a smaller --budget, a GPU, or a space of cheaper designs")
+
+    def untimed(self, reason: str) -> None:
+        self._say(f"a few random designs cannot be timed: {reason}")
 
     def began(self, number: int, architecture: Architecture) -> None:
         self._running[number] = 0

@@ -356,8 +356,6 @@ def perform(trainer: Trainer, job: Job, *, pause: bool = False) -> tuple[list[Me
 
 
 ERRORS = [
-    (MemoryError(), "out of memory"),
-    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nOf the"), "out of memory on the device"),
     (
         RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be"),
         "RuntimeError: CUDA error: device-side assert triggered",
@@ -372,7 +370,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "reason"), ERRORS, ids=[reason for _, reason in ERRORS])
-def test_after_an_error_of_memory_or_device_a_worker_is_not_trusted(
+def test_after_an_error_of_the_device_a_worker_is_not_trusted(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
     def fail(*_: object) -> None:
@@ -380,6 +378,22 @@ def test_after_an_error_of_memory_or_device_a_worker_is_not_trusted(
 
     monkeypatch.setattr("search.training.loop.Training._train_epoch", fail)
     assert perform(trainer, job()) == ([], Failed(reason, "worker"))
+
+
+SHORT = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nOf the")]
+
+
+@pytest.mark.parametrize("error", SHORT, ids=lambda error: type(error).__name__)
+def test_out_of_memory_is_told_with_the_batch_and_the_parameters(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("search.training.loop.Training._train_epoch", fail)
+    params, batch_size = count_parameters(job().architecture), job().recipe.batch_size
+    reason = f"out of memory at batch_size = {batch_size} with {params:,} parameters"
+    assert perform(trainer, job()) == ([], Failed(reason, "memory"))
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

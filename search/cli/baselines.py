@@ -7,12 +7,14 @@ import typer
 
 from models.architecture import Architecture, ArchitectureError
 from search.cli.options import (
+    BatchSize,
     Device,
     LogName,
     OutputFormat,
     Studies,
+    Workers,
     designed,
-    one_of,
+    machine_of,
     open_study,
     print_runs,
     recipe_of,
@@ -68,7 +70,9 @@ def train(
         str | None, typer.Option("--recipe", help="A name or YAML file; without it, each baseline's own.")
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs; without it, the recipe's.")] = None,
+    batch_size: BatchSize = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each.")] = 1,
+    workers: Workers = "auto",
     data: Annotated[str, typer.Option("--data", help="Data set of a new study.")] = "cifar10",
     budget: Annotated[str, typer.Option("--budget", help="Limit of a new study.")] = "5M",
     device: Device = "auto",
@@ -97,8 +101,8 @@ def train(
     names = list(dict.fromkeys(names))
     for name in names:
         find_baseline(name)
-    recipes = {name: recipe_of(recipe or BASELINES[name].recipe, epochs) for name in names}
-    machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")))
+    recipes = {name: recipe_of(recipe or BASELINES[name].recipe, epochs, batch_size) for name in names}
+    machine = machine_of(device, workers)
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
     plan = launch.baselines_study(files, data, parse_count(budget))
     dataset = launch.open_study_data(plan)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from models.architecture import Architecture
     from search.recipe import Recipe
     from search.space.space import Task
+    from search.study.launch import Machine
     from search.study.plan import Plan
     from search.study.view import RunView
 
@@ -28,14 +29,35 @@ LimitTexts = Annotated[
 Fill = Annotated[str | None, typer.Option("--fill", help="Least share of the budget to use, as 0.8.")]
 LogName = Annotated[str | None, typer.Option("--log", help="Also log every epoch: tensorboard.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+MAX_WORKERS = 64
+Workers = Annotated[
+    str, typer.Option("--workers", help="Networks trained at the same time, or auto: one a core, one on a GPU.")
+]
+BatchSize = Annotated[
+    str | None,
+    typer.Option("--batch-size", help="Images in a batch; auto: the recipe's, halved once where memory is short."),
+]
 
 
-def recipe_of(name: str, epochs: int | None) -> "Recipe":
-    from search.recipe import with_epochs
+def recipe_of(name: str, epochs: int | None, batch_size: str | None = None) -> "Recipe":
+    from search.recipe import with_batch_size, with_epochs
     from search.recipes import load_recipe
+    from search.space.limits import parse_count
 
     recipe = load_recipe(name)
+    if batch_size == "auto":
+        recipe = recipe.model_copy(update={"halve_batch": True})
+    elif batch_size is not None:
+        recipe = with_batch_size(recipe, parse_count(batch_size, "batch-size"))
     return recipe if epochs is None else with_epochs(recipe, epochs)
+
+
+def machine_of(device: str, workers: str) -> "Machine":
+    from search.study.launch import Machine
+
+    if workers != "auto" and workers not in map(str, range(1, MAX_WORKERS + 1)):
+        raise InputError(f"workers = {workers!r}: must be auto, or a number from 1 to {MAX_WORKERS}")
+    return Machine(one_of("device", device, ("auto", "cpu", "cuda")), None if workers == "auto" else int(workers))
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> Any:
@@ -89,20 +111,28 @@ def trial_architecture(studies: Path, study: str | None, number: int) -> "tuple[
 
 
 def print_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
-    """What final runs came to, and where they are."""
-    from search.report.notation import duration
+    """What final runs came to, where they are, and what they say of the study's networks beside its baselines."""
+    from search.report.notation import duration, plural
+    from search.report.verdicts import comparison_sentences, network_sentences
+    from search.study.reading import read_view
 
     budget = plan.question.budget
     for run in runs:
         is_trial = run.label.isdigit()
-        folder = (
-            files.retrained(int(run.label), run.seed) if is_trial else files.baseline(run.label, run.recipe, run.seed)
-        )
+        if is_trial:
+            folder = files.retrained(int(run.label), run.seed, run.holdout)
+        else:
+            folder = files.baseline(run.label, run.recipe, run.seed, run.holdout)
         name = f"trial {int(run.label)}" if is_trial else f"{run.label} by {run.recipe}"
         within = f"budget {budget:,}" if run.params <= budget else f"a reference, over the budget of {budget:,}"
         kept = f" with the weights of epoch {run.kept_epoch}" if run.kept_epoch is not None else ""
+        kept += ", validation images held out" if run.holdout else ""
         print(
             f"{name} seed {run.seed}: test accuracy {run.test_accuracy:.2%}{kept}, {run.params:,} parameters "
             f"({within}), {run.macs:,} MACs, {duration(run.seconds)}; weights in {folder}"
         )
-    print(f"test set openings are listed in {files.ledger(plan.question.data.ledger_name)}")
+    view = read_view(files)
+    for sentence in (*network_sentences(view), *comparison_sentences(view)):
+        print(sentence)
+    openings, ledger = plural(len(view.ledger), "opening"), files.ledger(plan.question.data.ledger_name)
+    print(f"test set openings are listed in {ledger}: {openings} by all studies")

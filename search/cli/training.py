@@ -2,11 +2,13 @@
 
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
 import typer
 
 from search.cli.options import (
+    BatchSize,
     Device,
     LimitTexts,
     LogName,
@@ -14,7 +16,9 @@ from search.cli.options import (
     SpaceFile,
     Studies,
     StudyName,
+    Workers,
     designed,
+    machine_of,
     one_of,
     open_study,
     print_runs,
@@ -38,9 +42,10 @@ def search(
     storage: Annotated[str | None, typer.Option("--storage", help="Database URL; without it, a file.")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs of a trial; without it, the recipe's.")] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="How trials train: a name or YAML file.")] = "fast",
-    pruner: Annotated[str, typer.Option("--pruner", help="Ends poor trials: median, asha or none.")] = "median",
+    pruner: Annotated[str, typer.Option("--pruner", help="Ends poor trials: asha, median or none.")] = "asha",
     sampler: Annotated[str, typer.Option("--sampler", help="What proposes designs: tpe or random.")] = "tpe",
-    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Trials trained at the same time.")] = 1,
+    batch_size: BatchSize = None,
+    workers: Workers = "auto",
     device: Device = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes split, proposals and training.")] = 0,
     timeout: Annotated[str | None, typer.Option("--timeout", help="Stop after this time: 90s, 30m, 2h.")] = None,
@@ -52,6 +57,9 @@ def search(
     warm_start: Annotated[
         bool, typer.Option(" /--no-warm-start", help="Leave out the hand-made networks that are the first trials.")
     ] = True,
+    control: Annotated[
+        str, typer.Option("--control", help="Share of trials that are uniform random designs, to compare with: 0.25.")
+    ] = "0",
     log: LogName = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Sample and count the designs, train none.")] = False,
     format: OutputFormat = Format.TABLE,
@@ -63,7 +71,7 @@ def search(
     from search.space.space import load_space
     from search.study import launch
     from search.study.plan import Data, Question
-    from search.study.proposals import with_default_fill
+    from search.study.proposals import parse_control, with_default_fill
 
     num_trials = parse_count(trials, "trials")
     seconds = parse_duration(timeout) if timeout is not None else None
@@ -74,17 +82,18 @@ def search(
         budget=max_params,
         data=Data.of(dataset),
         space=load_space(space),
-        recipe=launch.fit_recipe(recipe_of(recipe, epochs), dataset),
+        recipe=launch.fit_recipe(recipe_of(recipe, epochs, batch_size), dataset),
         sampler=one_of("sampler", sampler, ("tpe", "random")),
-        pruner=one_of("pruner", pruner, ("median", "asha", "none")),
+        pruner=one_of("pruner", pruner, ("asha", "median", "none")),
         seed=seed,
         limits=limits.texts,
         fill=limits.fill,
         warm_start=warm_start,
+        control=parse_control(control),
     )
     if fill is None:
         question = with_default_fill(question)
-    machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")), workers)
+    machine = machine_of(device, workers)
     if dry_run:
         rows, draws = launch.dry_run(question, num_trials)
         if format is Format.TABLE:
@@ -124,6 +133,8 @@ def search(
         "or a repeat"
     )
     _print_best(files)
+    if question.control:
+        _print_control(files)
 
 
 def retrain(
@@ -138,6 +149,11 @@ def retrain(
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs of each network.")] = 1,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs; without it, the recipe's.")] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")] = "full",
+    holdout: Annotated[
+        bool, typer.Option("--holdout", help="Keep the validation images out of the final training.")
+    ] = False,
+    batch_size: BatchSize = None,
+    workers: Workers = "auto",
     device: Device = "auto",
     log: LogName = None,
     study: StudyName = None,
@@ -146,16 +162,19 @@ def retrain(
     """Train found networks at full length and open the test set, once per run.
 
     With --top K the K best trials are first trained at full length on the training split alone, two seeds each, and
-    the best by mean validation accuracy is the one to be trained finally.
+    the best by mean validation accuracy is the one to be trained finally. What was trained with --holdout is compared
+    with other such runs alone.
     """
     from rich.console import Console
 
     from search.progress import RetrainProgress
+    from search.report.notation import duration
     from search.space.limits import parse_count
     from search.study import launch
     from search.study.candidates import baseline_candidate, best_trials, best_within, candidate_of
     from search.study.interruption import Interruption
     from search.study.logs import open_log
+    from search.study.results import read_runs
     from search.study.storage import read_study
 
     asked = (bool(trial), top is not None, per_budget is not None)
@@ -165,7 +184,7 @@ def retrain(
         )
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
-    full = launch.fit_recipe(recipe_of(recipe, epochs), launch.open_study_data(plan))
+    full = launch.fit_recipe(recipe_of(recipe, epochs, batch_size), launch.open_study_data(plan))
     numbers = best_trials(records, top) if top is not None else list(dict.fromkeys(trial or []))
     if per_budget is not None:
         numbers = list(
@@ -173,15 +192,19 @@ def retrain(
         )
     candidates = [candidate_of(records, number, plan.question.budget, full) for number in numbers]
     baselines = [baseline_candidate(name, plan, full) for name in dict.fromkeys(baseline or [])]
-    machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")))
+    machine = machine_of(device, workers)
     choose = top is not None and top > 1
     with open_log(log, files) as to_log, Interruption() as interruption:
         progress = RetrainProgress(Console(), to_log)
         ranking, runs = launch.retrain(
-            files, plan, candidates, baselines, seeds, choose, machine, progress.epoch, progress.note, interruption
-        )
+            files, plan, candidates, baselines, seeds, choose, machine, progress.epoch, progress.note, interruption,
+            holdout,
+        )  # fmt: skip
+    rounds = [run for run in read_runs(files) if run.purpose == "finalist"]
     for candidate, accuracy in ranking:
-        print(f"finalist {int(candidate.label)}: mean validation accuracy {accuracy:.2%} at full length")
+        own = [run for run in rounds if run.label == candidate.label]
+        cost = f"{own[0].macs:,} MACs, {duration(fmean(run.seconds for run in own))} a run"
+        print(f"finalist {int(candidate.label)}: mean validation accuracy {accuracy:.2%} at full length, {cost}")
     print_runs(files, plan, runs)
 
 
@@ -200,6 +223,13 @@ def _print_best(files: StudyFiles) -> None:
         f"({best.params / view.budget:.0%} of the budget), {best.macs:,} MACs: {design(best.architecture)}"
     )
     print(f"next: nas retrain --trial {best.number}, or nas retrain --top 3 to choose at full length; then nas report")
+
+
+def _print_control(files: StudyFiles) -> None:
+    from search.report.control import control_sentences
+    from search.study.reading import read_view
+
+    print("control: " + " ".join(control_sentences(read_view(files))))
 
 
 def _short_count(number: int) -> str:

@@ -18,6 +18,7 @@ from search.protocol import (
     Paused,
     Ready,
     Timed,
+    Timing,
     TooSlow,
     Worker,
 )
@@ -56,29 +57,38 @@ class _Watch:
 
 @dataclass(slots=True)
 class _Duty:
-    """What a worker is doing; `epoch_seconds` is the longest epoch so far, or what is expected of one."""
+    """What a worker is doing; `epoch_seconds` is the longest epoch so far, or what is expected of one. `begun` is when
+    its worker took it, None while it waits for one; `lost_seconds` are those of an earlier worker."""
 
     key: Hashable
     task: Assignment
     epoch_seconds: float
     watch: _Watch
     has_restarted: bool = False
+    begun: float | None = None
+    lost_seconds: float = 0.0
+
+    def seconds(self, now: float) -> float:
+        return self.lost_seconds + (now - self.begun if self.begun is not None else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What the worker of the task `key` said. `ready` describes that worker."""
+    """What the worker of the task `key` said. `ready` describes that worker; `seconds` is how long the task has had a
+    worker by then, one that was lost included."""
 
     key: Hashable
     message: Message | Restarted
     ready: Ready
+    seconds: float
 
 
 class Crew:
     """Hands tasks to the workers of a fleet and watches them.
 
     A worker that crashes, can no longer be trusted, or says nothing for `PATIENCE` times an epoch is replaced. Its job
-    goes on in the new one, from its last checkpoint, once; then it has failed.
+    goes on in the new one, from its last checkpoint, once; then it has failed. One that ran out of memory begins again
+    with half of the batch, if its recipe says so.
 
     Args:
         clock: seconds that only ever grow.
@@ -131,7 +141,17 @@ class Crew:
             if duty.key == key:
                 worker.stop()
 
-    def receive(self, timeout: float) -> Event | None:
+    def open(self, key: Hashable) -> None:
+        """Let the job, which has said Opening, open the test set."""
+        for worker, duty in self._duties.items():
+            if duty.key == key:
+                worker.open()
+
+    def seconds(self, key: Hashable) -> float:
+        """How long a task that has not ended has had a worker by now, one that was lost included."""
+        return sum(duty.seconds(self._clock()) for duty in [*self._duties.values(), *self._orphaned] if duty.key == key)
+
+    def receive(self, timeout: float = 1.0) -> Event | None:
         """The next thing that is said of a task, or None after `timeout` seconds, or where a worker became ready.
 
         Raises:
@@ -154,14 +174,16 @@ class Crew:
         if duty is None:
             reason = message.reason if isinstance(message, Failed | Lost) else f"unexpected {type(message).__name__}"
             raise TrainingError(f"a worker could not start: {reason}")
-        if isinstance(message, Lost) or (isinstance(message, Failed) and message.blame == "worker"):
+        if isinstance(message, Lost):
             return self._lose(worker, message.reason)
+        if isinstance(message, Failed) and message.blame in ("worker", "memory"):
+            return self._lose(worker, message.reason, fits=message.blame != "memory")
         if isinstance(message, Failed) and message.blame == "disk":
             raise StorageError(message.reason)
         if isinstance(message, Measurement):
             duty.epoch_seconds = max(duty.epoch_seconds, message.seconds)
         duty.watch = _Watch(self._clock() + self._patience(duty))
-        event = Event(duty.key, message, self._ready[worker])
+        event = Event(duty.key, message, self._ready[worker], duty.seconds(self._clock()))
         if isinstance(message, Finished | Failed | Paused | TooSlow | Timed):
             del self._duties[worker]
             self._relieve(worker)
@@ -170,7 +192,8 @@ class Crew:
     def _begin(self, worker: Worker, duty: _Duty) -> None:
         if isinstance(duty.task, Job) and duty.task.checkpoints is not None:
             duty.task = replace(duty.task, attempt=new_attempt(duty.task.checkpoints))
-        duty.watch = _Watch(self._clock() + self._patience(duty))
+        duty.begun = self._clock()
+        duty.watch = _Watch(duty.begun + self._patience(duty))
         self._duties[worker] = duty
         worker.start(duty.task)
 
@@ -181,17 +204,21 @@ class Crew:
         else:
             self._idle.append(worker)
 
-    def _lose(self, worker: Worker, reason: str) -> Event:
+    def _lose(self, worker: Worker, reason: str, fits: bool = True) -> Event:
         duty, ready = self._duties.pop(worker), self._ready.pop(worker)
         before = set(self._fleet.workers)
         self._fleet.replace(worker)
         watch = _Watch(self._clock() + SHORTEST_DEADLINE)
         self._starting |= {new: watch for new in self._fleet.workers if new not in before}
+        duty.lost_seconds, duty.begun = duty.seconds(self._clock()), None
         if duty.has_restarted:
-            return Event(duty.key, Failed(reason), ready)
+            return Event(duty.key, Failed(reason), ready, duty.lost_seconds)
         duty.has_restarted = True
+        if not fits and isinstance(duty.task, Job | Timing) and (smaller := duty.task.recipe.halved) is not None:
+            duty.task = replace(duty.task, recipe=smaller)
+            reason += f"; now with batch_size = {smaller.batch_size} and lr = {smaller.lr:g}"
         self._orphaned.append(duty)
-        return Event(duty.key, Restarted(reason), ready)
+        return Event(duty.key, Restarted(reason), ready, duty.lost_seconds)
 
     def _overdue(self) -> Worker | None:
         now = self._clock()

@@ -1,7 +1,8 @@
 """What the commands do: open the data and the study, start the workers, run, close."""
 
 import os
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,27 +19,34 @@ from search.recipes import FAST
 from search.space.sampler import SpaceExhaustedError
 from search.space.space import load_space
 from search.study.candidates import Candidate
-from search.study.coordinator import Coordinator, Listener, Outcome
+from search.study.coordinator import Coordinator
 from search.study.interruption import Interruption
+from search.study.listener import Listener, Outcome
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
 from search.study.proposals import make_sampler, require_feasible
-from search.study.retrain import OnEpoch, OnNote, Retraining
+from search.study.retrain import NUM_FINALIST_SEEDS, OnEpoch, OnNote, Retraining
 from search.study.storage import Record, locked
 from search.study.view import RunView
 from search.study.warm_start import hand_made
-from search.study.workers import LocalFleet, choose_device
+from search.study.workers import LocalFleet, choose_device, choose_workers
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What to run on: 'auto', 'cpu' or 'cuda', and the number of worker processes."""
+    """What to run on: 'auto', 'cpu' or 'cuda', and the number of worker processes, None for as many as pay."""
 
     device: str = "auto"
-    num_workers: int = 1
+    num_workers: int | None = 1
 
-    def setup(self, dataset: Dataset, seed: int) -> Setup:
-        num_threads = max(1, len(os.sched_getaffinity(0)) // self.num_workers)
+    def setup(self, dataset: Dataset, seed: int, num_workers: int = 1) -> Setup:
+        """For each of so many workers: they share the cores."""
+        num_threads = max(1, len(os.sched_getaffinity(0)) // num_workers)
         return Setup(dataset.folder, seed, choose_device(self.device), num_threads)
+
+    def staff(self, dataset: Dataset, seed: int, num_runs: int) -> tuple[Setup, int]:
+        """For so many runs: what every worker is told, and how many of them there are."""
+        num_workers = self.num_workers or choose_workers(choose_device(self.device), num_runs)
+        return self.setup(dataset, seed, num_workers), num_workers
 
 
 def fit_recipe(recipe: Recipe, dataset: Dataset) -> Recipe:
@@ -70,13 +78,13 @@ def search(
     """
     require_feasible(question)
     dataset = open_dataset(source)
-    setup = machine.setup(dataset, question.seed)
+    setup, num_workers = machine.staff(dataset, question.seed, num_trials)
     with locked(files):
         plan = _plan(files, question, from_anywhere(source), storage, num_trials)
         plan.save(files)
         remember(files)
         with Record(files, plan.circumstances.storage) as record:
-            started, fleet = time.monotonic(), LocalFleet(setup, machine.num_workers, files.folder / "workers.log")
+            fleet = LocalFleet(setup, num_workers, files.folder / "workers.log")
             try:
                 coordinator = Coordinator(plan, record, fleet, listener, interruption)
                 try:
@@ -85,7 +93,7 @@ def search(
                     return coordinator.run(num_trials, timeout)
                 finally:
                     record.set_attribute("draws", record.attribute("draws", 0) + coordinator.sampler.draws)
-                    record.set_attribute("seconds", record.attribute("seconds", 0.0) + time.monotonic() - started)
+                    coordinator.study_clock.keep()
             finally:
                 fleet.close()
 
@@ -126,6 +134,7 @@ def dry_run(question: Question, num_trials: int) -> tuple[list[dict[str, Any]], 
                 "value": None,
                 "params": count_parameters(architecture),
                 "macs": count_macs(architecture, question.data.image_size),
+                "control": sampler.is_control(trial.number),
                 "architecture": architecture.to_dict(),
             }
         )
@@ -143,9 +152,10 @@ def retrain(
     on_epoch: OnEpoch,
     on_note: OnNote,
     interruption: Interruption | None = None,
+    holdout: bool = False,
 ) -> tuple[list[tuple[Candidate, float]], list[RunView]]:
     """Train candidates at full length; with `choose` a finalists' round picks one of them first. Baselines join
-    the final runs, on the same data and seeds.
+    the final runs, on the same data and seeds. With `holdout` final runs leave out the validation split.
 
     Returns the ranking of that round (empty without one) and the final runs.
 
@@ -155,18 +165,56 @@ def retrain(
         StorageError: a result cannot be written.
         Interrupted: a signal asked for the end.
     """
+    num_finals = (len(baselines) + (1 if choose else len(candidates))) * num_seeds
+    num_runs = max(num_finals, NUM_FINALIST_SEEDS * len(candidates) if choose else 0)
+    with _retraining(files, plan, machine, num_runs, on_epoch, on_note, interruption) as retraining:
+        ranking = retraining.choose(candidates) if choose else []
+        winners = [ranking[0][0]] if choose else candidates
+        return ranking, retraining.finish([*winners, *baselines], num_seeds, holdout)
+
+
+def audit_proxy(
+    files: StudyFiles,
+    plan: Plan,
+    candidates: list[Candidate],
+    num_seeds: int,
+    machine: Machine,
+    on_epoch: OnEpoch,
+    on_note: OnNote,
+    interruption: Interruption | None = None,
+) -> list[RunView]:
+    """Train trials at full length on the training split, to compare their values with those of the search.
+
+    Raises:
+        InputError: the request cannot be meant.
+        StorageError: a result cannot be written.
+        Interrupted: a signal asked for the end.
+    """
+    num_runs = len(candidates) * num_seeds
+    with _retraining(files, plan, machine, num_runs, on_epoch, on_note, interruption) as retraining:
+        return retraining.audit(candidates, num_seeds)
+
+
+@contextmanager
+def _retraining(
+    files: StudyFiles,
+    plan: Plan,
+    machine: Machine,
+    num_runs: int,
+    on_epoch: OnEpoch,
+    on_note: OnNote,
+    interruption: Interruption | None,
+) -> Iterator[Retraining]:
+    """Full-length training in a study, under its lock, on workers that end with the block."""
     dataset = open_study_data(plan)
-    setup = machine.setup(dataset, plan.question.seed)
+    setup, num_workers = machine.staff(dataset, plan.question.seed, num_runs)
     with locked(files):
         if not files.plan.is_file():
             plan.save(files)
         remember(files)
-        fleet = LocalFleet(setup, machine.num_workers, files.folder / "workers.log")
+        fleet = LocalFleet(setup, num_workers, files.folder / "workers.log")
         try:
-            retraining = Retraining(plan, files, fleet, on_epoch, on_note, interruption)
-            ranking = retraining.choose(candidates) if choose else []
-            winners = [ranking[0][0]] if choose else candidates
-            return ranking, retraining.finish([*winners, *baselines], num_seeds)
+            yield Retraining(plan, files, fleet, on_epoch, on_note, interruption)
         finally:
             fleet.close()
 
@@ -186,7 +234,7 @@ def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:
         space=load_space(None),
         recipe=fit_recipe(FAST, dataset),
         sampler="tpe",
-        pruner="median",
+        pruner="asha",
         seed=0,
     )
     return _plan(files, question, from_anywhere(source), None, 0)

@@ -8,10 +8,16 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
 from search.errors import InputError, TrainingError
-from search.protocol import PAUSE, STOP, Assignment, Failed, Lost, Message, Ready, Setup, Worker
+from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Lost, Message, Ready, Setup, Worker
 
 WORKER = "search.training.worker"
 WAIT_SECONDS = 1.0
+MOST_WORKERS = 16
+MEMORY_OF_ONE = 2 * 2**30  # bytes; about 1 GB with CIFAR-10, and the network's own
+# How often a thread looks whether the others are done before it sleeps. libgomp's own 300,000 outlast a turn of the
+# scheduler: where another process has a core, threads spin for one that cannot run. On quiet cores this costs nothing
+# (benchmarks/README.md), and results are the same bits.
+SPINS = "10000"
 
 
 class LocalWorker:
@@ -22,7 +28,7 @@ class LocalWorker:
 
     def __init__(self, setup: Setup, log: Path) -> None:
         self.connection, theirs = Pipe()
-        environment = os.environ | {"OMP_NUM_THREADS": str(setup.num_threads)}
+        environment = {"GOMP_SPINCOUNT": SPINS} | os.environ | {"OMP_NUM_THREADS": str(setup.num_threads)}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", WORKER, str(theirs.fileno())],
@@ -44,6 +50,9 @@ class LocalWorker:
 
     def pause(self) -> None:
         self._send(PAUSE)
+
+    def open(self) -> None:
+        self._send(OPEN)
 
     def close(self) -> None:
         self.connection.close()  # the worker ends itself when its coordinator is gone
@@ -113,6 +122,15 @@ def ask(setup: Setup, task: Assignment, log: Path) -> Message:
             worker.start(task)
     finally:
         fleet.close()
+
+
+def choose_workers(device: str, num_runs: int) -> int:
+    """How many workers are faster than one for so many runs: on the CPU one a core, with one thread each, as far as
+    memory goes. On CUDA one, since more have not been measured there."""
+    if device == "cuda":
+        return 1
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(len(os.sched_getaffinity(0)), num_runs, memory // MEMORY_OF_ONE, MOST_WORKERS))
 
 
 def choose_device(wanted: str) -> str:

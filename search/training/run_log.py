@@ -63,4 +63,5 @@ class RunLog:
     def finished(self, seconds: float, test: TestResult | None = None) -> Finished:
         normalise = self.training.normalise
         kept_epoch = self.training.best.epoch if self.job.recipe.keep_best else None
-        return Finished(self._earlier_seconds + seconds, normalise.mean, normalise.std, test, kept_epoch)
+        batch_size, _, _ = self.training.recipe.sizes
+        return Finished(self._earlier_seconds + seconds, normalise.mean, normalise.std, test, kept_epoch, batch_size)

@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy
 import torch
@@ -24,6 +24,7 @@ from search.datasets import Dataset, load_cached
 from search.errors import NasError, StorageError, TrainingError
 from search.files import replacing, write_atomically
 from search.protocol import (
+    OPEN,
     PAUSE,
     STOP,
     Assignment,
@@ -33,6 +34,7 @@ from search.protocol import (
     Finished,
     Job,
     Message,
+    Opening,
     Paused,
     Ranged,
     RangeTest,
@@ -42,11 +44,14 @@ from search.protocol import (
     Timing,
     TooSlow,
 )
+from search.recipe import Recipe
 from search.training.certify import certify
 from search.training.contact_sheet import draw_contact_sheet
 from search.training.data import Images, Normalisation, Splits
+from search.training.inference import Inference
 from search.training.latency import latency
 from search.training.loop import Training, evaluate
+from search.training.memory import does_not_fit, is_out_of_memory
 from search.training.range_test import range_test
 from search.training.run_log import RunLog
 from search.training.timing import fastest_precision, seconds_per_epoch
@@ -58,6 +63,7 @@ class Trainer:
     """A device, its data and what is done with them."""
 
     def __init__(self, setup: Setup) -> None:
+        assert setup.data is not None
         torch.set_num_threads(setup.num_threads)
         torch.backends.cudnn.benchmark = True
         self.device = torch.device(setup.device)
@@ -65,6 +71,7 @@ class Trainer:
         self.splits = Splits.load(self.dataset, setup.split_seed, self.device)
         cache = setup.data.parent / "precision.json"
         self.precision = fastest_precision(self.splits.train, len(self.dataset.classes), cache)
+        self._normalisations: dict[tuple[object, ...], Normalisation] = {}
 
     def ready(self) -> Ready:
         is_cuda = self.device.type == "cuda"
@@ -82,16 +89,15 @@ class Trainer:
             if isinstance(task, ContactSheet):
                 draw_contact_sheet(task, self.splits.train)
                 return Drawn()
+            assert isinstance(task, Job), "the rest is for a worker without data"
             return self._train(task, send, asked)
         except StorageError as error:
             return Failed(str(error), "disk")
         except NasError as error:
             return Failed(str(error))
-        except torch.OutOfMemoryError:
-            return Failed("out of memory on the device", "worker")
-        except MemoryError:
-            return Failed("out of memory", "worker")
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                return does_not_fit(task, self.device)
             # After an error of the device nothing that this process does there can be trusted, and where memory is
             # short torch says many things ("could not create a primitive"): a new process tries once more.
             said = (str(error).strip().splitlines() or [""])[0]
@@ -110,7 +116,7 @@ class Trainer:
             model,
             task.recipe,
             data,
-            Normalisation.of(task.recipe, data),
+            self._normalisation(task.recipe, data),
             lowest=task.lowest,
             highest=task.highest,
             num_steps=task.num_steps,
@@ -145,18 +151,27 @@ class Trainer:
             save(training.network, job.architecture, job.keep)
         test = None
         if job.purpose == "final":
+            send(Opening())
+            asked.open.wait()  # until the opening stands in the ledger
             images = Images.from_arrays(*self.dataset.test(), self.device)
             test = evaluate(training.network, images, training.normalise, precision)
         return log.finished(time.perf_counter() - started, test)
 
     def _begin(self, job: Job, precision: str) -> Training:
-        holds_out = job.purpose != "final" or job.recipe.needs_validation
+        holds_out = job.purpose != "final" or job.holdout or job.recipe.needs_validation
         data = self.splits.train if holds_out else self.splits.both
         validation = self.splits.validation if holds_out else None
         torch.manual_seed(job.seed)
         model = build(job.architecture, zero_init_last_norm=job.recipe.zero_init_last_norm).to(self.device)
-        normalise = Normalisation.of(job.recipe, data)
+        normalise = self._normalisation(job.recipe, data)
         return Training(model, job.recipe, data, validation, normalise, seed=job.seed, precision=precision)
+
+    def _normalisation(self, recipe: Recipe, data: Images) -> Normalisation:
+        """Kept from job to job: the statistics of all images take longer than the rest of what a job needs to begin."""
+        key = recipe.mean, recipe.std, data is self.splits.both
+        if key not in self._normalisations:
+            self._normalisations[key] = Normalisation.of(recipe, data)
+        return self._normalisations[key]
 
     def _resolve(self, precision: str) -> str:
         if precision == "fp16" and self.device.type == "cpu":
@@ -164,11 +179,13 @@ class Trainer:
         return self.precision if precision == "auto" else precision
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Asked:
     """What the coordinator has asked of the running job."""
 
-    stop: threading.Event
-    pause: threading.Event
+    stop: threading.Event = field(default_factory=threading.Event)
+    pause: threading.Event = field(default_factory=threading.Event)
+    open: threading.Event = field(default_factory=threading.Event)
 
 
 def save(model: torch.nn.Module, architecture: Architecture, folder: Path) -> None:
@@ -183,7 +200,7 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     setup: Setup = connection.recv()
     tasks: queue.SimpleQueue[Assignment] = queue.SimpleQueue()
-    asked = Asked(threading.Event(), threading.Event())
+    asked = Asked()
 
     def listen() -> None:
         while True:
@@ -195,11 +212,13 @@ def main() -> None:
                 asked.stop.set()
             elif message == PAUSE:
                 asked.pause.set()
+            elif message == OPEN:
+                asked.open.set()
             else:
                 tasks.put(message)
 
     try:
-        trainer = Trainer(setup)
+        trainer = Trainer(setup) if setup.data is not None else Inference(setup)
     except NasError as error:
         connection.send(Failed(str(error)))
         return
@@ -209,6 +228,7 @@ def main() -> None:
         task = tasks.get()
         asked.stop.clear()
         asked.pause.clear()
+        asked.open.clear()
         connection.send(trainer.perform(task, connection.send, asked))
 
 

@@ -411,3 +411,86 @@ def test_a_job_that_is_given_out_is_the_one_that_was_handed_in_but_for_its_attem
     given = job(3, tmp_path)
     crew.start("a", replace(given, attempt=99))
     assert fleet._workers[0].jobs == [replace(given, attempt=1)]
+
+
+# Memory.
+
+SHORT = Failed("out of memory on the device at batch_size = 16 with 1,000 parameters", "memory")
+
+
+def asked(fleet: SimulatedFleet, gone: list[SimulatedWorker]) -> list[tuple[int, float, int]]:
+    """Batch, learning rate and seed of every job that a worker was given."""
+    given = [each for worker in (*gone, *fleet._workers) for each in worker.jobs]
+    return [(each.recipe.sizes[0], each.recipe.lr, each.seed) for each in given]
+
+
+def halving(number: int = 0) -> Job:
+    whole = job(number)
+    return replace(whole, recipe=whole.recipe.model_copy(update={"halve_batch": True}))
+
+
+def test_a_job_without_memory_begins_again_as_it_was() -> None:
+    fleet = SimulatedFleet(1, times(SHORT, 1))
+    crew, gone = staffed(fleet), list(fleet._workers)
+    crew.start("a", job())
+    *said, last = told(crew)
+    assert said == [1, Restarted(SHORT.reason), 1, 2, 3, 4]
+    assert isinstance(last, Finished) and last.batch_size == 16
+    assert asked(fleet, gone) == [(16, 0.1, 0), (16, 0.1, 0)]
+
+
+def test_a_job_that_may_begins_again_with_half_of_the_batch() -> None:
+    fleet = SimulatedFleet(1, times(SHORT, 1, at=1))
+    crew, gone = staffed(fleet), list(fleet._workers)
+    crew.start("a", halving())
+    restarted, *said, last = told(crew)
+    assert restarted == Restarted(f"{SHORT.reason}; now with batch_size = 8 and lr = 0.05")
+    assert said == [1, 2, 3, 4]
+    assert isinstance(last, Finished) and last.batch_size == 8
+    assert asked(fleet, gone) == [(16, 0.1, 0), (8, 0.05, 0)]
+    assert fleet.replaced == 1
+    crew.start("b", halving(1))
+    assert isinstance(told(crew)[-1], Finished)
+    assert asked(fleet, gone)[-1] == (16, 0.1, 1), "the next job has a whole batch again"
+
+
+def test_a_batch_is_halved_once() -> None:
+    half = Failed("out of memory on the device at batch_size = 8 with 1,000 parameters", "memory")
+    fleet = SimulatedFleet(1, lambda job, _: SHORT if job.recipe.batch_size == 16 else half)
+    crew, gone = staffed(fleet), list(fleet._workers)
+    crew.start("a", halving())
+    restarted, last = told(crew)
+    assert isinstance(restarted, Restarted)
+    assert last == Failed(half.reason)
+    assert [batch for batch, _, _ in asked(fleet, gone)] == [16]  # the second worker is gone as well
+    assert fleet.replaced == 2
+
+
+@pytest.mark.parametrize("message", [LOST, POISONED])
+def test_a_batch_is_not_halved_for_another_reason(message: Lost | Failed) -> None:
+    fleet = SimulatedFleet(1, times(message, 1))
+    crew, gone = staffed(fleet), list(fleet._workers)
+    crew.start("a", halving())
+    assert Restarted(message.reason) in told(crew)
+    assert asked(fleet, gone) == [(16, 0.1, 0), (16, 0.1, 0)]
+
+
+def test_designs_that_cannot_be_timed_are_timed_with_half_of_the_batch() -> None:
+    timings: list[Timing] = []
+
+    class Short(SimulatedWorker):
+        def start(self, task: Any) -> None:
+            timings.append(task)
+            fits = task.recipe.batch_size < 16
+            self.fleet.post(1.0, self, Timed((1.0,)) if fits else Failed("out of memory at batch_size = 16", "memory"))
+
+    class ShortFleet(SimulatedFleet):
+        def _new_worker(self) -> SimulatedWorker:
+            worker = Short(self)
+            self.post(0.0, worker, Ready("simulated", "fp32", {}))
+            return worker
+
+    crew = staffed(ShortFleet(1, lambda job, epoch: 0.5))
+    crew.start("timing", Timing((NETWORK,), halving().recipe))
+    assert told(crew)[-1] == Timed((1.0,))
+    assert [timing.recipe.batch_size for timing in timings] == [16, 8]

@@ -13,11 +13,24 @@ from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
 from search.datasets import Dataset, open_dataset
 from search.errors import InputError
-from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Ready, Setup, Timed, Timing, Worker
+from search.protocol import (
+    Failed,
+    Finished,
+    Job,
+    Lost,
+    Measurement,
+    Message,
+    Opening,
+    Ready,
+    Setup,
+    Timed,
+    Timing,
+    Worker,
+)
 from search.recipe import with_epochs
 from search.recipes import FAST
 from search.study.weights import certify_saved
-from search.study.workers import LocalFleet, LocalWorker, choose_device
+from search.study.workers import SPINS, LocalFleet, LocalWorker, choose_device, choose_workers
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
 PATIENCE = 120.0
@@ -181,7 +194,11 @@ def test_a_final_job_opens_the_test_set_and_keeps_certified_weights(
     fleet: LocalFleet, worker: LocalWorker, digits: Dataset, tmp_path: Path
 ) -> None:
     worker.start(job(purpose="final", keep=tmp_path / "0042"))
-    *measurements, last = answers(fleet)
+    *measurements, asks = answers(fleet)
+    assert asks == Opening()
+    assert fleet.receive(0.3) is None, "the test set stays closed until the worker is told to open it"
+    worker.open()
+    (last,) = answers(fleet)
     assert {measurement.validation_accuracy for measurement in measurements} == {None}
     assert isinstance(last, Finished) and last.test is not None
     confusion = last.test.confusion
@@ -190,6 +207,27 @@ def test_a_final_job_opens_the_test_set_and_keeps_certified_weights(
     weights = tmp_path / "0042" / "weights.safetensors"
     assert certify_saved(weights, NETWORK, 5_000) == count_parameters(NETWORK)
     assert Architecture.from_json((tmp_path / "0042" / "architecture.json").read_text()) == NETWORK
+
+
+def test_a_final_job_with_a_holdout_measures_the_validation_split(
+    fleet: LocalFleet, worker: LocalWorker, tmp_path: Path
+) -> None:
+    worker.start(job(purpose="final", holdout=True, keep=tmp_path / "0042"))
+    *measurements, asks = answers(fleet)
+    assert asks == Opening()
+    assert None not in {measurement.validation_accuracy for measurement in measurements}
+    worker.open()
+    (last,) = answers(fleet)
+    assert isinstance(last, Finished) and last.test is not None
+
+
+def test_leave_to_open_the_test_set_is_for_one_job(fleet: LocalFleet, worker: LocalWorker, tmp_path: Path) -> None:
+    for _ in range(2):
+        worker.start(job(purpose="final", keep=tmp_path / "0042"))
+        assert answers(fleet)[-1] == Opening()
+        assert fleet.receive(0.3) is None
+        worker.open()
+        assert isinstance(answers(fleet)[-1], Finished)
 
 
 def test_a_job_that_cannot_be_done_leaves_the_worker_ready_for_the_next(fleet: LocalFleet, worker: LocalWorker) -> None:
@@ -317,6 +355,34 @@ def test_the_current_folder_is_not_on_a_workers_import_path(worker: LocalWorker)
 def test_a_worker_has_the_threads_it_was_given(worker: LocalWorker) -> None:
     environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
     assert b"OMP_NUM_THREADS=1" in environment
+
+
+def test_threads_of_a_worker_sleep_soon_unless_the_user_says_otherwise(
+    worker: LocalWorker, setup: Setup, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+    assert f"GOMP_SPINCOUNT={SPINS}".encode() in environment
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    other = LocalWorker(setup, log)
+    try:
+        environment = Path(f"/proc/{other.process.pid}/environ").read_bytes().split(b"\0")
+        assert [each for each in environment if each.startswith(b"GOMP_SPINCOUNT")] == [b"GOMP_SPINCOUNT=7"]
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize(
+    ("num_cores", "num_runs", "gigabytes", "num_workers"),
+    [(1, 99, 64, 1), (2, 99, 64, 2), (8, 99, 64, 8), (8, 3, 64, 3), (8, 99, 8, 4), (64, 99, 512, 16), (8, 9, 1, 1)],
+)
+def test_on_the_cpu_workers_are_as_many_as_cores_runs_and_memory_allow(
+    monkeypatch: pytest.MonkeyPatch, num_cores: int, num_runs: int, gigabytes: int, num_workers: int
+) -> None:
+    pages = {"SC_PHYS_PAGES": gigabytes * 2**30 // 4096, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(num_cores)))
+    monkeypatch.setattr("os.sysconf", pages.__getitem__)
+    assert choose_workers("cpu", num_runs) == num_workers
+    assert choose_workers("cuda", num_runs) == 1
 
 
 def no_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str | None = None) -> None:

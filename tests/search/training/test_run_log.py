@@ -33,8 +33,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "the best kept": {"lr": 0.3, "keep_best": True},
     "cutmix half the time": {"lr": 0.1, "cutmix": 1.0, "mix_probability": 0.5},
     "cutmix or mixup": {"lr": 0.1, "cutmix": 1.0, "mixup": 0.4, "mix_probability": 0.7},
-    "averaged": {"lr": 0.1, "ema_decay": 0.9},
-    "the best average kept": {"lr": 0.3, "ema_decay": 0.9, "keep_best": True},
+    "averaged": {"lr": 0.1, "ema_window": 0.3},
+    "the best average kept": {"lr": 0.3, "ema_window": 0.3, "keep_best": True},
     "augmented": {"lr": 0.1, "crop_padding": 2, "flip": True, "cutout": 4, "rotation": 10.0, "auto_augment": True},
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from search.files import StudyFiles
 from search.protocol import Finished, Job, Measurement, Ready
-from search.study.coordinator import run_seed
+from search.study.jobs import run_seed
 from search.study.launch import Machine, open_study_data
 from search.study.plan import Plan
 from search.study.reading import read_view

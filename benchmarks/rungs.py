@@ -20,7 +20,7 @@ from search.recipe import Recipe, with_epochs
 from search.training.data import Images
 from search.training.loop import evaluate
 
-EMA_DECAY = 0.98
+EMA_WINDOW = 50 / 558  # a decay of 0.98 a step
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def runs_of(design: Architecture, data: tuple[Images, Images]) -> dict[str, dict
 
 
 def averaged_curves(design: Architecture, recipe: Recipe, data: tuple[Images, Images]) -> dict[str, Any]:
-    run = training(design, recipe.model_copy(update={"ema_decay": EMA_DECAY}), data, 0)
+    run = training(design, recipe.model_copy(update={"ema_window": EMA_WINDOW}), data, 0)
     averaged, plain = [], []
     for epoch in run.epochs():
         averaged.append(epoch.validation_accuracy)

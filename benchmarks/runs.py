@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.architecture import Architecture
 from models.build import build
@@ -23,7 +24,13 @@ RESULTS = Path(__file__).with_name("results")
 NUM_IMAGES = 15_000
 NUM_CLASSES = 10
 # What `fast` was when recorded.json.gz was made.
-RECORDED_RECIPE = FAST.model_copy(update={"name": "recorded", "lr": 0.2})
+RECORDED_RECIPE = FAST.model_copy(update={"name": "recorded", "lr": 0.2, "ema_window": 0.0})
+
+
+def cifar_arrays(num_images: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The first training images of CIFAR-10, (N, 32, 32, 3), and their labels."""
+    images, labels = open_dataset("cifar10").train()
+    return np.array(images[:num_images]), np.array(labels[:num_images])
 
 
 @cache
@@ -38,7 +45,7 @@ def small_cifar(num_images: int = NUM_IMAGES) -> tuple[Images, Images]:
     return both.take(train), both.take(validation)
 
 
-def training(architecture: Architecture, recipe: Recipe, data: tuple[Images, Images], seed: int) -> Training:
+def training(architecture: Architecture, recipe: Recipe, data: tuple[Images, Images | None], seed: int) -> Training:
     """A training of the design in bf16, as a worker would begin it."""
     train, validation = data
     torch.manual_seed(seed)
@@ -60,6 +67,7 @@ def provenance() -> dict[str, Any]:
     )
     return {
         "hardware": f"{hardware}, {len(os.sched_getaffinity(0))} cores allowed, {torch.get_num_threads()} threads",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "command": " ".join(["python", *sys.argv]),
@@ -71,6 +79,13 @@ def keep(name: str, rows: list[dict[str, Any]]) -> None:
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"measured on": provenance(), "rows": rows}, indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n")
+
+
+def kept(name: str) -> list[dict[str, Any]]:
+    """The rows of results/NAME.json, if there is one."""
+    path = RESULTS / f"{name}.json"
+    rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.is_file() else []
+    return rows
 
 
 def _cpuinfo() -> list[str]:

@@ -25,6 +25,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Alpha = Annotated[float, Field(ge=0, le=1e3), AfterValidator(_nothing_or_enough)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 
+FULL_BATCH = 128
 CHARACTERS = ("digits", "svhn", "mnist")
 
 
@@ -77,8 +78,9 @@ class Recipe(_Part):
     its weights of the epoch with the best validation accuracy in the end. These three keep the validation split out of
     the training data of final runs too. A trial's value is its last epoch's accuracy even so.
 
-    With `ema_decay` above 0 the network that is measured, and kept in the end, is an exponential moving average of the
-    trained weights and of BatchNorm's statistics over the steps, of that decay (https://arxiv.org/abs/2411.18704).
+    With `ema_window` above 0 the network that is measured, and kept in the end, is an exponential moving average of the
+    trained weights and of BatchNorm's statistics (https://arxiv.org/abs/2411.18704). The window is a fraction of all
+    steps too: over n steps the decay is 1 - 1 / n a step.
 
     Images are normalised by `mean` and `std` per channel on the scale 0 to 1, or by those of the training images where
     they are None. The augmentations happen in the order of the fields below: `auto_augment` is the policy found on
@@ -87,12 +89,16 @@ class Recipe(_Part):
     the parameter alpha of their Beta distributions; a batch is mixed with probability `mix_probability`, by either of
     the two in turn of a coin if both are given.
 
+    With `halve_batch`, a training that runs out of memory is tried once more with half of the batch and, in proportion,
+    half of the learning rate.
+
     Where a value is 'auto', `fit_to` sets it for the data; the precision alone is left to the device.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     epochs: Annotated[int, Field(ge=1, le=10_000, strict=True)]
     batch_size: Annotated[int, Field(ge=1, le=65_536, strict=True)] | Auto = 128
+    halve_batch: bool = False
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: Positive = 0.1
     momentum: Fraction = 0.9
@@ -110,7 +116,7 @@ class Recipe(_Part):
     keep_best: bool = False
     label_smoothing: Fraction = 0.0
     zero_init_last_norm: bool = True
-    ema_decay: Fraction = 0.0
+    ema_window: Fraction = 0.0
     precision: Precision = "auto"
     mean: tuple[float, ...] | None = None
     std: tuple[Positive, ...] | None = None
@@ -148,16 +154,19 @@ class Recipe(_Part):
     def fit_to(self, data: str, num_train: int, image_size: int, num_channels: int) -> "Recipe":
         """This recipe with every 'auto' set for a data set of `num_train` images of `image_size` pixels.
 
-        A batch is 128 images, or fewer (a power of two, 16 at least) so that an epoch has 32 steps. A crop pads by an
+        A batch is 128 images, or fewer (a power of two, 16 at least) so that an epoch has 32 steps; the learning rates
+        are those of 128 images and go with the batch. A crop pads by an
         eighth of the image and cutout hides a square of a quarter of its side. Images are mirrored unless the data is
         known to be characters, which are not the same in a mirror.
 
         Raises:
             RecipeError: the recipe cannot be used with such images.
         """
-        resolved: dict[str, int | bool] = {}
+        resolved: dict[str, int | float] = {}
         if self.batch_size == "auto":
-            resolved["batch_size"] = min(128, max(16, 2 ** int(log2(max(1, num_train // 32)))))
+            batch_size = min(FULL_BATCH, max(16, 2 ** int(log2(max(1, num_train // 32)))))
+            share = batch_size / FULL_BATCH
+            resolved |= {"batch_size": batch_size, "lr": self.lr * share, "min_lr": self.min_lr * share}
         if self.crop_padding == "auto":
             resolved["crop_padding"] = min(64, image_size // 8)
         if self.cutout == "auto":
@@ -186,6 +195,14 @@ class Recipe(_Part):
         return self.batch_size, self.crop_padding, self.cutout
 
     @property
+    def halved(self) -> "Recipe | None":
+        """What `halve_batch` makes of it: learning rates go with the batch (Goyal et al. 2017,
+        https://arxiv.org/abs/1706.02677, section 2.1). None without it, or where a batch has fewer than 4 images."""
+        half = self.sizes[0] // 2
+        changes = {"batch_size": half, "lr": self.lr / 2, "min_lr": self.min_lr / 2}
+        return self.model_copy(update=changes) if self.halve_batch and half > 1 else None
+
+    @property
     def needs_validation(self) -> bool:
         """Whether training itself looks at the validation split, which must then be kept out of the training data."""
         return self.schedule == "plateau" or self.stop_patience is not None or self.keep_best
@@ -202,7 +219,20 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     Raises:
         RecipeError: the length is out of range.
     """
-    values = recipe.model_dump() | {"epochs": epochs}
+    return _changed(recipe, {"epochs": epochs})
+
+
+def with_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
+    """The recipe with another number of images in a batch; all else is as it was, the learning rate too.
+
+    Raises:
+        RecipeError: the number is out of range.
+    """
+    return _changed(recipe, {"batch_size": batch_size})
+
+
+def _changed(recipe: Recipe, changes: dict[str, int]) -> Recipe:
+    values = recipe.model_dump() | changes
     try:
         return Recipe.model_validate(values)
     except ValidationError as problem:

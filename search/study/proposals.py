@@ -5,21 +5,26 @@ from collections.abc import Sequence
 import numpy as np
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 from pydantic import ValidationError
 
 from models.architecture import Architecture
 from search.errors import InputError
 from search.space.feasibility import require_design
+from search.space.limits import parse_share
 from search.space.sampler import BudgetSampler
 from search.study.plan import PrunerName, Question
 
 DEFAULT_FILL = 0.5
 MIN_DESIGNS = 1_000
+NUM_STARTUP = 5
 
 
 def make_sampler(question: Question, seen: list[Architecture], first: Sequence[Architecture] = ()) -> BudgetSampler:
     """The question's sampler. Its draws depend on the seed and on how many trials there are, so that a study that is
-    continued does not repeat its draws. Designs of `first` that may be proposed come before all others.
+    continued does not repeat its draws. Designs of `first` that may be proposed come before all others but the
+    question's control trials.
 
     Raises:
         SpaceError: no design of the space is within the limits.
@@ -28,9 +33,21 @@ def make_sampler(question: Question, seen: list[Architecture], first: Sequence[A
     base_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     base = TPESampler(seed=base_seed) if question.sampler == "tpe" else None
     space, data, limits = question.space, question.data, question.all_limits
-    sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first)
+    sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first, question.control)
     require_design(space, data.task, limits, data.name, lambda: sampler.vectors)
     return sampler
+
+
+def parse_control(text: str) -> float:
+    """The share of trials that are uniform random designs, from 0 to below 1, written as 0.25 or 25%.
+
+    Raises:
+        InputError: anything else.
+    """
+    control = parse_share(text)
+    if control is None or control >= 1:
+        raise InputError(f"control = {text!r}: must be at least 0 and below 1, as in 0.25 or 25%")
+    return control
 
 
 def require_feasible(question: Question) -> None:
@@ -60,12 +77,28 @@ def with_default_fill(question: Question) -> Question:
 def make_pruner(name: PrunerName, epochs: int) -> BasePruner:
     """Ends trials that fall behind others at the same epoch.
 
-    'median' stops a trial whose best accuracy so far is below the median of the completed trials at that epoch, not in
-    the first third of the schedule and not before five trials have completed. 'asha' keeps the better half at a
-    quarter and at half of the schedule (Li et al. 2018, https://arxiv.org/abs/1810.05934).
+    'asha' ends a trial at half of its schedule unless it is among the best third there so far: asynchronous successive
+    halving with one rung (Li et al. 2018, https://arxiv.org/abs/1810.05934). Earlier epochs rank poorly under a
+    one-cycle schedule. 'median' ends a trial whose best accuracy so far is below the median of the completed trials at
+    that epoch, not in the first third of the schedule. Neither ends one of the first `NUM_STARTUP` trials. What they
+    save and lose was measured on recorded learning curves (benchmarks/README.md).
     """
     if name == "median":
-        return MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 3 + 1)
+        return MedianPruner(n_startup_trials=NUM_STARTUP, n_warmup_steps=epochs // 3 + 1)
     if name == "asha":
-        return SuccessiveHalvingPruner(min_resource=max(1, epochs // 4), reduction_factor=2)
+        # The next rung would be at 3 / 2 of the schedule.
+        return AfterStartup(SuccessiveHalvingPruner(min_resource=(epochs + 1) // 2, reduction_factor=3), NUM_STARTUP)
     return NopPruner()
+
+
+class AfterStartup(BasePruner):
+    """Ends what another pruner ends, but none of the first `num_trials` trials: a search of few trials needs some that
+    were trained to the end, to choose among."""
+
+    def __init__(self, pruner: BasePruner, num_trials: int) -> None:
+        self.pruner = pruner
+        self.num_trials = num_trials
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        ends = self.pruner.prune(study, trial)  # it must see all of them
+        return ends and trial.number >= self.num_trials

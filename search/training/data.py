@@ -42,7 +42,8 @@ class Images:
         order = torch.randperm(len(self), generator=generator, device=self.device)
         for start in range(0, len(self) - batch_size + 1, batch_size):
             batch = order[start : start + batch_size]
-            yield self.images[batch], self.labels[batch]
+            # Many times as fast as indexing on the CPU, where it copies whole images.
+            yield self.images.index_select(0, batch), self.labels.index_select(0, batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,14 @@ class Normalisation:
         else:
             mean, std = channel_statistics(images.images)
         std = std.clamp_min(1e-3)  # a channel may be constant
+        return cls.by(tuple(mean.tolist()), tuple(std.tolist()), images.device)
+
+    @classmethod
+    def by(cls, means: tuple[float, ...], deviations: tuple[float, ...], device: torch.device) -> "Normalisation":
+        """With these constants, one a channel."""
+        mean, std = torch.tensor(means), torch.tensor(deviations)
         factor, offset = (1 / (255 * std)).view(-1, 1, 1), (-mean / std).view(-1, 1, 1)
-        device = images.device
-        return cls(tuple(mean.tolist()), tuple(std.tolist()), factor.to(device), offset.to(device))
+        return cls(means, deviations, factor.to(device), offset.to(device))
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, C, H, W) on the scale 0 to 255, uint8 or float, to float32 of the same shape."""

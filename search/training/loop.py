@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search.errors import RecipeError, TrainingError
+from search.flags import pack
 from search.protocol import Measurement, TestResult
 from search.recipe import Recipe
 from search.training.data import Images, Normalisation
@@ -23,22 +24,8 @@ EVALUATION_BATCH = 1_000
 MEMORY_FORMAT = torch.channels_last
 
 
-def train(
-    model: nn.Module,
-    recipe: Recipe,
-    data: Images,
-    validation: Images | None,
-    normalise: Normalisation,
-    *,
-    seed: int,
-    precision: str,
-) -> Iterator[Measurement]:
-    """Train `model` in place on the device of `data`; the caller may stop between epochs. See `Training`."""
-    return Training(model, recipe, data, validation, normalise, seed=seed, precision=precision).epochs()
-
-
 class Training:
-    """One training of a model, in place, on the device of `data`.
+    """One training of a model, in place, on the device of `data`; the caller may stop between any two epochs.
 
     Everything random is drawn from `seed`: on one machine, with the same versions and number of threads, the CPU gives
     the same bits again, also where a training goes on in another process from its `state`.
@@ -74,10 +61,11 @@ class Training:
         self.coins = torch.Generator().manual_seed(seed + 1)
         self.pipeline = Pipeline(recipe, normalise, self.generator, self.coins)
         self.num_steps = len(data) // batch_size
-        self.optimizer = make_optimizer(model, recipe, self.device)
-        self.schedule = Schedule(self.optimizer, recipe, recipe.epochs * self.num_steps)
+        self.optimizer = make_optimizer(model, recipe)
+        num_steps = recipe.epochs * self.num_steps
+        self.schedule = Schedule(self.optimizer, recipe, num_steps)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
-        self.average = average_of(self.model, recipe.ema_decay) if recipe.ema_decay else None
+        self.average = average_of(self.model, recipe.ema_window * num_steps) if recipe.ema_window else None
         self.best = Best(self.network)
         self.epoch = 0
         self.is_over = False
@@ -187,9 +175,9 @@ class Training:
         self.is_over = patience is not None and self.epoch - self.best.epoch >= patience
 
 
-def average_of(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of the model's weights and buffers, to be updated after every step."""
-    average_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's own gap
+def average_of(model: nn.Module, window: float) -> AveragedModel:
+    """An exponential moving average of the model's weights and buffers over some steps, to be updated after each."""
+    average_fn = get_ema_multi_avg_fn(1 - 1 / max(1.0, window))  # type: ignore[no-untyped-call]  # torch's own gap
     return AveragedModel(model, multi_avg_fn=average_fn, use_buffers=True)
 
 
@@ -220,7 +208,7 @@ class Best:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision: str) -> TestResult:
-    """Loss, top-1 accuracy and confusion matrix of `model` on all of `data`.
+    """Loss, top-1 accuracy, confusion matrix, and the images it is right on, of `model` on all of `data`.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -228,6 +216,7 @@ def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision
     model.eval()
     total_loss = torch.zeros((), device=data.device)
     confusion: Tensor | None = None
+    correct = torch.zeros(len(data), dtype=torch.bool, device=data.device)
     for start in range(0, len(data), EVALUATION_BATCH):
         labels = data.labels[start : start + EVALUATION_BATCH]
         images = normalise(data.images[start : start + EVALUATION_BATCH])
@@ -235,14 +224,17 @@ def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision
             logits = model(images.contiguous(memory_format=MEMORY_FORMAT)).float()
         total_loss += functional.cross_entropy(logits, labels, reduction="sum")
         num_classes = logits.shape[1]
-        pairs = torch.bincount(labels * num_classes + logits.argmax(dim=1), minlength=num_classes**2)
+        predicted = logits.argmax(dim=1)
+        correct[start : start + EVALUATION_BATCH] = predicted == labels
+        pairs = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2)
         confusion = pairs if confusion is None else confusion + pairs
     assert confusion is not None
     counts = confusion.view(num_classes, num_classes).cpu()
     loss = total_loss.item() / len(data)
     if not math.isfinite(loss):
         raise TrainingError(f"evaluation loss is {loss}")
-    return TestResult(loss, counts.diagonal().sum().item() / len(data), tuple(map(tuple, counts.tolist())))
+    accuracy = counts.diagonal().sum().item() / len(data)
+    return TestResult(loss, accuracy, tuple(map(tuple, counts.tolist())), pack(correct.cpu().numpy()))
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -10,19 +10,19 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from search.recipe import Recipe
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimiser; weight decay spares BatchNorm and biases (all vectors) unless the recipe decays them."""
     matrices = [p for p in model.parameters() if p.ndim > 1 or recipe.decay_norm_and_bias]
     vectors = [p for p in model.parameters() if p.ndim <= 1 and not recipe.decay_norm_and_bias]
     groups: list[dict[str, Any]] = [{"params": matrices}]
     if vectors:
         groups.append({"params": vectors, "weight_decay": 0.0})
-    is_cuda = device.type == "cuda"
-    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "fused": is_cuda}
-    common["foreach"] = not is_cuda
+    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
-    return (torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW)(groups, **common)
+        return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True, **common)
+    is_cuda = matrices[0].is_cuda
+    adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return adam(groups, fused=is_cuda, foreach=not is_cuda, **common)
 
 
 class Schedule:

@@ -40,7 +40,7 @@ def range_test(
     generator = torch.Generator(device).manual_seed(seed)
     pipeline = Pipeline(recipe, normalise, generator, torch.Generator().manual_seed(seed + 1))
     model.to(memory_format=MEMORY_FORMAT).train()
-    optimizer = make_optimizer(model, recipe, device)
+    optimizer = make_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     batch_size = min(recipe.sizes[0], len(data))
     batches = chain.from_iterable(data.batches(batch_size, generator) for _ in count())

@@ -11,7 +11,7 @@ from models.build import build
 from search.files import write_atomically
 from search.recipe import Recipe
 from search.training.data import Images, Normalisation
-from search.training.loop import train
+from search.training.loop import Training
 
 SECONDS = 0.5
 MIN_GAIN = 1.1
@@ -22,7 +22,7 @@ def seconds_per_epoch(architecture: Architecture, recipe: Recipe, data: Images, 
     """The time of one training epoch, extrapolated from some steps after one that warms up."""
     batch = min(recipe.sizes[0], len(data))
     one_step = data.take(torch.arange(batch).numpy())
-    epochs = train(
+    training = Training(
         build(architecture).to(data.device),
         recipe.model_copy(update={"batch_size": batch, "epochs": 10_000} | UNENDING),
         one_step,
@@ -31,6 +31,7 @@ def seconds_per_epoch(architecture: Architecture, recipe: Recipe, data: Images, 
         seed=0,
         precision=precision,
     )
+    epochs = training.epochs()
     next(epochs)
     times: list[float] = []
     while not times or (sum(times) < SECONDS and len(times) < 50):

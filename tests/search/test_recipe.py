@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from search.errors import RecipeError
-from search.recipe import Affine, ColorJitter, Recipe, with_epochs
+from search.recipe import Affine, ColorJitter, Recipe, with_batch_size, with_epochs
 from search.recipes import FAST, FULL, RECIPES
 from search.yamlfile import read_model
 
@@ -190,6 +190,7 @@ def test_an_affine_scale_is_a_range() -> None:
 )
 def test_a_batch_leaves_32_steps_an_epoch_where_it_can(num_train: int, batch_size: int) -> None:
     fitted = FAST.fit_to("cifar10", num_train, 32, 3)
+    assert fitted.lr == pytest.approx(FAST.lr * fitted.sizes[0] / 128)
     assert fitted.batch_size == batch_size
     assert batch_size == 16 or num_train // batch_size >= 32
 
@@ -314,3 +315,32 @@ def test_a_length_out_of_range_is_refused(epochs: int) -> None:
         with_epochs(FULL, epochs)
     assert str(caught.value).startswith(f"epochs = {epochs}: input should be ")
     assert "\n" not in str(caught.value)
+
+
+# Another batch.
+
+
+@pytest.mark.parametrize("batch_size", [1, 96, 65_536])
+def test_another_batch_changes_nothing_else(batch_size: int) -> None:
+    assert with_batch_size(FAST, batch_size) == FAST.model_copy(update={"batch_size": batch_size})
+
+
+@pytest.mark.parametrize(("recipe", "batch_size"), [(FAST, 0), (FAST, 65_537), (RECIPES["ft"], 1)])
+def test_a_batch_that_the_recipe_cannot_have_is_refused_in_one_line(recipe: Recipe, batch_size: int) -> None:
+    with pytest.raises(RecipeError) as caught:
+        with_batch_size(recipe, batch_size)
+    assert "batch_size" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_half_of_a_batch_has_half_of_the_learning_rates_and_nothing_else_of_its_own() -> None:
+    recipe = Recipe(name="mine", epochs=3, batch_size=129, lr=0.4, min_lr=0.1, schedule="cosine", halve_batch=True)
+    assert recipe.halved == recipe.model_copy(update={"batch_size": 64, "lr": 0.2, "min_lr": 0.05})
+    assert Recipe.model_validate(recipe.halved.model_dump()) == recipe.halved
+
+
+@pytest.mark.parametrize(("halve_batch", "batch_size", "half"), [(True, 4, 2), (True, 3, None), (False, 128, None)])
+def test_a_batch_is_halved_where_that_was_asked_for_and_leaves_two_images(
+    halve_batch: bool, batch_size: int, half: int | None
+) -> None:
+    halved = Recipe(name="mine", epochs=3, batch_size=batch_size, halve_batch=halve_batch, cutmix=1.0).halved
+    assert (halved and halved.batch_size) == half

@@ -4,17 +4,26 @@ from dataclasses import replace
 import optuna
 import pytest
 import yaml
-from optuna.pruners import MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.trial import TrialState
+from pydantic import ValidationError
 
 from models.architecture import Architecture
 from models.count import count_parameters
-from search.errors import SpaceError, StudyError
+from search.errors import InputError, SpaceError, StudyError
 from search.files import StudyFiles
 from search.space.draws import Draws
 from search.space.limits import Limits
 from search.space.space import Space, load_space
 from search.study.plan import Plan, Question, require_same
-from search.study.proposals import make_pruner, make_sampler, require_feasible, with_default_fill
+from search.study.proposals import (
+    AfterStartup,
+    make_pruner,
+    make_sampler,
+    parse_control,
+    require_feasible,
+    with_default_fill,
+)
 
 BUDGET = 6_000  # of the plan that the fixture makes
 
@@ -51,9 +60,43 @@ def test_a_space_without_networks_is_refused(make_plan: Callable[..., Plan]) -> 
 def test_pruners_are_what_their_names_say() -> None:
     assert isinstance(make_pruner("none", 8), NopPruner)
     assert isinstance(make_pruner("median", 8), MedianPruner)
-    assert isinstance(make_pruner("asha", 8), SuccessiveHalvingPruner)
+    asha = make_pruner("asha", 8)
+    assert isinstance(asha, AfterStartup) and isinstance(asha.pruner, SuccessiveHalvingPruner)
     for name in ("none", "median", "asha"):
         make_pruner(name, 1)  # the shortest schedule
+
+
+def epochs_of(pruner: BasePruner, curves: list[list[float]]) -> list[int]:
+    """How many epochs each trial gets, one after the other."""
+    study, trained = optuna.create_study(direction="maximize", pruner=pruner), []
+    for curve in curves:
+        trial, is_pruned = study.ask(), False
+        for epoch, value in enumerate(curve, 1):
+            trial.report(value, epoch)
+            if is_pruned := trial.should_prune() and epoch < len(curve):
+                break
+        study.tell(trial, None if is_pruned else value, TrialState.PRUNED if is_pruned else TrialState.COMPLETE)
+        trained.append(epoch)
+    return trained
+
+
+@pytest.mark.parametrize(("epochs", "rung"), [(8, 4), (7, 4), (6, 3), (2, 1)])
+def test_asha_ends_at_half_of_the_schedule_what_is_not_among_the_best_third(epochs: int, rung: int) -> None:
+    better = [[0.1 * number] * epochs for number in (1, 2, 3, 4, 5)]  # each is the best so far
+    sixth_of_six, second_of_seven, third_of_eight = [[value] * epochs for value in (0.05, 0.45, 0.42)]
+    curves = [*better, sixth_of_six, second_of_seven, third_of_eight]
+    assert epochs_of(make_pruner("asha", epochs), curves) == [epochs] * 5 + [rung, epochs, rung]
+
+
+def test_the_first_trials_are_trained_to_the_end_however_poor_they_are() -> None:
+    falling = [[1 / (1 + number)] * 8 for number in range(7)]
+    for name in ("asha", "median"):
+        trained = epochs_of(make_pruner(name, 8), falling)
+        assert trained[:5] == [8] * 5 and max(trained[5:]) < 8
+
+
+def test_a_schedule_of_one_epoch_is_never_cut() -> None:
+    assert epochs_of(make_pruner("asha", 1), [[1 / (1 + number)] for number in range(9)]) == [1] * 9
 
 
 def test_limits_are_kept_in_one_form_however_they_are_written(make_plan: Callable[..., Plan]) -> None:
@@ -75,10 +118,32 @@ def test_a_plan_with_limits_is_read_back_equal(files: StudyFiles, make_plan: Cal
 def test_a_plan_from_before_there_were_limits_is_still_read(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
     make_plan().save(files)
     values = yaml.safe_load(files.plan.read_text())
-    for name in ("limits", "fill", "warm_start"):
+    for name in ("limits", "fill", "warm_start", "control"):
         del values["question"][name]
     files.plan.write_text(yaml.safe_dump(values))
     assert Plan.load(files) == make_plan()
+
+
+def test_a_share_of_control_trials_is_part_of_the_question(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(control=0.25)
+    plan.save(files)
+    assert Plan.load(files) == plan
+    with pytest.raises(StudyError, match=r"\(control = 0.25, now 0.0\)"):
+        require_same(files, plan.question, make_plan().question)
+    for control in (-0.1, 1.0, 1.5):
+        with pytest.raises(ValidationError, match="control"):
+            make_plan(control=control)
+
+
+@pytest.mark.parametrize(("text", "share"), [("0", 0.0), ("0.25", 0.25), ("29%", 0.29), (".5", 0.5), ("99.9%", 0.999)])
+def test_a_share_is_written_as_a_fraction_or_in_percent(text: str, share: float) -> None:
+    assert parse_control(text) == share
+
+
+@pytest.mark.parametrize("text", ["1", "100%", "-0.1", "1.5", "a quarter", "nan", ""])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"^control = '.*': must be at least 0 and below 1, as in 0.25 or 25%$"):
+        parse_control(text)
 
 
 def test_changed_limits_are_shown_in_one_line(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:

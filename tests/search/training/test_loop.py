@@ -14,12 +14,13 @@ from models.build import build
 from search import protocol
 from search.datasets import open_dataset
 from search.errors import RecipeError, TrainingError
+from search.flags import unpack
 from search.protocol import Measurement
 from search.recipe import Recipe, with_epochs
 from search.recipes import FAST, RECIPES
 from search.training import loop
 from search.training.data import Images, Normalisation, Splits
-from search.training.loop import Training, evaluate, train
+from search.training.loop import Training, evaluate
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("basic", 1, 16)), in_channels=1)
 RECIPE = Recipe(name="test", epochs=3, batch_size=32, lr=0.1, crop_padding=1, cutout=2)
@@ -36,8 +37,8 @@ def run(
     torch.manual_seed(seed)
     model = build(NETWORK, zero_init_last_norm=recipe.zero_init_last_norm)
     normalise = Normalisation.of(recipe, splits.train)
-    epochs = train(model, recipe, splits.train, splits.validation, normalise, seed=seed, precision=precision)
-    return model, list(epochs)
+    training = Training(model, recipe, splits.train, splits.validation, normalise, seed=seed, precision=precision)
+    return model, list(training.epochs())
 
 
 def without_seconds(measurements: list[Measurement]) -> list[tuple[object, ...]]:
@@ -135,7 +136,7 @@ def test_every_named_recipe_trains_and_does_so_again_to_the_bit(name: str) -> No
         torch.manual_seed(global_seed)  # dropout must not depend on what was drawn before
         before = [parameter.detach().clone() for parameter in model.parameters()]
         normalise = Normalisation.of(recipe, data)
-        (measurement,) = train(model, recipe, data, validation, normalise, seed=0, precision="fp32")
+        (measurement,) = Training(model, recipe, data, validation, normalise, seed=0, precision="fp32").epochs()
         assert not any(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
         return model, measurement
 
@@ -162,7 +163,8 @@ def run_scripted(
     torch.manual_seed(0)
     model = build(COLOURED)
     measurements, copies = [], []
-    for measurement in train(model, recipe, data, data, Normalisation.of(recipe, data), seed=0, precision="fp32"):
+    training = Training(model, recipe, data, data, Normalisation.of(recipe, data), seed=0, precision="fp32")
+    for measurement in training.epochs():
         measurements.append(measurement)
         copies.append(copy.deepcopy(model))
     return model, measurements, copies
@@ -183,7 +185,8 @@ def test_training_that_learns_nothing_stops_after_its_patience() -> None:
     # A rate too small to change any weight, and no BatchNorm to change with the data.
     data, recipe = coloured(64), Recipe(name="idle", epochs=50, batch_size=32, lr=1e-30, stop_patience=4)
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 10))
-    epochs = list(train(model, recipe, data, data, Normalisation.of(recipe, data), seed=0, precision="fp32"))
+    training = Training(model, recipe, data, data, Normalisation.of(recipe, data), seed=0, precision="fp32")
+    epochs = list(training.epochs())
     assert len(epochs) == 1 + 4
     assert len({m.validation_accuracy for m in epochs}) == 1
 
@@ -220,17 +223,18 @@ def test_the_kept_network_has_exactly_the_accuracy_of_its_epoch(splits: Splits, 
 
 
 def test_the_average_is_that_of_the_weights_and_statistics_after_every_step(splits: Splits) -> None:
-    recipe = RECIPE.model_copy(update={"ema_decay": 0.8, "epochs": 2})
+    recipe = RECIPE.model_copy(update={"ema_window": 0.1, "epochs": 2})
     torch.manual_seed(0)
     model = build(NETWORK)
     normalise = Normalisation.of(recipe, splits.train)
     training = Training(model, recipe, splits.train, splits.validation, normalise, seed=0, precision="fp32")
+    share = 1 / (0.1 * 2 * (len(splits.train) // 32))
     expected: dict[str, torch.Tensor] = {}
 
     def average(*_: object) -> None:
         for name, value in model.state_dict().items():
             if value.is_floating_point():
-                expected[name] = torch.lerp(expected.get(name, value), value, 1 - 0.8)
+                expected[name] = torch.lerp(expected.get(name, value), value, share)
 
     training.optimizer.register_step_post_hook(average)
     measurements = list(training.epochs())
@@ -293,6 +297,18 @@ def test_evaluation_counts_every_image_once() -> None:
     assert result.confusion == ((0, 600, 0), (0, 1_200, 0), (0, 600, 0))
     expected = torch.nn.functional.cross_entropy(torch.tensor([[0.0, 1.0, 0.0]] * 4), labels[:4])
     assert result.loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_evaluation_tells_of_each_image_whether_it_was_right(splits: Splits) -> None:
+    model, _ = run(splits, with_epochs(RECIPE, 1))
+    normalise = Normalisation.of(RECIPE, splits.train)
+    result = evaluate(model, splits.validation, normalise, "fp32")
+    assert result.correct is not None
+    with torch.inference_mode():
+        predicted = model(normalise(splits.validation.images)).argmax(dim=1)
+    flags = unpack(result.correct, len(splits.validation))
+    assert flags.tolist() == (predicted == splits.validation.labels).tolist()
+    assert flags.mean() == pytest.approx(result.accuracy) and 0 < flags.sum() < len(flags)
 
 
 def test_evaluation_leaves_no_trace_in_the_model(splits: Splits) -> None:

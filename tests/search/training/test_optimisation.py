@@ -13,7 +13,6 @@ from torch.optim.lr_scheduler import LRScheduler
 from search.recipe import Recipe
 from search.training.optimisation import Schedule, make_optimizer, share_of_peak
 
-CPU = torch.device("cpu")
 STEPS = 120
 # Convolutions, norms and biases; nothing in it is random but its weights.
 NETWORK = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
@@ -25,7 +24,7 @@ def make_recipe(**values: Any) -> Recipe:
 
 def lrs_of(recipe: Recipe, num_steps: int = STEPS) -> list[float]:
     """The learning rates before every step and after the last, of a training without gradients."""
-    optimizer = make_optimizer(NETWORK, recipe, CPU)
+    optimizer = make_optimizer(NETWORK, recipe)
     schedule = Schedule(optimizer, recipe, num_steps)
     values = [schedule.lr]
     for _ in range(num_steps):
@@ -106,7 +105,7 @@ def test_a_schedule_moves_as_torchs_own(
 def test_plateau_moves_as_torchs_own_under_the_same_accuracies(factor: float, patience: int, min_lr: float) -> None:
     accuracies = [0.3, 0.4, 0.4, 0.35, 0.41, 0.2, 0.3, 0.41, 0.4, 0.41, 0.1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     recipe = make_recipe(schedule="plateau", factor=factor, patience=patience, min_lr=min_lr)
-    schedule = Schedule(make_optimizer(NETWORK, recipe, CPU), recipe, STEPS)
+    schedule = Schedule(make_optimizer(NETWORK, recipe), recipe, STEPS)
     optimizer = torch.optim.SGD(NETWORK.parameters(), lr=0.2)
     reference = lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=factor, patience=patience, min_lr=min_lr)
     ours, theirs = [], []
@@ -123,7 +122,7 @@ def test_plateau_moves_as_torchs_own_under_the_same_accuracies(factor: float, pa
 def test_only_plateau_listens_to_the_validation_accuracy() -> None:
     for name in ("constant", "linear", "cosine"):
         recipe = make_recipe(schedule=name)
-        schedule = Schedule(make_optimizer(NETWORK, recipe, CPU), recipe, STEPS)
+        schedule = Schedule(make_optimizer(NETWORK, recipe), recipe, STEPS)
         for _ in range(20):
             schedule.end_epoch(0.1)
         assert schedule.lr == 0.2
@@ -231,7 +230,7 @@ OPTIMISERS = [
 def test_an_optimiser_takes_the_steps_of_torchs_own(values: dict[str, Any]) -> None:
     recipe = make_recipe(weight_decay=0.1, decay_norm_and_bias=True, **values)
     ours, theirs = copy.deepcopy(NETWORK), copy.deepcopy(NETWORK)
-    optimizer, reference = make_optimizer(ours, recipe, CPU), torchs(recipe, theirs)
+    optimizer, reference = make_optimizer(ours, recipe), torchs(recipe, theirs)
     assert type(optimizer) is type(reference)
     for one, other in zip(descend(ours, optimizer, 5), descend(theirs, reference, 5), strict=True):
         torch.testing.assert_close(one, other)
@@ -242,7 +241,7 @@ def test_no_two_optimisers_take_the_same_steps() -> None:
     for values in OPTIMISERS:
         model = copy.deepcopy(NETWORK)
         recipe = make_recipe(weight_decay=0.1, decay_norm_and_bias=True, **values)
-        ends.append(torch.cat([p.flatten() for p in descend(model, make_optimizer(model, recipe, CPU), 5)]))
+        ends.append(torch.cat([p.flatten() for p in descend(model, make_optimizer(model, recipe), 5)]))
     for index, end in enumerate(ends):
         assert all((end - other).abs().max() > 1e-3 for other in ends[:index])
 
@@ -250,11 +249,11 @@ def test_no_two_optimisers_take_the_same_steps() -> None:
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 def test_weight_decay_spares_norms_and_biases_unless_told_otherwise(name: str) -> None:
     recipe = make_recipe(optimizer=name, weight_decay=0.01)
-    spared = make_optimizer(NETWORK, recipe, CPU).param_groups
+    spared = make_optimizer(NETWORK, recipe).param_groups
     assert [group["weight_decay"] for group in spared] == [0.01, 0.0]
     assert all(p.ndim > 1 for p in spared[0]["params"])
     assert all(p.ndim == 1 for p in spared[1]["params"])
-    decayed = make_optimizer(NETWORK, recipe.model_copy(update={"decay_norm_and_bias": True}), CPU).param_groups
+    decayed = make_optimizer(NETWORK, recipe.model_copy(update={"decay_norm_and_bias": True})).param_groups
     assert {group["weight_decay"] for group in decayed} == {0.01}
     for groups in (spared, decayed):
         assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in NETWORK.parameters()}

@@ -15,8 +15,8 @@ from search.recipe import Recipe
 Precision = Literal["fp32", "bf16", "fp16"]
 Purpose = Literal["search", "finalist", "proxy", "final"]
 
-STOP = "stop"  # end the job after the epoch it is in: nobody wants the rest
-PAUSE = "pause"  # the same, and write a checkpoint first: somebody will go on with it
+STOP = "stop"  # end the job at once: nobody wants the rest
+PAUSE = "pause"  # end it after the epoch it is in, with a checkpoint: somebody will go on with it
 OPEN = "open"  # open the test set: the ledger says so
 
 
@@ -168,7 +168,7 @@ class TestResult:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A job ended: after its last epoch, or after the epoch at which it was told to stop.
+    """A job ended: after its last epoch, or when it was told to stop.
 
     `seconds` is all it took; `mean` and `std` are what images were normalised by, per channel on the scale 0 to 1;
     `kept_epoch` is the epoch whose weights the network has, where the recipe keeps the best; `batch_size` is that of
@@ -276,7 +276,7 @@ class Worker(Protocol):
         """Hand over a task. The worker must be idle."""
 
     def stop(self) -> None:
-        """Ask the worker to end its job after the epoch it is in."""
+        """Ask the worker to end its job; the epoch it is in may or may not be measured."""
 
     def pause(self) -> None:
         """Ask the worker to end its job after the epoch it is in, with a checkpoint."""

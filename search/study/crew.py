@@ -136,7 +136,7 @@ class Crew:
             worker.pause()
 
     def stop(self, key: Hashable) -> None:
-        """Ask the worker of a task to end it after the epoch it is in."""
+        """Ask the worker of a task to end it; nobody wants the rest."""
         for worker, duty in self._duties.items():
             if duty.key == key:
                 worker.stop()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -27,6 +27,9 @@ MEMORY_FORMAT = torch.channels_last
 class Training:
     """One training of a model, in place, on the device of `data`; the caller may stop between any two epochs.
 
+    `is_unwanted` is asked before every step, and ends the training there once it says yes: for good, since what the
+    epoch has changed is not taken back.
+
     Everything random is drawn from `seed`: on one machine, with the same versions and number of threads, the CPU gives
     the same bits again, also where a training goes on in another process from its `state`.
 
@@ -44,6 +47,7 @@ class Training:
         *,
         seed: int,
         precision: str,
+        is_unwanted: Callable[[], bool] = lambda: False,
     ) -> None:
         batch_size, _, _ = recipe.sizes
         if batch_size > len(data):
@@ -55,6 +59,7 @@ class Training:
         self.validation = validation
         self.normalise = normalise
         self.precision = precision
+        self.is_unwanted = is_unwanted
         self.device = data.device
         torch.manual_seed(seed)  # dropout draws from the global generator
         self.generator = torch.Generator(self.device).manual_seed(seed)
@@ -83,6 +88,8 @@ class Training:
         """
         while self.epoch < self.recipe.epochs and not self.is_over:
             measurement = self._train_epoch()
+            if measurement is None:
+                return
             self._note(measurement)
             yield measurement
         if self.recipe.keep_best:
@@ -123,8 +130,11 @@ class Training:
         else:
             torch.set_rng_state(state["global"].cpu())
 
-    def _train_epoch(self) -> Measurement:
-        """One epoch. The loss is read at its end alone, so that the device never waits for the host in between."""
+    def _train_epoch(self) -> Measurement | None:
+        """One epoch, or None if it became unwanted.
+
+        The loss is read at its end alone, so that the device never waits for the host in between.
+        """
         started = time.perf_counter()
         self.epoch += 1
         self.model.train()
@@ -133,6 +143,8 @@ class Training:
         batch_size, _, _ = self.recipe.sizes
         lr = 0.0
         for step, (pixels, labels) in enumerate(self.data.batches(batch_size, self.generator)):
+            if self.is_unwanted():
+                return None
             batch = self.pipeline(pixels, labels)
             with autocast(self.device, self.precision):
                 logits = self.model(batch.images.contiguous(memory_format=MEMORY_FORMAT))

@@ -133,7 +133,7 @@ class Trainer:
             seconds = latency(job.architecture, size, self.device, precision, cache)
             if seconds > job.max_latency:
                 return TooSlow(seconds)
-        training = self._begin(job, precision)
+        training = self._begin(job, precision, asked.stop.is_set)
         log = RunLog(training, job, precision)
         for measurement in log.resume(send, self.device):
             send(measurement)
@@ -145,8 +145,8 @@ class Trainer:
                 log.write()
             if not is_last and asked.pause.is_set() and job.checkpoints is not None:
                 return Paused()
-            if not is_last and asked.stop.is_set():
-                return log.finished(time.perf_counter() - started)
+        if asked.stop.is_set():
+            return log.finished(time.perf_counter() - started)
         if job.keep is not None:
             save(training.network, job.architecture, job.keep)
         test = None
@@ -157,14 +157,23 @@ class Trainer:
             test = evaluate(training.network, images, training.normalise, precision)
         return log.finished(time.perf_counter() - started, test)
 
-    def _begin(self, job: Job, precision: str) -> Training:
+    def _begin(self, job: Job, precision: str, is_unwanted: Callable[[], bool]) -> Training:
         holds_out = job.purpose != "final" or job.holdout or job.recipe.needs_validation
         data = self.splits.train if holds_out else self.splits.both
         validation = self.splits.validation if holds_out else None
         torch.manual_seed(job.seed)
         model = build(job.architecture, zero_init_last_norm=job.recipe.zero_init_last_norm).to(self.device)
         normalise = self._normalisation(job.recipe, data)
-        return Training(model, job.recipe, data, validation, normalise, seed=job.seed, precision=precision)
+        return Training(
+            model,
+            job.recipe,
+            data,
+            validation,
+            normalise,
+            seed=job.seed,
+            precision=precision,
+            is_unwanted=is_unwanted,
+        )
 
     def _normalisation(self, recipe: Recipe, data: Images) -> Normalisation:
         """Kept from job to job: the statistics of all images take longer than the rest of what a job needs to begin."""

@@ -29,9 +29,7 @@ def evaluate(
     trial: Trial = None,
     baseline: Baseline = None,
     recipe: RecipeName = None,
-    seed: Annotated[
-        list[int] | None, typer.Option("--seed", "--seed-run", help="One run alone; may be given again.")
-    ] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="One run alone; may be given again.")] = None,
     device: Device = "auto",
     study: StudyName = None,
     studies: Studies = Path("studies"),
@@ -72,7 +70,7 @@ def predict(
     trial: Trial = None,
     baseline: Baseline = None,
     recipe: RecipeName = None,
-    seed: Annotated[int, typer.Option("--seed", "--seed-run", min=0, help="The run whose weights are used.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The run whose weights are used.")] = 0,
     names: Annotated[bool, typer.Option("--names", help="Write classes by name instead of by number.")] = False,
     device: Device = "auto",
     study: StudyName = None,

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import Device, LogName, OutputFormat, Studies, StudyName, one_of, open_study, recipe_of
+from search.cli.options import (
+    Device,
+    LogName,
+    OutputFormat,
+    Studies,
+    StudyName,
+    Workers,
+    machine_of,
+    open_study,
+    recipe_of,
+)
 from search.errors import TrainingError
 from search.output import Format, print_rows
 
@@ -18,7 +28,7 @@ def audit_proxy(
     recipe: Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")] = "full",
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each trial.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes which trials are drawn.")] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=1, max=64, help="Runs trained at the same time.")] = 1,
+    workers: Workers = "auto",
     device: Device = "auto",
     log: LogName = None,
     study: StudyName = None,
@@ -46,7 +56,7 @@ def audit_proxy(
     view = read_view(files)
     sample = stratified_sample(view.trials, parse_count(trials, "trials"), seed)
     full = launch.fit_recipe(recipe_of(recipe, epochs), launch.open_study_data(plan))
-    machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")), min(workers, len(sample) * seeds))
+    machine = machine_of(device, workers)
     candidates = audit_candidates(sample, full, plan.question.budget)
     numbers = ", ".join(str(trial.number) for trial in sample)
     print(f"trials {numbers} at full length: recipe {full.name}, {full.epochs} epochs", file=sys.stderr)

@@ -103,11 +103,10 @@ def _test_caveats(view: StudyView) -> list[str]:
     for label in dict.fromkeys(summary.loc[summary["over"], "label"]):
         found.append(f"{network(label)} is over the budget: it is a reference, not an answer.")
     finals = final_runs(view)
-    held_out = list(dict.fromkeys(network(run.label) for run in finals if exists(last_validation(run))))
-    if held_out:
-        found.append(
-            f"{sentence_list(held_out)} did not see the validation images: the recipe needs them to watch the training."
-        )
+    for holdout, why in ((False, "the recipe needs them to watch the training"), (True, "that was asked for")):
+        chosen = [run for run in finals if exists(last_validation(run)) and run.holdout is holdout]
+        if held_out := list(dict.fromkeys(network(run.label) for run in chosen)):
+            found.append(f"{sentence_list(held_out)} did not see the validation images: {why}.")
     for run in finals:
         if run.history and (odd := first_loss_warning(run.history[0].first_loss, run.architecture.num_classes)):
             found.append(f"{network(run.label)}, seed {run.seed}: {odd}.")

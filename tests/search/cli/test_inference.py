@@ -103,7 +103,7 @@ def test_a_file_of_the_test_images_has_the_accuracy_of_the_retraining(story: Sto
 
 def test_one_seed_and_the_studys_own_test_set_by_its_name(story: Story) -> None:
     before = story.openings()
-    told = story.nas("evaluate", "--trial", "0", "--data", "digits", "--seed-run", "1")
+    told = story.nas("evaluate", "--trial", "0", "--data", "digits", "--seed", "1")
     assert told.returncode == 0, told.stderr
     assert f"accuracy {story.result(1)['test_accuracy']:.2%} (one run: seed 1" in told.stdout
     assert story.openings() == before | {"digits": before["digits"] + 1}

@@ -83,7 +83,7 @@ def test_trials_are_audited_and_told_in_every_form(
     searched: StudyFiles, simulation: Simulation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    options: dict[str, Any] = {"epochs": 6, "seeds": 2, "workers": 3, "device": "cpu", "study": searched.name}
+    options: dict[str, Any] = {"epochs": 6, "seeds": 2, "workers": "3", "device": "cpu", "study": searched.name}
     options["studies"] = searched.studies
     audit_proxy("8", **options, format=Format.JSON)
     told = capsys.readouterr()

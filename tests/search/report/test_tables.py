@@ -222,7 +222,10 @@ def test_a_run_that_watched_the_validation_split_is_said_to_lack_it(study, run):
     watched = tuple(replace(each, validation_accuracy=0.5) for each in run("a", 0, 0.9).history)
     view = study(runs=(run("resnet20-b", 0, 0.9, history=watched), run("resnet40", 0, 0.9)))
     said = [each for each in caveats.caveats(view, None) if "did not see the validation images" in each]
-    assert len(said) == 1 and said[0].startswith("resnet20-b did not")
+    assert said == ["resnet20-b did not see the validation images: the recipe needs them to watch the training."]
+    held_out = study(runs=(run("resnet20-b", 0, 0.9, history=watched, holdout=True), run("resnet40", 0, 0.9)))
+    said = [each for each in caveats.caveats(held_out, None) if "did not see the validation images" in each]
+    assert said == ["resnet20-b did not see the validation images: that was asked for."]
 
 
 def test_an_odd_first_loss_is_told(study, run):

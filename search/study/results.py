@@ -11,6 +11,7 @@ from models.count import count_macs, count_parameters
 from search.errors import StorageError
 from search.files import StudyFiles, write_atomically
 from search.protocol import Finished, Job, Measurement, Ready
+from search.recipe import Recipe
 from search.study.plan import Plan, now
 from search.study.view import RunView
 
@@ -31,7 +32,7 @@ def run_view(values: dict[str, Any]) -> RunView:
     fields = {name: values[name] for name in RunView.__dataclass_fields__ if name in values}
     fields["architecture"] = Architecture.from_dict(values["architecture"])
     fields["history"] = tuple(Measurement(**epoch) for epoch in values["history"])
-    fields["recipe_digest"] = recipe_digest(values["recipe_values"])
+    fields["recipe_digest"] = recipe_digest(_recipe_values(values))
     if values["confusion"] is not None:
         fields["confusion"] = tuple(map(tuple, values["confusion"]))
     return RunView(**fields)
@@ -92,6 +93,13 @@ def write_run(
     return view
 
 
+def _recipe_values(values: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of a result.json; what recipes did not have yet when it was written, as if it had been off."""
+    known: dict[str, Any] = values["recipe_values"]
+    later = {name: field.get_default() for name, field in Recipe.model_fields.items() if not field.is_required()}
+    return later | known
+
+
 def recipe_digest(values: dict[str, Any]) -> str:
     """Tells recipes apart by all their values."""
     return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
@@ -101,6 +109,6 @@ def read_run(path: Path) -> tuple[RunView, Any]:
     """The run of a result.json, and the values of its recipe."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return run_view(values), values["recipe_values"]
+        return run_view(values), _recipe_values(values)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StorageError(f"{path}: cannot be read ({error})") from None

@@ -207,6 +207,19 @@ def test_results_that_are_there_are_not_trained_again(retrain: Callable[..., Ret
     assert len(ledger(files, first.plan)) == 2
 
 
+def test_a_result_from_before_a_recipe_had_a_field_is_still_the_same(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    (view,) = retrain().finish(CANDIDATES[:1], 1)
+    (path,) = files.folder.glob("retrain/*/*/result.json")
+    values = json.loads(path.read_text())
+    assert values["recipe_values"].pop("ema_window") == 0.0 and values["recipe_values"].pop("halve_batch") is False
+    path.write_text(json.dumps(values))
+    fleet = SimulatedFleet(1, saving)
+    assert retrain(fleet).finish(CANDIDATES[:1], 1) == [view]
+    assert jobs(fleet) == []
+
+
 def test_only_what_is_missing_is_trained(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
     retrain().finish(CANDIDATES[:1], 1)
     fleet = SimulatedFleet(1, saving)

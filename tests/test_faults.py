@@ -228,7 +228,7 @@ def test_a_worker_that_is_killed_costs_no_epoch_and_changes_no_bit(
         if (number, epoch) == (0, 2) and not watcher.notes:
             (worker,) = children(os.getpid())
             # In the middle of epoch 3, once the checkpoint of epoch 2 is there.
-            wait_for(list(files.trial(0).glob("attempt-1/epoch-00002.ckpt")).__len__)
+            wait_for((files.trial(0) / "attempt-1" / "epoch-00002.ckpt").is_file)
             os.kill(worker, signal.SIGKILL)
 
     watcher = Watcher(kill)

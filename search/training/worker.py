@@ -46,6 +46,7 @@ from search.protocol import (
 )
 from search.recipe import Recipe
 from search.training.certify import certify
+from search.training.compilation import INDUCTOR
 from search.training.contact_sheet import draw_contact_sheet
 from search.training.data import Images, Normalisation, Splits
 from search.training.inference import Inference
@@ -173,6 +174,7 @@ class Trainer:
             seed=job.seed,
             precision=precision,
             is_unwanted=is_unwanted,
+            compiler=INDUCTOR if job.compile else None,
         )
 
     def _normalisation(self, recipe: Recipe, data: Images) -> Normalisation:

@@ -52,6 +52,11 @@ class StudyFiles:
         return self.folder / "study.lock"
 
     @property
+    def holder(self) -> Path:
+        """Names the process that holds the lock."""
+        return self.folder / "study.holder"
+
+    @property
     def trials_csv(self) -> Path:
         return self.folder / "trials.csv"
 
@@ -68,17 +73,18 @@ class StudyFiles:
         """Checkpoints of a trial that is running or was interrupted."""
         return self.folder / "trials" / f"{number:04d}"
 
-    def finalist(self, number: int, seed: int) -> Path:
-        """A full-length run on the training split alone, by which a winner is chosen."""
-        return self.folder / "finalists" / f"{number:04d}" / f"seed-{seed}"
+    def finalist(self, number: int, seed: int, dropout: float | None = None) -> Path:
+        """A full-length run on the training split alone, by which a winner is chosen, and the winner's dropout."""
+        return self.folder / "finalists" / f"{number:04d}" / _run(seed, dropout=dropout)
 
     def audited(self, number: int, seed: int) -> Path:
         """A full-length run on the training split alone, by which the short schedule is judged."""
         return self.folder / "proxy" / f"{number:04d}" / f"seed-{seed}"
 
-    def retrained(self, number: int, seed: int, holdout: bool = False) -> Path:
-        """A final run of a trial; with a holdout, one that did not train on the validation split."""
-        return self.folder / "retrain" / f"{number:04d}" / _run(seed, holdout)
+    def retrained(self, number: int, seed: int, holdout: bool = False, dropout: float | None = None) -> Path:
+        """A final run of a trial; with a holdout, one that did not train on the validation split, and with a dropout,
+        one of another than the trial's own."""
+        return self.folder / "retrain" / f"{number:04d}" / _run(seed, holdout, dropout)
 
     def checkpoints(self, run: Path) -> Path:
         """Checkpoints of a full-length run that goes on or was interrupted."""
@@ -112,8 +118,9 @@ class StudyFiles:
         return self.studies / ".last-study"
 
 
-def _run(seed: int, holdout: bool) -> str:
-    return f"seed-{seed}-holdout" if holdout else f"seed-{seed}"
+def _run(seed: int, holdout: bool = False, dropout: float | None = None) -> str:
+    changed = f"-dropout-{str(dropout).removesuffix('.0')}" if dropout is not None else ""
+    return f"seed-{seed}{changed}-holdout" if holdout else f"seed-{seed}{changed}"
 
 
 def _one_name(what: str, name: str) -> str:

@@ -4,10 +4,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from search.report.comparisons import compare
+from search.report.dropouts import dropout_choice
 from search.report.notation import count, duration, interval, percent, plural, points, sentence_list, short
 from search.report.runs import CONFIDENCE, final_summary, finalists_frame
 from search.report.tables import measured_epochs, ranked
-from search.study.view import StudyView, TrialView
+from search.study.view import StudyView, TrialView, trial_label
 
 STATES = ("complete", "pruned", "failed", "running")
 
@@ -26,10 +27,15 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The chosen trial, why it was chosen (never by a test accuracy), and its test accuracy if it was retrained."""
+    """The chosen trial, why it was chosen (never by a test accuracy), and its test accuracy if it was retrained.
+
+    `label` is that of its final runs: with the dropout that was chosen for it, unless it has been tested with its own
+    alone.
+    """
 
     trial: TrialView
     how: str
+    label: str
     final: Final | None
 
 
@@ -48,13 +54,21 @@ def find_answer(view: StudyView) -> Answer | None:
     finalists = finalists_frame(view)
     known = [label for label in finalists["label"] if label in numbered]
     if known:
+        trial, label = numbered[known[0]], known[0]
         how = f"the best mean validation accuracy of {plural(len(known), 'finalist')} trained at full length"
-        return Answer(numbered[known[0]], how, final_of(view, known[0]))
+        if choice := dropout_choice(view.runs, trial.number):
+            how += f", and then with {choice.told}"
+            if choice.best.label != label and final_of(view, choice.best.label) is None and final_of(view, label):
+                how += "; it has been tested with its own alone"
+            else:
+                label = choice.best.label
+        return Answer(trial, how, label, final_of(view, label))
     complete = ranked(view)
     if not complete:
         return None
     how = f"the best validation accuracy of {plural(len(complete), 'complete trial')}"
-    return Answer(complete[0], how, final_of(view, f"{complete[0].number:04d}"))
+    label = trial_label(complete[0].number)
+    return Answer(complete[0], how, label, final_of(view, label))
 
 
 def final_of(view: StudyView, label: str) -> Final | None:
@@ -92,7 +106,7 @@ def conclusion(view: StudyView, answer: Answer | None) -> list[str]:
         said = [lead, "It has not been retrained, so there is no test accuracy to quote."]
     else:
         right = f"right on {percent(final.mean)} of the test images ({spread(final)})"
-        said = [f"The best network found is {right}, with {size}.", *_against(view, trial)]
+        said = [f"The best network found is {right}, with {size}.", *_against(view, answer.label)]
     return [*said, f"It is trial {trial.number}, chosen for {answer.how}."]
 
 
@@ -103,9 +117,9 @@ def spread(final: Final) -> str:
     return f"{CONFIDENCE:.0%} interval {interval(final.mean, final.half_width)}, {final.seeds} seeds"
 
 
-def _against(view: StudyView, trial: TrialView) -> list[str]:
+def _against(view: StudyView, label: str) -> list[str]:
     """The answer's comparisons with baselines in one sentence."""
-    own = [each for each in compare(view) if each.trial.label == f"{trial.number:04d}" and each.is_tested]
+    own = [each for each in compare(view) if each.trial.label == label and each.is_tested]
     told = []
     for each in own:
         ends = f"{points(each.low)} to {points(each.high)}"

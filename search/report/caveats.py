@@ -55,8 +55,8 @@ def _answer_caveats(view: StudyView, answer: Answer) -> list[str]:
         why = f"but trial {trial.number} won the finalists' round" if entered else "but was not among the finalists"
         found.append(f"{best}, {why}; trial {trial.number} is the answer.")
     if final is None:
-        others = sorted({int(run.label) for run in final_runs(view) if kind(run.label) == "trial"})
-        retrained = f" Retrained were {sentence_list([f'trial {number}' for number in others])}." if others else ""
+        others = sorted({run.label for run in final_runs(view) if kind(run.label) == "trial"})
+        retrained = f" Retrained were {sentence_list(list(map(network, others)))}." if others else ""
         found.append(f"Trial {trial.number} has not been retrained: its test accuracy is unknown.{retrained}")
         return found
     if final.seeds == 1:

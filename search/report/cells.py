@@ -111,7 +111,10 @@ def finalists_table(frame: pd.DataFrame) -> Table:
         Column("params", "Parameters", count), Column("macs", "MACs", short),
     ]  # fmt: skip
     return table(
-        "Finalists trained at full length on the training split; the first is the winner.", _named(frame), columns
+        "Finalists trained at full length on the training split, and the best of them with the other dropouts of the "
+        "space; the first is the winner.",
+        _named(frame),
+        columns,
     )
 
 

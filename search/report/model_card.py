@@ -11,7 +11,7 @@ from search.report.runs import CONFIDENCE, half_width
 from search.study.ledger import Ledger
 from search.study.plan import Plan
 from search.study.trained import TrainedRun
-from search.study.view import RunView
+from search.study.view import RunView, trial_of
 
 MAX_CLASSES = 20
 
@@ -78,7 +78,7 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
     kept = f", the weights of epoch {view.kept_epoch}" if view.kept_epoch is not None else ""
     return CARD.format(
         title=f"{run.name[0].upper()}{run.name[1:]}: {count(view.params)} parameters, {_text(data.name)}",
-        origin="found by search" if view.label.isdecimal() else "designed by hand",
+        origin=_origin(view.label),
         study=files.name,
         design=design(view.architecture),
         params=_params(view.params, budget),
@@ -101,6 +101,13 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
         own=percent(view.test_accuracy),
         openings=_openings(files, plan, view.label),
     )
+
+
+def _origin(label: str) -> str:
+    trial = trial_of(label)
+    if trial is None:
+        return "designed by hand"
+    return "found by search" + (", here with another dropout than it had there" if trial[1] is not None else "")
 
 
 def _params(params: int, budget: int) -> str:

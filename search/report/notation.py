@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 
 from models.architecture import Architecture, Stage, Stem
+from search.study.view import trial_name
 
 MISSING = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -75,8 +76,8 @@ def sentence_list(words: list[str]) -> str:
 
 
 def network(label: str) -> str:
-    """How a run's label is told: a label of digits is a trial's number, any other a baseline's name."""
-    return f"trial {int(label)}" if label.isdecimal() else label
+    """How a run's label is told: a trial's by its number, a baseline's as it is."""
+    return trial_name(label) or label
 
 
 def design(architecture: Architecture) -> str:

@@ -129,7 +129,7 @@ def run_curves_figure(frame: pd.DataFrame, name: str = "run-curves") -> Drawing:
 
 
 def _name(label: str) -> str:
-    return safe(network(label), 24)
+    return safe(network(label), 28)
 
 
 def classes_figure(frame: pd.DataFrame) -> Drawing:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from search.report.notation import exists
-from search.study.view import RunPurpose, RunView, StudyView
+from search.study.view import RunPurpose, RunView, StudyView, trial_of
 
 Counts = npt.NDArray[np.int64]
 
@@ -27,8 +27,8 @@ CONFIDENCE = 0.95
 
 
 def kind(label: str) -> str:
-    """A label of digits is a trial's number; any other names a baseline."""
-    return "trial" if label.isdecimal() else "baseline"
+    """Whether a label is a trial's or names a baseline."""
+    return "trial" if trial_of(label) else "baseline"
 
 
 def _order(run: RunView) -> tuple[bool, str, str, int, bool, int]:
@@ -111,7 +111,8 @@ def final_summary(view: StudyView) -> pd.DataFrame:
 def finalists_frame(view: StudyView) -> pd.DataFrame:
     """The round that picks a winner, best first: label, seeds, mean and deviation of validation accuracy, params, macs.
 
-    Means over more seeds come first: a finalist whose round is unfinished cannot win by one lucky seed.
+    Means over more seeds come first: a finalist whose round is unfinished cannot win by one lucky seed. Other dropouts
+    are tried with the winner; what was tried with a trial that has lost since is left out.
     """
     measured = [run for run in finalist_runs(view) if exists(last_validation(run))]
     rows = []
@@ -120,6 +121,9 @@ def finalists_frame(view: StudyView) -> pd.DataFrame:
         values = pd.Series([last_validation(run) for run in runs], dtype=float)
         rows.append((label, len(runs), float(values.mean()), float(values.std()), runs[0].params, runs[0].macs))
     rows.sort(key=lambda row: (-row[1], -row[2]))
+    trials = [(trial_of(row[0]) or (row[0], None)) for row in rows]
+    best = next((trial for trial, dropout in trials if dropout is None), None)
+    rows = [row for row, (trial, dropout) in zip(rows, trials, strict=True) if dropout is None or trial == best]
     return pd.DataFrame(rows, columns=["label", "seeds", "mean", "deviation", "params", "macs"])
 
 

@@ -133,7 +133,7 @@ def _errors(view: StudyView, found: answer.Answer | None) -> dict[str, Any]:
     """Where the answer errs, or the first network that has a matrix; all networks class by class."""
     classes = runs.classes_frame(view)
     labels = list(dict.fromkeys(classes["label"]))
-    own = f"{found.trial.number:04d}" if found else ""
+    own = found.label if found else ""
     label = own if own in labels else next(iter(labels), None)
     matrix = runs.confusion(view, label) if label is not None else None
     shown: dict[str, Any] = {

@@ -55,7 +55,7 @@ def seeds_figure(frame: pd.DataFrame) -> Drawing:
     )
     figure.update_yaxes(
         tickvals=list(range(len(means))),
-        ticktext=[safe(network(row["label"]), 24) for row in means],
+        ticktext=[safe(network(row["label"]), 28) for row in means],
         range=[len(means) - 0.5, -0.5],
         ticks="",
         ticklabelstandoff=6,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -11,7 +11,7 @@ from models.count import parts
 from search.files import write_atomically
 from search.report.notation import design, exists
 from search.report.runs import final_summary
-from search.study.view import StudyView, TrialView
+from search.study.view import StudyView, TrialView, trial_of
 
 T = TypeVar("T")
 
@@ -70,10 +70,10 @@ def ranked(view: StudyView) -> list[TrialView]:
 def leaderboard(view: StudyView, size: int = LEADERBOARD_SIZE) -> pd.DataFrame:
     """The best complete trials: rank, number, value, params, share of the budget, macs, design, test_accuracy.
 
-    A hand-made network among the trials has its name beside its design, and one of the control is marked.
+    A hand-made network among the trials has its name beside its design, and one of the control is marked. A test
+    accuracy with another dropout than the trial's own, if there is no other, is told beside the design.
     """
-    finals = final_summary(view)
-    tested = dict(zip(finals["label"], finals["mean"], strict=True))
+    tested = _tested(view)
     rows = [
         {
             "rank": rank,
@@ -82,13 +82,35 @@ def leaderboard(view: StudyView, size: int = LEADERBOARD_SIZE) -> pd.DataFrame:
             "params": trial.params,
             "share": trial.params / view.budget,
             "macs": trial.macs,
-            "design": _named(trial),
-            "test_accuracy": tested.get(f"{trial.number:04d}", float("nan")),
+            "design": _named(trial) + tested.get(trial.number, UNTESTED).how,
+            "test_accuracy": tested.get(trial.number, UNTESTED).mean,
         }
         for rank, trial in enumerate(ranked(view)[:size], start=1)
     ]
     columns = ["rank", "number", "value", "params", "share", "macs", "design", "test_accuracy"]
     return pd.DataFrame(rows, columns=columns)
+
+
+class Tested(NamedTuple):
+    """A trial's mean test accuracy, and what is to be said of how it was trained."""
+
+    mean: float
+    how: str
+
+
+UNTESTED = Tested(float("nan"), "")
+
+
+def _tested(view: StudyView) -> dict[int, Tested]:
+    """By number; with the trial's own dropout, if it was tested with that too."""
+    finals = final_summary(view)
+    means = dict(zip(finals["label"], finals["mean"], strict=True))
+    found = {}
+    for label in sorted(means, reverse=True):  # a trial's own dropout comes last
+        if trial := trial_of(label):
+            how = "" if trial[1] is None else f" (tested with dropout {trial[1]:g})"
+            found[trial[0]] = Tested(means[label], how)
+    return found
 
 
 def _named(trial: TrialView) -> str:
@@ -100,16 +122,16 @@ def _named(trial: TrialView) -> str:
 def budgets_frame(view: StudyView, budgets: Sequence[int]) -> pd.DataFrame:
     """The best complete trial under each budget: budget, number, value, params, macs, design, test_accuracy.
 
-    A budget that no trial keeps has no row.
+    A budget that no trial keeps has no row. Designs and test accuracies are told as by `leaderboard`.
     """
-    finals = final_summary(view)
-    tested = dict(zip(finals["label"], finals["mean"], strict=True))
+    tested = _tested(view)
     rows = []
     for budget in budgets:
         best = next((trial for trial in ranked(view) if trial.params <= budget), None)
         if best is not None:
-            test = tested.get(f"{best.number:04d}", float("nan"))
-            rows.append((budget, best.number, best.value, best.params, best.macs, _named(best), test))
+            test = tested.get(best.number, UNTESTED)
+            design_told = _named(best) + test.how
+            rows.append((budget, best.number, best.value, best.params, best.macs, design_told, test.mean))
     return pd.DataFrame(rows, columns=["budget", "number", "value", "params", "macs", "design", "test_accuracy"])
 
 

@@ -1,7 +1,7 @@
 """What may be trained at full length: trials of a study, and baselines beside them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -12,14 +12,15 @@ from search.errors import StudyError
 from search.recipe import Recipe
 from search.study.plan import Plan
 from search.study.storage import architecture_of
+from search.study.view import trial_label, trial_of
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An architecture and how to train it at full length.
 
-    `label` is a trial's number in four digits or a baseline's name. A baseline has no `max_params`: it may be over the
-    budget, as a reference.
+    `label` is a trial's (see `search.study.view.trial_label`) or a baseline's name. A baseline has no `max_params`: it
+    may be over the budget, as a reference.
     """
 
     label: str
@@ -42,7 +43,24 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
         state = "is running or was interrupted" if trial.state == TrialState.RUNNING else "failed"
         raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
-    return Candidate(f"{number:04d}", architecture_of(trial), recipe, budget)
+    return Candidate(trial_label(number), architecture_of(trial), recipe, budget)
+
+
+def with_dropout(candidate: Candidate, dropout: float) -> Candidate:
+    """A trial with this dropout in all its stages, and under a label that says so; as it is, if it has it anyway.
+
+    It has as many parameters and multiply-accumulates as the trial.
+
+    Raises:
+        ArchitectureError: the dropout is out of range.
+    """
+    architecture = candidate.architecture
+    changed = replace(architecture, stages=tuple(replace(each, dropout=dropout) for each in architecture.stages))
+    if changed == architecture:
+        return candidate
+    trial = trial_of(candidate.label)
+    assert trial is not None, "baselines keep the dropout they were published with"
+    return replace(candidate, label=trial_label(trial[0], dropout), architecture=changed)
 
 
 def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:

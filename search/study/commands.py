@@ -9,7 +9,7 @@ from search.recipe import Recipe
 from search.recipes import RECIPES
 from search.space.space import load_space
 from search.study.plan import Data, Plan
-from search.study.view import RunView
+from search.study.view import RunView, trial_of
 
 
 def search_command(plan: Plan, name: str) -> str:
@@ -37,28 +37,33 @@ def search_command(plan: Plan, name: str) -> str:
 
 
 def retrain_commands(runs: Iterable[RunView], name: str) -> list[str]:
-    """The `nas retrain` commands that trained the final runs, one for each recipe, length and number of seeds.
+    """The `nas retrain` commands that trained the final runs, one for each recipe, length, number of seeds, and dropout
+    where it is not the trials' own.
 
     How trials were chosen is not repeated: they are named.
     """
     final = sorted((run for run in runs if run.purpose == "final"), key=_training)
     commands = []
-    for (recipe, epochs, holdout), group in groupby(final, key=_training):
+    for (recipe, epochs, holdout, dropout), group in groupby(final, key=_training):
         seeds: dict[str, int] = {}
         for run in group:
             seeds[run.label] = max(seeds.get(run.label, 0), run.seed + 1)
         for number in sorted(set(seeds.values())):
             words = ["nas", "retrain", "--study", name]
             for label in (label for label in seeds if seeds[label] == number):
-                words += ["--trial", str(int(label))] if label.isdecimal() else ["--baseline", label]
+                trial = trial_of(label)
+                words += ["--trial", str(trial[0])] if trial else ["--baseline", label]
+            words += [word for value in dropout for word in ("--dropout", str(value))]
             words += ["--seeds", str(number), "--recipe", recipe if recipe in RECIPES else f"{recipe}.yaml"]
             words += ["--epochs", str(epochs)] + (["--holdout"] if holdout else [])
             commands.append(shlex.join(words))
     return commands
 
 
-def _training(run: RunView) -> tuple[str, int, bool]:
-    return run.recipe, run.epochs, run.holdout
+def _training(run: RunView) -> tuple[str, int, bool, tuple[float, ...]]:
+    """Of dropouts there is one at most: that which is not a trial's own."""
+    _, dropout = trial_of(run.label) or (None, None)
+    return run.recipe, run.epochs, run.holdout, () if dropout is None else (dropout,)
 
 
 def _recipe(recipe: Recipe, data: Data) -> str:

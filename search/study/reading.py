@@ -3,8 +3,6 @@
 import json
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from search.files import StudyFiles
 from search.protocol import Measurement
@@ -24,15 +22,18 @@ STATES: dict[TrialState, State] = {
 }
 
 
-def read_view(files: StudyFiles) -> StudyView:
+def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
     """All that a study has to tell, at this moment.
+
+    Args:
+        storage: the URL of its database with a password, which the plan's has not.
 
     Raises:
         StudyError: there is no such study.
         StorageError: a part of it cannot be read.
     """
     plan = Plan.load(files)
-    trials, attributes = read_study(files, plan.circumstances.storage)
+    trials, attributes = read_study(files, storage or plan.circumstances.storage)
     question, circumstances = plan.question, plan.circumstances
     runs = tuple(read_runs(files))
     return StudyView(
@@ -55,7 +56,7 @@ def read_view(files: StudyFiles) -> StudyView:
         control=question.control,
         worker_seconds=attributes.get("worker_seconds"),
         max_macs=question.all_limits.macs,
-        plan=without_password(plan).to_yaml(),
+        plan=plan.to_yaml(),
         commands=(search_command(plan, files.name), *retrain_commands(runs, files.name)),
     )
 
@@ -82,18 +83,6 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
         lost_seconds=trial.user_attrs.get("lost_seconds", 0.0),
         batch_size=trial.user_attrs.get("batch_size"),
     )
-
-
-def without_password(plan: Plan) -> Plan:
-    """A report is shown to others."""
-    url = plan.circumstances.storage
-    if url is None:
-        return plan
-    try:
-        shown = make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        shown = "a database"
-    return plan.with_circumstances(storage=shown)
 
 
 def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:

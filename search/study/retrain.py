@@ -1,6 +1,7 @@
 """Full-length training: finalists, by which a winner is chosen, and final runs, which open the test set.
 
-Choosing and quoting are kept apart. Finalists are trained on the training split and compared on the validation split;
+Choosing and quoting are kept apart. Finalists are trained on the training split and compared on the validation split,
+and so are the dropouts of the best of them, since the short schedule of a search favours none (benchmarks/dropout.py);
 the test set is opened by final runs alone, once per trained network, and every opening is a line in the test ledger.
 """
 
@@ -24,7 +25,7 @@ from search.protocol import (
     Ready,
     Resumed,
 )
-from search.study.candidates import Candidate
+from search.study.candidates import Candidate, with_dropout
 from search.study.coordinator import GRACE_SECONDS, WAIT_SECONDS
 from search.study.crew import Crew, Restarted
 from search.study.interruption import Interruption
@@ -32,7 +33,7 @@ from search.study.jobs import run_seed
 from search.study.ledger import Ledger
 from search.study.plan import Plan
 from search.study.results import read_run, write_run
-from search.study.view import RunPurpose, RunView
+from search.study.view import RunPurpose, RunView, trial_of
 from search.study.weights import certify_saved
 
 NUM_FINALIST_SEEDS = 2
@@ -51,6 +52,7 @@ class _Run:
     purpose: RunPurpose
     folder: Path
     holdout: bool = False
+    may_fail: bool = False
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class Retraining:
     """Trains candidates of one study on a fleet, under the study's lock.
 
     A run that is already there with the same recipe is not trained again; one that was interrupted goes on from its
-    last checkpoint.
+    last checkpoint. With `compile` its steps go through torch.compile; what is already there need not have.
     """
 
     def __init__(
@@ -78,36 +80,50 @@ class Retraining:
         on_epoch: OnEpoch,
         on_note: OnNote = lambda job, text: None,
         interruption: Interruption | None = None,
+        compile: bool = False,
     ) -> None:
         self.plan = plan
         self.files = files
         self.on_epoch = on_epoch
         self.on_note = on_note
         self._interruption = interruption or Interruption()
+        self._compile = compile
         self._ledger = Ledger(files, plan.question.data.ledger_name)
         self._crew = Crew(fleet)
         self._running: dict[Path, _Running] = {}
         self._done: dict[Path, RunView] = {}
 
     def choose(self, candidates: list[Candidate]) -> list[tuple[Candidate, float]]:
-        """Train finalists on the training split and return them by mean validation accuracy, best first.
+        """Train finalists on the training split, then the best of them with each other dropout that the study's space
+        offers, and return all by mean validation accuracy, best first. The first is the winner.
+
+        A dropout that cannot be trained is told and left out.
 
         Raises:
-            TrainingError: a run failed.
+            TrainingError: a run of a finalist as it was found failed.
             StorageError: a result cannot be written.
         """
-        seeds = range(NUM_FINALIST_SEEDS)
-        runs = [
-            _Run(candidate, seed, "finalist", self.files.finalist(int(candidate.label), seed))
-            for candidate in candidates
-            for seed in seeds
-        ]
-        views = self._train(runs)
+        ranked = self._ranked(candidates)
+        best = ranked[0][0]
+        others = [with_dropout(best, value) for value in sorted(self.plan.question.space.dropout)]
+        # What is equal stays in this order: at equal accuracy the best finalist keeps its dropout.
+        varied = self._ranked([best, *(each for each in others if each is not best)])
+        return sorted([*varied, *ranked[1:]], key=lambda item: -item[1])
+
+    def _ranked(self, candidates: list[Candidate]) -> list[tuple[Candidate, float]]:
+        views = self._train([self._finalist(each, seed) for each in candidates for seed in range(NUM_FINALIST_SEEDS)])
         ranked = []
         for candidate in candidates:
-            values = [view.history[-1].validation_accuracy for view in views if view.label == candidate.label]
-            ranked.append((candidate, fmean(value for value in values if value is not None)))
+            own = [view.history[-1].validation_accuracy for view in views if view.label == candidate.label]
+            values = [value for value in own if value is not None]
+            if len(values) == NUM_FINALIST_SEEDS:
+                ranked.append((candidate, fmean(values)))
         return sorted(ranked, key=lambda item: -item[1])
+
+    def _finalist(self, candidate: Candidate, seed: int) -> _Run:
+        number, dropout = _trial(candidate)
+        folder = self.files.finalist(number, seed, dropout)
+        return _Run(candidate, seed, "finalist", folder, may_fail=dropout is not None)
 
     def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
         """Train trials on the training split, as finalists are, to compare their values with those of the search.
@@ -118,7 +134,7 @@ class Retraining:
             StorageError: a result cannot be written.
         """
         runs = [
-            _Run(candidate, seed, "proxy", self.files.audited(int(candidate.label), seed))
+            _Run(candidate, seed, "proxy", self.files.audited(_trial(candidate)[0], seed), may_fail=True)
             for candidate in candidates
             for seed in range(num_seeds)
         ]
@@ -142,8 +158,8 @@ class Retraining:
         return self._train(runs)
 
     def _final(self, candidate: Candidate, seed: int, holdout: bool) -> _Run:
-        if candidate.label.isdigit():
-            folder = self.files.retrained(int(candidate.label), seed, holdout)
+        if trial := trial_of(candidate.label):
+            folder = self.files.retrained(trial[0], seed, holdout, trial[1])
         else:
             folder = self.files.baseline(candidate.label, candidate.recipe.name, seed, holdout)
         return _Run(candidate, seed, "final", folder, holdout)
@@ -186,7 +202,7 @@ class Retraining:
             del self._running[event.key]
             self._done[event.key] = self._record(running, message, event.ready)
             shutil.rmtree(self.files.checkpoints(running.run.folder), ignore_errors=True)
-        elif isinstance(message, Failed) and running.run.purpose == "proxy":
+        elif isinstance(message, Failed) and running.run.may_fail:
             del self._running[event.key]
             self.on_note(running.job, f"failed, and is left out: {message.reason}")
         elif isinstance(message, Failed):
@@ -223,6 +239,7 @@ class Retraining:
             keep,
             checkpoints=self.files.checkpoints(run.folder),
             holdout=run.holdout,
+            compile=self._compile,
         )
 
     def _find(self, run: _Run) -> RunView | None:
@@ -243,3 +260,10 @@ class Retraining:
             certify_saved(run.folder / "weights.safetensors", job.architecture, job.max_params)
         label, path = run.candidate.label, run.folder / "result.json"
         return write_run(path, self.plan, label, run.seed, job, running.history, finished, ready)
+
+
+def _trial(candidate: Candidate) -> tuple[int, float | None]:
+    """The number of a candidate that is a trial, and its dropout where that is not the trial's own."""
+    trial = trial_of(candidate.label)
+    assert trial is not None, "baselines are neither finalists nor audited"
+    return trial

@@ -13,7 +13,7 @@ from search.files import StudyFiles
 from search.protocol import Precision, TrainedNetwork
 from search.study.plan import Plan
 from search.study.results import run_view
-from search.study.view import RunView
+from search.study.view import RunView, trial_name
 from search.study.weights import certify_saved
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
@@ -29,8 +29,8 @@ class TrainedRun:
 
     @property
     def name(self) -> str:
-        """As people say it: trial 42, or baseline resnet40."""
-        return f"trial {int(self.view.label)}" if self.view.label.isdecimal() else f"baseline {self.view.label}"
+        """As people say it: trial 42, trial 42 with dropout 0.1, or baseline resnet40."""
+        return trial_name(self.view.label) or f"baseline {self.view.label}"
 
 
 def trained_runs(
@@ -38,8 +38,9 @@ def trained_runs(
 ) -> list[TrainedRun]:
     """The final runs of a trial, or else of a baseline, that were trained in one way, in the order of their seeds.
 
-    Of several ways that of seed 0 is meant, a run without a holdout before one with it. A baseline's way is asked for
-    where there are several. Every file of weights is counted, and a trial's must be within the budget.
+    Of several ways that of seed 0 is meant, a run without a holdout before one with it, and of a trial's dropouts the
+    one that was trained last. A baseline's way is asked for where there are several. Every
+    file of weights is counted, and a trial's must be within the budget.
 
     Raises:
         StudyError: there is no such run.
@@ -64,6 +65,8 @@ def trained_runs(
         runs = [run for run in runs if run.view.recipe == recipe]
     if not runs or (baseline is not None and recipe is None and len(recipes) > 1):
         raise StudyError(f"{what}: was trained by {', '.join(recipes)}; name one of them with --recipe")
+    if baseline is None:
+        runs = _of_one_dropout(runs)
     runs.sort(key=lambda run: (run.view.seed, run.view.holdout))
     way = _way(runs[0])
     chosen = [run for run in runs if _way(run) == way]
@@ -83,6 +86,12 @@ def of_seeds(runs: list[TrainedRun], seeds: Collection[int]) -> list[TrainedRun]
             known = ", ".join(map(str, there))
             raise StudyError(f"seed = {seed}: {runs[0].name} was not trained with it; there are {known}")
     return [run for run in runs if run.view.seed in seeds]
+
+
+def _of_one_dropout(runs: list[TrainedRun]) -> list[TrainedRun]:
+    """The runs of a trial with the dropout that was trained last."""
+    last = max(runs, key=lambda run: str(run.values.get("time", "")))
+    return [run for run in runs if run.view.label == last.view.label]
 
 
 def _way(run: TrainedRun) -> tuple[Any, ...]:

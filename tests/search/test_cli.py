@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def trials(nas: Nas, *arguments: str) -> list[dict[str, object]]:
 
 
 def test_search_retrain_report_and_export_work_end_to_end(nas: Nas, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL_SPACE + "dropout: [0.0, 0.1]\n")
     searched = nas(*SEARCH)
     assert searched.returncode == 0, searched.stderr
     assert "4 trials trained" in searched.stdout
@@ -59,14 +61,19 @@ def test_search_retrain_report_and_export_work_end_to_end(nas: Nas, tmp_path: Pa
 
     retrained = nas("retrain", "--top", "2", "--epochs", "3", "--seeds", "2")
     assert retrained.returncode == 0, retrained.stderr
-    assert retrained.stdout.count("mean validation accuracy") == 2
+    chosen = re.search(
+        r"^chosen is trial (\d+) with dropout ([\d.]+), by mean validation acc.+$", retrained.stdout, re.M
+    )
+    assert chosen is not None and all(f"{dropout} (" in chosen[0] for dropout in ("0", "0.1"))
+    assert retrained.stdout.count("mean validation accuracy") == 2 + 1 + 1, "finalists, the other dropout, the choice"
     assert retrained.stdout.count("test accuracy") == 2
     ledger = list((tmp_path / "studies" / "test-ledger").glob("digits-*.jsonl"))
     assert len(ledger) == 1
     openings = [json.loads(line) for line in ledger[0].read_text().splitlines()]
     assert sorted(opening["seed"] for opening in openings) == [0, 1]
 
-    again = nas("retrain", "--trial", str(int(openings[0]["label"])), "--epochs", "3", "--seeds", "2")
+    number, dropout = chosen.groups()
+    again = nas("retrain", "--trial", number, "--dropout", dropout, "--epochs", "3", "--seeds", "2")
     assert again.returncode == 0, again.stderr
     assert len(ledger[0].read_text().splitlines()) == 2, "what is there already is not trained and tested again"
 
@@ -77,8 +84,10 @@ def test_search_retrain_report_and_export_work_end_to_end(nas: Nas, tmp_path: Pa
     table = list(csv.DictReader(io.StringIO((tmp_path / "studies" / "digits-20k" / "trials.csv").read_text())))
     assert [row["number"] for row in table] == ["0", "1", "2", "3"]
 
-    exported = nas("export", "--trial", str(int(openings[0]["label"])), "--output", "net")
+    exported = nas("export", "--trial", number, "--output", "net")
     assert exported.returncode == 0, exported.stderr
+    network = Architecture.from_json((tmp_path / "net" / "architecture.json").read_text())
+    assert {stage.dropout for stage in network.stages} == {float(dropout)}
     assert sorted(path.name for path in (tmp_path / "net").iterdir()) == [
         "MODEL_CARD.md",
         "architecture.json",
@@ -349,6 +358,10 @@ WRONG = [
     ),
     (("space", "--limit", "macs=1M"), "space: --limit and --fill need a --budget"),
     (("space", "--study", "x", "--budget", "1M"), "space: --study tells space, limits and data; leave out the others"),
+    (
+        ("retrain", "--top", "2", "--dropout", "0.1"),
+        "dropout = 0.1: is for --trial and --per-budget; --top K chooses it",
+    ),
     (("retrain", "--top", "2", "--per-budget", "1M"), "retrain: give either --trial NUMBER (once or more), --top K or"),
     (("lr-range", "--data", "digits"), "lr-range: give one of --trial NUMBER and --baseline NAME"),
     (

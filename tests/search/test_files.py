@@ -74,7 +74,11 @@ def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
     paths = [files.plan, files.database, files.lock, files.trials_csv, files.report]
     paths += [
         files.finalist(42, 1),
+        files.finalist(42, 1, 0.1),
         files.retrained(42, 0),
+        files.retrained(42, 0, True),
+        files.retrained(42, 0, False, 1e-05),
+        files.retrained(42, 0, True, 0.0),
         files.baseline("resnet40", "as1", 0),
         files.tensorboard("trial-0001"),
         files.export(42),
@@ -86,7 +90,11 @@ def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
         "trials.csv",
         "report.html",
         "finalists/0042/seed-1",
+        "finalists/0042/seed-1-dropout-0.1",
         "retrain/0042/seed-0",
+        "retrain/0042/seed-0-holdout",
+        "retrain/0042/seed-0-dropout-1e-05",
+        "retrain/0042/seed-0-dropout-0-holdout",
         "retrain/resnet40/as1/seed-0",
         "tensorboard/trial-0001",
         "export/0042",

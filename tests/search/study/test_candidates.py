@@ -1,10 +1,11 @@
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from models.architecture import Architecture, Stage, Stem
+from models.architecture import Architecture, ArchitectureError, Stage, Stem
+from models.count import count_macs, count_parameters
 from search.errors import StudyError
 from search.recipe import Recipe
-from search.study.candidates import Candidate, best_trials, best_within, candidate_of
+from search.study.candidates import Candidate, best_trials, best_within, candidate_of, with_dropout
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
@@ -77,3 +78,19 @@ def test_the_best_within_a_budget_is_the_most_accurate_completed_one_that_fits(b
 def test_a_budget_that_no_trial_keeps_is_refused() -> None:
     with pytest.raises(StudyError, match=r"^per-budget = 99: no trial of so few parameters was trained to the end$"):
         best_within(TRIALS, 99)
+
+
+def test_another_dropout_is_another_network_of_the_same_cost() -> None:
+    two = Architecture(Stem(4), (Stage("basic", 1, 8, dropout=0.3), Stage("bottleneck", 2, 8)), in_channels=1)
+    found = with_dropout(Candidate("0042", two, FULL, 6_000), 0.1)
+    assert (found.label, found.recipe, found.max_params) == ("0042 with dropout 0.1", FULL, 6_000)
+    assert [stage.dropout for stage in found.architecture.stages] == [0.1, 0.1]
+    assert count_parameters(found.architecture) == count_parameters(two)
+    assert count_macs(found.architecture, 8) == count_macs(two, 8)
+
+
+def test_its_own_dropout_changes_nothing_and_an_impossible_one_is_refused() -> None:
+    own = Candidate("0042", NETWORK, FULL, 6_000)
+    assert with_dropout(own, 0) is own
+    with pytest.raises(ArchitectureError, match=r"^dropout = 1\.0: must be a number from 0 to below 1$"):
+        with_dropout(own, 1.0)

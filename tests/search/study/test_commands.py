@@ -78,6 +78,14 @@ def test_what_was_trained_otherwise_is_a_command_of_its_own(changes: dict[str, o
     assert sum("--holdout" in command for command in found) == ("holdout" in changes)
 
 
+def test_a_dropout_that_is_not_the_trials_own_is_named() -> None:
+    runs = [run("0042 with dropout 0.1", 0), run("0042", 0), run("0007 with dropout 0.1", 0), run("resnet20-b", 0)]
+    assert retrain_commands(runs, "toy") == [
+        "nas retrain --study toy --trial 42 --baseline resnet20-b --seeds 1 --recipe full --epochs 60",
+        "nas retrain --study toy --trial 42 --trial 7 --dropout 0.1 --seeds 1 --recipe full --epochs 60",
+    ]
+
+
 def test_networks_with_different_numbers_of_seeds_are_commands_apart() -> None:
     found = retrain_commands([run("0001", 0), run("0002", 0), run("0002", 1)], "toy")
     assert ["--seeds 1" in found[0], "--seeds 2" in found[1]] == [True, True]

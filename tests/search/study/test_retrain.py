@@ -15,10 +15,10 @@ from search.files import StudyFiles
 from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Worker
 from search.recipe import Recipe
 from search.simulation import SimulatedFleet
-from search.study.candidates import Candidate
+from search.study.candidates import Candidate, with_dropout
 from search.study.jobs import run_seed
 from search.study.plan import Plan
-from search.study.results import read_runs
+from search.study.results import read_run, read_runs
 from search.study.retrain import Retraining
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
@@ -126,6 +126,94 @@ def test_finalists_leave_the_test_set_closed(retrain: Callable[..., Retraining],
     }
 
 
+BY_DROPOUT = {0.0: (0.70, 0.80), 0.1: (0.60, 0.95), 0.2: (0.90, 0.50)}  # of finalist 7, for seeds 0 and 1
+
+
+def dropping(job: Job, epoch: int) -> float:
+    """As `saving`, but finalist 7 depends on its dropout."""
+    if job.purpose == "finalist" and job.label.startswith("0007"):
+        return BY_DROPOUT[job.architecture.stages[0].dropout][int(job.label[-1])]
+    return saving(job, epoch)
+
+
+@pytest.fixture
+def retrain_dropouts(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., Retraining]:
+    """A retraining of a study whose space has three dropouts; `notes` is filled with what it notes."""
+
+    def make(fleet: SimulatedFleet, notes: list[str] | None = None) -> Retraining:
+        space = make_plan().question.space.model_copy(update={"dropout": (0.0, 0.1, 0.2)})
+        told = notes if notes is not None else []
+        note = lambda job, text: told.append(f"{job.label}: {text}")  # noqa: E731
+        return Retraining(make_plan(seed=5, space=space), files, fleet, lambda job, epoch: None, note)
+
+    return make
+
+
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_the_winners_dropout_is_chosen_by_its_mean_at_full_length(
+    retrain_dropouts: Callable[..., Retraining], files: StudyFiles, num_workers: int
+) -> None:
+    fleet = SimulatedFleet(num_workers, dropping)
+    retraining = retrain_dropouts(fleet)
+    ranking = retraining.choose(CANDIDATES)
+    assert [candidate.label for candidate, _ in ranking] == [
+        "0007 with dropout 0.1", "0007", "0007 with dropout 0.2", "0003", "0011",
+    ]  # fmt: skip
+    assert [accuracy for _, accuracy in ranking] == pytest.approx([0.775, 0.75, 0.70, 0.70, 0.60])
+    varied = [job for job in jobs(fleet) if "dropout" in job.label]
+    assert {(job.label, job.seed) for job in varied} == {
+        (f"0007 with dropout {value} seed {seed}", run_seed(5, seed)) for value in (0.1, 0.2) for seed in (0, 1)
+    }
+    assert {job.purpose for job in varied} == {"finalist"} and len(varied) == 4
+    (final,) = retraining.finish([ranking[0][0]], 1)
+    assert {stage.dropout for stage in final.architecture.stages} == {0.1}
+    assert final.params == count_parameters(CANDIDATES[1].architecture)
+    path = files.retrained(7, 0, dropout=0.1) / "result.json"
+    assert read_run(path)[0] == final
+    assert [line["label"] for line in ledger(files, retraining.plan)] == ["0007 with dropout 0.1"]
+
+
+def test_dropouts_that_were_tried_are_not_tried_again(retrain_dropouts: Callable[..., Retraining]) -> None:
+    ranking = retrain_dropouts(SimulatedFleet(2, dropping)).choose(CANDIDATES)
+    fleet = SimulatedFleet(1, dropping)
+    assert retrain_dropouts(fleet).choose(CANDIDATES) == ranking
+    assert jobs(fleet) == []
+
+
+def test_a_trial_keeps_its_own_runs_beside_those_with_another_dropout(
+    retrain_dropouts: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    changed = with_dropout(CANDIDATES[1], 0.1)
+    views = [retrain_dropouts(SimulatedFleet(1, saving)).finish([each], 2) for each in (changed, CANDIDATES[1])]
+    fleet = SimulatedFleet(1, saving)
+    assert retrain_dropouts(fleet).finish([changed], 2) == views[0]
+    assert jobs(fleet) == [] and read_runs(files) == sorted(
+        [*views[0], *views[1]], key=lambda run: (run.seed, len(run.label))
+    )
+
+
+def test_of_equal_dropouts_the_trials_own_is_kept(retrain_dropouts: Callable[..., Retraining]) -> None:
+    ranking = retrain_dropouts(SimulatedFleet(1, lambda job, epoch: 0.5)).choose([with_dropout(CANDIDATES[0], 0.1)])
+    assert ranking[0][0].architecture.stages[0].dropout == 0.1
+
+
+def test_a_dropout_that_cannot_be_trained_is_told_and_left_out(retrain_dropouts: Callable[..., Retraining]) -> None:
+    def curve(job: Job, epoch: int) -> float | Failed:
+        return Failed("loss is nan") if job.label == "0007 with dropout 0.1 seed 1" else dropping(job, epoch)
+
+    notes: list[str] = []
+    ranking = retrain_dropouts(SimulatedFleet(1, curve), notes).choose(CANDIDATES)
+    assert [candidate.label for candidate, _ in ranking][:2] == ["0007", "0007 with dropout 0.2"]
+    assert "0007 with dropout 0.1" not in [candidate.label for candidate, _ in ranking]
+    assert notes == ["0007 with dropout 0.1 seed 1: failed, and is left out: loss is nan"]
+
+
+def test_a_final_run_with_another_dropout_may_not_fail(retrain_dropouts: Callable[..., Retraining]) -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: Failed("loss is nan"))
+    with pytest.raises(TrainingError, match=r"^0007 with dropout 0\.1 seed 0 failed: loss is nan$"):
+        retrain_dropouts(fleet).finish([with_dropout(CANDIDATES[1], 0.1)], 1)
+
+
 def test_every_final_run_opens_the_test_set_once_and_is_one_line_in_the_ledger(
     retrain: Callable[..., Retraining], files: StudyFiles
 ) -> None:
@@ -218,6 +306,18 @@ def test_a_result_from_before_a_recipe_had_a_field_is_still_the_same(
     fleet = SimulatedFleet(1, saving)
     assert retrain(fleet).finish(CANDIDATES[:1], 1) == [view]
     assert jobs(fleet) == []
+
+
+def test_a_compiled_run_says_so_and_is_the_same_run(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    fleet = SimulatedFleet(1, saving)
+    retraining = retrain(fleet)
+    assert retraining.finish(CANDIDATES[:1], 1) and not jobs(fleet)[0].compile
+    fleet = SimulatedFleet(1, saving)
+    compiling = Retraining(retraining.plan, files, fleet, retraining.on_epoch, compile=True)
+    compiling.finish(CANDIDATES[:2], 1)
+    assert [(job.label, job.compile) for job in jobs(fleet)] == [("0007 seed 0", True)]
+    results = [json.loads((files.retrained(number, 0) / "result.json").read_text()) for number in (3, 7)]
+    assert [result["compiled"] for result in results] == [False, True]
 
 
 def test_only_what_is_missing_is_trained(retrain: Callable[..., Retraining], files: StudyFiles) -> None:

@@ -56,6 +56,22 @@ def test_seeds_of_another_recipe_architecture_or_holdout_are_left_out(
         trained_runs(files, plan, 42, recipe="full")
 
 
+def test_of_a_trials_dropouts_the_one_that_was_trained_last_is_meant(
+    files: StudyFiles, plan: Plan, retrained: Retrained
+) -> None:
+    for dropout in (0.2, 0.1):
+        changed = Architecture(Stem(4), (Stage("basic", 1, 8, dropout=dropout),), in_channels=1)
+        for seed in (0, 1):
+            retrained(changed, label=f"0042 with dropout {dropout}", seed=seed)
+            path = files.retrained(42, seed, dropout=dropout) / "result.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"time": f"2026-01-0{int(10 * dropout)}"}))
+    runs = trained_runs(files, plan, 42)
+    assert [(run.name, run.view.seed) for run in runs] == [("trial 42 with dropout 0.2", seed) for seed in (0, 1)]
+    assert {run.network.architecture.stages[0].dropout for run in runs} == {0.2}
+    retrained(NETWORK)
+    assert [run.name for run in trained_runs(files, plan, 42)] == ["trial 42"]
+
+
 def test_a_run_with_a_holdout_is_taken_where_there_is_no_other(
     files: StudyFiles, plan: Plan, retrained: Retrained
 ) -> None:

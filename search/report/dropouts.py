@@ -1,0 +1,69 @@
+"""The winner's dropout, chosen at full length by validation: the short schedule of a search favours none."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import NamedTuple
+
+from models.architecture import Architecture
+from search.report.notation import exists, percent, sentence_list
+from search.report.runs import last_validation
+from search.study.view import RunView, trial_of
+
+
+class Tried(NamedTuple):
+    """A trial's runs with one dropout: their label, the dropout in words, the mean validation accuracy over seeds."""
+
+    label: str
+    dropout: str
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class DropoutChoice:
+    """What a trial came to at full length with several dropouts, two at least, its own first."""
+
+    tried: tuple[Tried, ...]
+
+    @property
+    def best(self) -> Tried:
+        """By validation; of equal ones the first."""
+        return max(self.tried, key=lambda each: each.mean)
+
+    @property
+    def told(self) -> str:
+        """What was compared and what was chosen, in words that follow 'with'."""
+        in_order = sorted(self.tried, key=lambda each: each.dropout)
+        compared = sentence_list([f"{each.dropout} ({percent(each.mean)})" for each in in_order])
+        return f"dropout {self.best.dropout}, by mean validation accuracy the best of {compared}"
+
+
+def dropout_choice(runs: Iterable[RunView], number: int) -> DropoutChoice | None:
+    """How the trial's dropout was chosen; None where no other was tried.
+
+    Compared are runs of finalists that differ from the trial's in the dropout alone, trained as they were and with the
+    same seeds: a dropout whose round is unfinished cannot win by one lucky seed.
+    """
+    own: list[RunView] = []
+    groups: dict[float, list[RunView]] = defaultdict(list)
+    for run in runs:
+        trial = trial_of(run.label)
+        if run.purpose == "finalist" and trial is not None and trial[0] == number and exists(last_validation(run)):
+            (own if trial[1] is None else groups[trial[1]]).append(run)
+    ways, seeds = {_way(run) for run in own}, {run.seed for run in own}
+    others = [[run for run in groups[dropout] if _way(run) in ways] for dropout in sorted(groups)]
+    rivals = [group for group in others if group and {run.seed for run in group} == seeds]
+    return DropoutChoice(tuple(map(_tried, [own, *rivals]))) if rivals else None
+
+
+def _way(run: RunView) -> tuple[Architecture, str, int]:
+    """What runs have in common that differ in dropout and seed alone."""
+    stages = tuple(replace(stage, dropout=0.0) for stage in run.architecture.stages)
+    return replace(run.architecture, stages=stages), run.recipe_digest or run.recipe, run.epochs
+
+
+def _tried(runs: list[RunView]) -> Tried:
+    values = {stage.dropout for stage in runs[0].architecture.stages}
+    dropout = f"{min(values):g}" if len(values) == 1 else f"{min(values):g} to {max(values):g}"
+    return Tried(runs[0].label, dropout, fmean(last_validation(run) or 0.0 for run in runs))

@@ -1,8 +1,8 @@
 """optuna-dashboard over a study, for reading alone.
 
-The dashboard can rename and delete studies, tell trials and write notes. Here it gets a storage that SQLite itself
-opens read-only, and no request but GET and HEAD reaches it. Such a reader sees a search go on and cannot disturb it:
-under write-ahead logging it holds no lock that a writer waits for.
+The dashboard can rename and delete studies, tell trials and write notes. Here it gets a storage that the database
+itself opens read-only, and no request but GET and HEAD reaches it. Such a reader sees a search go on and cannot disturb
+it: under write-ahead logging, as in PostgreSQL, it holds no lock that a writer waits for.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,11 +11,9 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from optuna.storages import RDBStorage
-
 from search.errors import InputError, StudyError
 from search.files import StudyFiles
-from search.study.database import open_sqlite, storage_errors
+from search.study.database import open_for_reading, storage_errors
 
 HOST = "127.0.0.1"
 READING = ("GET", "HEAD")
@@ -31,7 +29,7 @@ def serving(files: StudyFiles, url: str | None, port: int) -> Iterator[WSGIServe
         url: of the study's database, where it is not the study's own file.
 
     Raises:
-        InputError: optuna-dashboard is not installed, or the port is taken.
+        InputError: optuna-dashboard is not installed, the port is taken, or the URL cannot be meant.
         StudyError: the study has no trial yet.
         StorageError: the database cannot be read.
     """
@@ -44,7 +42,7 @@ def serving(files: StudyFiles, url: str | None, port: int) -> Iterator[WSGIServe
     if url is None and not files.database.is_file():
         raise StudyError(f"study = {files.name!r}: has no trial yet, so there is nothing to show")
     with storage_errors(files):
-        storage = RDBStorage(url) if url is not None else open_sqlite(files.database, "ro")
+        storage = open_for_reading(files, url)
     try:
         with _server(read_only(wsgi(storage)), port) as server:
             yield server

@@ -1,4 +1,5 @@
-"""A study's database file: made whole, checked whenever it is opened for writing, kept aside if it is damaged."""
+"""A study's database: its own file, made whole, checked whenever it is opened for writing, kept aside if it is damaged;
+or one elsewhere."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -14,20 +15,40 @@ from optuna.storages import RDBStorage
 
 from search.errors import StorageError
 from search.files import StudyFiles, replacing
+from search.study.address import POSTGRES, parse_address, to_text
+from search.study.postgres import connect
+from search.study.reconnection import open_postgres_for_reading, open_postgres_for_writing
 
 LOCK_SECONDS = 30.0  # how long a database is waited for that another process is writing
 _COMPANIONS = ("-wal", "-shm")  # files beside a database that writes ahead
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def require_database(files: StudyFiles, url: str) -> str:
+    """The URL as it is used here, if the database there can be reached.
+
+    Raises:
+        InputError: it cannot be meant.
+        StorageError: the server, the database or the user is not there, or the password is wrong.
+    """
+    address = parse_address(url)
+    if address.drivername != POSTGRES:
+        return url
+    connect(address, files.name).close()
+    return to_text(address)
+
+
 def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
     """The study's storage: its own file, made if there is none, or the database at a URL.
 
     Raises:
-        StorageError: the file was damaged, and has been put aside.
+        InputError: the URL cannot be meant.
+        StudyError: another process writes the study in that database.
+        StorageError: the database cannot be used; or the file was damaged, and has been put aside.
     """
     if url is not None:
-        return RDBStorage(url)
+        address = parse_address(url)
+        return open_postgres_for_writing(address, files.name) if address.drivername == POSTGRES else RDBStorage(url)
     if files.database.is_file():
         _require_sound(files)
     else:
@@ -42,6 +63,22 @@ def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return storage
+
+
+def open_for_reading(files: StudyFiles, url: str | None) -> RDBStorage:
+    """The study's storage for whoever only reads: the database itself refuses to be written.
+
+    Raises:
+        InputError: the URL cannot be meant.
+        StorageError: the database cannot be used.
+    """
+    if url is None:
+        return open_sqlite(files.database, "ro")
+    address = parse_address(url)
+    if address.drivername == POSTGRES:
+        return open_postgres_for_reading(address, files.name)
+    assert address.database is not None
+    return open_sqlite(Path(address.database), "ro")
 
 
 def open_sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from search.datasets import Dataset
 from search.errors import StudyError
@@ -15,6 +15,7 @@ from search.files import StudyFiles, write_atomically
 from search.recipe import Recipe
 from search.space.limits import Limits, parse_limits
 from search.space.space import Space, Task
+from search.study.address import without_password
 from search.yamlfile import read_model, read_text
 
 SamplerName = Literal["tpe", "random"]
@@ -88,8 +89,9 @@ class Question(_Part):
 
 
 class Circumstances(_Part):
-    """What may differ between the runs of a study. `source` is where the data was found; `precision` is what the
-    recipe's 'auto' stands for, fixed by the study's first run."""
+    """What may differ between the runs of a study. `source` is where the data was found; `storage` is the URL of its
+    database, without a password, or None for the study's own file; `precision` is what the recipe's 'auto' stands for,
+    fixed by the study's first run."""
 
     source: str
     storage: str | None
@@ -98,6 +100,11 @@ class Circumstances(_Part):
     precision: Literal["fp32", "bf16", "fp16"] | None = None
     device: str = ""
     versions: dict[str, str] = {}
+
+    @field_validator("storage")
+    @classmethod
+    def _no_password(cls, storage: str | None) -> str | None:
+        return None if storage is None else without_password(storage)
 
 
 class Plan(_Part):

@@ -1,8 +1,15 @@
 """A small question and the parts to search it with, in virtual time. They are fixtures: tests say what differs."""
 
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +29,7 @@ from search.study.listener import Outcome
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.results import write_run
 from search.study.storage import Record, locked, read_study
+from search.study.view import trial_of
 
 BUDGET = 6_000
 EPOCHS = 4
@@ -94,6 +102,111 @@ class Searched:
         return [trial for trial in self.trials if trial.state in states]
 
 
+@dataclass
+class Server:
+    """A PostgreSQL server on this machine alone, which asks for a password."""
+
+    programs: Path
+    folder: Path
+    account: str | None
+    port: int
+    _names: Iterator[int] = field(default_factory=count)
+
+    USER = "me"
+    PASSWORD = "s3cret/Größe@50%"
+    QUOTED = "s3cret%2FGr%C3%B6%C3%9Fe%4050%25"
+
+    @property
+    def place(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def call(self, program: str, *arguments: str) -> None:
+        command = [self.programs / program, *arguments]
+        environment = {"PATH": os.environ["PATH"], "PGPASSWORD": self.PASSWORD, "LC_ALL": "C.UTF-8"}
+        with (self.folder / "programs.log").open("a") as log:
+            groups: Any = {"user": self.account, "group": self.account, "extra_groups": []} if self.account else {}
+            subprocess.run(command, cwd=self.folder, env=environment, stdout=log, stderr=log, check=True, **groups)
+
+    def make(self) -> None:
+        (self.folder / "password").write_text(self.PASSWORD)
+        secret = ["--auth=scram-sha-256", f"--pwfile={self.folder / 'password'}"]
+        self.call("initdb", "-D", "data", "-U", self.USER, "-E", "UTF8", "--no-sync", *secret)
+        lines = f"port={self.port}\nlisten_addresses='127.0.0.1'\nunix_socket_directories=''\nfsync=off\n"
+        with (self.folder / "data" / "postgresql.conf").open("a") as settings:
+            settings.write(lines)
+
+    def start(self) -> None:
+        self.call("pg_ctl", "-w", "-D", "data", "-l", "server.log", "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        self.call("pg_ctl", "-w", "-D", "data", "-m", mode, "stop")
+
+    def url(self, database: str = "postgres", password: str | None = None) -> str:
+        return f"postgresql+psycopg://{self.USER}:{password or self.QUOTED}@{self.place}/{database}"
+
+    def connect(self, database: str = "postgres") -> Any:
+        """A connection of somebody else, without transactions."""
+        import psycopg
+
+        return psycopg.connect(
+            host="127.0.0.1", port=self.port, user=self.USER, password=self.PASSWORD, dbname=database, autocommit=True
+        )
+
+    def new_database(self) -> str:
+        name = f"database_{next(self._names)}"
+        with self.connect() as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return name
+
+    def new_url(self) -> str:
+        """Of an empty schema, which is made sooner than a database. Its studies share the locks with others."""
+        name = f"schema_{next(self._names)}"
+        with self.connect() as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return f"{self.url()}?options=-csearch_path%3D{name}"
+
+
+def _postgres_programs() -> Path | None:
+    """Where initdb and pg_ctl are."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if shutil.which("pg_config"):
+        folder = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
+        found.append(Path(folder, "initdb"))
+    return next((path.parent for path in reversed(found) if path.is_file()), None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A running server; a test that stops it starts it again."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    programs = _postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed")
+    account = "postgres" if os.getuid() == 0 else None  # it does not run as root
+    with tempfile.TemporaryDirectory(prefix="nas-postgres-") as name, socket.socket() as taken:
+        if account:
+            os.chown(name, pwd.getpwnam(account).pw_uid, -1)
+        taken.bind(("127.0.0.1", 0))
+        server = Server(programs, Path(name), account, taken.getsockname()[1])
+        taken.close()
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """Of the study's database; None for its own file. The mark `both_databases` asks for one after the other."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return None
+    server: Server = request.getfixturevalue("postgres")
+    monkeypatch.setenv("PGPASSWORD", server.PASSWORD)  # for those who have the plan's URL, which holds none
+    return server.new_url()
+
+
 @pytest.fixture
 def curve() -> Callable[[Job, int], float]:
     return rising
@@ -132,8 +245,9 @@ def diary() -> Callable[[], Diary]:
 
 
 @pytest.fixture
-def search(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., Searched]:
+def search(files: StudyFiles, url: str | None, make_plan: Callable[..., Plan]) -> Callable[..., Searched]:
     """Runs the toy study to `num_trials` trials, as `search.study.launch.search` would."""
+    study_url = url
 
     def run(
         num_trials: int,
@@ -144,13 +258,15 @@ def search(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., S
         timeout: float | None = None,
         diary: Diary | None = None,
         interruption: Interruption | None = None,
+        storage: str | None = None,
         **changes: Any,
     ) -> Searched:
-        plan = plan or make_plan(num_trials, **changes)
+        url = storage or study_url
+        plan = plan or make_plan(num_trials, url, **changes)
         diary = diary or Diary()
         with locked(files):
             plan.save(files)
-            with Record(files, plan.circumstances.storage) as record:
+            with Record(files, url) as record:
                 workers = fleet or SimulatedFleet(num_workers, curve)
                 clock = (lambda: workers.now) if isinstance(workers, SimulatedFleet) else time.monotonic
                 coordinator = Coordinator(plan, record, workers, diary, interruption, clock)
@@ -159,17 +275,17 @@ def search(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., S
                 finally:
                     coordinator.study_clock.keep()
                 coordinator.plan.save(files)
-        trials, _ = read_study(files, plan.circumstances.storage)
+        trials, _ = read_study(files, url)
         return Searched(outcome, trials, diary, coordinator.plan)
 
     return run
 
 
 @pytest.fixture
-def record(files: StudyFiles) -> Iterator[Record]:
+def record(files: StudyFiles, url: str | None) -> Iterator[Record]:
     """The open record of a study without trials."""
     files.folder.mkdir(parents=True)
-    with Record(files) as opened:
+    with Record(files, url) as opened:
         yield opened
 
 
@@ -195,10 +311,10 @@ def retrained(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[...
             if buffer.is_floating_point():
                 buffer.copy_(torch.rand_like(buffer) + (0.5 if name.endswith("var") else -0.5))
         recipe = recipe or Recipe(name="full", epochs=1)
-        is_trial = label.isdigit()
+        trial = trial_of(label)
         folder = (
-            files.retrained(int(label), seed, holdout)
-            if is_trial
+            files.retrained(trial[0], seed, holdout, trial[1])
+            if trial
             else files.baseline(label, recipe.name, seed, holdout)
         )
         save(module, network, folder)

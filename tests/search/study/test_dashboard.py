@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from search.errors import InputError, StorageError, StudyError
 from search.files import StudyFiles
 from search.study.dashboard import HOST, serving
-from search.study.database import open_sqlite, storage_errors
+from search.study.database import open_for_reading, storage_errors
 
 Search = Callable[..., Any]
 Ask = Callable[..., tuple[int, Any]]
@@ -81,7 +81,7 @@ def test_no_request_changes_anything(search: Search, files: StudyFiles, method: 
 
 def test_the_database_itself_refuses_to_be_written_by_a_reader(search: Search, files: StudyFiles) -> None:
     search(1)
-    storage = open_sqlite(files.database, "ro")
+    storage = open_for_reading(files, None)
     with pytest.raises(StorageError, match="readonly database"), storage_errors(files):
         storage.create_new_study([StudyDirection.MAXIMIZE], "another")
     storage.remove_session()
@@ -114,6 +114,22 @@ def test_a_database_elsewhere_is_shown_too(search: Search, files: StudyFiles) ->
     with served(files, url) as ask:
         assert num_trials(ask) == 3
         assert ask("/api/studies/1", "DELETE")[0] == 405
+
+
+def test_a_study_in_postgresql_is_shown_by_sessions_that_cannot_write(
+    search: Search, files: StudyFiles, postgres: Any
+) -> None:
+    url = postgres.new_url()
+    search(3, storage=url)
+    with served(files, url) as ask:
+        assert num_trials(ask) == 3
+        assert ask("/api/studies/1", "DELETE")[0] == 405
+        assert num_trials(ask) == 3
+    storage = open_for_reading(files, url)
+    with pytest.raises(StorageError, match="in a read-only transaction"), storage_errors(files):
+        storage.delete_study(1)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_a_port_that_is_taken_is_told(search: Search, files: StudyFiles) -> None:

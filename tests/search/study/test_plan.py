@@ -25,6 +25,16 @@ def test_a_saved_plan_is_read_back_equal(files: StudyFiles, make_plan: Callable[
     assert Plan.load(files) == plan
 
 
+def test_a_plan_holds_no_password_even_if_one_stands_in_its_file(
+    files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    make_plan(storage="postgresql://me:secret@host/db").save(files)
+    text = files.plan.read_text()
+    assert "storage: postgresql://me@host/db\n" in text
+    files.plan.write_text(text.replace("me@host", "me:secret@host"))
+    assert Plan.load(files).circumstances.storage == "postgresql://me@host/db"
+
+
 def test_names_that_are_not_ascii_survive_the_file(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
     data = make_plan().question.data.model_copy(update={"classes": ("Hütte", "猫", "null", "1e3", "no")})
     plan = make_plan(data=data)

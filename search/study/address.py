@@ -1,0 +1,50 @@
+"""Where a study is kept that is not in its own file: the URL of a database, checked, and told without its password."""
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from search.errors import InputError
+
+POSTGRES = "postgresql+psycopg"
+_FORM = f"must be {POSTGRES}://user@host:port/database, or sqlite:///file"
+_SECRETS = ("password", "sslpassword")  # as libpq calls them where they stand in a URL's query
+
+
+def parse_address(text: str) -> URL:
+    """The URL, with the one driver for PostgreSQL that is used here where it names none.
+
+    Raises:
+        InputError: it is no URL, or one of another kind of database. It is not repeated: it may hold a password.
+    """
+    if text.count("@") > 1:
+        raise InputError(f"storage: {_FORM}; in a name or a password '@' is written %40")
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise InputError(f"storage: {_FORM}") from None
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername=POSTGRES)
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    if not is_file and url.drivername != POSTGRES:
+        raise InputError(f"storage = {url.drivername}: {_FORM}")
+    return url
+
+
+def to_text(url: URL) -> str:
+    """The URL as it is written, with its password if it has one."""
+    return url.render_as_string(hide_password=False)
+
+
+def without_password(text: str) -> str:
+    """The same database for everybody to read; libpq looks for its password in PGPASSWORD and ~/.pgpass.
+
+    Text that is no URL is not shown at all: who knows what stands in it.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        return "a database"
+    if url.password is None and not any(name in url.query for name in _SECRETS):
+        return text
+    bare = URL.create(url.drivername, url.username or None, None, url.host, url.port, url.database, url.query)
+    return to_text(bare.difference_update_query(_SECRETS))

@@ -1,0 +1,166 @@
+"""Connections to PostgreSQL: ones that hold the lock of a study, and ones that can only read.
+
+The lock is an advisory one of the server's session. It ends with the process that holds it, with its machine, and with
+the server. So every new connection takes it again before anything is written, and looks whether somebody else has
+written the study meanwhile.
+"""
+
+import json
+import os
+import socket
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL
+
+from search.errors import InputError, StorageError, StudyError
+from search.study.address import to_text, without_password
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+LOCK_SECONDS = 3.0  # a killed holder's session ends a moment after it
+WRITER = "writer"  # which run writes the study; an attribute of Optuna's system kind
+READ_ONLY = "-c default_transaction_read_only=on"
+
+# Both sides notice within half a minute that the other one's machine has gone; the server then drops the lock.
+_CLIENT = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+_SESSION = ("-c tcp_keepalives_idle=10", "-c tcp_keepalives_interval=5", "-c tcp_keepalives_count=4")
+
+_HOLDER = """
+SELECT activity.application_name, host(activity.client_addr), activity.pid
+FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND classid::bigint = %s AND objid::bigint = %s
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_LAST_WRITER = """
+SELECT value_json FROM study_system_attributes JOIN studies USING (study_id) WHERE study_name = %s AND key = %s
+"""
+
+
+class UnreachableError(StorageError):
+    """The server does not let us in, or is not there."""
+
+
+class ConnectionLostError(Exception):
+    """The server went away; whether it has done the last thing that it was asked for is not known."""
+
+
+def connect(url: URL, study: str, *settings: str) -> "Connection[Any]":
+    """A connection whose session has further settings, as PostgreSQL's command line takes them.
+
+    Raises:
+        InputError: psycopg is not installed.
+        UnreachableError: the server, the database or the user is not there, or the password is wrong.
+    """
+    try:
+        import psycopg
+    except ImportError:
+        raise InputError("storage: needs psycopg; install it by pip install 'budget-nas[postgres]'") from None
+    _, given = url.get_dialect()().create_connect_args(url)
+    options = " ".join([str(given.get("options", "")), *_SESSION, *settings])
+    name = f"nas {socket.gethostname()} {os.getpid()}"
+    try:
+        return psycopg.connect(**{**_CLIENT, "application_name": name, **given, "options": options})
+    except psycopg.Error as error:
+        raise UnreachableError(_failure(url, study, "cannot be reached", error)) from None
+
+
+def take(connection: "Connection[Any]", name: str) -> None:
+    """Wait a little for the advisory lock of a name; the session then holds it to its end.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: another session holds it.
+    """
+    connection.execute(f"SET LOCAL lock_timeout = {int(1_000 * LOCK_SECONDS)}")
+    connection.execute("SELECT pg_advisory_lock(%s)", (_key(name),))
+    connection.commit()
+
+
+def reason(error: BaseException) -> str:
+    """What the server or its library said, as a part of a line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = " ".join(lines[0].rpartition("failed: ")[2].split())
+    return text + ("; give it by PGPASSWORD or ~/.pgpass" if "no password supplied" in text else "")
+
+
+class Holder:
+    """Makes connections that hold a study's lock, one after the other.
+
+    Attributes:
+        token: of the run that writes the study, once it has begun to.
+    """
+
+    def __init__(self, url: URL, study: str) -> None:
+        self.study = study
+        self.token: str | None = None
+        self._url = url
+
+    def connect(self) -> "Connection[Any]":
+        """
+        Raises:
+            StudyError: another process holds the lock.
+            StorageError: the server cannot be reached, or somebody else has written the study since.
+            ConnectionLostError: the place of a lost connection cannot be taken, up to now.
+        """
+        try:
+            connection = connect(self._url, self.study)
+            try:
+                self._hold(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+        except (UnreachableError, StudyError) as error:
+            if self.token is None:
+                raise
+            # The server may be starting, or not yet have noticed that our session before this one is over.
+            raise ConnectionLostError(str(error)) from error
+
+    def _hold(self, connection: "Connection[Any]") -> None:
+        import psycopg
+
+        name = f"study {self.study}"
+        try:
+            take(connection, name)
+            if self.token is not None:
+                self._require_no_other(connection)
+        except psycopg.errors.LockNotAvailable:
+            connection.rollback()
+            who = _holder(connection, name)
+            raise StudyError(f"study = {self.study!r}: in use by another process ({who})") from None
+        except psycopg.OperationalError as error:
+            raise UnreachableError(_failure(self._url, self.study, "failed", error)) from None
+
+    def _require_no_other(self, connection: "Connection[Any]") -> None:
+        """
+        Raises:
+            StorageError: somebody else has written the study while nobody held its lock.
+        """
+        found = connection.execute(_LAST_WRITER, (self.study, WRITER)).fetchone()
+        connection.commit()
+        if found is None or json.loads(found[0]) != self.token:
+            rule = "something else has written into its database; run the same command again"
+            raise StorageError(f"study {self.study!r}: {rule}")
+
+
+def _key(name: str) -> int:
+    """A signed number of 64 bits, as advisory locks are called. They are known in one database alone."""
+    return int.from_bytes(sha256(f"budget-nas {name}".encode()).digest()[:8], "big", signed=True)
+
+
+def _holder(connection: "Connection[Any]", name: str) -> str:
+    """Who holds an advisory lock, as far as the server tells us."""
+    found = connection.execute(_HOLDER, divmod(_key(name) % 2**64, 2**32)).fetchone()
+    application, host, process = found or (None, None, None)
+    return f"{application or 'unnamed'} from {host or 'the machine of the database'}, session {process}"
+
+
+def _failure(url: URL, study: str, what: str, error: BaseException) -> str:
+    return f"study {study!r}: its database {without_password(to_text(url))} {what}: {reason(error)}"

@@ -1,6 +1,7 @@
 """Workers that train nothing: for tests, and for measuring a coordinator with more workers than there are machines.
 
-Time is virtual. `receive` jumps to the next event, so that a search of hours takes as long as its coordinator does.
+Time is virtual. `receive` jumps to the next event, so that a search of hours takes as long as its coordinator does. The
+seconds that the coordinator itself takes can be counted as well: what workers say meanwhile waits, and so do they.
 """
 
 import heapq
@@ -29,13 +30,26 @@ from search.protocol import (
 Curve = Callable[[Job, int], float | TooSlow | Failed | Lost | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A job was handed to a worker that had waited for it `waited` seconds. Of the `now` seconds of the simulation the
+    coordinator had then worked `worked`."""
+
+    now: float
+    worked: float
+    waited: float
+    is_first: bool
+
+
 @dataclass(eq=False)
 class SimulatedWorker:
-    """A worker whose measurements are a function of job and epoch."""
+    """A worker whose measurements are a function of job and epoch. `now` is its own time: when it said what was heard
+    last, or took its job."""
 
     fleet: "SimulatedFleet"
     job: Job | None = None
     epoch: int = 0
+    now: float = 0.0
     started: float = 0.0
     stopping: bool = False
     pausing: bool = False
@@ -44,11 +58,13 @@ class SimulatedWorker:
 
     def start(self, task: Assignment) -> None:
         assert self.job is None, "a worker takes one task at a time"
+        waited, self.now = self.fleet.now - self.now, self.fleet.now
         if isinstance(task, Timing):
             self.fleet.post(0.0, self, Timed((self.fleet.epoch_seconds,) * len(task.architectures)))
             return
         assert isinstance(task, Job), "only jobs and timings are simulated"
-        self.job, self.epoch, self.started = task, 0, self.fleet.now
+        self.fleet.starts.append(Start(self.now, self.fleet.worked, waited, not self.jobs))
+        self.job, self.epoch, self.started = task, 0, self.now
         self.stopping = self.pausing = False
         self.jobs.append(task)
         self.advance()
@@ -60,11 +76,12 @@ class SimulatedWorker:
         self.pausing = True
 
     def open(self) -> None:
+        self.now = self.fleet.now
         self.finish(TestResult(0.5, self.last_accuracy, ((1, 0), (0, 1))))
 
     def finish(self, test: TestResult | None = None) -> None:
         assert self.job is not None
-        seconds, batch_size = self.fleet.now - self.started, self.job.recipe.sizes[0]
+        seconds, batch_size = self.now - self.started, self.job.recipe.sizes[0]
         self.fleet.post(0.0, self, Finished(seconds, (0.5,), (0.25,), test, None, batch_size))
 
     def advance(self) -> None:
@@ -84,14 +101,14 @@ class SimulatedWorker:
         value = self.fleet.curve(job, self.epoch)
         if value is None:
             return  # it hangs
+        seconds = self.fleet.length(job, self.epoch)
         if isinstance(value, TooSlow | Failed | Lost):
-            self.fleet.post(self.fleet.epoch_seconds, self, value)
+            self.fleet.post(seconds, self, value)
             return
         self.last_accuracy = value
         validates = job.purpose != "final" or job.holdout
         validation, loss = (value, 1 - value) if validates else (None, None)
-        measurement = Measurement(self.epoch, 1 - value, value, loss, validation, 0.1, self.fleet.epoch_seconds)
-        self.fleet.post(self.fleet.epoch_seconds, self, measurement)
+        self.fleet.post(seconds, self, Measurement(self.epoch, 1 - value, value, loss, validation, 0.1, seconds))
 
 
 class SimulatedFleet:
@@ -99,31 +116,62 @@ class SimulatedFleet:
 
     Args:
         curve: the accuracy of a job after an epoch, or how it fails there; None hangs.
-        epoch_seconds: the length of every epoch.
+        epoch_seconds: the length of every epoch, and of those that are timed.
+        work_clock: seconds that the coordinator has worked. They pass in virtual time too, on top of those that are
+            jumped over; by default the coordinator takes no time.
+        length: the length of an epoch of a job, where they differ.
+
+    Attributes:
+        starts: every job that was handed to a worker, in order.
     """
 
-    def __init__(self, num_workers: int, curve: Curve, epoch_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_workers: int,
+        curve: Curve,
+        epoch_seconds: float = 1.0,
+        work_clock: Callable[[], float] = lambda: 0.0,
+        length: Callable[[Job, int], float] | None = None,
+    ) -> None:
         self.curve = curve
         self.epoch_seconds = epoch_seconds
-        self.now = 0.0
+        self.length = length or (lambda job, epoch: epoch_seconds)
+        self.starts: list[Start] = []
         self.replaced = 0
         self.closed = False
+        self._work_clock = work_clock
+        self._begun = work_clock()
+        self._jumped = 0.0
         self._events: list[tuple[float, int, SimulatedWorker, Message]] = []
         self._order = itertools.count()
         self._workers = [self._new_worker() for _ in range(num_workers)]
+
+    @property
+    def worked(self) -> float:
+        """Seconds that the coordinator has worked so far."""
+        return self._work_clock() - self._begun
+
+    @property
+    def now(self) -> float:
+        """Seconds since the fleet was made."""
+        return self._jumped + self.worked
 
     @property
     def workers(self) -> list[Worker]:
         return [*self._workers]
 
     def post(self, delay: float, worker: SimulatedWorker, message: Message) -> None:
-        heapq.heappush(self._events, (self.now + delay, next(self._order), worker, message))
+        """Let a worker say something, `delay` seconds after what it said or took last."""
+        heapq.heappush(self._events, (worker.now + delay, next(self._order), worker, message))
 
     def receive(self, timeout: float) -> tuple[Worker, Message] | None:
-        if not self._events:
-            self.now += timeout
+        """The next message, however long it takes; with a `timeout` of 0 one that has been said already."""
+        if not self._events or (timeout == 0.0 and self._events[0][0] > self.now):
+            self._jumped += timeout
             return None
-        self.now, _, worker, message = heapq.heappop(self._events)
+        due, _, worker, message = heapq.heappop(self._events)
+        self._jumped += max(0.0, due - self.now)
+        worker.now = due
         if isinstance(message, Measurement):
             worker.advance()  # as a real worker would: it is an epoch ahead when it is told to stop
         elif isinstance(message, Finished | Paused | TooSlow | Failed):
@@ -141,6 +189,6 @@ class SimulatedFleet:
         self.closed = True
 
     def _new_worker(self) -> SimulatedWorker:
-        worker = SimulatedWorker(self)
+        worker = SimulatedWorker(self, now=self.now)
         self.post(0.0, worker, Ready("simulated", "fp32", {"python": "simulated"}))
         return worker

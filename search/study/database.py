@@ -16,6 +16,7 @@ from optuna.storages import RDBStorage
 from search.errors import StorageError
 from search.files import StudyFiles, replacing
 from search.study.address import POSTGRES, parse_address, to_text
+from search.study.bulk import BulkStorage
 from search.study.postgres import connect
 from search.study.reconnection import open_postgres_for_reading, open_postgres_for_writing
 
@@ -85,7 +86,7 @@ def open_sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
     """A file as storage, whatever its folder is called: Optuna's URL would give '?', '#' and '%' a meaning."""
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     connect = partial(sqlite3.connect, uri, uri=True, check_same_thread=False, timeout=LOCK_SECONDS)
-    return RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": sqlalchemy.QueuePool})
+    return BulkStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": sqlalchemy.QueuePool})
 
 
 @contextmanager

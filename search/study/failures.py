@@ -1,7 +1,7 @@
 """When so many trials fail that a search had better end."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -29,6 +29,7 @@ class Failures:
         self._most = most
         self._in_a_row = 0
         self._too_slow_in_a_row = 0
+        self._reasons: Counter[str] | None = None  # of all failures so far, once they have been counted
 
     def note(self, trials: Sequence[FrozenTrial], number: int) -> None:
         """Look at the trial that has just ended, one of all these trials.
@@ -47,8 +48,16 @@ class Failures:
             return
         self._too_slow_in_a_row = 0
         self._in_a_row = self._in_a_row + 1 if ended.state == TrialState.FAIL else 0
-        failed = [trial for trial in trials if trial.state == TrialState.FAIL and "too_slow" not in trial.user_attrs]
-        if self._in_a_row >= MAX_FAILURES_IN_A_ROW or len(failed) > self._most:
-            reasons = Counter(trial.user_attrs.get("reason", "unknown") for trial in failed)
-            commonest, times = reasons.most_common(1)[0]
-            raise TrainingError(f"{len(failed)} trials failed, {times} of them with: {commonest}")
+        if self._reasons is None:  # those of earlier runs count as well
+            self._reasons = reasons_of(trials)
+        else:
+            self._reasons += reasons_of([ended])
+        if self._in_a_row >= MAX_FAILURES_IN_A_ROW or self._reasons.total() > self._most:
+            commonest, times = self._reasons.most_common(1)[0]
+            raise TrainingError(f"{self._reasons.total()} trials failed, {times} of them with: {commonest}")
+
+
+def reasons_of(trials: Iterable[FrozenTrial]) -> Counter[str]:
+    """Why trials failed, and how often. A design that was too slow is none of them."""
+    failed = (trial for trial in trials if trial.state == TrialState.FAIL and "too_slow" not in trial.user_attrs)
+    return Counter(trial.user_attrs.get("reason", "unknown") for trial in failed)

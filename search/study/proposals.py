@@ -14,6 +14,7 @@ from search.errors import InputError
 from search.space.feasibility import require_design
 from search.space.limits import parse_share
 from search.space.sampler import BudgetSampler
+from search.space.thinning import Thinned
 from search.study.plan import PrunerName, Question
 
 DEFAULT_FILL = 0.5
@@ -31,7 +32,7 @@ def make_sampler(question: Question, seen: list[Architecture], first: Sequence[A
     """
     entropy = [question.seed, len(seen)]
     base_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    base = TPESampler(seed=base_seed) if question.sampler == "tpe" else None
+    base = Thinned(TPESampler(seed=base_seed)) if question.sampler == "tpe" else None
     space, data, limits = question.space, question.data, question.all_limits
     sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first, question.control)
     require_design(space, data.task, limits, data.name, lambda: sampler.vectors)

@@ -19,6 +19,7 @@ from sqlalchemy import URL, QueuePool
 
 from search.errors import StorageError
 from search.study.address import POSTGRES, to_text, without_password
+from search.study.bulk import BulkStorage
 from search.study.postgres import READ_ONLY, WRITER, ConnectionLostError, Holder, connect, reason, take
 
 RECONNECT_SECONDS = 60.0  # how long a server that has gone is waited for in the middle of a search
@@ -64,7 +65,7 @@ def open_postgres_for_reading(url: URL, study: str) -> RDBStorage:
         raise
 
 
-class _ReconnectingStorage(RDBStorage):
+class _ReconnectingStorage(BulkStorage):
     """Optuna's storage over one connection at a time, which holds the study's lock.
 
     An attribute or a measurement that is set again is the same. A trial that is made or ended again is not: there it is

@@ -17,7 +17,6 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -25,7 +24,7 @@ from models.architecture import Architecture, ArchitectureError
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles, why, write_atomically
 from search.protocol import Measurement
-from search.study.database import open_for_writing, open_sqlite, storage_errors
+from search.study.database import open_for_reading, open_for_writing, storage_errors
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -40,7 +39,7 @@ def locked(files: StudyFiles) -> Iterator[None]:
         StudyError: another process holds it.
         StorageError: the folder cannot be written.
     """
-    holder = files.folder / "study.holder"
+    holder = files.holder
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(files.lock)
@@ -61,6 +60,8 @@ class Record:
     """A study's trials, on disk and in memory. Open it under the lock; use as a context manager.
 
     Raises:
+        InputError: the URL of the database cannot be meant.
+        StudyError: another process writes the study in the database at that URL.
         StorageError: the database cannot be opened. If it is damaged, it has been put aside, and the message says where
             and what has become of its trials.
     """
@@ -77,7 +78,8 @@ class Record:
             self._mirror = optuna.create_study(study_name=files.name, direction="maximize")
             self._mirror.add_trials(self._disk.get_trials())
         self.files = files
-        self._handles: dict[int, tuple[Trial, Trial]] = {}
+        # Of a running trial its id on disk, where Optuna's own handle would read the whole trial time and again.
+        self._handles: dict[int, tuple[int, Trial]] = {}
         self._histories: dict[int, list[Measurement]] = {}
 
     def __enter__(self) -> "Record":
@@ -90,6 +92,11 @@ class Record:
     @property
     def trials(self) -> list[FrozenTrial]:
         return self._mirror.get_trials(deepcopy=False)
+
+    def trial(self, number: int) -> FrozenTrial:
+        """The trial of this number, as it is now."""
+        mirror = self._mirror._storage
+        return mirror.get_trial(mirror.get_trial_id_from_study_id_trial_number(self._mirror._study_id, number))
 
     def use(self, sampler: BaseSampler, pruner: BasePruner) -> None:
         """Propose by this sampler and prune by this pruner."""
@@ -122,16 +129,15 @@ class Record:
     def resume(self, number: int) -> None:
         """Begin to record a running trial, from its first epoch."""
         disk_id = self._storage.get_trial_id_from_study_id_trial_number(self._disk._study_id, number)
-        mirror_id = self.trials[number]._trial_id
-        self._handles[number] = Trial(self._disk, disk_id), Trial(self._mirror, mirror_id)
+        self._handles[number] = disk_id, Trial(self._mirror, self.trial(number)._trial_id)
         self._histories[number] = []
 
     def report(self, number: int, measurement: Measurement) -> bool:
         """Record an epoch. Returns whether the pruner would end the trial here."""
         assert measurement.validation_accuracy is not None
-        on_disk, in_memory = self._handles[number]
+        disk_id, in_memory = self._handles[number]
         self._histories[number].append(measurement)
-        known = self.trials[number]
+        known = self.trial(number)
         was_pruned = bool(known.system_attrs.get(PRUNED_AFTER) == measurement.epoch)
         # A resumed trial may have reported this epoch before it was interrupted: what was decided then still stands.
         if measurement.epoch in known.intermediate_values:
@@ -139,31 +145,34 @@ class Record:
         in_memory.report(measurement.validation_accuracy, measurement.epoch)
         is_pruned = in_memory.should_prune() or was_pruned
         noted = {PRUNED_AFTER: measurement.epoch} if is_pruned else {}
-        attributes = self.trials[number].system_attrs
+        attributes = self.trial(number).system_attrs
         noted |= {name: attributes[name] for name in attributes if name not in known.system_attrs}
         with storage_errors(self.files):
             for name, content in noted.items():
-                self._storage.set_trial_system_attr(on_disk._trial_id, name, content)
-            on_disk.report(measurement.validation_accuracy, measurement.epoch)
+                self._storage.set_trial_system_attr(disk_id, name, content)
+            self._storage.set_trial_intermediate_value(disk_id, measurement.epoch, measurement.validation_accuracy)
         return is_pruned
 
     def note(self, number: int, name: str, content: Any) -> None:
         """Keep a value with a running trial."""
+        disk_id, in_memory = self._handles[number]
+        in_memory.set_user_attr(name, content)
         with storage_errors(self.files):
-            for trial in self._handles[number]:
-                trial.set_user_attr(name, content)
+            self._storage.set_trial_user_attr(disk_id, name, content)
 
     def finish(self, number: int, state: TrialState, attributes: dict[str, Any]) -> None:
         """Record a trial's end. Its value is the last epoch's validation accuracy."""
         history = self._histories.pop(number, [])
         value = history[-1].validation_accuracy if history and state == TrialState.COMPLETE else None
         attributes = attributes | {"history": json.dumps([asdict(measurement) for measurement in history])}
+        disk_id, in_memory = self._handles.pop(number)
+        for name, content in attributes.items():
+            in_memory.set_user_attr(name, content)
+        ended = self._mirror.tell(in_memory, value, state=state)  # a pruned trial's value is its last epoch's as well
         with storage_errors(self.files):
-            for trial in self._handles.pop(number):
-                for name, content in attributes.items():
-                    trial.set_user_attr(name, content)
-            for study in (self._disk, self._mirror):
-                study.tell(number, value, state=state)
+            for name, content in attributes.items():
+                self._storage.set_trial_user_attr(disk_id, name, content)
+            self._storage.set_trial_state_values(disk_id, state, ended.values)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Keep a value with the study itself."""
@@ -181,12 +190,9 @@ def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], d
         StorageError: the database cannot be read.
     """
     with storage_errors(files):
-        if url is None:
-            if not files.database.is_file():
-                return [], {}
-            storage = open_sqlite(files.database, "ro")
-        else:
-            storage = RDBStorage(url)
+        if url is None and not files.database.is_file():
+            return [], {}
+        storage = open_for_reading(files, url)
         try:
             study: Study = optuna.load_study(study_name=files.name, storage=storage)
             return study.get_trials(), study.user_attrs

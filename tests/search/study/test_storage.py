@@ -53,6 +53,9 @@ def held_by_another(files: StudyFiles) -> Iterator[Popen[str]]:
             process.kill()
 
 
+both_databases = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+
+
 def facts(trial: FrozenTrial) -> dict[str, Any]:
     """What disk and mirror must agree on: all but identities and times."""
     attributes = ("number", "state", "values", "params", "distributions", "user_attrs", "intermediate_values")
@@ -79,12 +82,17 @@ def propose(record: Record, make_plan: Callable[..., Plan]) -> Callable[[], tupl
     return once
 
 
+@both_databases
 def test_an_accepted_trial_is_whole_on_disk_while_the_record_is_open(
-    files: StudyFiles, record: Record, space: Space, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+    files: StudyFiles,
+    url: str | None,
+    record: Record,
+    space: Space,
+    propose: Callable[[], tuple[Trial, dict[str, Any]]],
 ) -> None:
     proposed, attributes = propose()
     number = record.accept(proposed, attributes)
-    (trial,), _ = read_study(files, None)
+    (trial,), _ = read_study(files, url)
     assert (trial.number, trial.state) == (number, TrialState.RUNNING) == (0, TrialState.RUNNING)
     assert trial.params == proposed.params
     assert set(trial.params) == {slot.name for slot in space.slots}
@@ -93,6 +101,7 @@ def test_an_accepted_trial_is_whole_on_disk_while_the_record_is_open(
     assert isinstance(architecture_of(trial), Architecture)
 
 
+@both_databases
 def test_a_trial_is_recorded_by_one_transaction(
     record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
@@ -116,18 +125,20 @@ def test_a_trial_is_recorded_by_one_transaction(
     assert {"trials", "trial_params", "trial_user_attributes"} <= transactions[0]
 
 
+@both_databases
 def test_a_proposed_trial_that_is_not_accepted_is_not_on_disk(
-    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+    files: StudyFiles, url: str | None, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
     propose()
-    assert read_study(files, None) == ([], {})
+    assert read_study(files, url) == ([], {})
 
 
+@both_databases
 def test_disk_and_mirror_agree_after_every_step(
-    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+    files: StudyFiles, url: str | None, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
     def agree() -> bool:
-        trials, _ = read_study(files, None)
+        trials, _ = read_study(files, url)
         return [facts(trial) for trial in trials] == [facts(trial) for trial in record.trials]
 
     numbers = [record.accept(*propose()) for _ in range(3)]
@@ -145,33 +156,36 @@ def test_disk_and_mirror_agree_after_every_step(
     assert [trial.state for trial in record.trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
 
 
+@both_databases
 def test_a_finished_trial_keeps_its_last_accuracy_and_its_history(
-    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+    files: StudyFiles, url: str | None, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
     number = record.accept(*propose())
     history = [measured(1, 0.2), measured(2, 0.9), measured(3, 0.6)]
     for measurement in history:
         record.report(number, measurement)
     record.finish(number, TrialState.COMPLETE, {"seconds": 7.5})
-    (trial,), _ = read_study(files, None)
+    (trial,), _ = read_study(files, url)
     assert trial.value == 0.6
     assert trial.intermediate_values == {1: 0.2, 2: 0.9, 3: 0.6}
     assert [Measurement(**epoch) for epoch in json.loads(trial.user_attrs["history"])] == history
     assert trial.user_attrs["seconds"] == 7.5
 
 
+@both_databases
 def test_an_epoch_that_is_measured_again_is_not_reported_twice(
-    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+    files: StudyFiles, url: str | None, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
     number = record.accept(*propose())
     record.report(number, measured(1, 0.3))
-    with Record(files) as again:
+    record.__exit__()
+    with Record(files, url) as again:
         again.use(RandomSampler(seed=0), NopPruner())
         again.resume(number)
         again.report(number, measured(1, 0.4))
         again.report(number, measured(2, 0.5))
         again.finish(number, TrialState.COMPLETE, {})
-    (trial,), _ = read_study(files, None)
+    (trial,), _ = read_study(files, url)
     assert trial.intermediate_values == {1: 0.3, 2: 0.5}
     assert trial.value == 0.5
 
@@ -185,34 +199,38 @@ class Noting(BasePruner):
         return trial.last_step == 2
 
 
+@both_databases
 def test_what_a_pruner_noted_and_decided_outlives_its_process(
-    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+    files: StudyFiles, url: str | None, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
     number = record.accept(*propose())
     record.use(RandomSampler(seed=0), Noting())
     assert [record.report(number, measured(epoch, 0.3)) for epoch in (1, 2)] == [False, True]
-    with Record(files) as again:
+    record.__exit__()
+    with Record(files, url) as again:
         again.use(RandomSampler(seed=0), NopPruner())
         assert {"noted_1", "noted_2"} <= again.trials[number].system_attrs.keys()
         again.resume(number)
         assert [again.report(number, measured(epoch, 0.3)) for epoch in (1, 2, 3)] == [False, True, False]
 
 
+@both_databases
 def test_a_study_survives_closing(
-    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+    files: StudyFiles, url: str | None, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
     record.accept(*propose())
     before = [facts(trial) for trial in record.trials]
     record.__exit__()
-    with Record(files) as again:
+    with Record(files, url) as again:
         assert [facts(trial) for trial in again.trials] == before
 
 
-def test_attributes_of_the_study_are_kept(files: StudyFiles, record: Record) -> None:
+@both_databases
+def test_attributes_of_the_study_are_kept(files: StudyFiles, url: str | None, record: Record) -> None:
     assert record.attribute("draws", 0) == 0
     record.set_attribute("draws", 12)
     assert record.attribute("draws", 0) == 12
-    assert read_study(files, None) == ([], {"draws": 12})
+    assert read_study(files, url) == ([], {"draws": 12})
 
 
 def test_the_database_writes_ahead(files: StudyFiles, record: Record) -> None:

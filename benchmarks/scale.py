@@ -1,0 +1,312 @@
+"""How many workers one coordinator can keep busy: `python benchmarks/scale.py` prints these tables.
+
+The coordinator, its record on disk, TPE and the pruner are those of `nas search`. The workers are simulated: 30 s an
+epoch on average, a design's own pace (half to one and a half times that) and 10% more or less from epoch to epoch, 10
+epochs a trial. Time is virtual while the coordinator waits, and real while it works: what workers say meanwhile waits,
+and a worker is idle until its next job arrives. The history, of uniform draws valued by the surrogate, is written into
+the database before.
+
+Every case runs in a process of its own. Start-up, until every worker has its first job, is told apart from the steady
+state, from the end of the first jobs to the last proposal. The coordinator's seconds are of the processor with
+`--clock cpu`; with `--clock wall`, the default, they include waiting for the disk, and whatever else the machine does.
+"""
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import random
+import resource
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
+from functools import wraps
+from math import exp
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.storages._rdb import models as tables
+from optuna.trial import TrialState
+from surrogate import make_surrogate, seed_noise
+
+from models.architecture import Architecture
+from models.count import count_macs, count_parameters
+from search.files import StudyFiles
+from search.protocol import Job
+from search.recipes import FAST
+from search.simulation import SimulatedFleet, Start
+from search.space.draws import Draws
+from search.space.space import load_space
+from search.study.coordinator import Coordinator
+from search.study.plan import Circumstances, Data, Plan, Question, now
+from search.study.storage import Record, locked
+
+WORKERS = (2, 16, 128, 1_000)
+HISTORIES = (0, 1_000, 3_000, 10_000)
+EPOCHS = 10
+EPOCH_SECONDS = 30.0
+BUDGET = 1_000_000
+STUDY = "scale"
+BEGUN = datetime(2026, 1, 1)
+MAX_TRIALS = 2_000  # after the first job of every worker
+MIN_TRIALS = 200
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+
+
+class Silent:
+    """A listener that tells nobody."""
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_: None
+
+
+def make_plan(num_trials: int) -> Plan:
+    data = Data(name="none", fingerprint="0" * 64, image_size=32, channels=3, classes=tuple("0123456789"))
+    recipe = FAST.fit_to("cifar10", 45_000, 32, 3).model_copy(update={"epochs": EPOCHS})
+    question = Question(
+        budget=BUDGET, data=data, space=load_space(), recipe=recipe, sampler="tpe", pruner="asha", seed=0, fill=0.5
+    )
+    circumstances = Circumstances(source="none", storage=None, created=now(), num_trials=num_trials)
+    return Plan(question=question, circumstances=circumstances)
+
+
+class Curves:
+    """What the simulated workers measure, by the surrogate, and how long they take."""
+
+    def __init__(self) -> None:
+        self._surrogate, self._noise = make_surrogate(BUDGET), seed_noise()
+        self._last: dict[int, tuple[float, float]] = {}
+
+    def of(self, architecture: Architecture, seed: int) -> tuple[float, float]:
+        """A trial's last accuracy and its pace."""
+        if seed not in self._last:
+            rng = random.Random(seed)
+            self._last[seed] = self._surrogate(architecture) + rng.gauss(0, self._noise), rng.uniform(0.5, 1.5)
+        return self._last[seed]
+
+    def accuracy(self, job: Job, epoch: int) -> float:
+        last, _ = self.of(job.architecture, job.seed)
+        return last * (1 - exp(-epoch / 3)) / (1 - exp(-EPOCHS / 3))
+
+    def seconds(self, job: Job, epoch: int) -> float:
+        _, pace = self.of(job.architecture, job.seed)
+        return EPOCH_SECONDS * pace * random.Random(job.seed + epoch).uniform(0.9, 1.1)
+
+
+def write_history(files: StudyFiles, plan: Plan, number: int) -> None:
+    """A study of `number` trials, as it is left by a search with asha at half of the schedule. Written in bulk, by
+    Optuna's own tables: one by one it would take ten minutes."""
+    question, rng, curves = plan.question, np.random.default_rng(1), Curves()
+    draws = Draws(question.space, plan.task, question.all_limits, "vectors")
+    designs: dict[Architecture, None] = {}
+    while len(designs) < number:
+        designs[draws.draw(rng)] = None
+    with locked(files), Record(files) as record:
+        study_id, session = record._disk._study_id, record._storage.scoped_session()
+        rows: dict[Any, list[dict[str, Any]]] = {table: [] for table in TABLES}
+        free = {slot.name: slot.value(0) for slot in question.space.slots}
+        rungs: list[float] = []
+        for index, architecture in enumerate(designs):
+            job = Job("", architecture, question.recipe, index, "search", None)
+            accuracies = [curves.accuracy(job, epoch) for epoch in range(1, EPOCHS + 1)]
+            rung = accuracies[EPOCHS // 2 - 1]
+            rungs.append(rung)
+            is_pruned = rung < sorted(rungs)[-max(1, len(rungs) // 3)] if index >= 5 else False
+            told = accuracies[: EPOCHS // 2] if is_pruned else accuracies
+            history = [{"epoch": epoch, "validation_accuracy": value} for epoch, value in enumerate(told, 1)]
+            own = {
+                "architecture": architecture.to_json(),
+                "params": count_parameters(architecture),
+                "macs": count_macs(architecture, 32),
+                "baseline": None,
+                "spent_seconds": 300.0,
+                "seconds": 300.0,
+                "batch_size": 128,
+                "history": json.dumps(history),
+            }
+            of_pruner = {"completed_rung_0": rung} | ({"pruned_after": EPOCHS // 2} if is_pruned else {})
+            add_rows(
+                rows, study_id, index + 1, question, question.space.encode(architecture, free), told, own, of_pruner
+            )
+        for table, content in rows.items():
+            session.bulk_insert_mappings(table, content)
+        session.commit()
+        session.close()
+    plan.save(files)
+
+
+TABLES = (
+    tables.TrialModel,
+    tables.TrialParamModel,
+    tables.TrialValueModel,
+    tables.TrialIntermediateValueModel,
+    tables.TrialUserAttributeModel,
+    tables.TrialSystemAttributeModel,
+)
+
+
+def add_rows(
+    rows: dict[Any, list[dict[str, Any]]],
+    study_id: int,
+    trial_id: int,
+    question: Question,
+    vector: dict[str, Any],
+    told: list[float],
+    own: dict[str, Any],
+    of_pruner: dict[str, Any],
+) -> None:
+    trial, param, value, intermediate, user, system = TABLES
+    state = TrialState.COMPLETE if len(told) == EPOCHS else TrialState.PRUNED
+    times = {"_datetime_start_utc": BEGUN, "_datetime_complete_utc": BEGUN}
+    rows[trial].append({"trial_id": trial_id, "number": trial_id - 1, "study_id": study_id, "state": state, **times})
+    finite = tables.TrialValueModel.TrialValueType.FINITE
+    rows[value].append({"trial_id": trial_id, "objective": 0, "value": told[-1], "value_type": finite})
+    for name, distribution in question.space.distributions.items():
+        inner = distribution.to_internal_repr(vector[name])
+        content = {"param_name": name, "param_value": inner, "distribution_json": distribution_to_json(distribution)}
+        rows[param].append({"trial_id": trial_id, **content})
+    finite_step = tables.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
+    for step, accuracy in enumerate(told, 1):
+        content = {"step": step, "intermediate_value": accuracy, "intermediate_value_type": finite_step}
+        rows[intermediate].append({"trial_id": trial_id, **content})
+    for table, attributes in ((user, own), (system, of_pruner)):
+        rows[table] += [
+            {"trial_id": trial_id, "key": key, "value_json": json.dumps(attributes[key])} for key in attributes
+        ]
+
+
+class Shares:
+    """Adds up the seconds in parts of the coordinator, the inner part alone where one calls another."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._clock = clock
+        self._stack: list[list[float]] = []
+
+    def watch(self, target: Any, method: str, part: str) -> None:
+        inner = getattr(target, method)
+
+        @wraps(inner)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            begun, spent_inside = self._clock(), [0.0]
+            self._stack.append(spent_inside)
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                self._stack.pop()
+                took = self._clock() - begun
+                self.seconds[part] += took - spent_inside[0]
+                if self._stack:
+                    self._stack[-1][0] += took
+
+        setattr(target, method, timed)
+
+
+def run_case(num_workers: int, history: int, studies: Path, clock_name: str, most: int) -> dict[str, Any]:
+    """One search in this process. The figures of its steady state, and of its start."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    clock, curves = CLOCKS[clock_name], Curves()
+    num_trials = history + num_workers + max(MIN_TRIALS, min(most, 2 * num_workers))
+    files = StudyFiles(studies / "run", STUDY)
+    shutil.rmtree(files.folder, ignore_errors=True)
+    shutil.copytree(StudyFiles(studies / str(history), STUDY).folder, files.folder)
+    plan = make_plan(num_trials)
+    begun = clock()
+    with locked(files), Record(files) as record:
+        opened = clock() - begun
+        fleet = SimulatedFleet(num_workers, curves.accuracy, EPOCH_SECONDS, clock, curves.seconds)
+        coordinator = Coordinator(plan, record, fleet, Silent(), clock=lambda: fleet.now)  # type: ignore[arg-type]
+        shares = Shares(clock)
+        shares.watch(coordinator.sampler, "sample_relative", "proposals")
+        shares.watch(record._mirror.pruner, "prune", "pruner")
+        for storage in (record._disk._storage, record._storage):
+            for name in [name for name in dir(type(storage)) if not name.startswith("_")]:
+                if callable(getattr(storage, name)):
+                    shares.watch(storage, name, "database")
+        shares.watch(fleet, "receive", "simulation")
+        coordinator.run(num_trials)
+    shutil.rmtree(files.folder)
+    return {
+        "workers": num_workers,
+        "history": history,
+        "opening": opened,
+        **steady(fleet.starts, num_workers),
+        "shares": {part: seconds / fleet.worked for part, seconds in shares.seconds.items()},
+        "MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def steady(starts: list[Start], num_workers: int) -> dict[str, Any]:
+    """Figures between the second start of a worker and the last start of all; and of the first job of every worker."""
+    first = [start for start in starts if start.is_first]
+    later = [start for start in starts if not start.is_first]
+    warm = later[min(len(later) // 2, num_workers) :]
+    span, worked = warm[-1].now - warm[0].now, warm[-1].worked - warm[0].worked
+    waits = [start.waited for start in warm]
+    return {
+        "trials": len(warm),
+        "trials a second": (len(warm) - 1) / span,
+        "ms a trial": 1e3 * worked / (len(warm) - 1),
+        "load": worked / span,
+        "mean wait": mean(waits),
+        "p95 wait": float(np.quantile(waits, 0.95)),
+        "idle": sum(waits) / (num_workers * span),
+        "start seconds": first[-1].now,
+        "start mean wait": mean(start.waited for start in first),
+        "start ms a trial": 1e3 * (first[-1].worked - first[0].worked) / max(len(first) - 1, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How many workers one coordinator can keep busy.")
+    parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
+    parser.add_argument("--history", type=int, nargs="*", default=HISTORIES)
+    parser.add_argument("--trials", type=int, default=MAX_TRIALS, help="at most so many after the first of each worker")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="of the coordinator's own time")
+    parser.add_argument("--folder", type=Path, help="where to keep histories from run to run")
+    parser.add_argument("--forget", action="store_true", help="do not write results/scale.json")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        studies = arguments.folder or Path(temporary)
+        rows = [*cases(studies, arguments)]
+    if not arguments.forget:
+        from runs import keep
+
+        keep("scale", rows)
+
+
+def cases(studies: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    figures = "workers | history | trials/s | ms a trial | load | wait, mean | wait, 95% | idle | first jobs | MiB"
+    print(f"| {figures} | {' | '.join(PARTS)} |")
+    print("| ---: " * (10 + len(PARTS)) + "|")
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
+        for history, workers in itertools.product(arguments.history, arguments.workers):
+            files = StudyFiles(studies / str(history), STUDY)
+            if not files.plan.is_file():
+                pool.submit(write_history, files, make_plan(history), history).result()
+            row = pool.submit(run_case, workers, history, studies, arguments.clock, arguments.trials).result()
+            shares = [f"{row['shares'].get(part, 0.0):.0%}" for part in PARTS[:-1]]
+            shares.append(f"{1 - sum(row['shares'].values()):.0%}")
+            print(
+                f"| {workers:,} | {history:,} | {row['trials a second']:.3f} | {row['ms a trial']:.0f} "
+                f"| {row['load']:.1%} | {row['mean wait']:.2f} s | {row['p95 wait']:.2f} s | {row['idle']:.2%} "
+                f"| {row['start seconds']:.0f} s | {row['MiB']:.0f} | {' | '.join(shares)} |",
+                flush=True,
+            )
+            yield row
+
+
+PARTS = ("proposals", "database", "pruner", "simulation", "rest")
+
+
+if __name__ == "__main__":
+    main()

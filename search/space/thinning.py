@@ -1,0 +1,126 @@
+"""A long history thinned for a sampler that takes longer the more it sees.
+
+TPE (Bergstra et al. 2011, https://papers.nips.cc/paper/4443) compares the density of the best trials with that of all
+others. As Optuna has it, 25 are the best from 250 trials on, however many there are; the others are weighted by their
+age, the newest most. So all that a longer history adds is a finer picture of the others, and that is what a sample of
+them gives as well. What this saves and what it costs in quality was measured (benchmarks/README.md).
+"""
+
+from bisect import insort
+from collections.abc import Container, Sequence
+from copy import deepcopy as deep_copy
+from heapq import nlargest
+from typing import Any, TypeVar
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+NUM_BEST = 25  # that TPE takes for the good ones, of 250 or more
+MOST_FINISHED = 500
+MOST_RUNNING = 250
+TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+T = TypeVar("T")
+
+
+class Thinned(BaseSampler):
+    """Shows another sampler a part of a study, see `Excerpt`. It is made for one study, which may grow.
+
+    Args:
+        base: a sampler of one objective, which is to be maximized.
+    """
+
+    def __init__(self, base: BaseSampler, most_finished: int = MOST_FINISHED, most_running: int = MOST_RUNNING) -> None:
+        self._base = base
+        self._excerpt = Excerpt(most_finished, most_running)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._base.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._base.sample_relative(self._part_of(study), trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._base.sample_independent(self._part_of(study), trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        self._base.reseed_rng()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._base.before_trial(study, trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._base.after_trial(study, trial, state, values)
+
+    def _part_of(self, study: Study) -> Study:
+        return _Part(study, self._excerpt.of(study.get_trials(deepcopy=False)))
+
+
+class Excerpt:
+    """The best `NUM_BEST` completed trials of a study and others, evenly spaced in time, `most_finished` in all, and
+    `most_running` of those that run; or all of them, as long as there are no more of either kind.
+
+    A trial is looked at until it has ended: the time this takes does not grow with the history.
+    """
+
+    def __init__(self, most_finished: int, most_running: int) -> None:
+        assert most_finished >= 10 * NUM_BEST, "TPE takes a tenth for the good ones, up to their number"
+        self._most_finished = most_finished
+        self._most_running = most_running
+        self._num_known = 0
+        self._open: list[int] = []
+        self._best: list[FrozenTrial] = []
+        self._others: list[FrozenTrial] = []  # in the order of their numbers
+
+    def of(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """What is shown of all trials of the study, in the order of their numbers. Failed ones are not counted."""
+        numbers = [*self._open, *range(self._num_known, len(trials))]
+        self._num_known = len(trials)
+        self._open = [number for number in numbers if not trials[number].state.is_finished()]
+        self._take([trials[number] for number in numbers if trials[number].state in TRAINED])
+        running = [trials[number] for number in self._open if trials[number].state == TrialState.RUNNING]
+        num_finished = len(self._best) + len(self._others)
+        if num_finished <= self._most_finished and len(running) <= self._most_running:
+            return list(trials)
+        others = spread(self._others, self._most_finished - len(self._best))
+        return sorted([*self._best, *others, *spread(running, self._most_running)], key=_number)
+
+    def _take(self, ended: list[FrozenTrial]) -> None:
+        complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+        # Of equals the first, as TPE has it.
+        best = nlargest(NUM_BEST, [*self._best, *complete], key=lambda trial: (trial.values[0], -trial.number))
+        chosen = {trial.number for trial in best}
+        for trial in [*self._best, *ended]:
+            if trial.number not in chosen:
+                insort(self._others, trial, key=_number)
+        self._best = best
+
+
+def _number(trial: FrozenTrial) -> int:
+    return trial.number
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many of the items, evenly spaced, the last among them."""
+    number = min(len(items), most)
+    return [items[(index + 1) * len(items) // number - 1] for index in range(number)]
+
+
+class _Part(Study):
+    """A study that shows some of its trials, as Optuna's own Hyperband does it."""
+
+    def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
+        super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
+        self._shown = trials
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        found = [trial for trial in self._shown if states is None or trial.state in states]
+        return deep_copy(found) if deepcopy else found

@@ -1,0 +1,126 @@
+import random
+from collections.abc import Sequence
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.space.thinning import NUM_BEST, Excerpt, Thinned, spread
+
+CHOICES: dict[str, BaseDistribution] = {
+    "kernel": CategoricalDistribution((3, 5, 7)),
+    "lr": FloatDistribution(1e-3, 1.0, log=True),
+}
+COMPLETE, PRUNED, FAIL, RUNNING = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING
+
+
+def make_trials(states: Sequence[TrialState]) -> list[FrozenTrial]:
+    """Trials in these states, numbered from 0; their values rise and fall."""
+    found = []
+    for number, state in enumerate(states):
+        value = (number * 37 % 101) / 101 if state in (COMPLETE, PRUNED) else None
+        params = {"kernel": (3, 5, 7)[number % 3], "lr": 10 ** -(number % 17 / 6)}
+        trial = create_trial(state=state, params=params, distributions=CHOICES, value=value)
+        trial.number = number
+        found.append(trial)
+    return found
+
+
+def study_of(trials: Sequence[FrozenTrial], sampler: optuna.samplers.BaseSampler) -> Study:
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.add_trials(trials)
+    return study
+
+
+def ask(study: Study, times: int) -> list[dict[str, object]]:
+    return [study.ask(fixed_distributions=CHOICES).params for _ in range(times)]
+
+
+def test_a_history_within_the_caps_is_shown_as_it_is() -> None:
+    trials = make_trials([COMPLETE, PRUNED, FAIL, RUNNING, COMPLETE])
+    assert Excerpt(250, 1).of(trials) == trials
+
+
+def test_of_a_longer_one_the_best_and_others_spread_over_time_are_shown_in_order() -> None:
+    trials = make_trials(([COMPLETE, PRUNED, FAIL] * 200) + [RUNNING] * 9)
+    shown = Excerpt(250, 4).of(trials)
+    numbers = [trial.number for trial in shown]
+    assert numbers == sorted(set(numbers))
+    assert [trial.number for trial in shown if trial.state == RUNNING] == [601, 603, 605, 608]
+    assert len([trial for trial in shown if trial.state != RUNNING]) == 250
+    assert FAIL not in {trial.state for trial in shown}
+    values = sorted((trial.value for trial in trials if trial.state == COMPLETE), reverse=True)
+    assert (
+        sorted((trial.value for trial in shown if trial.state == COMPLETE), reverse=True)[:NUM_BEST]
+        == values[:NUM_BEST]
+    )
+    halves = [sum(number < 300 for number in numbers[:-4]), sum(number >= 300 for number in numbers[:-4])]
+    assert min(halves) > 100
+
+
+def test_of_a_study_that_grows_the_same_is_shown_as_of_one_that_is_read_whole() -> None:
+    growing = Excerpt(250, 4)
+    ends = make_trials(random.Random(0).choices([COMPLETE, PRUNED, FAIL], [4, 4, 1], k=700))
+    begun, trials = make_trials([RUNNING] * len(ends)), []
+    for number, trial in enumerate(begun):
+        trials.append(trial)
+        if number >= 20:
+            ended = number - (20, 3, 11, 9)[number % 4]  # not in the order in which they began
+            trials[ended] = ends[ended]
+        if number % 10 == 0:
+            assert growing.of(trials) == Excerpt(250, 4).of(trials)
+    assert len(growing.of(trials)) == 254
+
+
+@pytest.mark.parametrize(
+    ("length", "most", "found"), [(10, 5, [1, 3, 5, 7, 9]), (3, 5, [0, 1, 2]), (5, 1, [4]), (0, 3, [])]
+)
+def test_items_are_spread_evenly_and_end_with_the_last(length: int, most: int, found: list[int]) -> None:
+    assert spread(range(length), most) == found
+
+
+def test_below_the_caps_the_same_seed_proposes_what_it_did_without_thinning() -> None:
+    trials = make_trials([COMPLETE, COMPLETE, PRUNED, FAIL] * 20 + [RUNNING] * 5)
+    asked = [ask(study_of(trials, sampler), 5) for sampler in (TPESampler(seed=3), Thinned(TPESampler(seed=3)))]
+    assert asked[0] == asked[1]
+
+
+def test_above_them_it_proposes_what_it_would_if_there_were_no_more() -> None:
+    trials = make_trials([COMPLETE, PRUNED, FAIL] * 150 + [RUNNING] * 30)
+    whole = study_of(trials, Thinned(TPESampler(seed=3), 250, 20))
+    part = study_of(Excerpt(250, 20).of(trials), TPESampler(seed=3))
+    assert ask(whole, 1) == ask(part, 1)
+
+
+def test_another_sampler_is_shown_the_part_and_the_study_stays_whole() -> None:
+    seen: list[list[int]] = []
+
+    class Looking(RandomSampler):
+        def sample_relative(self, study: Study, *_: object) -> dict[str, object]:
+            seen.append([trial.number for trial in study.trials])
+            return {}
+
+    trials = make_trials([COMPLETE, PRUNED, FAIL] * 150 + [RUNNING] * 30)
+    study = study_of(trials, Thinned(Looking(), 250, 20))
+    study.ask(fixed_distributions=CHOICES)
+    assert seen == [[trial.number for trial in Excerpt(250, 20).of(study.trials)]]
+    assert len(seen[0]) == 270 and len(study.trials) == 481
+
+
+def test_what_is_not_of_the_space_is_sampled_from_the_same_part() -> None:
+    trials = make_trials([COMPLETE] * 300)
+    samplers = Thinned(TPESampler(seed=3), 250), TPESampler(seed=3)
+    studies = study_of(trials, samplers[0]), study_of(Excerpt(250, 1).of(trials), samplers[1])
+    found = [
+        sampler.sample_independent(study, trials[0], "lr", CHOICES["lr"])
+        for sampler, study in zip(samplers, studies, strict=True)
+    ]
+    assert found[0] == found[1]
+
+
+def test_caps_below_what_tpe_takes_for_the_best_cannot_be_meant() -> None:
+    with pytest.raises(AssertionError):
+        Thinned(TPESampler(), 10 * NUM_BEST - 1)

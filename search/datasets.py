@@ -80,7 +80,7 @@ def open_dataset(spec: str) -> Dataset:
         pass
     source = entry.read()
     _check(source, spec)
-    with _publishing(folder) as temporary:
+    with publishing(folder) as temporary:
         _decode(source, entry.name, temporary)
     return load_cached(folder)
 
@@ -189,8 +189,8 @@ def _write_parts(source: Source, image_size: int, channels: int, folder: Path) -
 
 
 @contextmanager
-def _publishing(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder` that takes its name when the block ends well, and vanishes otherwise.
+def publishing(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder` of the cache that takes its name when the block ends well, and vanishes otherwise.
 
     Raises:
         StorageError: the disk is full, or the cache cannot be written for another reason.

@@ -264,9 +264,10 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A worker is gone; `reason` is one line."""
+    """A worker is gone; `reason` is one line. Where its whole node is gone, that is no fault of what it did."""
 
     reason: str
+    with_node: bool = False
 
 
 Answer = Finished | Paused | TooSlow | Failed | Timed | Ranged | Drawn | Evaluated | Predicted
@@ -301,6 +302,9 @@ class Fleet(Protocol):
 
     def replace(self, worker: Worker) -> None:
         """Put a new worker in the place of one that is lost or must be ended."""
+
+    def dismiss(self, worker: Worker, reason: str) -> None:
+        """End a worker that cannot start, as others before it, and leave its place empty for now."""
 
     def close(self) -> None:
         """End all workers, whatever they are doing."""

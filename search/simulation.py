@@ -185,6 +185,11 @@ class SimulatedFleet:
         heapq.heapify(self._events)
         self._workers[self._workers.index(worker)] = self._new_worker()
 
+    def dismiss(self, worker: Worker, reason: str) -> None:
+        self._events = [event for event in self._events if event[2] is not worker]
+        heapq.heapify(self._events)
+        self._workers = [each for each in self._workers if each is not worker]
+
     def close(self) -> None:
         self.closed = True
 

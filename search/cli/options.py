@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from models.architecture import Architecture
     from search.recipe import Recipe
     from search.space.space import Task
-    from search.study.launch import Machine
+    from search.study.machine import Machine
     from search.study.plan import Plan
     from search.study.view import RunView
 
@@ -30,8 +30,26 @@ Fill = Annotated[str | None, typer.Option("--fill", help="Least share of the bud
 LogName = Annotated[str | None, typer.Option("--log", help="Also log every epoch: tensorboard.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 MAX_WORKERS = 64
+MAX_RAY_WORKERS = 1_000  # one coordinator was measured with as many simulated ones
 Workers = Annotated[
-    str, typer.Option("--workers", help="Networks trained at the same time, or auto: one a core, one on a GPU.")
+    str,
+    typer.Option("--workers", help="Networks trained at the same time; auto: one a core or GPU, all with --ray."),
+]
+Compile = Annotated[
+    bool,
+    typer.Option("--compile", help="Compile the network first: pays where epochs are many; counts in the first one."),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", help="Train on a Ray cluster: auto (this machine's), local, or HOST:PORT.", metavar="ADDRESS"
+    ),
+]
+GpusPerWorker = Annotated[
+    float | None, typer.Option("--gpus-per-worker", help="With --ray: GPUs of each worker, 0.25 for four on one.")
+]
+CpusPerWorker = Annotated[
+    float | None, typer.Option("--cpus-per-worker", help="With --ray: CPUs of each worker; 1 without it.")
 ]
 BatchSize = Annotated[
     str | None,
@@ -52,12 +70,35 @@ def recipe_of(name: str, epochs: int | None, batch_size: str | None = None) -> "
     return recipe if epochs is None else with_epochs(recipe, epochs)
 
 
-def machine_of(device: str, workers: str) -> "Machine":
-    from search.study.launch import Machine
+def machine_of(
+    device: str,
+    workers: str,
+    compile: bool = False,
+    ray: str | None = None,
+    gpus_per_worker: float | None = None,
+    cpus_per_worker: float | None = None,
+) -> "Machine":
+    from search.study.machine import Machine
 
-    if workers != "auto" and workers not in map(str, range(1, MAX_WORKERS + 1)):
-        raise InputError(f"workers = {workers!r}: must be auto, or a number from 1 to {MAX_WORKERS}")
-    return Machine(one_of("device", device, ("auto", "cpu", "cuda")), None if workers == "auto" else int(workers))
+    most = MAX_WORKERS if ray is None else MAX_RAY_WORKERS
+    if workers != "auto" and workers not in map(str, range(1, most + 1)):
+        raise InputError(f"workers = {workers!r}: must be auto, or a number from 1 to {most}")
+    num_workers = None if workers == "auto" else int(workers)
+    one_of("device", device, ("auto", "cpu", "cuda"))
+    if ray is None:
+        for name, value in (("gpus-per-worker", gpus_per_worker), ("cpus-per-worker", cpus_per_worker)):
+            if value is not None:
+                raise InputError(f"{name} = {value:g}: is for workers on a cluster; give --ray too")
+        return Machine(device, num_workers, compile)
+
+    from search.study.cluster import Cluster
+
+    cpus = 1.0 if cpus_per_worker is None else cpus_per_worker
+    return Machine(device, num_workers, compile, Cluster(ray, _to_stderr, gpus_per_worker, cpus))
+
+
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> Any:
@@ -115,15 +156,15 @@ def print_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
     from search.report.notation import duration, plural
     from search.report.verdicts import comparison_sentences, network_sentences
     from search.study.reading import read_view
+    from search.study.view import trial_name, trial_of
 
     budget = plan.question.budget
     for run in runs:
-        is_trial = run.label.isdigit()
-        if is_trial:
-            folder = files.retrained(int(run.label), run.seed, run.holdout)
+        if trial := trial_of(run.label):
+            folder = files.retrained(trial[0], run.seed, run.holdout, trial[1])
         else:
             folder = files.baseline(run.label, run.recipe, run.seed, run.holdout)
-        name = f"trial {int(run.label)}" if is_trial else f"{run.label} by {run.recipe}"
+        name = trial_name(run.label) or f"{run.label} by {run.recipe}"
         within = f"budget {budget:,}" if run.params <= budget else f"a reference, over the budget of {budget:,}"
         kept = f" with the weights of epoch {run.kept_epoch}" if run.kept_epoch is not None else ""
         kept += ", validation images held out" if run.holdout else ""

@@ -8,9 +8,12 @@ from typing import Annotated
 import typer
 
 from search.cli.options import (
+    CpusPerWorker,
     Device,
+    GpusPerWorker,
     LogName,
     OutputFormat,
+    Ray,
     Studies,
     StudyName,
     Workers,
@@ -29,6 +32,9 @@ def audit_proxy(
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each trial.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes which trials are drawn.")] = 0,
     workers: Workers = "auto",
+    ray: Ray = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
     device: Device = "auto",
     log: LogName = None,
     study: StudyName = None,
@@ -56,7 +62,7 @@ def audit_proxy(
     view = read_view(files)
     sample = stratified_sample(view.trials, parse_count(trials, "trials"), seed)
     full = launch.fit_recipe(recipe_of(recipe, epochs), launch.open_study_data(plan))
-    machine = machine_of(device, workers)
+    machine = machine_of(device, workers, False, ray, gpus_per_worker, cpus_per_worker)
     candidates = audit_candidates(sample, full, plan.question.budget)
     numbers = ", ".join(str(trial.number) for trial in sample)
     print(f"trials {numbers} at full length: recipe {full.name}, {full.epochs} epochs", file=sys.stderr)

@@ -40,6 +40,7 @@ def lr_range(
     from search.report.lr_range import write_lr_range
     from search.study import launch
     from search.study.lr_range import require_range, suggest
+    from search.study.machine import Machine
     from search.study.workers import ask
 
     if (trial is None) == (baseline is None):
@@ -54,7 +55,7 @@ def lr_range(
     else:
         assert baseline is not None
         network, name = find_baseline(baseline, dataset.channels, len(dataset.classes)), baseline
-    machine = launch.Machine(one_of("device", device, ("auto", "cpu", "cuda")))
+    machine = Machine(one_of("device", device, ("auto", "cpu", "cuda")))
     task = RangeTest(network, launch.fit_recipe(chosen, dataset), seed, min_lr, max_lr, steps)
     answer = ask(machine.setup(dataset, split_seed), task, Path(os.devnull))
     assert isinstance(answer, Ranged)
@@ -80,13 +81,14 @@ def show_data(
     """Draw training images and what a recipe's augmentation makes of them: one image a row, itself at the left."""
     from search.protocol import ContactSheet
     from search.study import launch
+    from search.study.machine import Machine
     from search.study.workers import ask
 
     chosen = recipe_of(recipe, None)
     dataset, split_seed = _data(data, studies, study)
     path = (output or Path(f"{dataset.name}-{chosen.name}.png")).absolute()
     task = ContactSheet(launch.fit_recipe(chosen, dataset), seed, path)
-    ask(launch.Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
+    ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
     print(f"contact sheet: {path}")
 
 

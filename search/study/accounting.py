@@ -15,26 +15,28 @@ SECONDS_BETWEEN_NOTES = 10.0
 class StudyClock:
     """Adds the time of one run of the coordinator to what the study's earlier runs took.
 
-    Kept with the study are `seconds`, the coordinator's wall clock, and `worker_seconds`, the same times the workers
-    of each run: the device time there was to be used. Begin it with the run.
+    Kept with the study are `seconds`, the coordinator's wall clock, and `worker_seconds`, summed over the workers that
+    were there: the device time there was to be used. Begin it with the run.
 
     Args:
+        num_workers: how many workers are there now.
         clock: seconds that only ever grow.
     """
 
-    def __init__(self, record: Record, num_workers: int, clock: Callable[[], float]) -> None:
+    def __init__(self, record: Record, num_workers: Callable[[], int], clock: Callable[[], float]) -> None:
         self._record = record
         self._num_workers = num_workers
         self._clock = clock
-        self._begun = self._noted = clock()
+        self._counted = self._kept = clock()
         self._seconds = record.attribute("seconds", 0.0)
         # Of a study whose earlier runs did not record it, it would tell a part alone.
         is_known = not record.trials or record.attribute("worker_seconds", None) is not None
         self._worker_seconds = record.attribute("worker_seconds", 0.0) if is_known else None
 
     def note(self) -> None:
-        """Keep the time so far, if that was not done in the last `SECONDS_BETWEEN_NOTES`."""
-        if self._clock() - self._noted >= SECONDS_BETWEEN_NOTES:
+        """Count the time so far, and keep it if that was not done in the last `SECONDS_BETWEEN_NOTES`."""
+        self._count()
+        if self._counted - self._kept >= SECONDS_BETWEEN_NOTES:
             self.keep()
 
     def keep(self) -> None:
@@ -43,11 +45,18 @@ class StudyClock:
         Raises:
             StorageError: it cannot be written.
         """
-        self._noted = self._clock()
-        seconds = self._noted - self._begun
-        self._record.set_attribute("seconds", self._seconds + seconds)
+        self._count()
+        self._kept = self._counted
+        self._record.set_attribute("seconds", self._seconds)
         if self._worker_seconds is not None:
-            self._record.set_attribute("worker_seconds", self._worker_seconds + self._num_workers * seconds)
+            self._record.set_attribute("worker_seconds", self._worker_seconds)
+
+    def _count(self) -> None:
+        now = self._clock()
+        passed, self._counted = now - self._counted, now
+        self._seconds += passed
+        if self._worker_seconds is not None:
+            self._worker_seconds += self._num_workers() * passed
 
 
 class TrialClock:
@@ -63,7 +72,7 @@ class TrialClock:
         self.is_repeated = is_repeated
         self._record = record
         self._number = number
-        earlier = record.trials[number].user_attrs
+        earlier = record.trial(number).user_attrs
         self._earlier = earlier.get("spent_seconds", 0.0)
         self._noted = 0.0
 

@@ -23,7 +23,6 @@ from search.study.storage import Record, architecture_of, is_whole
 from search.study.timing import random_designs, seconds_per_mac
 from search.study.warm_start import hand_made
 
-UNTIMED_EPOCH = 360.0  # seconds; nothing is known then, and a slow worker must not be taken for a lost one
 WAIT_SECONDS = 1.0
 GRACE_SECONDS = 5.0
 TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -41,6 +40,7 @@ class Coordinator:
 
     Args:
         interruption: whether somebody has asked for the end; looked at between any two messages.
+        timeout: seconds from now on after which no trial begins.
         clock: seconds that only ever grow.
     """
 
@@ -51,16 +51,19 @@ class Coordinator:
         fleet: Fleet,
         listener: Listener,
         interruption: Interruption | None = None,
+        timeout: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.plan = plan
         self.record = record
         self.listener = listener
-        self.study_clock = StudyClock(record, len(fleet.workers), clock)
         self._crew = Crew(fleet, clock)
+        self.study_clock = StudyClock(record, lambda: self._crew.num_workers, clock)
         self._interrupted = interruption or Interruption()
         self._clock = clock
+        self._deadline = clock() + timeout if timeout is not None else float("inf")
         self._hand_made = hand_made(plan.task) if plan.question.warm_start else {}
+        self._num_trained = sum(trial.state in TRAINED for trial in record.trials)
         seen = [architecture_of(trial) for trial in record.trials if is_whole(trial)]
         self.sampler = make_sampler(plan.question, seen, tuple(self._hand_made))
         record.use(self.sampler, make_pruner(plan.question.pruner, plan.question.recipe.epochs))
@@ -71,8 +74,8 @@ class Coordinator:
         self._is_prepared = False
         self._early_stop: str | None = None
 
-    def run(self, num_trials: int, timeout: float | None = None) -> Outcome:
-        """Train until the study has `num_trials` trained trials, or `timeout` seconds have passed.
+    def run(self, num_trials: int) -> Outcome:
+        """Train until the study has `num_trials` trained trials, or the time is over.
 
         Trials that an earlier run left unfinished are trained first, under their own numbers.
 
@@ -80,40 +83,47 @@ class Coordinator:
             TrainingError: no worker can start, or too many trials failed.
             StorageError: the study cannot be written.
         """
-        deadline = self._clock() + timeout if timeout is not None else float("inf")
         self.prepare()
-        if self._num_trained() < num_trials:
+        if self._num_trained < num_trials:
             designs = random_designs(self.sampler.vectors, self.plan.question.seed, self.plan.task.image_size)
-            self._seconds_per_mac = seconds_per_mac(self._crew, designs, self.plan, self.listener, self._interrupted)
+            self._seconds_per_mac = seconds_per_mac(self._crew, designs, self.plan, self.listener, self._must_end)
         unfinished = self._unfinished()
         while True:
-            if self._clock() > deadline:
-                self._early_stop = "the time given is over"
             if self._interrupted():
+                self._early_stop = "interrupted"
+            elif self._is_late:
+                self._early_stop = "the time given is over"
+            # After the time trials are trained to their end, unless nobody is there to do so.
+            if self._interrupted() or (self._is_late and not self._crew.num_workers):
                 self._pause()
                 break
-            while self._crew.has_idle and self._early_stop is None:
+            if self._crew.has_idle and self._early_stop is None:
                 if unfinished:
                     self._dispatch(unfinished.pop(0), is_repeated=True)
-                elif not self._wants_more(num_trials) or not self._propose():
-                    break
+                elif self._wants_more(num_trials):
+                    self._propose()
             # Without a trial running there may still be work, for a worker that takes the place of a lost one.
-            has_work = self._early_stop is None and (unfinished or self._wants_more(num_trials))
+            has_work = self._early_stop is None and (bool(unfinished) or self._wants_more(num_trials))
             if not self._running and not has_work:
                 break
-            self._receive()
-        num_trained = self._num_trained()
+            # Between two proposals it is heard what was said meanwhile: a thousand idle workers may be waiting.
+            self._receive(0.0 if has_work and self._crew.has_idle else WAIT_SECONDS)
+        num_trained = self._num_trained
         early_stop = self._early_stop if num_trained < num_trials else None
         draws, repairs, fallbacks = self.sampler.draws, self.sampler.repairs, self.sampler.fallbacks
         return Outcome(
             num_trained, self._num_proposed, draws, repairs, fallbacks, early_stop, self._failures.num_too_slow
         )
 
-    def _num_trained(self) -> int:
-        return sum(trial.state in TRAINED for trial in self.record.trials)
+    @property
+    def _is_late(self) -> bool:
+        return self._clock() > self._deadline
+
+    def _must_end(self) -> bool:
+        return self._interrupted() or self._is_late
 
     def _wants_more(self, num_trials: int) -> bool:
-        return self._num_trained() + len(self._running) < num_trials
+        return self._num_trained + len(self._running) < num_trials
 
     def _unfinished(self) -> list[int]:
         """Trials found running: only the lock's holder runs trials, so nobody does."""
@@ -129,13 +139,13 @@ class Coordinator:
                 shutil.rmtree(self.record.files.trial(trial.number), ignore_errors=True)
         return found
 
-    def _propose(self) -> bool:
-        """Draw a design, record it and hand it to a worker; False if every feasible design has been tried."""
+    def _propose(self) -> None:
+        """Draw a design, record it and hand it to a worker, unless every feasible design has been tried."""
         try:
             proposed = self.record.propose(self.plan.question.space.distributions)
         except SpaceExhaustedError as error:
             self._early_stop = str(error)
-            return False
+            return
         architecture = self.plan.question.space.decode(proposed.params, self.plan.task)
         attributes = {
             "architecture": architecture.to_json(),
@@ -147,17 +157,17 @@ class Coordinator:
             attributes["control"] = True
         self._dispatch(self.record.accept(proposed, attributes))
         self._num_proposed += 1
-        return True
 
     def _dispatch(self, number: int, is_repeated: bool = False) -> None:
-        architecture = architecture_of(self.record.trials[number])
+        trial = self.record.trial(number)
+        architecture = architecture_of(trial)
         job = trial_job(self.plan, self.record.files, number, architecture)
-        macs = self.record.trials[number].user_attrs.get("macs", 0)
+        macs = trial.user_attrs.get("macs", 0)
         self._running[number] = _Running(TrialClock(self.record, number, is_repeated))
-        self._crew.start(number, job, self._seconds_per_mac * macs if self._seconds_per_mac else UNTIMED_EPOCH)
+        self._crew.start(number, job, (self._seconds_per_mac or 0.0) * macs)
         self.listener.began(number, architecture)
 
-    def _receive(self, timeout: float = WAIT_SECONDS) -> None:
+    def _receive(self, timeout: float) -> None:
         self.study_clock.note()
         event = self._crew.receive(timeout)
         if event is None:
@@ -208,6 +218,7 @@ class Coordinator:
     def _end(self, number: int, state: TrialState, attributes: dict[str, Any]) -> None:
         running = self._running.pop(number)
         self.record.finish(number, state, attributes)
+        self._num_trained += state in TRAINED
         shutil.rmtree(self.record.files.trial(number), ignore_errors=True)
         reason = attributes.get("reason")
         self.listener.ended(number, state, running.value, str(reason) if reason else None)
@@ -215,7 +226,6 @@ class Coordinator:
 
     def _pause(self) -> None:
         """End with checkpoints what ends its epoch soon; the rest has those it has."""
-        self._early_stop = "interrupted"
         self._crew.pause()
         deadline = self._clock() + GRACE_SECONDS
         while self._running and (left := deadline - self._clock()) > 0:
@@ -224,7 +234,8 @@ class Coordinator:
             running.clock.keep(self._crew.seconds(number))
 
     def prepare(self) -> None:
-        """Wait until all workers are ready. The plan then holds their device, precision and versions.
+        """Wait until all workers are ready, or the time is over. The plan then holds their device, their precision and
+        the versions they run.
 
         Raises:
             TrainingError: no worker can start.
@@ -233,8 +244,8 @@ class Coordinator:
             return
         self._is_prepared = True
         values = [trial.value for trial in self.record.trials if trial.state == TrialState.COMPLETE]
-        self.listener.resumed(self._num_trained(), max((value for value in values if value is not None), default=None))
-        while not self._crew.is_complete and not self._interrupted():
+        self.listener.resumed(self._num_trained, max((value for value in values if value is not None), default=None))
+        while not self._crew.is_complete and not self._must_end():
             self._crew.receive(WAIT_SECONDS)
         if self._crew.has_idle:
             self._note(self._crew.ready)

@@ -24,7 +24,10 @@ from search.protocol import (
 )
 
 PATIENCE = 10  # times the expected or longest epoch
+MAX_FAILED_STARTS = 3  # in a row, before a worker's place stays empty, or all is given up if no worker is ready
+MAX_LOST_NODES = 3  # with the same job, while it measures nothing: it may be the job that no node can bear
 SHORTEST_DEADLINE = 300.0  # seconds; loading, warming up and evaluating take what they take
+FIRST_DEADLINE = 3600.0  # seconds; of a job's first epoch, where nothing is known of its length
 SECOND_LOOK = 10.0  # seconds
 
 
@@ -57,14 +60,16 @@ class _Watch:
 
 @dataclass(slots=True)
 class _Duty:
-    """What a worker is doing; `epoch_seconds` is the longest epoch so far, or what is expected of one. `begun` is when
-    its worker took it, None while it waits for one; `lost_seconds` are those of an earlier worker."""
+    """What a worker is doing; `epoch_seconds` is the longest epoch so far, or what is expected of one, 0 where nothing
+    is known. `begun` is when its worker took it, None while it waits for one; `lost_seconds` are those of an earlier
+    worker."""
 
     key: Hashable
     task: Assignment
     epoch_seconds: float
     watch: _Watch
     has_restarted: bool = False
+    num_lost_nodes: int = 0
     begun: float | None = None
     lost_seconds: float = 0.0
 
@@ -87,8 +92,9 @@ class Crew:
     """Hands tasks to the workers of a fleet and watches them.
 
     A worker that crashes, can no longer be trusted, or says nothing for `PATIENCE` times an epoch is replaced. Its job
-    goes on in the new one, from its last checkpoint, once; then it has failed. One that ran out of memory begins again
-    with half of the batch, if its recipe says so.
+    goes on in another one, from its last checkpoint, once; then it has failed. One that ran out of memory begins again
+    with half of the batch, if its recipe says so. A fleet's workers may come and go: whoever is there is used. One that
+    goes with its whole node does not count against its job, unless `MAX_LOST_NODES` go before an epoch is measured.
 
     Args:
         clock: seconds that only ever grow.
@@ -101,7 +107,9 @@ class Crew:
         self._ready: dict[Worker, Ready] = {}
         self._duties: dict[Worker, _Duty] = {}
         self._orphaned: list[_Duty] = []
-        self._starting = {worker: _Watch(clock() + SHORTEST_DEADLINE) for worker in fleet.workers}
+        self._starting: dict[Worker, _Watch] = {}
+        self._num_failed_starts = 0
+        self._notice()
 
     @property
     def has_idle(self) -> bool:
@@ -114,8 +122,13 @@ class Crew:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every worker has said that it is ready."""
-        return not self._starting
+        """Whether every worker that is there has said that it is ready, and there is one."""
+        return not self._starting and bool(self._ready)
+
+    @property
+    def num_workers(self) -> int:
+        """How many workers are there now."""
+        return len(self._fleet.workers)
 
     @property
     def ready(self) -> Ready:
@@ -123,7 +136,8 @@ class Crew:
         return self._ready[self._idle[0]]
 
     def start(self, key: Hashable, task: Assignment, epoch_seconds: float = 0.0) -> None:
-        """Hand a task to an idle worker. A job's attempt is numbered here, and its folder made.
+        """Hand a task to an idle worker; an epoch of it is expected to take `epoch_seconds`, 0 if that is not known. A
+        job's attempt is numbered here, and its folder made.
 
         Raises:
             StorageError: the folder of checkpoints cannot be made.
@@ -155,10 +169,14 @@ class Crew:
         """The next thing that is said of a task, or None after `timeout` seconds, or where a worker became ready.
 
         Raises:
-            TrainingError: a worker cannot start.
+            TrainingError: workers cannot start.
             StorageError: a worker cannot write.
         """
-        overdue = self._overdue()
+        self._notice()
+        now = self._clock()
+        for worker in [worker for worker, watch in self._starting.items() if watch.is_over(now)]:
+            self._lose_idle(worker, Lost(f"no word for {SHORTEST_DEADLINE:.0f} s"))
+        overdue = next((worker for worker, duty in self._duties.items() if duty.watch.is_over(now)), None)
         if overdue is not None:
             return self._lose(overdue, f"no word for {self._patience(self._duties[overdue]):.0f} s")
         received = self._fleet.receive(timeout)
@@ -166,22 +184,24 @@ class Crew:
             return None
         worker, message = received
         if isinstance(message, Ready):
-            del self._starting[worker]
+            self._starting.pop(worker, None)
             self._ready[worker] = message
+            self._num_failed_starts = 0
             self._relieve(worker)
             return None
         duty = self._duties.get(worker)
         if duty is None:
-            reason = message.reason if isinstance(message, Failed | Lost) else f"unexpected {type(message).__name__}"
-            raise TrainingError(f"a worker could not start: {reason}")
+            self._lose_idle(worker, message)
+            return None
         if isinstance(message, Lost):
-            return self._lose(worker, message.reason)
+            return self._lose(worker, message.reason, with_node=message.with_node)
         if isinstance(message, Failed) and message.blame in ("worker", "memory"):
             return self._lose(worker, message.reason, fits=message.blame != "memory")
         if isinstance(message, Failed) and message.blame == "disk":
             raise StorageError(message.reason)
         if isinstance(message, Measurement):
             duty.epoch_seconds = max(duty.epoch_seconds, message.seconds)
+            duty.num_lost_nodes = 0
         duty.watch = _Watch(self._clock() + self._patience(duty))
         event = Event(duty.key, message, self._ready[worker], duty.seconds(self._clock()))
         if isinstance(message, Finished | Failed | Paused | TooSlow | Timed):
@@ -204,27 +224,57 @@ class Crew:
         else:
             self._idle.append(worker)
 
-    def _lose(self, worker: Worker, reason: str, fits: bool = True) -> Event:
-        duty, ready = self._duties.pop(worker), self._ready.pop(worker)
-        before = set(self._fleet.workers)
+    def _notice(self) -> None:
+        """Watch workers that have come since, and forget those that left before they were ready."""
+        present = dict.fromkeys(self._fleet.workers)
+        self._starting = {worker: watch for worker, watch in self._starting.items() if worker in present}
+        for worker in present:
+            if worker not in self._ready and worker not in self._starting:
+                self._starting[worker] = _Watch(self._clock() + SHORTEST_DEADLINE)
+
+    def _lose_idle(self, worker: Worker, message: Message) -> None:
+        """Replace a worker that was lost without a task. Where several could not start, one after the other, the place
+        stays empty for now.
+
+        Raises:
+            TrainingError: they could not start, and none is ready.
+        """
+        reason = message.reason if isinstance(message, Failed | Lost) else f"unexpected {type(message).__name__}"
+        if worker in self._ready:
+            del self._ready[worker]
+            self._idle.remove(worker)
+        else:
+            self._starting.pop(worker, None)
+            if not (isinstance(message, Lost) and message.with_node):
+                self._num_failed_starts += 1
+                if not self._ready and self._num_failed_starts >= min(MAX_FAILED_STARTS, self.num_workers):
+                    raise TrainingError(f"a worker could not start: {reason}")
+                if self._num_failed_starts >= MAX_FAILED_STARTS:
+                    self._fleet.dismiss(worker, reason)
+                    return
         self._fleet.replace(worker)
-        watch = _Watch(self._clock() + SHORTEST_DEADLINE)
-        self._starting |= {new: watch for new in self._fleet.workers if new not in before}
+        self._notice()
+
+    def _lose(self, worker: Worker, reason: str, fits: bool = True, with_node: bool = False) -> Event:
+        duty, ready = self._duties.pop(worker), self._ready.pop(worker)
+        self._fleet.replace(worker)
+        self._notice()
         duty.lost_seconds, duty.begun = duty.seconds(self._clock()), None
-        if duty.has_restarted:
+        duty.num_lost_nodes += with_node
+        if duty.num_lost_nodes >= MAX_LOST_NODES or (duty.has_restarted and not with_node):
+            reason += f", {MAX_LOST_NODES} times before an epoch was done" if with_node else ""
             return Event(duty.key, Failed(reason), ready, duty.lost_seconds)
-        duty.has_restarted = True
+        duty.has_restarted |= not with_node
         if not fits and isinstance(duty.task, Job | Timing) and (smaller := duty.task.recipe.halved) is not None:
             duty.task = replace(duty.task, recipe=smaller)
             reason += f"; now with batch_size = {smaller.batch_size} and lr = {smaller.lr:g}"
-        self._orphaned.append(duty)
+        if self._idle:
+            self._begin(self._idle.pop(0), duty)
+        else:
+            self._orphaned.append(duty)
         return Event(duty.key, Restarted(reason), ready, duty.lost_seconds)
 
-    def _overdue(self) -> Worker | None:
-        now = self._clock()
-        if any(watch.is_over(now) for watch in self._starting.values()):
-            raise TrainingError(f"a worker could not start: no word for {SHORTEST_DEADLINE:.0f} s")
-        return next((worker for worker, duty in self._duties.items() if duty.watch.is_over(now)), None)
-
     def _patience(self, duty: _Duty) -> float:
+        if isinstance(duty.task, Job) and not duty.epoch_seconds:
+            return FIRST_DEADLINE
         return max(SHORTEST_DEADLINE, PATIENCE * duty.epoch_seconds)

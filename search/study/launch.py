@@ -1,52 +1,34 @@
 """What the commands do: open the data and the study, start the workers, run, close."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from pydantic import ValidationError
 
 from models.count import count_macs, count_parameters
 from search.catalogue import from_anywhere
 from search.datasets import Dataset, open_dataset
 from search.errors import DataError, StudyError
 from search.files import StudyFiles, write_atomically
-from search.protocol import Setup
 from search.recipe import Recipe
 from search.recipes import FAST
 from search.space.sampler import SpaceExhaustedError
 from search.space.space import load_space
+from search.study.address import without_password
 from search.study.candidates import Candidate
 from search.study.coordinator import Coordinator
+from search.study.database import require_database
 from search.study.interruption import Interruption
 from search.study.listener import Listener, Outcome
+from search.study.machine import Machine
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
 from search.study.proposals import make_sampler, require_feasible
 from search.study.retrain import NUM_FINALIST_SEEDS, OnEpoch, OnNote, Retraining
 from search.study.storage import Record, locked
 from search.study.view import RunView
 from search.study.warm_start import hand_made
-from search.study.workers import LocalFleet, choose_device, choose_workers
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What to run on: 'auto', 'cpu' or 'cuda', and the number of worker processes, None for as many as pay."""
-
-    device: str = "auto"
-    num_workers: int | None = 1
-
-    def setup(self, dataset: Dataset, seed: int, num_workers: int = 1) -> Setup:
-        """For each of so many workers: they share the cores."""
-        num_threads = max(1, len(os.sched_getaffinity(0)) // num_workers)
-        return Setup(dataset.folder, seed, choose_device(self.device), num_threads)
-
-    def staff(self, dataset: Dataset, seed: int, num_runs: int) -> tuple[Setup, int]:
-        """For so many runs: what every worker is told, and how many of them there are."""
-        num_workers = self.num_workers or choose_workers(choose_device(self.device), num_runs)
-        return self.setup(dataset, seed, num_workers), num_workers
 
 
 def fit_recipe(recipe: Recipe, dataset: Dataset) -> Recipe:
@@ -77,20 +59,23 @@ def search(
         StorageError: the study cannot be written.
     """
     require_feasible(question)
+    if storage is not None:
+        storage = require_database(files, storage)
     dataset = open_dataset(source)
-    setup, num_workers = machine.staff(dataset, question.seed, num_trials)
+    hire = machine.hire(dataset, question.seed, num_trials)
     with locked(files):
         plan = _plan(files, question, from_anywhere(source), storage, num_trials)
-        plan.save(files)
-        remember(files)
-        with Record(files, plan.circumstances.storage) as record:
-            fleet = LocalFleet(setup, num_workers, files.folder / "workers.log")
+        with Record(files, storage or plan.circumstances.storage) as record:
+            _require_recorded(files, record, plan)
+            plan.save(files)
+            remember(files)
+            fleet = hire(files)
             try:
-                coordinator = Coordinator(plan, record, fleet, listener, interruption)
+                coordinator = Coordinator(plan, record, fleet, listener, interruption, timeout)
                 try:
                     coordinator.prepare()
                     coordinator.plan.save(files)  # with the device and the precision that all its runs keep
-                    return coordinator.run(num_trials, timeout)
+                    return coordinator.run(num_trials)
                 finally:
                     record.set_attribute("draws", record.attribute("draws", 0) + coordinator.sampler.draws)
                     coordinator.study_clock.keep()
@@ -103,13 +88,33 @@ def _plan(files: StudyFiles, question: Question, source: str, storage: str | Non
     if files.plan.is_file():
         plan = Plan.load(files)
         require_same(files, plan.question, question)
-        if storage is not None and storage != plan.circumstances.storage:
-            raise StudyError(f"storage: study {files.name!r} is kept elsewhere; its plan.yaml says where")
+        kept = plan.circumstances.storage
+        if storage is not None and without_password(storage) != kept:
+            raise StudyError(f"storage: study {files.name!r} is kept in {kept or files.database}; leave out --storage")
         return plan.with_circumstances(source=source, num_trials=num_trials)
     circumstances = Circumstances(
         source=source, storage=storage, created=now(), num_trials=num_trials, versions=package_versions()
     )
     return Plan(question=question, circumstances=circumstances)
+
+
+def _require_recorded(files: StudyFiles, record: Record, plan: Plan) -> None:
+    """A database elsewhere may hold the study of another folder: there the question stands beside its trials.
+
+    Raises:
+        StudyError: the study there asks another one.
+    """
+    if plan.circumstances.storage is not None:
+        recorded = record.attribute("question", None)
+        if recorded is None:
+            record.set_attribute("question", plan.question.model_dump(mode="json"))
+        else:
+            try:
+                question = Question.model_validate(recorded)
+            except ValidationError:
+                rule = "its database holds a study of this name, begun by another version of nas"
+                raise StudyError(f"study = {files.name!r}: {rule}; choose another --study") from None
+            require_same(files, question, plan.question)
 
 
 def dry_run(question: Question, num_trials: int) -> tuple[list[dict[str, Any]], int]:
@@ -154,8 +159,8 @@ def retrain(
     interruption: Interruption | None = None,
     holdout: bool = False,
 ) -> tuple[list[tuple[Candidate, float]], list[RunView]]:
-    """Train candidates at full length; with `choose` a finalists' round picks one of them first. Baselines join
-    the final runs, on the same data and seeds. With `holdout` final runs leave out the validation split.
+    """Train candidates at full length; with `choose` a finalists' round picks one of them and its dropout first.
+    Baselines join the final runs, on the same data and seeds. With `holdout` final runs leave out the validation split.
 
     Returns the ranking of that round (empty without one) and the final runs.
 
@@ -166,7 +171,8 @@ def retrain(
         Interrupted: a signal asked for the end.
     """
     num_finals = (len(baselines) + (1 if choose else len(candidates))) * num_seeds
-    num_runs = max(num_finals, NUM_FINALIST_SEEDS * len(candidates) if choose else 0)
+    num_rivals = max(len(candidates), len(plan.question.space.dropout) - 1) if choose else 0
+    num_runs = max(num_finals, NUM_FINALIST_SEEDS * num_rivals)
     with _retraining(files, plan, machine, num_runs, on_epoch, on_note, interruption) as retraining:
         ranking = retraining.choose(candidates) if choose else []
         winners = [ranking[0][0]] if choose else candidates
@@ -207,14 +213,14 @@ def _retraining(
 ) -> Iterator[Retraining]:
     """Full-length training in a study, under its lock, on workers that end with the block."""
     dataset = open_study_data(plan)
-    setup, num_workers = machine.staff(dataset, plan.question.seed, num_runs)
+    hire = machine.hire(dataset, plan.question.seed, num_runs)
     with locked(files):
         if not files.plan.is_file():
             plan.save(files)
         remember(files)
-        fleet = LocalFleet(setup, num_workers, files.folder / "workers.log")
+        fleet = hire(files)
         try:
-            yield Retraining(plan, files, fleet, on_epoch, on_note, interruption)
+            yield Retraining(plan, files, fleet, on_epoch, on_note, interruption, machine.compile)
         finally:
             fleet.close()
 

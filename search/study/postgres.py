@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 LOCK_SECONDS = 3.0  # a killed holder's session ends a moment after it
+TABLES_SECONDS = 60.0  # many searches that begin at once look at the tables one after the other
 WRITER = "writer"  # which run writes the study; an attribute of Optuna's system kind
 READ_ONLY = "-c default_transaction_read_only=on"
 
@@ -72,15 +73,29 @@ def connect(url: URL, study: str, *settings: str) -> "Connection[Any]":
         raise UnreachableError(_failure(url, study, "cannot be reached", error)) from None
 
 
-def take(connection: "Connection[Any]", name: str) -> None:
-    """Wait a little for the advisory lock of a name; the session then holds it to its end.
+def take(connection: "Connection[Any]", name: str, seconds: float | None = None) -> None:
+    """Wait for the advisory lock of a name, `LOCK_SECONDS` or so many; the session then holds it to its end.
 
     Raises:
         psycopg.errors.LockNotAvailable: another session holds it.
     """
-    connection.execute(f"SET LOCAL lock_timeout = {int(1_000 * LOCK_SECONDS)}")
+    connection.execute(f"SET LOCAL lock_timeout = {int(1_000 * (seconds or LOCK_SECONDS))}")
     connection.execute("SELECT pg_advisory_lock(%s)", (_key(name),))
     connection.commit()
+
+
+def take_tables(connection: "Connection[Any]", url: URL, study: str) -> None:
+    """Wait for the lock under which Optuna's tables are made and checked.
+
+    Raises:
+        UnreachableError: it is not to be had, or the server has gone.
+    """
+    import psycopg
+
+    try:
+        take(connection, "tables", TABLES_SECONDS)
+    except psycopg.Error as error:
+        raise UnreachableError(_failure(url, study, "failed", error)) from None
 
 
 def reason(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy import URL, QueuePool
 from search.errors import StorageError
 from search.study.address import POSTGRES, to_text, without_password
 from search.study.bulk import BulkStorage
-from search.study.postgres import READ_ONLY, WRITER, ConnectionLostError, Holder, connect, reason, take
+from search.study.postgres import READ_ONLY, WRITER, ConnectionLostError, Holder, connect, reason, take_tables
 
 RECONNECT_SECONDS = 60.0  # how long a server that has gone is waited for in the middle of a search
 RETRY_SECONDS = 0.5
@@ -159,9 +159,9 @@ class _ReconnectingStorage(BulkStorage):
 
 
 def _make_tables(url: URL, study: str) -> None:
-    """The tables of Optuna, if there are none. Two studies may begin at once in an empty database."""
+    """The tables of Optuna, if there are none. Many studies may begin at once in an empty database."""
     with closing(connect(url, study)) as connection:
-        take(connection, "tables")
+        take_tables(connection, url, study)
         _close(_open(url, study))
 
 

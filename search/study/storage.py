@@ -25,6 +25,7 @@ from search.errors import StorageError, StudyError
 from search.files import StudyFiles, why, write_atomically
 from search.protocol import Measurement
 from search.study.database import open_for_reading, open_for_writing, storage_errors
+from search.study.plan import now
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -50,7 +51,7 @@ def locked(files: StudyFiles) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"cannot write {files.folder}: {why(error)}") from error
     try:
-        write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()}")
+        write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()} since {now()}")
         yield
     finally:
         lock.release()
@@ -128,7 +129,8 @@ class Record:
 
     def resume(self, number: int) -> None:
         """Begin to record a running trial, from its first epoch."""
-        disk_id = self._storage.get_trial_id_from_study_id_trial_number(self._disk._study_id, number)
+        with storage_errors(self.files):
+            disk_id = self._storage.get_trial_id_from_study_id_trial_number(self._disk._study_id, number)
         self._handles[number] = disk_id, Trial(self._mirror, self.trial(number)._trial_id)
         self._histories[number] = []
 
@@ -180,7 +182,8 @@ class Record:
             self._disk.set_user_attr(name, value)
 
     def attribute(self, name: str, default: Any) -> Any:
-        return self._disk.user_attrs.get(name, default)
+        with storage_errors(self.files):
+            return self._disk.user_attrs.get(name, default)
 
 
 def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], dict[str, Any]]:

@@ -43,16 +43,16 @@ class LocalWorker:
         self.connection.send(setup)
 
     def start(self, task: Assignment) -> None:
-        self._send(task)
+        self.send(task)
 
     def stop(self) -> None:
-        self._send(STOP)
+        self.send(STOP)
 
     def pause(self) -> None:
-        self._send(PAUSE)
+        self.send(PAUSE)
 
     def open(self) -> None:
-        self._send(OPEN)
+        self.send(OPEN)
 
     def close(self) -> None:
         self.connection.close()  # the worker ends itself when its coordinator is gone
@@ -63,7 +63,7 @@ class LocalWorker:
         status = self.process.wait()
         return f"worker ended by signal {-status}" if status < 0 else f"worker ended with status {status}"
 
-    def _send(self, message: Assignment | str) -> None:
+    def send(self, message: Assignment | str) -> None:
         with suppress(OSError):  # it is gone; `receive` will say so
             self.connection.send(message)
 
@@ -96,6 +96,11 @@ class LocalFleet:
         assert isinstance(worker, LocalWorker)
         worker.close()
         self._workers[self._workers.index(worker)] = LocalWorker(self._setup, self._log)
+
+    def dismiss(self, worker: Worker, reason: str) -> None:
+        assert isinstance(worker, LocalWorker)
+        worker.close()
+        self._workers.remove(worker)
 
     def close(self) -> None:
         for worker in self._workers:

@@ -5,7 +5,7 @@ import pytest
 from search.cli.options import machine_of, recipe_of
 from search.errors import InputError, RecipeError
 from search.recipes import FAST
-from search.study.launch import Machine
+from search.study.machine import Machine
 
 
 @pytest.mark.parametrize(("text", "num_workers"), [("auto", None), ("1", 1), ("64", 64)])
@@ -13,11 +13,58 @@ def test_workers_are_a_number_or_auto(text: str, num_workers: int | None) -> Non
     assert machine_of("cpu", text) == Machine("cpu", num_workers)
 
 
+def test_networks_are_compiled_only_where_that_is_asked() -> None:
+    assert not machine_of("cpu", "1").compile
+    assert machine_of("cpu", "1", True) == Machine("cpu", 1, compile=True)
+
+
 @pytest.mark.parametrize("text", ["0", "65", "-1", "2.5", "many", "", "Auto"])
 def test_other_workers_are_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
         machine_of("cpu", text)
     assert str(caught.value) == f"workers = {text!r}: must be auto, or a number from 1 to 64"
+
+
+@pytest.mark.parametrize(
+    ("text", "ray", "most"),
+    [("65", None, 64), ("1000", None, 64), ("1001", "auto", 1000), ("0", "auto", 1000)],
+)
+def test_a_cluster_may_have_more_workers(text: str, ray: str | None, most: int) -> None:
+    with pytest.raises(InputError) as caught:
+        machine_of("cpu", text, ray=ray)
+    assert str(caught.value) == f"workers = {text!r}: must be auto, or a number from 1 to {most}"
+    assert machine_of("cpu", str(most), ray=ray).num_workers == most
+
+
+def test_a_cluster_is_as_the_options_say(capsys: pytest.CaptureFixture[str]) -> None:
+    machine = machine_of("cuda", "auto", True, "head:6379", 0.25, 0.5)
+    assert (machine.device, machine.num_workers, machine.compile) == ("cuda", None, True)
+    cluster = machine.cluster
+    assert cluster is not None and cluster.address == "head:6379"
+    assert (cluster.gpus_per_worker, cluster.cpus_per_worker) == (0.25, 0.5)
+    cluster.say("ray: 4 places")
+    assert capsys.readouterr() == ("", "ray: 4 places\n")
+
+
+def test_a_worker_on_a_cluster_has_one_cpu_and_the_gpus_that_pay_unless_told_otherwise() -> None:
+    cluster = machine_of("auto", "auto", ray="auto").cluster
+    assert cluster is not None and (cluster.gpus_per_worker, cluster.cpus_per_worker) == (None, 1.0)
+    assert machine_of("auto", "auto").cluster is None
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cpus", "value"),
+    [(0.5, None, "gpus-per-worker = 0.5"), (0.0, 2.0, "gpus-per-worker = 0"), (None, 0.5, "cpus-per-worker = 0.5")],
+)
+def test_shares_are_only_for_workers_on_a_cluster(gpus: float | None, cpus: float | None, value: str) -> None:
+    with pytest.raises(InputError) as caught:
+        machine_of("auto", "auto", False, None, gpus, cpus)
+    assert str(caught.value) == f"{value}: is for workers on a cluster; give --ray too"
+
+
+def test_a_share_of_no_cpu_is_refused_rather_than_replaced() -> None:
+    with pytest.raises(InputError, match=r"^cpus-per-worker = 0: must be at least"):
+        machine_of("auto", "auto", ray="auto", cpus_per_worker=0.0)
 
 
 def test_another_device_is_refused() -> None:

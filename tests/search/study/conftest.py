@@ -269,9 +269,9 @@ def search(files: StudyFiles, url: str | None, make_plan: Callable[..., Plan]) -
             with Record(files, url) as record:
                 workers = fleet or SimulatedFleet(num_workers, curve)
                 clock = (lambda: workers.now) if isinstance(workers, SimulatedFleet) else time.monotonic
-                coordinator = Coordinator(plan, record, workers, diary, interruption, clock)
+                coordinator = Coordinator(plan, record, workers, diary, interruption, timeout, clock)
                 try:
-                    outcome = coordinator.run(num_trials, timeout)
+                    outcome = coordinator.run(num_trials)
                 finally:
                     coordinator.study_clock.keep()
                 coordinator.plan.save(files)

@@ -133,7 +133,7 @@ def test_an_interrupted_search_records_what_its_running_trials_took(search: Sear
 
 def test_the_clock_of_a_study_is_kept_as_it_runs(record: Record) -> None:
     now = 100.0
-    clock = StudyClock(record, 4, lambda: now)
+    clock = StudyClock(record, lambda: 4, lambda: now)
     now += SECONDS_BETWEEN_NOTES / 2
     clock.note()
     assert record.attribute("seconds", None) is None
@@ -141,6 +141,57 @@ def test_the_clock_of_a_study_is_kept_as_it_runs(record: Record) -> None:
     clock.note()
     assert record.attribute("seconds", None) == 1.5 * SECONDS_BETWEEN_NOTES
     assert record.attribute("worker_seconds", None) == 6 * SECONDS_BETWEEN_NOTES
+
+
+def test_the_time_of_workers_is_that_of_those_who_were_there(record: Record) -> None:
+    """They come and go between notes: the clock is asked to count at every turn of the coordinator."""
+    now, num_workers = 100.0, 2
+    clock = StudyClock(record, lambda: num_workers, lambda: now)
+    expected = 0.0
+    for num_workers, seconds in ((2, 3.0), (0, 4.0), (5, 2.0), (1, 0.5)):
+        now += seconds
+        expected += num_workers * seconds
+        clock.note()
+        assert record.attribute("worker_seconds", None) is None, "it was not kept yet"
+    now += 2.0
+    num_workers = 3
+    clock.keep()
+    assert record.attribute("seconds", None) == 11.5
+    assert record.attribute("worker_seconds", None) == expected + 6.0 == 22.5
+    clock.keep()
+    assert record.attribute("worker_seconds", None) == 22.5, "no second is counted twice"
+
+
+def test_a_worker_that_comes_and_goes_between_two_keeps_counts(record: Record) -> None:
+    now, num_workers = 0.0, 1
+    clock = StudyClock(record, lambda: num_workers, lambda: now)
+    clock.keep()
+    for num_workers in (1, 11, 1):  # noqa: B007
+        now += 1.0
+        clock.note()
+    clock.keep()
+    assert record.attribute("worker_seconds", None) == 13.0
+
+
+def test_notes_are_kept_after_as_much_time_as_before_however_often_they_are_made(record: Record) -> None:
+    now = 0.0
+    clock = StudyClock(record, lambda: 1, lambda: now)
+    kept = []
+    for _ in range(25):
+        now += 1.0
+        clock.note()
+        kept.append(record.attribute("seconds", 0.0))
+    assert kept == [0.0] * 9 + [10.0] * 10 + [20.0] * 6
+
+
+def test_a_study_that_goes_on_adds_to_the_time_of_its_workers(record: Record) -> None:
+    for num_workers in (4, 1):
+        now = 50.0
+        clock = StudyClock(record, lambda: num_workers, lambda: now)  # noqa: B023
+        now += 10.0
+        clock.note()
+    assert record.attribute("seconds", None) == 20.0
+    assert record.attribute("worker_seconds", None) == 50.0
 
 
 def test_of_a_study_begun_before_the_workers_times_were_kept_they_stay_unknown(

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -76,6 +77,18 @@ class KillingFleet(SimulatedFleet):
             raise KeyboardInterrupt
         self.num_messages -= 1
         return super().receive(timeout)
+
+
+both_databases = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+
+
+@contextmanager
+def by_hand(files: StudyFiles, url: str | None) -> Iterator[optuna.Study]:
+    """The study as somebody else opens it, with Optuna alone."""
+    storage = optuna.storages.RDBStorage(url or f"sqlite:///{files.database}")
+    yield optuna.load_study(study_name="toy", storage=storage)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 @pytest.mark.parametrize(("sampler", "pruner"), [("random", "none"), ("tpe", "median"), ("tpe", "asha")])
@@ -360,6 +373,26 @@ def test_an_interrupted_trial_goes_on_with_workers_that_are_lost(
     assert numbers(found.of(TrialState.COMPLETE)) == [1, 2, 3]
 
 
+def test_between_two_proposals_it_is_heard_what_was_said_meanwhile(search: Search, diary: Callable[[], Any]) -> None:
+    told, heard = diary(), []
+
+    def curve(job: Job, epoch: int) -> float:
+        if (number_of(job), epoch) == (0, 2):  # the first epoch has been heard of
+            heard.append(len(told.begun))
+        return 0.5
+
+    fleet = SimulatedFleet(4, curve, work_clock=lambda: 5.0 * len(told.begun))  # a proposal takes five epochs
+    assert search(4, fleet=fleet, diary=told).outcome.num_trained == 4
+    assert heard == [1]
+
+
+def test_a_search_can_be_interrupted_between_two_proposals(search: Search, diary: Callable[[], Any]) -> None:
+    told = diary()
+    found = search(4, num_workers=4, diary=told, interruption=lambda: len(told.begun) == 2)
+    assert told.begun == [0, 1]
+    assert (found.outcome.num_proposed, found.outcome.early_stop) == (2, "interrupted")
+
+
 def test_several_workers_are_all_used_and_never_share_a_design(search: Search) -> None:
     fleet = SimulatedFleet(3, lambda job, epoch: 0.5)
     found = search(30, fleet=fleet, sampler="tpe")
@@ -374,6 +407,7 @@ def test_no_more_trials_begin_than_are_asked_for_with_many_workers(search: Searc
     assert found.outcome.num_trained == len(found.trials) == 4
 
 
+@both_databases
 def test_running_again_goes_on_to_the_total(search: Search) -> None:
     first = search(4, sampler="tpe")
     second = search(10, sampler="tpe")
@@ -384,6 +418,7 @@ def test_running_again_goes_on_to_the_total(search: Search) -> None:
     assert second.diary.resumptions == [(4, max(trial.value for trial in first.trials))]
 
 
+@both_databases
 def test_running_again_with_the_same_total_trains_nothing(search: Search) -> None:
     first, fleet = search(4), SimulatedFleet(1, lambda job, epoch: 0.5)
     second = search(4, fleet=fleet)
@@ -398,13 +433,17 @@ def test_a_continued_study_does_not_repeat_its_draws(search: Search, files: Stud
     assert found.outcome.draws < 10
 
 
-@pytest.mark.parametrize("num_messages", [5, 6, 8, 9, 10])
+@pytest.mark.parametrize(
+    ("url", "num_messages"),
+    [*(("sqlite", number) for number in (5, 6, 8, 9, 10)), ("postgres", 6), ("postgres", 9)],
+    indirect=["url"],
+)
 def test_a_trial_that_was_interrupted_is_resumed_under_its_own_number(
-    search: Search, curve: Callable[[Job, int], float], files: StudyFiles, num_messages: int
+    search: Search, curve: Callable[[Job, int], float], files: StudyFiles, url: str | None, num_messages: int
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         search(4, fleet=KillingFleet(1, curve, num_messages))
-    before, _ = read_study(files, None)
+    before, _ = read_study(files, url)
     found = search(4)
     assert numbers(found.of(TrialState.COMPLETE)) == [0, 1, 2, 3]
     orphans = numbers([trial for trial in before if trial.state == TrialState.RUNNING])
@@ -426,6 +465,7 @@ def test_an_uninterrupted_search_and_one_of_pieces_train_the_same_trials_alike(
     assert resumed.user_attrs == whole.user_attrs
 
 
+@both_databases
 def test_several_interrupted_trials_are_all_resumed(search: Search, curve: Callable[[Job, int], float]) -> None:
     with pytest.raises(KeyboardInterrupt):
         search(9, fleet=KillingFleet(3, curve, 9))
@@ -454,16 +494,20 @@ def curve(job, epoch):
 
 files = StudyFiles(Path(sys.argv[1]), "toy")
 plan = Plan.load(files)
-with locked(files), Record(files) as record:
+with locked(files), Record(files, sys.argv[2] or None) as record:
     Coordinator(plan, record, SimulatedFleet(1, curve), Silent()).run(5)
 """
 
 
-def test_a_search_that_was_killed_goes_on(search: Search, files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+@both_databases
+def test_a_search_that_was_killed_goes_on(
+    search: Search, files: StudyFiles, url: str | None, make_plan: Callable[..., Plan]
+) -> None:
     make_plan(5).save(files)
-    done = subprocess.run([sys.executable, "-c", KILLED, str(files.studies)], capture_output=True, text=True)
+    command = [sys.executable, "-c", KILLED, str(files.studies), url or ""]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    before, _ = read_study(files, None)
+    before, _ = read_study(files, url)
     assert [trial.state for trial in before] == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.RUNNING]
     assert before[2].intermediate_values == {1: 0.1}
     found = search(5, curve=lambda job, epoch: 0.1 * epoch)
@@ -484,15 +528,14 @@ def test_a_resumed_trial_is_stopped_when_it_falls_behind(search: Search) -> None
     assert found.outcome.num_trained == 7
 
 
-def test_a_trial_recorded_without_its_design_is_told_failed(search: Search, files: StudyFiles) -> None:
+@both_databases
+def test_a_trial_recorded_without_its_design_is_told_failed(search: Search, files: StudyFiles, url: str | None) -> None:
     search(2)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{files.database}")
-    optuna.load_study(study_name="toy", storage=storage).add_trial(create_trial(state=TrialState.RUNNING))
-    storage.remove_session()
-    storage.engine.dispose()
+    with by_hand(files, url) as study:
+        study.add_trial(create_trial(state=TrialState.RUNNING))
     found = search(4)
     assert [trial.state.name for trial in found.trials] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    on_disk, _ = read_study(files, None)
+    on_disk, _ = read_study(files, url)
     assert on_disk[2].state == TrialState.FAIL
     assert on_disk[2].user_attrs["reason"] == "recorded without its design"
 
@@ -510,12 +553,13 @@ def test_a_trial_interrupted_after_its_last_epoch_is_complete_not_pruned(search:
     assert {trial.state for trial in found.trials} == {TrialState.COMPLETE}
 
 
-def test_a_trial_that_was_enqueued_by_hand_is_told_failed_and_stops_nothing(search: Search, files: StudyFiles) -> None:
+@both_databases
+def test_a_trial_that_was_enqueued_by_hand_is_told_failed_and_stops_nothing(
+    search: Search, files: StudyFiles, url: str | None
+) -> None:
     params = search(2).trials[0].params
-    storage = optuna.storages.RDBStorage(f"sqlite:///{files.database}")
-    optuna.load_study(study_name="toy", storage=storage).enqueue_trial(params)
-    storage.remove_session()
-    storage.engine.dispose()
+    with by_hand(files, url) as study:
+        study.enqueue_trial(params)
     found = search(5)
     assert numbers(found.of(TrialState.COMPLETE)) == [0, 1, 3, 4, 5]
     assert numbers(found.of(TrialState.FAIL)) == [2]
@@ -544,6 +588,32 @@ def test_no_time_at_all_leaves_interrupted_trials_for_later(search: Search, curv
     with pytest.raises(KeyboardInterrupt):
         search(3, fleet=KillingFleet(1, curve, 6))
     found = search(3, timeout=-1.0)
+    assert [trial.state for trial in found.trials] == [TrialState.RUNNING]
+    assert search(3).diary.begun == [0, 1, 2]
+
+
+class LeavingFleet(SimulatedFleet):
+    """Its only worker is gone, with its node, once it has measured an epoch; nobody comes in its place."""
+
+    def replace(self, worker: Worker) -> None:
+        super().replace(worker)
+        self._workers.clear()
+        self._events.clear()
+
+
+def test_a_search_without_any_worker_ends_when_its_time_is_over(search: Search) -> None:
+    found = search(3, fleet=SimulatedFleet(0, lambda job, epoch: 0.5), timeout=10.0)
+    assert (found.outcome.num_trained, found.outcome.early_stop) == (0, "the time given is over")
+    assert found.trials == []
+
+
+def test_when_the_time_is_over_nobody_waits_for_workers_that_are_gone(search: Search) -> None:
+    def curve(job: Job, epoch: int) -> float | Lost:
+        return 0.5 if epoch == 1 else Lost("the node is gone", with_node=True)
+
+    fleet = LeavingFleet(1, curve)
+    found = search(3, fleet=fleet, timeout=20.0)
+    assert found.outcome.early_stop == "the time given is over" and fleet.now < 30.0
     assert [trial.state for trial in found.trials] == [TrialState.RUNNING]
     assert search(3).diary.begun == [0, 1, 2]
 

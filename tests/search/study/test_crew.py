@@ -11,6 +11,7 @@ import pytest
 from models.architecture import Architecture, Stage, Stem
 from search.errors import StorageError, TrainingError
 from search.protocol import (
+    Assignment,
     Failed,
     Finished,
     Job,
@@ -26,7 +27,17 @@ from search.protocol import (
 )
 from search.recipe import Recipe
 from search.simulation import SimulatedFleet, SimulatedWorker
-from search.study.crew import PATIENCE, SECOND_LOOK, SHORTEST_DEADLINE, Crew, Event, Restarted
+from search.study.crew import (
+    FIRST_DEADLINE,
+    MAX_FAILED_STARTS,
+    MAX_LOST_NODES,
+    PATIENCE,
+    SECOND_LOOK,
+    SHORTEST_DEADLINE,
+    Crew,
+    Event,
+    Restarted,
+)
 
 Curve = Callable[[Job, int], Any]
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
@@ -197,8 +208,15 @@ def test_a_worker_that_hangs_is_replaced_after_its_deadline_and_no_sooner() -> N
 def test_a_worker_that_hangs_twice_has_failed() -> None:
     fleet = SimulatedFleet(1, times(None, 2, at=1))
     crew = staffed(fleet)
-    crew.start("a", job())
+    crew.start("a", job(), epoch_seconds=1.0)
     assert told(crew) == [Restarted("no word for 300 s"), Failed("no word for 300 s")]
+
+
+def test_the_first_epoch_of_a_job_of_unknown_length_has_an_hour() -> None:
+    fleet = SimulatedFleet(1, times(None, 2, at=1))
+    crew = staffed(fleet)
+    crew.start("a", job())
+    assert told(crew) == [Restarted("no word for 3600 s"), Failed("no word for 3600 s")]
 
 
 @pytest.mark.parametrize(("expected", "longest"), [(0.0, 100.0), (100.0, 1.0), (100.0, 60.0)])
@@ -215,8 +233,8 @@ def test_the_patience_is_ten_times_the_longest_epoch_expected_or_seen(expected: 
 
 
 def test_long_epochs_that_nobody_expected_are_waited_for_once_they_are_known() -> None:
-    """The first must be done within the shortest deadline, or within ten times what the timing says."""
-    fleet = SimulatedFleet(1, lambda job, epoch: 0.5, epoch_seconds=SHORTEST_DEADLINE - 1)
+    """The first must be done within an hour, or within ten times what the timing says."""
+    fleet = SimulatedFleet(1, lambda job, epoch: 0.5, epoch_seconds=FIRST_DEADLINE - 1)
     crew = staffed(fleet)
     crew.start("a", job())
     assert finished(told(crew)[-1]) and fleet.replaced == 0
@@ -494,3 +512,304 @@ def test_designs_that_cannot_be_timed_are_timed_with_half_of_the_batch() -> None
     crew.start("timing", Timing((NETWORK,), halving().recipe))
     assert told(crew)[-1] == Timed((1.0,))
     assert [timing.recipe.batch_size for timing in timings] == [16, 8]
+
+
+# Workers that come and go, as on a cluster.
+
+READY = Ready("scripted", "fp32", {})
+GONE = Lost("the worker's node is gone, or does not answer", with_node=True)
+NO_START = Lost("worker ended with status 1: ModuleNotFoundError: no")
+FINISHED = Finished(1.0, (0.5,), (0.25,))
+MEASURED = Measurement(1, 0.5, 0.5, 0.5, 0.5, 0.1, 1.0)
+
+
+class ScriptedWorker:
+    """Writes down what it is given to do."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Assignment] = []
+
+    def start(self, task: Assignment) -> None:
+        self.tasks.append(task)
+
+    def stop(self) -> None:
+        raise AssertionError("nobody is asked to stop")
+
+    pause = open = stop
+
+
+class ScriptedFleet:
+    """Its workers come, go and speak when a test says so. A lost one's successor comes when it has a place."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+        self.replaced: list[Worker] = []
+        self.dismissed: list[tuple[Worker, str]] = []
+        self.said: list[tuple[Worker, Message]] = []
+        self.now = 0.0
+
+    def add(self) -> ScriptedWorker:
+        worker = ScriptedWorker()
+        self.workers.append(worker)
+        return worker
+
+    def receive(self, timeout: float) -> tuple[Worker, Message] | None:
+        return self.said.pop(0) if self.said else None
+
+    def replace(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        self.replaced.append(worker)
+
+    def dismiss(self, worker: Worker, reason: str) -> None:
+        self.workers.remove(worker)
+        self.dismissed.append((worker, reason))
+
+    def close(self) -> None:
+        self.workers.clear()
+
+
+class Cluster:
+    """A crew on a scripted fleet."""
+
+    def __init__(self) -> None:
+        self.fleet = ScriptedFleet()
+        self.crew = Crew(self.fleet, lambda: self.fleet.now)
+
+    def hears(self, worker: ScriptedWorker, message: Message) -> Message | Restarted | None:
+        """What comes of it."""
+        self.fleet.said.append((worker, message))
+        event = self.crew.receive(0.0)
+        assert not self.fleet.said
+        return event.message if event else None
+
+    def adds_ready(self) -> ScriptedWorker:
+        worker = self.fleet.add()
+        assert self.hears(worker, READY) is None
+        return worker
+
+    def passes(self, seconds: float) -> None:
+        """In silence."""
+        end = self.fleet.now + seconds
+        while self.fleet.now < end:
+            self.fleet.now = min(self.fleet.now + SECOND_LOOK / 2, end)
+            assert self.crew.receive(0.0) is None
+
+
+def test_a_crew_has_as_many_workers_as_there_are_and_is_complete_once_there_are_some_and_all_are_ready() -> None:
+    cluster = Cluster()
+    fleet, crew = cluster.fleet, cluster.crew
+    assert (crew.num_workers, crew.is_complete) == (0, False)
+    first, second = fleet.add(), fleet.add()
+    assert crew.receive(0.0) is None
+    assert (crew.num_workers, crew.is_complete) == (2, False)
+    cluster.hears(first, READY)
+    assert not crew.is_complete
+    cluster.hears(second, READY)
+    assert crew.is_complete
+    for number, worker in enumerate((first, second)):
+        cluster.hears(worker, GONE)
+        assert crew.num_workers == 1 - number
+    assert not crew.is_complete and not crew.has_idle
+
+
+def test_a_worker_that_comes_while_others_work_is_waited_for_and_used() -> None:
+    cluster = Cluster()
+    first = cluster.adds_ready()
+    cluster.crew.start("a", job(0))
+    second = cluster.fleet.add()
+    assert cluster.crew.receive(0.0) is None
+    assert not cluster.crew.is_complete and not cluster.crew.has_idle
+    cluster.hears(second, READY)
+    assert cluster.crew.is_complete and cluster.crew.has_idle
+    cluster.crew.start("b", job(1))
+    assert (first.tasks, second.tasks) == ([job(0)], [job(1)])
+    assert cluster.hears(second, FINISHED) == FINISHED
+
+
+def test_a_worker_that_comes_and_says_nothing_is_replaced_when_its_own_time_is_over() -> None:
+    cluster = Cluster()
+    cluster.adds_ready()
+    cluster.passes(SHORTEST_DEADLINE)
+    silent = cluster.fleet.add()
+    assert cluster.crew.receive(0.0) is None
+    cluster.passes(SHORTEST_DEADLINE)
+    assert cluster.fleet.replaced == []
+    cluster.passes(2 * SECOND_LOOK)
+    assert cluster.fleet.replaced == [silent]
+
+
+def test_a_worker_that_leaves_before_it_was_ready_is_forgotten() -> None:
+    cluster = Cluster()
+    cluster.adds_ready()
+    leaver = cluster.fleet.add()
+    assert cluster.crew.receive(0.0) is None
+    assert not cluster.crew.is_complete
+    cluster.fleet.workers.remove(leaver)
+    assert cluster.crew.receive(0.0) is None
+    assert cluster.crew.is_complete
+    cluster.passes(10 * SHORTEST_DEADLINE)
+    assert cluster.fleet.replaced == []
+
+
+def test_all_that_come_may_leave_before_they_were_ready() -> None:
+    cluster = Cluster()
+    for _ in range(2 * MAX_FAILED_STARTS):
+        cluster.fleet.add()
+        assert cluster.crew.receive(0.0) is None
+        cluster.fleet.workers.clear()
+        cluster.passes(SHORTEST_DEADLINE)
+    assert cluster.fleet.replaced == [] and cluster.crew.num_workers == 0
+
+
+@pytest.mark.parametrize("first_loss_comes", ["before", "after"])
+def test_a_node_that_is_lost_does_not_count_against_its_job_and_two_lost_workers_do(
+    tmp_path: Path, first_loss_comes: str
+) -> None:
+    losses: list[Message] = [GONE] * (MAX_LOST_NODES - 1)
+    losses.insert(0 if first_loss_comes == "before" else MAX_LOST_NODES - 1, LOST)
+    cluster = Cluster()
+    worker = cluster.adds_ready()
+    cluster.crew.start("a", job(checkpoints=tmp_path))
+    for attempt, loss in enumerate(losses, 1):
+        assert worker.tasks == [replace(job(checkpoints=tmp_path), attempt=attempt)]
+        assert isinstance(loss, Lost)
+        assert cluster.hears(worker, loss) == Restarted(loss.reason)
+        worker = cluster.adds_ready()
+    assert cluster.hears(worker, POISONED) == Failed(POISONED.reason)
+    assert not cluster.crew.is_busy and len(cluster.fleet.replaced) == len(losses) + 1
+
+
+def test_a_job_that_no_node_outlives_has_failed_unless_it_measures_something_between() -> None:
+    cluster = Cluster()
+    worker = cluster.adds_ready()
+    cluster.crew.start("a", job())
+    for _ in range(2):
+        for _ in range(MAX_LOST_NODES - 1):
+            assert cluster.hears(worker, GONE) == Restarted(GONE.reason)
+            worker = cluster.adds_ready()
+        assert isinstance(cluster.hears(worker, MEASURED), Measurement)
+    for _ in range(MAX_LOST_NODES - 1):
+        cluster.hears(worker, GONE)
+        worker = cluster.adds_ready()
+    assert cluster.hears(worker, GONE) == Failed(f"{GONE.reason}, {MAX_LOST_NODES} times before an epoch was done")
+    assert not cluster.crew.is_busy
+
+
+def test_a_job_without_a_worker_goes_to_an_idle_one_at_once() -> None:
+    cluster = Cluster()
+    first, second, third = (cluster.adds_ready() for _ in range(3))
+    cluster.crew.start("a", job(0))
+    assert cluster.hears(first, LOST) == Restarted(LOST.reason)
+    assert second.tasks == [job(0)] and third.tasks == [], "the one that is idle longest"
+    assert cluster.crew.has_idle
+    assert cluster.hears(second, FINISHED) == FINISHED
+    assert not cluster.crew.is_busy
+
+
+def test_jobs_without_workers_go_to_those_that_are_free_next_in_order() -> None:
+    cluster = Cluster()
+    first, second, third = (cluster.adds_ready() for _ in range(3))
+    for number in range(3):
+        cluster.crew.start(number, job(number))
+    for worker in (second, first):
+        assert cluster.hears(worker, GONE) == Restarted(GONE.reason)
+    assert cluster.crew.num_workers == 1
+    assert cluster.hears(third, FINISHED) == FINISHED
+    assert third.tasks == [job(2), job(1)], "it does not become idle"
+    assert not cluster.crew.has_idle and cluster.crew.is_busy
+    newcomer = cluster.adds_ready()
+    assert newcomer.tasks == [job(0)] and not cluster.crew.has_idle
+
+
+def test_time_without_a_worker_is_not_a_tasks_own() -> None:
+    cluster = Cluster()
+    worker = cluster.adds_ready()
+    cluster.crew.start("a", job())
+    cluster.fleet.now += 20.0
+    assert cluster.crew.seconds("a") == 20.0
+    cluster.hears(worker, GONE)
+    cluster.fleet.now += 1_000.0
+    assert cluster.crew.seconds("a") == 20.0
+    worker = cluster.adds_ready()
+    cluster.fleet.now += 3.0
+    assert cluster.crew.seconds("a") == 23.0
+    cluster.fleet.said.append((worker, FINISHED))
+    event = cluster.crew.receive(0.0)
+    assert event is not None and event.seconds == 23.0 and cluster.crew.seconds("a") == 0.0
+
+
+def test_an_idle_worker_that_is_lost_is_replaced_and_nothing_else_happens() -> None:
+    cluster = Cluster()
+    busy = cluster.adds_ready()
+    cluster.crew.start("a", job())
+    idle = [cluster.adds_ready() for _ in range(3 * MAX_FAILED_STARTS)]
+    for worker, loss in zip(idle, [LOST, POISONED, GONE] * MAX_FAILED_STARTS, strict=True):
+        assert cluster.crew.has_idle
+        assert cluster.hears(worker, loss) is None
+        assert cluster.fleet.replaced.pop() is worker and cluster.crew.is_complete
+    assert not cluster.crew.has_idle and cluster.fleet.workers == [busy]
+    assert cluster.hears(cluster.fleet.add(), NO_START) is None, "the first that could not start"
+    assert busy.tasks == [job()]
+    assert cluster.hears(busy, FINISHED) == FINISHED
+
+
+@pytest.mark.parametrize("loss", [NO_START, POISONED, Failed("data cache = '/x': missing or damaged")])
+@pytest.mark.parametrize("num_workers", [1, 2, MAX_FAILED_STARTS, 10])
+def test_workers_that_cannot_start_end_it_all_where_none_is_ready(loss: Lost | Failed, num_workers: int) -> None:
+    cluster = Cluster()
+    for _ in range(num_workers):
+        cluster.fleet.add()
+    for _ in range(min(num_workers, MAX_FAILED_STARTS) - 1):
+        assert cluster.hears(cluster.fleet.workers[0], loss) is None  # type: ignore[arg-type]
+        cluster.fleet.add()  # in its place
+    with pytest.raises(TrainingError) as caught:
+        cluster.hears(cluster.fleet.workers[0], loss)  # type: ignore[arg-type]
+    assert str(caught.value) == f"a worker could not start: {loss.reason}"
+
+
+def test_where_one_is_ready_the_places_of_those_that_cannot_start_stay_empty() -> None:
+    cluster = Cluster()
+    ready = cluster.adds_ready()
+    for _ in range(MAX_FAILED_STARTS - 1):
+        assert cluster.hears(cluster.fleet.add(), NO_START) is None
+    cluster.adds_ready()  # ends the row
+    for _ in range(MAX_FAILED_STARTS - 1):
+        assert cluster.hears(cluster.fleet.add(), NO_START) is None
+    assert len(cluster.fleet.replaced) == 2 * (MAX_FAILED_STARTS - 1) and cluster.fleet.dismissed == []
+    for _ in range(2):
+        last = cluster.fleet.add()
+        assert cluster.hears(last, NO_START) is None
+        assert cluster.fleet.dismissed.pop() == (last, NO_START.reason)
+    assert len(cluster.fleet.replaced) == 2 * (MAX_FAILED_STARTS - 1)
+    cluster.crew.start("a", job())
+    assert cluster.hears(ready, FINISHED) == FINISHED
+
+
+def test_workers_that_never_become_ready_cannot_start_either() -> None:
+    cluster = Cluster()
+    cluster.adds_ready()
+    for _ in range(MAX_FAILED_STARTS):
+        last = cluster.fleet.add()
+        cluster.passes(2 * SHORTEST_DEADLINE)
+    assert len(cluster.fleet.replaced) == MAX_FAILED_STARTS - 1
+    assert cluster.fleet.dismissed == [(last, "no word for 300 s")]
+
+
+def test_where_the_last_that_was_ready_goes_with_its_node_another_that_goes_so_ends_nothing() -> None:
+    cluster = Cluster()
+    ready = cluster.adds_ready()
+    cluster.hears(cluster.fleet.add(), NO_START)
+    cluster.hears(ready, GONE)
+    assert cluster.hears(cluster.fleet.add(), GONE) is None
+
+
+@pytest.mark.parametrize("num_ready", [0, 1])
+def test_workers_that_go_with_their_nodes_before_they_are_ready_end_nothing(num_ready: int) -> None:
+    cluster = Cluster()
+    for _ in range(num_ready):
+        cluster.adds_ready()
+    for _ in range(2 * MAX_FAILED_STARTS):
+        assert cluster.hears(cluster.fleet.add(), GONE) is None
+    assert len(cluster.fleet.replaced) == 2 * MAX_FAILED_STARTS
+    cluster.adds_ready()
+    assert cluster.crew.is_complete

@@ -103,6 +103,9 @@ def test_two_folders_may_go_on_with_a_study_but_not_with_another_question(
         launch._require_recorded(elsewhere, record, make_plan(storage=url, num_trials=7))
         with pytest.raises(StudyError, match=r"was begun with another question \(seed = 0, now 1\)"):
             launch._require_recorded(elsewhere, record, make_plan(storage=url, seed=1))
+        record.set_attribute("question", plan.question.model_dump(mode="json") | {"of_another_version": 1})
+        with pytest.raises(StudyError, match=r"^study = 'toy': its database holds .* by another version of nas"):
+            launch._require_recorded(elsewhere, record, plan)
 
 
 # Readers.

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -202,6 +203,18 @@ def test_a_study_that_another_run_is_writing_is_not_written_any_more(
             record.set_attribute("draws", 2)
         assert str(caught.value).endswith("; waited 0.5 s for it; run the same command again")
     assert read_study(files, url)[1] == {}
+
+
+def test_a_search_that_begins_while_another_makes_the_tables_waits_and_then_says_so(
+    url: str, files: StudyFiles, postgres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "TABLES_SECONDS", 0.2)
+    with closing(postgres.connect()) as other:
+        connections.take(other, "tables")
+        with pytest.raises(StorageError, match=r"^study 'toy': its database .* failed: canceling statement due to"):
+            Record(files, url)
+    with Record(files, url) as record:
+        assert record.trials == []
 
 
 def test_our_own_session_of_before_is_waited_for(

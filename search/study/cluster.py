@@ -1,0 +1,260 @@
+"""A Ray cluster: how it is reached, what it offers, and the code that its nodes run."""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import models
+import search
+from search.errors import InputError, TrainingError
+
+CONNECT_SECONDS = 10.0
+LAST_PORT = 2**16 - 1
+SMALLEST_SHARE = 0.0001  # of a CPU or GPU that Ray knows
+STAGED = (models, search)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Which cluster, and what a worker needs of it.
+
+    `address` is 'auto', that of RAY_ADDRESS or else the cluster that this machine is a node of; 'local', one that is
+    started for the command alone; or HOST:PORT. Without `gpus_per_worker` a worker has a GPU of its own where the
+    cluster has any. `say` is told, in one line each, what goes on there.
+    """
+
+    address: str
+    say: Callable[[str], None]
+    gpus_per_worker: float | None = None
+    cpus_per_worker: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not SMALLEST_SHARE <= self.cpus_per_worker < inf:
+            raise InputError(f"cpus-per-worker = {self.cpus_per_worker:g}: must be at least {SMALLEST_SHARE}")
+        gpus = self.gpus_per_worker or 0.0
+        if not (gpus == 0 or SMALLEST_SHARE <= gpus <= 1 or (gpus.is_integer() and gpus > 0)):
+            raise InputError(f"gpus-per-worker = {gpus:g}: must be 0, a share of one as 0.25, or a whole number")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that is alive, and all it has, in use or not."""
+
+    address: str
+    num_cpus: float
+    num_gpus: float
+
+    def num_places(self, cpus: float, gpus: float) -> int:
+        """How many workers of so many CPUs and GPUs it can hold."""
+        # A share of a GPU is of one GPU: three workers of 0.4 need two.
+        on_gpus = int(self.num_gpus) * _times(1.0, gpus) if 0 < gpus < 1 else _times(self.num_gpus, gpus or 1.0)
+        on_cpus = _times(self.num_cpus, cpus)
+        return min(on_cpus, on_gpus) if gpus else on_cpus
+
+
+def connect(cluster: Cluster, device: str) -> float:
+    """Join the cluster, and return how many GPUs a worker gets there.
+
+    Args:
+        device: 'auto', 'cpu' or 'cuda'.
+
+    Raises:
+        InputError: Ray is not installed, there is no such cluster, or no node of it has room for a worker.
+        TrainingError: the cluster does not take us.
+    """
+    _require_agreement(cluster, device)
+    _use_token()
+    ray = import_ray()
+    address = _resolve(cluster.address)
+    if not ray.is_initialized():
+        _require_reachable(address)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        options = {"include_dashboard": False} if address == "local" else {}
+        with _staged_code() as code, _own_signal_handlers(), _silence():
+            try:
+                ray.init(
+                    address=address,
+                    runtime_env={"working_dir": str(code)},
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    **options,
+                )
+            except Exception as error:  # of any class: it raises even plain ones
+                raise _refused(address, error) from error
+        # Without a setting for it, Ray prints the log of every node that is lost, dozens of lines.
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    found = nodes()
+    gpus = _gpus_per_worker(cluster, device, found)
+    if not any(node.num_places(cluster.cpus_per_worker, gpus) for node in found):
+        ray.shutdown()
+        raise InputError(f"ray = {address}: no node has {needs(cluster, gpus)}; {offer(found)}")
+    return gpus
+
+
+def nodes() -> list[Node]:
+    """The nodes of the cluster that are alive."""
+    resources = [(each["NodeManagerAddress"], each["Resources"]) for each in import_ray().nodes() if each["Alive"]]
+    return [Node(address, has.get("CPU", 0.0), has.get("GPU", 0.0)) for address, has in resources]
+
+
+def is_alive(node: str) -> bool:
+    """Whether the node of this id is."""
+    return any(each["NodeID"] == node and each["Alive"] for each in import_ray().nodes())
+
+
+def head_answers() -> bool:
+    """Whether the cluster still has its head. Ray itself ends this process a minute after it has gone."""
+    host, _, port = import_ray().get_runtime_context().gcs_address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def cluster_errors() -> Iterator[None]:
+    """
+    Raises:
+        TrainingError: the cluster that we are in has failed.
+    """
+    try:
+        yield
+    except (import_ray().exceptions.RayError, OSError) as error:
+        raise TrainingError(f"ray: the cluster failed: {first_line(error)}; run the same command again") from error
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def needs(cluster: Cluster, gpus: float) -> str:
+    """What one worker takes, for people."""
+    of_gpus = f" and {gpus:g} GPU" if gpus else ""
+    return f"{cluster.cpus_per_worker:g} CPU{of_gpus}"
+
+
+def offer(found: list[Node]) -> str:
+    """What a cluster has, for people."""
+    each = ", ".join(f"{node.num_cpus:g} CPU and {node.num_gpus:g} GPU on {node.address}" for node in found)
+    return f"the cluster offers {each}"
+
+
+def import_ray() -> Any:
+    """
+    Raises:
+        InputError: Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("ray: is not installed; pip install 'budget-nas[ray]'") from error
+    return ray
+
+
+def _use_token() -> None:
+    """Where there is a token, authenticate by it: for an explicit address Ray does so only when it is told to."""
+    has_token = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if has_token or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _resolve(address: str) -> str:
+    """Ray itself would take the variable's address as well, but we look first whether anybody answers there."""
+    return (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
+
+
+def _require_agreement(cluster: Cluster, device: str) -> None:
+    gpus = cluster.gpus_per_worker
+    if device == "cpu" and gpus:
+        raise InputError(f"gpus-per-worker = {gpus:g}: must be 0 with --device cpu")
+    if device == "cuda" and gpus == 0:
+        raise InputError("gpus-per-worker = 0: must be more with --device cuda")
+
+
+def _gpus_per_worker(cluster: Cluster, device: str, found: list[Node]) -> float:
+    if device == "cpu":
+        return 0.0
+    if cluster.gpus_per_worker is not None:
+        return cluster.gpus_per_worker
+    return 1.0 if device == "cuda" or any(node.num_gpus for node in found) else 0.0
+
+
+def _require_reachable(address: str) -> None:
+    """Ray itself would try for minutes."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal() or int(port) > LAST_PORT:
+        rule = "must be auto, local or HOST:PORT of a cluster that this machine is a node of"
+        raise InputError(f"ray = {address!r}: {rule}")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"ray = {address}: nobody answers there ({error})") from error
+
+
+def _refused(address: str, error: Exception) -> InputError | TrainingError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if address == "auto" and "find any running" in reason:
+        return InputError("ray = auto: this machine is a node of no running cluster; start one with `ray start --head`")
+    if isinstance(error, ConnectionError):
+        rule = "no cluster answers there, or none with this token (RAY_AUTH_MODE, RAY_AUTH_TOKEN, ~/.ray/auth_token)"
+        return InputError(f"ray = {address}: {rule}")
+    return TrainingError(f"ray = {address}: cannot join the cluster: {reason}")
+
+
+def _times(whole: float, part: float) -> int:
+    """How many parts there are in the whole: ten tenths, which `1 // 0.1` denies."""
+    return int(round(whole / part, 6))
+
+
+@contextmanager
+def _staged_code() -> Iterator[Path]:
+    """A folder with our two packages and nothing else: a user's own `models` must not take the place of ours."""
+    with tempfile.TemporaryDirectory(prefix="nas-code-") as folder:
+        for package in STAGED:
+            shutil.copytree(
+                _folder(package), Path(folder) / package.__name__, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        yield Path(folder)
+
+
+def _folder(package: ModuleType) -> Path:
+    assert package.__file__ is not None
+    return Path(package.__file__).parent
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Ray's core repeats its warnings on stderr every second, before the error that tells the same."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Ray sets a handler of SIGTERM that ends the process at once."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -8,6 +8,8 @@ called, which is why this does not go through `pickle` (https://docs.python.org/
 
 import pickletools
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ _NAMES = re.compile(
     r"numpy (ndarray|dtype)|numpy\._?core\.multiarray (_reconstruct|scalar)|numpy\._?core\.numeric _frombuffer"
     r"|_codecs encode"
 )
-_TYPES = re.compile(r"[biuf][1248]")
+_TYPES = re.compile(r"[biuf][1248]|[SU][1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,13 @@ class _Call:
     state: Any = None
 
 
+class _Unsupported(ValueError):
+    """A pickle that is whole, of something that no batch holds."""
+
+
 def read_pickle(path: Path) -> dict[str, Any]:
-    """The dictionary of a pickled batch: numpy arrays, lists, numbers, text and bytes under their names.
+    """The dictionary of a pickled batch: numpy arrays of numbers or text, lists, numbers, text and bytes under their
+    names. What stands under a number is left out.
 
     Raises:
         DataError: the file cannot be read, is no pickle of a dictionary, or holds anything but data.
@@ -52,9 +59,12 @@ def read_pickle(path: Path) -> dict[str, Any]:
         values = _run(path.read_bytes(), where)
         if not isinstance(values, dict):
             raise DataError(f"{where}: a pickle of something else; must be one of a dictionary, as CIFAR's are")
-        return {name: _value(value) for name, value in values.items()}
+        maker = _Maker()
+        return {name: maker.value(value) for name, value in values.items() if isinstance(name, str)}
     except DataError:
         raise
+    except _Unsupported as error:
+        raise DataError(f"{where}: {error}") from error
     except OSError as error:
         raise DataError(f"{where}: cannot be read: {error.strerror or error}") from error
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError) as error:
@@ -75,7 +85,7 @@ def _run(content: bytes, where: str) -> Any:
 
     def put(items: list[Any]) -> None:
         for key, value in zip(items[::2], items[1::2], strict=True):
-            stack[-1][_text(key)] = value
+            stack[-1][_key(key)] = value
 
     def name(text: str) -> _Name:
         if not _NAMES.fullmatch(text):
@@ -149,36 +159,64 @@ def _run(content: bytes, where: str) -> Any:
     return value
 
 
-def _value(value: Any) -> Any:
-    """A value of the dictionary, with arrays in the place of the calls that would make them."""
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return _plain(value)
+def is_text_or_numbers(array: NDArray[Any]) -> bool:
+    """False for an array of text in which numbers stand that are no characters: numpy takes any, and what Python then
+    makes of them is broken."""
+    if array.dtype.kind != "U":
+        return True
+    codes = np.ascontiguousarray(array).view(f"{array.dtype.byteorder}u4")
+    return not codes.size or int(codes.max()) <= sys.maxunicode
 
 
-def _plain(value: Any) -> Any:
-    if not isinstance(value, _Call):
-        return value
-    match value.name.split(" ")[1]:
-        case "_reconstruct":
-            _, shape, dtype, is_fortran, content = value.state
-            return _array(content, dtype, shape, "F" if is_fortran else "C")
-        case "_frombuffer":
-            content, dtype, shape, order = value.arguments
-            return _array(content, dtype, shape, order)
-        case "scalar":
-            dtype, content = value.arguments
-            return _array(content, dtype, (), "C").item()
-        case "encode":
-            return _bytes(value)
-    raise ValueError(value.name)
+class _Maker:
+    """Makes what the calls of a file stand for. What stands in a file once is made once, however often the file points
+    to it: else a small file could fill the memory."""
 
+    def __init__(self) -> None:
+        self._made: dict[Any, Any] = {}  # by the identity of what it is made of
 
-def _array(content: Any, dtype: _Call, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
-    kind, byte_order = _text(dtype.arguments[0]), _text(dtype.state[1])
-    if not dtype.name.endswith(" dtype") or not _TYPES.fullmatch(kind) or byte_order not in ("<", ">", "|", "="):
-        raise ValueError(kind)
-    return np.frombuffer(_bytes(content), np.dtype(byte_order + kind)).reshape(shape, order=order)
+    def value(self, value: Any) -> Any:
+        """A value of the dictionary, with arrays in the place of the calls that would make them."""
+        if isinstance(value, list):
+            return self._once(id(value), lambda: [self._plain(item) for item in value])
+        return self._plain(value)
+
+    def _plain(self, value: Any) -> Any:
+        if not isinstance(value, _Call):
+            return value
+        match value.name.split(" ")[1]:
+            case "_reconstruct":
+                _, shape, dtype, is_fortran, content = value.state
+                return self._array(content, dtype, shape, "F" if is_fortran else "C")
+            case "_frombuffer":
+                content, dtype, shape, order = value.arguments
+                return self._array(content, dtype, shape, order)
+            case "scalar":
+                dtype, content = value.arguments
+                return self._once((id(dtype), id(content)), lambda: self._array(content, dtype, (), "C").item())
+            case "encode":
+                return self._bytes(value)
+        raise ValueError(value.name)
+
+    def _array(self, content: Any, dtype: _Call, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
+        kind, byte_order = _text(dtype.arguments[0]), _text(dtype.state[1])
+        if not dtype.name.endswith(" dtype") or byte_order not in ("<", ">", "|", "="):
+            raise ValueError(kind)
+        if not _TYPES.fullmatch(kind):
+            raise _Unsupported(f"holds an array of type {kind[:20]!a}; must hold numbers or text")
+        array = np.frombuffer(self._bytes(content), np.dtype(byte_order + kind))
+        if not is_text_or_numbers(array):
+            raise ValueError(kind)
+        return array.reshape(shape, order=order)
+
+    def _bytes(self, value: Any) -> bytes | bytearray:
+        made: bytes | bytearray = self._once(id(value), lambda: _bytes(value))
+        return made
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
 
 def _bytes(value: Any) -> bytes | bytearray:
@@ -193,3 +231,11 @@ def _bytes(value: Any) -> bytes | bytearray:
 def _text(value: Any) -> str:
     """Text, which Python 2 writes as bytes."""
     return value if isinstance(value, str) else _bytes(value).decode()
+
+
+def _key(value: Any) -> str | int:
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str | bytes) or (isinstance(value, _Call) and value.name == "_codecs encode"):
+        return _text(value)
+    raise _Unsupported("holds a dictionary with a key that is neither text nor a whole number; must have such keys")

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from search.cache import write_array, writing
 from search.datasets import fingerprint
-from search.decoding import ArrayImages, ColourFound, Images, Part, brief, check_labels, numbered
+from search.decoding import ArrayImages, ColourFound, Images, Part, brief, check_labels
 from search.errors import DataError
 from search.parquet import count_rows, image_rows, read_parquet
-from search.pickles import read_pickle
+from search.pickles import is_text_or_numbers, read_pickle
 from search.sources import (
     IMAGE_SUFFIXES,
     TEST_NAMES,
@@ -34,6 +34,7 @@ from search.sources import (
 IMAGES = ("x_test", "x", "images", "data")
 LABELS = ("y_test", "y", "labels", "fine_labels")
 IDS = ("ids", "id")
+MAX_ID = 256  # characters
 INPUTS = "a folder of images, Parquet, an .npz with x or images, or a CIFAR-style pickle with data"
 
 
@@ -61,14 +62,15 @@ def has_both_parts(path: Path) -> bool:
         raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
 
 
-def read_labelled(path: Path, shape: Shape) -> tuple[Part, tuple[str, ...]]:
-    """The images of a set without a training part, and its classes: '0' to 'n-1' where it does not name them.
+def read_labelled(path: Path, shape: Shape, num_classes: int) -> tuple[Part, tuple[str, ...]]:
+    """The images of a set without a training part, and its classes: where it does not name them, the numbers from 0 of
+    `num_classes`, of which some may have no image.
 
     Raises:
-        DataError: no labelled images that can be read lie there.
+        DataError: no labelled images that can be read lie there, or one of no such class.
     """
     try:
-        part, classes = _read_labelled(path, shape)
+        part, classes = _read_labelled(path, shape, _indices(num_classes))
     except OSError as error:
         raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
     if not len(part.labels):
@@ -92,6 +94,7 @@ def read_unlabelled(path: Path, shape: Shape) -> tuple[Images, tuple[str, ...]]:
         raise DataError(f"{where}: cannot be read: {error.strerror or error}") from error
     if not ids:
         raise DataError(f"{where}: holds no images; must be {INPUTS}")
+    ids = tuple(id.encode(errors="replace").decode() for id in ids)  # a file's name may be no text
     if len(set(ids)) < len(ids):
         twice, _ = Counter(ids).most_common(1)[0]
         raise DataError(f"{where}: two images have the id {brief(twice)!r}; ids must differ")
@@ -130,9 +133,9 @@ def decode_labelled(part: Part, classes: tuple[str, ...], shape: Shape, images: 
     return fingerprint(classes, *shape, hashes)
 
 
-def _read_labelled(path: Path, shape: Shape) -> tuple[Part, tuple[str, ...]]:
+def _read_labelled(path: Path, shape: Shape, numbers: tuple[str, ...]) -> tuple[Part, tuple[str, ...]]:
     if files := _parquet_files(path):
-        source = read_parquet(files, files, None)
+        source = read_parquet(files, files, numbers)
         return source.test, source.classes
     if path.is_dir():
         test = next((path / name for name in TEST_NAMES if (path / name).is_dir()), path)
@@ -143,9 +146,8 @@ def _read_labelled(path: Path, shape: Shape) -> tuple[Part, tuple[str, ...]]:
     found, number = _images(arrays, where, shape)
     name, values = _named(arrays, LABELS, where)
     labels = array_labels(f"{where}, {name}", _array(values), number)
-    classes = numbered(labels)
-    check_labels(labels, len(classes), f"{where}, {name}", "index")
-    return Part(found, labels), classes
+    check_labels(labels, len(numbers), f"{where}, {name}", "index")
+    return Part(found, labels), numbers
 
 
 def _read_unlabelled(path: Path, shape: Shape) -> tuple[Images, tuple[str, ...]]:
@@ -166,7 +168,20 @@ def _read_unlabelled(path: Path, shape: Shape) -> tuple[Images, tuple[str, ...]]
     values = _array(values)
     if values.shape != (number,):
         raise DataError(f"{where}, {name}: has shape {values.shape}; must be ({number},), one for each image")
-    return images, tuple(each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in values)
+    return images, _ids(f"{where}, {name}", values)
+
+
+def _ids(where: str, values: NDArray[Any]) -> tuple[str, ...]:
+    rule = f"ids must be whole numbers of 64 bits, or text of at most {MAX_ID} characters"
+    if not is_text_or_numbers(values):
+        raise DataError(f"{where}: damaged; {rule}")
+    ids: list[Any] = values.tolist()
+    for index, value in enumerate(ids):
+        if isinstance(value, bytes) and len(value) <= 4 * MAX_ID:
+            ids[index] = value = value.decode(errors="replace")
+        if not (len(value) <= MAX_ID if isinstance(value, str) else isinstance(value, int) and abs(value) < 2**64):
+            raise DataError(f"{where}, index {index}: is no id; {rule}")
+    return tuple(map(str, ids))
 
 
 def _parquet_files(path: Path) -> list[Path]:
@@ -210,7 +225,10 @@ def _images(arrays: dict[str, Any], where: str, shape: Shape) -> tuple[ArrayImag
         if array.shape[1] != channels * size**2:
             raise DataError(f"{where}: rows of {array.shape[1]} values; must have {channels * size**2} as the network")
         array = array.reshape(-1, channels, size, size).transpose(0, 2, 3, 1)
-    return array_images(where, array), len(array)
+    images, number = array_images(where, array), len(array)
+    if number and not array.size:  # a small file can say this of more images than memory holds
+        raise DataError(f"{where}: has shape {array.shape}; images must have pixels")
+    return images, number
 
 
 def _array(values: Any) -> NDArray[Any]:
@@ -228,4 +246,4 @@ def _indices(number: int) -> tuple[str, ...]:
 
 def _natural(file: Path) -> list[str | int]:
     """Orders numbers in names by their value; text and numbers alternate."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", file.name)]
+    return [int(part) if at % 2 else part for at, part in enumerate(re.split(r"([0-9]+)", file.name))]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Trial = Annotated[int | None, typer.Option("--trial", help="Retrained trial.")]
 Baseline = Annotated[str | None, typer.Option("--baseline", help="Baseline that was trained in the study.")]
+Dropout = Annotated[
+    float | None, typer.Option("--dropout", help="With --trial: the dropout it was trained with; else the last one.")
+]
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="The recipe it was trained by, if by several.")]
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -29,6 +32,7 @@ def evaluate(
     trial: Trial = None,
     baseline: Baseline = None,
     recipe: RecipeName = None,
+    dropout: Dropout = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", help="One run alone; may be given again.")] = None,
     device: Device = "auto",
     study: StudyName = None,
@@ -43,7 +47,7 @@ def evaluate(
     from search.study.inference import evaluate as evaluate_runs
     from search.study.trained import of_seeds
 
-    files, plan, runs = _trained("evaluate", studies, study, trial, baseline, recipe)
+    files, plan, runs = _trained("evaluate", studies, study, trial, baseline, recipe, dropout)
     runs = of_seeds(runs, seed) if seed else runs
     found = evaluate_runs(files, plan, runs, data, one_of("device", device, DEVICES))
     told = sys.stdout if format is Format.TABLE else sys.stderr
@@ -52,12 +56,9 @@ def evaluate(
     seeds = ", ".join(f"seed {number} {result.accuracy:.2%}" for number, result in found.results)
     images = f"{found.num_images:,} images of {found.data}, fingerprint {found.fingerprint[:12]}"
     print(f"{runs[0].name} on {images}: accuracy {mean:.2%}{spread}: {seeds})", file=told)
-    training, test = found.overlap or (0, 0)
-    if training:
-        print(f"careful: {training:,} of these images are also among the study's training images", file=told)
-    if 0 < test < found.num_images:
-        print(f"careful: {test:,} of these images are also among the study's test images", file=told)
-    print(f"test set openings are listed in {found.ledger}", file=told)
+    for warning in _warnings(found):
+        print(f"careful: {warning}", file=told)
+    print(f"test set openings are listed in {' and '.join(map(str, found.ledgers))}", file=told)
     if format is Format.JSON:
         print_values(_values(found, runs), format)
     else:
@@ -70,6 +71,7 @@ def predict(
     trial: Trial = None,
     baseline: Baseline = None,
     recipe: RecipeName = None,
+    dropout: Dropout = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The run whose weights are used.")] = 0,
     names: Annotated[bool, typer.Option("--names", help="Write classes by name instead of by number.")] = False,
     device: Device = "auto",
@@ -84,7 +86,7 @@ def predict(
     from search.study.inference import predict as predict_images
     from search.study.trained import of_seeds
 
-    _, plan, runs = _trained("predict", studies, study, trial, baseline, recipe)
+    _, plan, runs = _trained("predict", studies, study, trial, baseline, recipe, dropout)
     (run,) = of_seeds(runs, [seed])
     classes = plan.question.data.classes
     with replacing(output) as path:  # that it can be written is known before the work
@@ -100,6 +102,7 @@ def export(
     trial: Trial = None,
     baseline: Baseline = None,
     recipe: RecipeName = None,
+    dropout: Dropout = None,
     output: Annotated[Path | None, typer.Option("--output", help="Folder; without it, in the study's.")] = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
@@ -111,21 +114,40 @@ def export(
     from search.report.model_card import model_card
     from search.study.export import export as write_export
 
-    files, plan, runs = _trained("export", studies, study, trial, baseline, recipe)
+    files, plan, runs = _trained("export", studies, study, trial, baseline, recipe, dropout)
     folder = output or files.export(trial if trial is not None else str(baseline))
     for path in write_export(files, plan, runs[0], model_card(files, plan, runs), folder):
         print(path.resolve())
 
 
 def _trained(
-    command: str, studies: Path, study: str | None, trial: int | None, baseline: str | None, recipe: str | None
+    command: str,
+    studies: Path,
+    study: str | None,
+    trial: int | None,
+    baseline: str | None,
+    recipe: str | None,
+    dropout: float | None,
 ) -> "tuple[StudyFiles, Plan, list[TrainedRun]]":
     from search.study.trained import trained_runs
 
     if (trial is None) == (baseline is None):
         raise InputError(f"{command}: give one of --trial NUMBER and --baseline NAME")
+    if trial is None and dropout is not None:
+        raise InputError(f"dropout = {dropout:g}: is for --trial; baselines keep theirs")
     files, plan = open_study(studies, study)
-    return files, plan, trained_runs(files, plan, trial, baseline, recipe)
+    return files, plan, trained_runs(files, plan, trial, baseline, recipe, dropout)
+
+
+def _warnings(found: "Evaluation") -> list[str]:
+    """How far the set is none that the study has not seen."""
+    if found.overlap is None:
+        return ["the study's own images are no longer in the data cache, so these could not be compared with them"]
+    training, test = found.overlap
+    warnings = [f"{training:,} of these images are also among the study's training images"] if training else []
+    if 0 < test < found.num_images:
+        warnings.append(f"{test:,} of these images are also among the study's test images")
+    return warnings
 
 
 def _spread(values: tuple[float, ...]) -> tuple[float | None, float | None]:

@@ -9,10 +9,14 @@ import typer
 
 from search.cli.options import (
     BatchSize,
+    Compile,
+    CpusPerWorker,
     Device,
+    GpusPerWorker,
     LimitTexts,
     LogName,
     OutputFormat,
+    Ray,
     SpaceFile,
     Studies,
     StudyName,
@@ -46,6 +50,9 @@ def search(
     sampler: Annotated[str, typer.Option("--sampler", help="What proposes designs: tpe or random.")] = "tpe",
     batch_size: BatchSize = None,
     workers: Workers = "auto",
+    ray: Ray = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
     device: Device = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes split, proposals and training.")] = 0,
     timeout: Annotated[str | None, typer.Option("--timeout", help="Stop after this time: 90s, 30m, 2h.")] = None,
@@ -93,7 +100,7 @@ def search(
     )
     if fill is None:
         question = with_default_fill(question)
-    machine = machine_of(device, workers)
+    machine = machine_of(device, workers, False, ray, gpus_per_worker, cpus_per_worker)
     if dry_run:
         rows, draws = launch.dry_run(question, num_trials)
         if format is Format.TABLE:
@@ -132,9 +139,9 @@ def search(
         f"({outcome.repairs} moved into the limits, {outcome.fallbacks} uniform instead), none of them over the budget "
         "or a repeat"
     )
-    _print_best(files)
+    _print_best(files, storage)
     if question.control:
-        _print_control(files)
+        _print_control(files, storage)
 
 
 def retrain(
@@ -142,45 +149,62 @@ def retrain(
     per_budget: Annotated[
         str | None, typer.Option("--per-budget", help="Retrain the best trial under each of 0.3M,1M,2M.")
     ] = None,
-    top: Annotated[int | None, typer.Option("--top", min=1, help="Choose among the best K at full length.")] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", min=1, help="Choose among the best K at full length; 1: the best trial.")
+    ] = None,
     baseline: Annotated[
         list[str] | None, typer.Option("--baseline", help="Named baseline to train beside them; may be given again.")
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs of each network.")] = 1,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs; without it, the recipe's.")] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")] = "full",
+    dropout: Annotated[
+        float | None, typer.Option("--dropout", help="Of the trials, instead of their own; --top 2 or more chooses it.")
+    ] = None,
     holdout: Annotated[
         bool, typer.Option("--holdout", help="Keep the validation images out of the final training.")
     ] = False,
     batch_size: BatchSize = None,
     workers: Workers = "auto",
+    ray: Ray = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
     device: Device = "auto",
+    compile: Compile = False,
     log: LogName = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
 ) -> None:
     """Train found networks at full length and open the test set, once per run.
 
-    With --top K the K best trials are first trained at full length on the training split alone, two seeds each, and
-    the best by mean validation accuracy is the one to be trained finally. What was trained with --holdout is compared
-    with other such runs alone.
+    With --top K of 2 or more the K best trials are first trained at full length on the training split alone, two seeds
+    each, and the best by mean validation accuracy is the one to be trained finally. So is its dropout chosen, from all
+    that the study's space offers: the short schedule of a search favours none. With --top 1 the best trial of the
+    search is trained finally as it is. What was trained with --holdout is compared with other such runs alone.
     """
     from rich.console import Console
 
     from search.progress import RetrainProgress
-    from search.report.notation import duration
+    from search.report.dropouts import dropout_choice
+    from search.report.notation import duration, network
     from search.space.limits import parse_count
     from search.study import launch
-    from search.study.candidates import baseline_candidate, best_trials, best_within, candidate_of
+    from search.study.candidates import baseline_candidate, best_trials, best_within, candidate_of, with_dropout
     from search.study.interruption import Interruption
     from search.study.logs import open_log
     from search.study.results import read_runs
     from search.study.storage import read_study
+    from search.study.view import trial_of
 
     asked = (bool(trial), top is not None, per_budget is not None)
     if sum(asked) > 1 or not (any(asked) or baseline):
         raise InputError(
             "retrain: give either --trial NUMBER (once or more), --top K or --per-budget LIST, or a --baseline"
+        )
+    if dropout is not None and not (trial or per_budget):
+        raise InputError(
+            f"dropout = {dropout:g}: is for --trial and --per-budget; --top 2 or more chooses it, and --top 1 and "
+            "baselines keep theirs"
         )
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
@@ -191,8 +215,10 @@ def retrain(
             dict.fromkeys(best_within(records, parse_count(text, "per-budget")) for text in per_budget.split(","))
         )
     candidates = [candidate_of(records, number, plan.question.budget, full) for number in numbers]
+    if dropout is not None:
+        candidates = [with_dropout(candidate, dropout) for candidate in candidates]
     baselines = [baseline_candidate(name, plan, full) for name in dict.fromkeys(baseline or [])]
-    machine = machine_of(device, workers)
+    machine = machine_of(device, workers, compile, ray, gpus_per_worker, cpus_per_worker)
     choose = top is not None and top > 1
     with open_log(log, files) as to_log, Interruption() as interruption:
         progress = RetrainProgress(Console(), to_log)
@@ -204,20 +230,24 @@ def retrain(
     for candidate, accuracy in ranking:
         own = [run for run in rounds if run.label == candidate.label]
         cost = f"{own[0].macs:,} MACs, {duration(fmean(run.seconds for run in own))} a run"
-        print(f"finalist {int(candidate.label)}: mean validation accuracy {accuracy:.2%} at full length, {cost}")
+        name = network(candidate.label).removeprefix("trial ")
+        print(f"finalist {name}: mean validation accuracy {accuracy:.2%} at full length, {cost}")
+    if ranking and (winner := trial_of(ranking[0][0].label)) and (choice := dropout_choice(rounds, winner[0])):
+        print(f"chosen is trial {winner[0]} with {choice.told}")
     print_runs(files, plan, runs)
 
 
-def _print_best(files: StudyFiles) -> None:
+def _print_best(files: StudyFiles, storage: str | None) -> None:
     from search.report.notation import design
     from search.study.reading import read_view
+    from search.study.view import merit
 
-    view = read_view(files)
+    view = read_view(files, storage)
     complete = [each for each in view.trials if each.state == "complete" and each.value is not None]
     if not complete:
         print("no trial was trained to the end")
         return
-    best = max(complete, key=lambda each: (each.value or 0.0, -each.number))
+    best = min(complete, key=lambda each: merit(each.value or 0.0, each.params, each.number))
     print(
         f"best: trial {best.number}, validation accuracy {best.value:.2%}, {best.params:,} parameters "
         f"({best.params / view.budget:.0%} of the budget), {best.macs:,} MACs: {design(best.architecture)}"
@@ -225,16 +255,17 @@ def _print_best(files: StudyFiles) -> None:
     print(f"next: nas retrain --trial {best.number}, or nas retrain --top 3 to choose at full length; then nas report")
 
 
-def _print_control(files: StudyFiles) -> None:
+def _print_control(files: StudyFiles, storage: str | None) -> None:
     from search.report.control import control_sentences
     from search.study.reading import read_view
 
-    print("control: " + " ".join(control_sentences(read_view(files))))
+    print("control: " + " ".join(control_sentences(read_view(files, storage))))
 
 
 def _short_count(number: int) -> str:
     """5000000 as 5M, 20000 as 20k, anything else in full."""
     for size, unit in ((10**6, "M"), (10**3, "k")):
         if number % (size // 10) == 0 and number >= size:
-            return f"{number / size:g}{unit}"
+            whole, tenth = divmod(number * 10 // size, 10)
+            return f"{whole}.{tenth}{unit}" if tenth else f"{whole}{unit}"
     return str(number)

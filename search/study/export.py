@@ -9,6 +9,7 @@ from search.files import StudyFiles, write_atomically
 from search.study.plan import Plan
 from search.study.trained import TrainedRun
 
+# The title is escaped: it holds names that stand in files, and model.py is a program.
 HEAD = '''"""{title}
 
 Needs torch alone. Weights lie beside this file:
@@ -92,6 +93,7 @@ def model_source(files: StudyFiles, plan: Plan, run: TrainedRun) -> str:
     data, network = plan.question.data, run.network
     title = f"{run.name[0].upper()}{run.name[1:]} of study {files.name}: {run.view.params:,} parameters, test accuracy "
     title += f"{run.view.test_accuracy:.2%} on {data.name}."
+    title = title.encode("unicode_escape").decode("ascii").replace('"', '\\"')
     head = HEAD.format(title=title, channels=data.channels, size=data.image_size)
     values = pprint.pformat(network.architecture.to_dict(), width=110, sort_dicts=False)
     tail = TAIL.format(architecture=values, classes=ascii(tuple(data.classes)), mean=network.mean, std=network.std)

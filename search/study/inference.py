@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from search.cache import scratch_folder
 from search.catalogue import from_anywhere, path_of, safe_name
 from search.datasets import open_cached, open_dataset
+from search.decoding import Part, brief
 from search.errors import DataError
 from search.files import StudyFiles
+from search.flags import unpack
 from search.protocol import Evaluate, Evaluated, Predict, Predicted, Setup, TestResult
 from search.study.ledger import Ledger
 from search.study.plan import Data, Plan
@@ -32,11 +34,19 @@ class Overlap(NamedTuple):
     test: int
 
 
+class _Own(NamedTuple):
+    """Which images (N,) of a set are the study's own."""
+
+    training: NDArray[np.bool_]
+    test: NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What runs came to on a test set, seed by seed; `classes` names the rows of each confusion matrix.
 
     `overlap` tells how many of its images are the study's own; None where these are no longer in the data cache.
+    `ledgers` are the files with a line for each run: the set's, and the study's if some of its test images are in it.
     """
 
     data: str
@@ -44,7 +54,7 @@ class Evaluation:
     classes: tuple[str, ...]
     results: tuple[tuple[int, TestResult], ...]
     overlap: Overlap | None
-    ledger: Path
+    ledgers: tuple[Path, ...]
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -65,8 +75,9 @@ def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, d
     """Test runs on another labelled set with the study's classes, or on the study's own test set again.
 
     The test part of the set is taken, or all of it if it has no training part or is not divided. The opening of every
-    run stands in the set's ledger before the set is opened: in that of the study's data, if all images are of its test
-    part, however they are packed.
+    run stands in the set's ledger before the set is opened. The study's own test images are recognised however they are
+    packed: a set of nothing else is the study's, and where some are among others, the opening stands in the study's
+    ledger too, with the accuracy on these alone.
 
     Raises:
         DataError: the set cannot be read, or is none that the networks can be tested on.
@@ -75,18 +86,22 @@ def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, d
     """
     setup, views = _setup(device), [run.view for run in runs]
     with _test_set(spec, plan) as (data, images, labels):
-        overlap = _overlap(images, plan)
-        if overlap is not None and overlap.test == len(np.load(images, mmap_mode="r", allow_pickle=False)):
-            data = plan.question.data
-        ledger = Ledger(files, data.ledger_name)
-        lines = [ledger.record(view.label, view.seed, view.recipe, view.holdout) for view in views]
+        own, found = plan.question.data, _own_images(images, plan)
+        if data.fingerprint == own.fingerprint or (found is not None and found.test.all()):
+            data = own
+        opened: dict[str, NDArray[np.bool_] | None] = {data.ledger_name: None}
+        if found is not None and found.test.any():
+            opened.setdefault(own.ledger_name, found.test)
+        ledgers = [Ledger(files, name) for name in opened]
+        lines = [[each.record(view.label, view.seed, view.recipe, view.holdout) for view in views] for each in ledgers]
         answer = ask(setup, Evaluate(tuple(run.network for run in runs), images, labels), Path(os.devnull))
     assert isinstance(answer, Evaluated)
-    for line, result in zip(lines, answer.results, strict=True):
-        ledger.enter(line, result.accuracy)
+    for ledger, of_runs, part in zip(ledgers, lines, opened.values(), strict=True):
+        for line, result in zip(of_runs, answer.results, strict=True):
+            ledger.enter(line, result.accuracy if part is None else _accuracy(result, part))
     results = tuple(zip((view.seed for view in views), answer.results, strict=True))
-    path = files.ledger(data.ledger_name)
-    return Evaluation(data.name, data.fingerprint, plan.question.data.classes, results, overlap, path)
+    overlap = None if found is None else Overlap(*(int(part.sum()) for part in found))
+    return Evaluation(data.name, data.fingerprint, own.classes, results, overlap, tuple(map(files.ledger, opened)))
 
 
 def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> list[tuple[str, int]]:
@@ -118,8 +133,9 @@ def _test_set(spec: str, plan: Plan) -> Iterator[tuple[Data, Path, Path]]:
         _require_same_shape(spec, own, data)
         yield data, dataset.folder / "test-images.npy", dataset.folder / "test-labels.npy"
         return
-    part, classes = read_labelled(path, _shape(plan))
-    _require_same_classes(spec, own.classes, classes)
+    part, classes = read_labelled(path, _shape(plan), len(own.classes))
+    if classes not in (own.classes, _numbers(own.classes)):
+        part, classes = _in_classes(spec, own.classes, part, classes), own.classes
     with scratch_folder() as folder:
         images, labels = folder / "images.npy", folder / "labels.npy"
         name = safe_name(path.stem if path.is_file() else path.name)
@@ -129,12 +145,25 @@ def _test_set(spec: str, plan: Plan) -> Iterator[tuple[Data, Path, Path]]:
 
 def _require_same_classes(spec: str, own: tuple[str, ...], other: tuple[str, ...]) -> None:
     """The same names in the same order; or as many numbers, as a set has that does not name its classes."""
-    if other in (own, tuple(map(str, range(len(own))))):
+    if other in (own, _numbers(own)):
         return
     if len(other) != len(own):
         raise DataError(f"data = {spec!r}: has {len(other)} classes; must have the {len(own)} of the study")
     at = next(index for index, name in enumerate(own) if name != other[index])
     raise DataError(f"data = {spec!r}: its class {at} is {other[at]!r}; must be {own[at]!r}, as in the study")
+
+
+def _numbers(classes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(str, range(len(classes))))
+
+
+def _in_classes(spec: str, own: tuple[str, ...], part: Part, classes: tuple[str, ...]) -> Part:
+    """The part of a set that names some of the study's classes, in whatever order, with the study's labels."""
+    for at, name in enumerate(classes):
+        if name not in own:
+            rule = f"must be one of the study's {len(own)}, which are {brief(', '.join(own))}"
+            raise DataError(f"data = {spec!r}: its class {at} is {name!r}; {rule}")
+    return Part(part.images, np.array([own.index(name) for name in classes], dtype=np.int64)[part.labels])
 
 
 def _require_same_shape(spec: str, own: Data, other: Data) -> None:
@@ -143,7 +172,7 @@ def _require_same_shape(spec: str, own: Data, other: Data) -> None:
         raise DataError(f"data = {spec!r}: images of {found} pixels and channels; must be {needed}, none is resized")
 
 
-def _overlap(images: Path, plan: Plan) -> Overlap | None:
+def _own_images(images: Path, plan: Plan) -> _Own | None:
     """Pixels are compared here. No network sees them, so this opens no test set."""
     try:
         dataset = open_cached(plan.circumstances.source)
@@ -153,7 +182,13 @@ def _overlap(images: Path, plan: Plan) -> Overlap | None:
     except DataError:
         return None
     digests = [_digest(image) for image in np.load(images, mmap_mode="r", allow_pickle=False)]
-    return Overlap(*(sum(digest in part for digest in digests) for part in parts))
+    return _Own(*(np.array([digest in part for digest in digests], dtype=np.bool_) for part in parts))
+
+
+def _accuracy(result: TestResult, part: NDArray[np.bool_]) -> float:
+    """On the images of a part (N,) alone."""
+    assert result.correct is not None
+    return float(unpack(result.correct, len(part))[part].mean())
 
 
 def _digest(image: NDArray[np.uint8]) -> bytes:

@@ -34,13 +34,18 @@ class TrainedRun:
 
 
 def trained_runs(
-    files: StudyFiles, plan: Plan, trial: int | None, baseline: str | None = None, recipe: str | None = None
+    files: StudyFiles,
+    plan: Plan,
+    trial: int | None,
+    baseline: str | None = None,
+    recipe: str | None = None,
+    dropout: float | None = None,
 ) -> list[TrainedRun]:
     """The final runs of a trial, or else of a baseline, that were trained in one way, in the order of their seeds.
 
-    Of several ways that of seed 0 is meant, a run without a holdout before one with it, and of a trial's dropouts the
-    one that was trained last. A baseline's way is asked for where there are several. Every
-    file of weights is counted, and a trial's must be within the budget.
+    Of several ways that of seed 0 is meant, a run without a holdout before one with it, and of a trial's dropouts
+    `dropout`, or else the one that was trained last. A baseline's way is asked for where there are several. Every file
+    of weights is counted, and a trial's must be within the budget.
 
     Raises:
         StudyError: there is no such run.
@@ -66,7 +71,7 @@ def trained_runs(
     if not runs or (baseline is not None and recipe is None and len(recipes) > 1):
         raise StudyError(f"{what}: was trained by {', '.join(recipes)}; name one of them with --recipe")
     if baseline is None:
-        runs = _of_one_dropout(runs)
+        runs = _of_last_dropout(runs) if dropout is None else _of_dropout(runs, dropout, what)
     runs.sort(key=lambda run: (run.view.seed, run.view.holdout))
     way = _way(runs[0])
     chosen = [run for run in runs if _way(run) == way]
@@ -88,7 +93,20 @@ def of_seeds(runs: list[TrainedRun], seeds: Collection[int]) -> list[TrainedRun]
     return [run for run in runs if run.view.seed in seeds]
 
 
-def _of_one_dropout(runs: list[TrainedRun]) -> list[TrainedRun]:
+def _of_dropout(runs: list[TrainedRun], dropout: float, what: str) -> list[TrainedRun]:
+    """The runs of a trial with this dropout, whether it is the trial's own or not."""
+
+    def dropouts(run: TrainedRun) -> set[float]:
+        return {stage.dropout for stage in run.network.architecture.stages}
+
+    chosen = [run for run in runs if dropouts(run) == {dropout}]
+    if not chosen:
+        known = ", ".join(f"{value:g}" for value in sorted(set().union(*map(dropouts, runs))))
+        raise StudyError(f"{what}: was not trained with dropout {dropout:g}; it was with {known}")
+    return chosen
+
+
+def _of_last_dropout(runs: list[TrainedRun]) -> list[TrainedRun]:
     """The runs of a trial with the dropout that was trained last."""
     last = max(runs, key=lambda run: str(run.values.get("time", "")))
     return [run for run in runs if run.view.label == last.view.label]

@@ -226,6 +226,9 @@ def main() -> None:
             elif message == OPEN:
                 asked.open.set()
             else:
+                # What was asked of the job before is over; what comes after this message is asked of the new one.
+                for event in (asked.stop, asked.pause, asked.open):
+                    event.clear()
                 tasks.put(message)
 
     try:
@@ -236,11 +239,7 @@ def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     connection.send(trainer.ready())
     while True:
-        task = tasks.get()
-        asked.stop.clear()
-        asked.pause.clear()
-        asked.open.clear()
-        connection.send(trainer.perform(task, connection.send, asked))
+        connection.send(trainer.perform(tasks.get(), connection.send, asked))
 
 
 if __name__ == "__main__":

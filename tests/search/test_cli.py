@@ -360,7 +360,7 @@ WRONG = [
     (("space", "--study", "x", "--budget", "1M"), "space: --study tells space, limits and data; leave out the others"),
     (
         ("retrain", "--top", "2", "--dropout", "0.1"),
-        "dropout = 0.1: is for --trial and --per-budget; --top K chooses it",
+        "dropout = 0.1: is for --trial and --per-budget; --top 2 or more chooses it",
     ),
     (("retrain", "--top", "2", "--per-budget", "1M"), "retrain: give either --trial NUMBER (once or more), --top K or"),
     (("lr-range", "--data", "digits"), "lr-range: give one of --trial NUMBER and --baseline NAME"),
@@ -397,6 +397,7 @@ WRONG = [
     (("retrain", "--trial", "1"), "study: none has been used in studies"),
     (("retrain", "--study", "x"), "retrain: give either --trial NUMBER (once or more), --top K"),
     (("evaluate", "--data", "digits"), "evaluate: give one of --trial NUMBER and --baseline NAME"),
+    (("export", "--baseline", "resnet40", "--dropout", "0.1"), "dropout = 0.1: is for --trial; baselines keep theirs"),
     (("predict", "--trial", "1", "--input", "x", "--output", "y.csv"), "study: none has been used in studies"),
     (("export", "--baseline", "resnet40", "--study", "x"), "study = 'x': no such study in studies"),
     (("report", "--study", "nothing"), "study = 'nothing': no such study in studies"),

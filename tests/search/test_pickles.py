@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +110,10 @@ def test_a_pickle_that_would_run_a_command_is_refused_and_does_not_run(tmp_path:
         (b"not a pickle", "damaged or not a pickle"),
         (b"\x89PNG\r\n\x1a\n", "with the instruction PERSID"),
         (b"].", "a pickle of something else; must be one of a dictionary"),
-        (b"}]K\x01s.", "damaged or not a pickle"),
+        (b"}]K\x01s.", "holds a dictionary with a key that is neither text nor a whole number"),
+        (b"}(K\x01K\x02tK\x01s.", "holds a dictionary with a key that is neither text nor a whole number"),
     ],
-    ids=range(21),
+    ids=range(22),
 )
 def test_what_is_no_batch_is_one_line(tmp_path: Path, content: bytes, message: str | None) -> None:
     (tmp_path / "batch").write_bytes(content)
@@ -121,10 +123,53 @@ def test_what_is_no_batch_is_one_line(tmp_path: Path, content: bytes, message: s
         assert message in refusal(tmp_path / "batch")
 
 
-@pytest.mark.parametrize("dtype", ["O", "U3", "M8[s]", "c8"])
-def test_arrays_of_anything_but_numbers_are_refused(tmp_path: Path, dtype: str) -> None:
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("dtype", ["<U5", ">U5", "S5"])
+def test_arrays_and_lists_of_text_are_read(tmp_path: Path, protocol: int, dtype: str) -> None:
+    array = np.array(["a.png", "b"], dtype=dtype)
+    found = read_pickle(written(tmp_path / "batch", {"ids": array, "list": list(array)}, protocol))
+    np.testing.assert_array_equal(found["ids"], array)
+    assert found["list"] == array.tolist()
+
+
+def test_what_has_a_number_for_a_name_is_left_out(tmp_path: Path) -> None:
+    batch = {0: "cat", "names": {0: "cat", 10**5000: "dog"}, 10**5000: IMAGES}
+    assert read_pickle(written(tmp_path / "batch", batch)) == {"names": {0: "cat", 10**5000: "dog"}}
+
+
+@pytest.mark.parametrize(("dtype", "named"), [("O", "O8"), ("M8[s]", "M8"), ("c8", "c8")])
+def test_arrays_of_anything_but_numbers_and_text_are_refused(tmp_path: Path, dtype: str, named: str) -> None:
     array = np.array([1, 2], dtype="i8").astype(dtype)
-    assert "damaged or not a pickle" in refusal(written(tmp_path / "batch", {"data": array}))
+    message = f"holds an array of type '{named}'; must hold numbers or text"
+    assert message in refusal(written(tmp_path / "batch", {"data": array}))
+
+
+def test_text_of_numbers_that_are_no_characters_is_refused(tmp_path: Path) -> None:
+    text = np.array(["abcd"])
+    for ids in (text, [text[0]]):
+        content = pickle.dumps({"ids": ids}).replace("abcd".encode("utf-32-le"), b"\xff" * 16)
+        (tmp_path / "batch").write_bytes(content)
+        assert "damaged or not a pickle" in refusal(tmp_path / "batch")
+
+
+LONG = np.str_("x" * 100_000)
+
+
+@pytest.mark.parametrize("kind", ["bytes", "text", "list"])
+def test_what_a_file_holds_once_is_made_once(tmp_path: Path, kind: str) -> None:
+    shared: dict[str, tuple[object, int]] = {
+        "bytes": ({"ids": [LONG.encode()] * 1_000}, 2),  # protocol 2 has a call that makes them of text
+        "text": ({"ids": [LONG] * 1_000}, 4),
+        "list": ((lambda items: {f"list {number}": items for number in range(1_000)})([1] * 50_000), 4),
+    }
+    path = written(tmp_path / "batch", *shared[kind])
+    tracemalloc.start()
+    try:
+        found = read_pickle(path)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000, "not the 100 MB and more of as many copies"
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 1_000 or len(found["ids"]) == 1_000
 
 
 def test_an_array_whose_bytes_do_not_fill_its_shape_is_refused(tmp_path: Path) -> None:
@@ -150,7 +195,7 @@ def test_no_cut_or_garbled_batch_ends_in_another_error(tmp_path: Path) -> None:
 
 def test_a_very_deep_pickle_is_refused_without_a_crash(tmp_path: Path) -> None:
     (tmp_path / "batch").write_bytes(b"}N" + b"\x85" * 1_000_000 + b"K\x01s.")
-    assert "damaged or not a pickle" in refusal(tmp_path / "batch")
+    assert "a key that is neither text nor a whole number" in refusal(tmp_path / "batch")
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,10 +31,10 @@ def png(image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def write_parquet(path: Path, labels: bool = True, names: list[str] | None = None) -> Path:
+def write_parquet(path: Path, labels: NDArray[np.int64] | None = LABELS, names: list[str] | None = None) -> Path:
     columns: dict[str, Any] = {"image": pa.array([{"bytes": png(image)} for image in IMAGES])}
-    if labels:
-        columns["label"] = pa.array(LABELS)
+    if labels is not None:
+        columns["label"] = pa.array(labels)
     table = pa.table(columns)
     if names:
         features = {"info": {"features": {"label": {"names": names}}}}
@@ -72,7 +74,7 @@ UNLABELLED: dict[str, Callable[[Path], Path]] = {
     "npz x": lambda path: write_npz(path / "a.npz", x=IMAGES),
     "npz images": lambda path: write_npz(path / "a.npz", images=IMAGES),
     "npz test part": lambda path: write_npz(path / "a.npz", x_train=IMAGES[:2], x_test=IMAGES),
-    "parquet file": lambda path: write_parquet(path / "a.parquet", labels=False),
+    "parquet file": lambda path: write_parquet(path / "a.parquet", labels=None),
     "parquet folder": lambda path: write_parquet(path / "a" / "b.parquet").parent,
     "rows of cifar": lambda path: write_pickle(path / "test_batch", data=ROWS, labels=LABELS.tolist()),
     "images of a competition": lambda path: write_pickle(path / "a.pkl", data=IMAGES),
@@ -108,7 +110,7 @@ def test_labels_of_every_layout_belong_to_their_images(tmp_path: Path, layout: s
     write, names = LABELLED[layout]
     path = write(tmp_path)
     assert not has_both_parts(path)
-    part, classes = read_labelled(path, COLOUR)
+    part, classes = read_labelled(path, COLOUR, 3)
     assert classes == names
     decode_labelled(part, classes, COLOUR, tmp_path / "images.npy", tmp_path / "labels.npy")
     images, labels = np.load(tmp_path / "images.npy"), np.load(tmp_path / "labels.npy")
@@ -118,9 +120,17 @@ def test_labels_of_every_layout_belong_to_their_images(tmp_path: Path, layout: s
     assert len(images) == 12
 
 
+def test_a_set_may_lack_images_of_the_last_classes(tmp_path: Path) -> None:
+    write_npz(tmp_path / "a.npz", x=IMAGES, y=LABELS)
+    write_parquet(tmp_path / "a.parquet")
+    for name in ("a.npz", "a.parquet"):
+        part, classes = read_labelled(tmp_path / name, COLOUR, 5)
+        assert (part.labels.tolist(), classes) == (LABELS.tolist(), tuple("01234"))
+
+
 def test_the_fingerprint_tells_images_labels_and_classes_apart(tmp_path: Path) -> None:
     def fingerprint(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: str = "012") -> str:
-        part, _ = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), COLOUR)
+        part, _ = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), COLOUR, 3)
         return decode_labelled(part, tuple(classes), COLOUR, tmp_path / "images.npy", tmp_path / "labels.npy")
 
     prints = [fingerprint(IMAGES, LABELS), fingerprint(IMAGES[::-1], LABELS), fingerprint(IMAGES, LABELS[::-1])]
@@ -151,9 +161,23 @@ def test_a_folder_is_read_in_natural_order_and_other_files_are_left_out(tmp_path
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), IMAGES[order])
 
 
-@pytest.mark.parametrize("kind", ["numbers", "list", "bytes", "npz"])
+def test_names_with_decimals_of_other_scripts_are_in_an_order_too(tmp_path: Path) -> None:
+    names = ["1a.png", "2a.png", "10a.png", *(f"{number}.png" for number in range(11, 18)), "٣10.png", "٣.png"]
+    _, ids = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
+    assert ids == (*(name.removesuffix(".png") for name in names[:10]), "٣10", "٣")
+
+
+def test_a_file_name_that_is_no_text_makes_an_id_that_is(tmp_path: Path) -> None:
+    names = [os.fsdecode(b"%d\xff.png" % number) for number in range(12)]
+    _, ids = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
+    assert ids == tuple(f"{number}?" for number in range(12))
+
+
+@pytest.mark.parametrize("kind", ["numbers", "list", "bytes", "array of bytes", "array of text", "npz"])
 def test_ids_of_the_source_are_kept(tmp_path: Path, kind: str) -> None:
     values: dict[str, Any] = {
+        "array of bytes": np.array([str(number).encode() for number in range(100, 112)]),
+        "array of text": np.array([str(number) for number in range(100, 112)]),
         "numbers": np.arange(100, 112),
         "list": list(range(100, 112)),
         "bytes": [str(number).encode() for number in range(100, 112)],
@@ -187,6 +211,34 @@ def damaged(path: Path) -> Path:
     return folder
 
 
+def shared() -> list[Any]:
+    """Some bytes in a pickle, and 2**20 zeros for whoever writes them out."""
+    items: list[Any] = [0, 0]
+    for _ in range(19):
+        items = [items, items]
+    return items
+
+
+def deep() -> list[Any]:
+    items: list[Any] = []
+    for _ in range(300):
+        items = [items]
+    return items
+
+
+def no_characters(path: Path) -> Path:
+    return write_npz(path / "a.npz", x=IMAGES, ids=np.full(48, 2**32 - 1, dtype="<u4").view("<U4"))
+
+
+def no_pixels(path: Path) -> Path:
+    """A file of some hundred bytes that says it holds 2**62 images."""
+    with zipfile.ZipFile(path / "a.npz", "w") as archive, archive.open("x.npy", "w") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (2**62, 0, 0)}
+        np.lib.format.write_array_header_1_0(file, header)
+    return path / "a.npz"
+
+
+NO_ID = "index 0: is no id; ids must be whole numbers of 64 bits, or text of at most 256 characters"
 FAULTS: list[tuple[str, Callable[[Path], Path], Shape, str]] = [
     ("missing", lambda path: path / "nothing", COLOUR, "no such file or folder; must be a folder of images"),
     ("empty folder", empty_folder, COLOUR, "holds no images; must be a folder of images"),
@@ -202,6 +254,14 @@ FAULTS: list[tuple[str, Callable[[Path], Path], Shape, str]] = [
     ("no rows", lambda path: write_npz(path / "a.npz", x=IMAGES[:0]), COLOUR, "holds no images"),
     ("same ids", lambda path: write_npz(path / "a.npz", x=IMAGES, ids=LABELS), COLOUR, "two images have the id '0'"),
     ("few ids", lambda path: write_npz(path / "a.npz", x=IMAGES, ids=[1]), COLOUR, "ids: has shape (1,); must be"),
+    ("huge id", lambda path: write_pickle(path / "a", data=IMAGES, ids=[10**5000] * 12), COLOUR, NO_ID),
+    ("nested ids", lambda path: write_pickle(path / "a", data=IMAGES, ids=[shared()] * 12), COLOUR, NO_ID),
+    ("deep ids", lambda path: write_pickle(path / "a", data=IMAGES, ids=[deep()] * 12), COLOUR, NO_ID),
+    ("long ids", lambda path: write_pickle(path / "a", data=IMAGES, ids=["a" * 257] * 12), COLOUR, NO_ID),
+    ("long bytes", lambda path: write_pickle(path / "a", data=IMAGES, ids=[b"a" * 257] * 12), COLOUR, NO_ID),
+    ("floats for ids", lambda path: write_npz(path / "a.npz", x=IMAGES, ids=LABELS / 2), COLOUR, NO_ID),
+    ("no characters", no_characters, COLOUR, "ids: damaged; ids must be whole numbers"),
+    ("no pixels", no_pixels, COLOUR, f"has shape ({2**62}, 0, 0); images must have pixels"),
     ("one id", lambda path: write_npz(path / "a.npz", x=IMAGES, ids=np.array(1)), COLOUR, "ids: has shape (); must be"),
 ]  # fmt: skip
 
@@ -218,8 +278,10 @@ UNLABELLABLE: list[tuple[str, Callable[[Path], Path], str]] = [
     ("flat folder", lambda path: write_folder(path / "f"), "holds nothing that can be read; must be laid out as"),
     ("no labels", lambda path: write_npz(path / "a.npz", x=IMAGES), "must hold y_test or y or labels"),
     ("few labels", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS[1:]), "must be whole numbers of shape"),
+    ("no class", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS + 1), "index 2: label = 3; labels must be"),
+    ("no class of parquet", lambda path: write_parquet(path / "a.parquet", labels=LABELS + 1), "row 2: label = 3;"),
     ("negative", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS - 1), "index 0: label = -1; labels must be"),
-    ("no label column", lambda path: write_parquet(path / "a.parquet", labels=False), "label column must be label"),
+    ("no label column", lambda path: write_parquet(path / "a.parquet", labels=None), "label column must be label"),
     ("none", lambda path: write_npz(path / "a.npz", x=IMAGES[:0], y=LABELS[:0]), "0 images; there must be"),
     ("ragged", lambda path: write_pickle(path / "a", data=IMAGES, labels=[[1], [2]]), "labels: has type object"),
     ("huge", lambda path: write_pickle(path / "a", data=IMAGES, labels=[2**70] * 12), "labels: has type object"),
@@ -231,7 +293,7 @@ UNLABELLABLE: list[tuple[str, Callable[[Path], Path], str]] = [
 )
 def test_a_fault_of_labels_is_one_line(tmp_path: Path, write: Callable[[Path], Path], message: str) -> None:
     with pytest.raises(DataError) as caught:
-        read_labelled(write(tmp_path), COLOUR)
+        read_labelled(write(tmp_path), COLOUR, 3)
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -244,7 +306,7 @@ def test_a_file_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> Non
 def test_the_same_test_part_has_the_bytes_that_the_cache_of_a_whole_set_has(tmp_path: Path) -> None:
     whole = open_dataset("digits")
     images, labels = whole.test()
-    part, classes = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), GREY)
+    part, classes = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), GREY, 10)
     decode_labelled(part, classes, GREY, tmp_path / "images.npy", tmp_path / "labels.npy")
     for name in ("images", "labels"):
         assert (tmp_path / f"{name}.npy").read_bytes() == (whole.folder / f"test-{name}.npy").read_bytes()

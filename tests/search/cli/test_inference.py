@@ -109,6 +109,31 @@ def test_one_seed_and_the_studys_own_test_set_by_its_name(story: Story) -> None:
     assert story.openings() == before | {"digits": before["digits"] + 1}
 
 
+def test_test_images_among_others_are_told_and_in_both_ledgers(story: Story) -> None:
+    hidden = np.load(story.folder / "hidden.npz")
+    x = np.concatenate([hidden["x_test"], np.zeros((1, 8, 8, 1), np.uint8)])
+    np.savez(story.folder / "padded.npz", x=x, y=np.append(hidden["y_test"], 0))
+    before = story.openings()
+    told = story.nas("evaluate", "--trial", "0", "--data", "padded.npz", "--seed", "0", "--dropout", "0")
+    assert told.returncode == 0, told.stderr
+    assert "careful: 359 of these images are also among the study's test images" in told.stdout
+    assert story.openings() == before | {"padded": 1, "digits": before["digits"] + 1}
+    (ledger,) = (story.folder / "studies" / "test-ledger").glob("digits-*.jsonl")
+    assert json.loads(ledger.read_text().splitlines()[-1])["accuracy"] == story.result(0)["test_accuracy"]
+
+
+def test_a_set_that_could_not_be_compared_is_told(story: Story) -> None:
+    plan = story.folder / "studies" / "digits-20k" / "plan.yaml"
+    text = plan.read_text()
+    plan.write_text(text.replace("source: digits", "source: /nowhere/at/all"))
+    try:
+        told = story.nas("evaluate", "--trial", "0", "--data", "hidden.npz", "--seed", "0")
+    finally:
+        plan.write_text(text)
+    assert told.returncode == 0, told.stderr
+    assert "careful: the study's own images are no longer in the data cache, so these could not be" in told.stdout
+
+
 def test_predictions_of_arrays_and_of_pictures_are_those_that_were_evaluated(story: Story) -> None:
     for source, output in (("unlabelled.npz", "arrays.csv"), ("pictures", "pictures.csv")):
         done = story.nas("predict", "--trial", "0", "--input", source, "--output", output)
@@ -158,7 +183,10 @@ EVALUATE, PREDICT = ("evaluate", "--data", "hidden.npz"), ("predict", "--input",
 WRONG = [
     ((*EVALUATE, "--trial", "1"), 2, "trial = 1: has no trained weights; run `nas retrain --trial 1` first"),
     ((*EVALUATE, "--trial", "0", "--seed", "7"), 2, "seed = 7: trial 0 was not trained with it; there are 0, 1"),
-    (("evaluate", "--trial", "0", "--data", "fewer.npz"), 2, "has 5 classes; must have the 10 of the study"),
+    ((*EVALUATE, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
+    ((*PREDICT, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
+    (("export", "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
+    (("evaluate", "--trial", "0", "--data", "more.npz"), 2, "y, index 10: label = 10; labels must be 0 to 9"),
     (("predict", "--trial", "0", "--input", "empty", "--output", "p.csv"), 2, "holds no images; must be a folder"),
     ((*PREDICT[:-1], "small.yaml/p.csv", "--trial", "0"), 1, "cannot write small.yaml/p.csv"),
     ((*PREDICT, "--trial", "0", "--device", "gpu"), 2, "device = 'gpu': must be one of auto, cpu, cuda"),
@@ -168,7 +196,7 @@ WRONG = [
 @pytest.mark.parametrize(("arguments", "status", "message"), WRONG, ids=[" ".join(each[0]) for each in WRONG])
 def test_a_mistake_is_one_line(story: Story, arguments: tuple[str, ...], status: int, message: str) -> None:
     (story.folder / "empty").mkdir(exist_ok=True)
-    np.savez(story.folder / "fewer.npz", x=np.zeros((10, 8, 8), np.uint8), y=np.arange(10) % 5)
+    np.savez(story.folder / "more.npz", x=np.zeros((11, 8, 8), np.uint8), y=np.arange(11))
     done = story.nas(*arguments, "--study", "digits-20k")
     assert done.returncode == status
     assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr

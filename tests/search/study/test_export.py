@@ -17,7 +17,7 @@ from models.baselines import find_baseline
 from models.count import count_parameters
 from search.errors import StorageError, StudyError, TrainingError
 from search.files import StudyFiles
-from search.study.export import export
+from search.study.export import export, model_source
 from search.study.plan import Plan
 from search.study.trained import trained_runs
 
@@ -127,6 +127,26 @@ def test_an_export_gives_the_same_logits_where_nas_is_not_installed(
         expected = network((images.float() / 255 - MEAN[0]) / STD[0])
     torch.testing.assert_close(torch.tensor(logits), expected, rtol=1e-5, atol=1e-6)
     assert expected.std() > 0.01  # not all alike by a dead network
+
+
+@pytest.mark.parametrize(
+    "name", ['""";raise SystemExit(3);"""', "it's \"", "\\", '\\"', "a\nb\r\0ü猫\ud800", "{title}{0}"]
+)
+def test_a_name_in_a_plan_is_no_code_of_the_module(
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained, name: str
+) -> None:
+    retrained(NETWORKS["basic"])
+    plan = make_plan()
+    sources = []
+    for each in (name, "digits"):
+        data = plan.question.data.model_copy(update={"name": each})
+        changed = plan.model_copy(update={"question": plan.question.model_copy(update={"data": data})})
+        sources.append(ast.parse(model_source(files, changed, trained_runs(files, plan, 42)[0])))
+    hostile, harmless = (tree.body[0] for tree in sources)
+    assert isinstance(hostile, ast.Expr) and isinstance(hostile.value, ast.Constant)
+    assert isinstance(harmless, ast.Expr) and isinstance(harmless.value, ast.Constant)
+    assert hostile.value.value == str(harmless.value.value).replace("digits", name)
+    assert [ast.dump(node) for node in sources[0].body[1:]] == [ast.dump(node) for node in sources[1].body[1:]]
 
 
 def test_a_trial_that_was_not_retrained_cannot_be_exported(export_trial: Export, tmp_path: Path) -> None:

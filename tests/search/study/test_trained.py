@@ -72,6 +72,23 @@ def test_of_a_trials_dropouts_the_one_that_was_trained_last_is_meant(
     assert [run.name for run in trained_runs(files, plan, 42)] == ["trial 42"]
 
 
+def test_a_dropout_that_is_asked_for_is_taken_though_another_was_trained_last(
+    files: StudyFiles, plan: Plan, retrained: Retrained
+) -> None:
+    changed = Architecture(Stem(4), (Stage("basic", 1, 8, dropout=0.1),), in_channels=1)
+    for seed in (0, 1):
+        retrained(changed, label="0042 with dropout 0.1", seed=seed)
+        path = files.retrained(42, seed, dropout=0.1) / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"time": "2026-01-01"}))
+    retrained(NETWORK)
+    assert [run.name for run in trained_runs(files, plan, 42)] == ["trial 42"]
+    named = [(run.name, run.view.seed) for run in trained_runs(files, plan, 42, dropout=0.1)]
+    assert named == [("trial 42 with dropout 0.1", seed) for seed in (0, 1)]
+    assert [run.name for run in trained_runs(files, plan, 42, dropout=0.0)] == ["trial 42"], "the trial's own"
+    with pytest.raises(StudyError, match=r"^trial = 42: was not trained with dropout 0.3; it was with 0, 0.1$"):
+        trained_runs(files, plan, 42, dropout=0.3)
+
+
 def test_a_run_with_a_holdout_is_taken_where_there_is_no_other(
     files: StudyFiles, plan: Plan, retrained: Retrained
 ) -> None:

@@ -1,5 +1,7 @@
 """What a worker makes of its tasks, within this process; tests/search/study/test_workers.py has real ones."""
 
+import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import torch
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
 from search.datasets import open_dataset
-from search.protocol import Assignment, Failed, Finished, Job, Message, Purpose, Setup, Timing
+from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Finished, Job, Message, Purpose, Ready, Setup, Timing
 from search.recipe import Recipe
 from search.training import worker
 from search.training.data import Images, Normalisation
@@ -46,6 +48,49 @@ def raising(error: Exception) -> Callable[..., Any]:
         raise error
 
     return fail
+
+
+class Line:
+    """A connection on which all that the coordinator says has come before the first task is taken."""
+
+    def __init__(self, messages: list[Any]) -> None:
+        self.messages = messages
+
+    def recv(self) -> Any:
+        if not self.messages:
+            threading.Event().wait()  # the thread that listens ends with the tests
+        return self.messages.pop(0)
+
+    def send(self, message: Message) -> None:
+        pass
+
+
+def test_what_comes_together_with_a_job_is_asked_of_it_and_what_came_before_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Over(Exception):
+        pass
+
+    class Fake:
+        def __init__(self, setup: Setup) -> None:
+            pass
+
+        def ready(self) -> Ready:
+            assert asked.open.wait(10), "all has been heard"
+            return Ready("CPU", "fp32", {})
+
+        def perform(self, *_: object) -> Message:
+            raise Over
+
+    asked = Asked()
+    line = Line([Setup(Path("data"), 0, "cpu", 1), STOP, job(), PAUSE, OPEN])
+    monkeypatch.setattr(worker, "Asked", lambda: asked)
+    monkeypatch.setattr(worker, "Connection", lambda _: line)
+    monkeypatch.setattr(worker, "Trainer", Fake)
+    monkeypatch.setattr(sys, "argv", ["worker", "3"])
+    with pytest.raises(Over):
+        worker.main()
+    assert (asked.stop.is_set(), asked.pause.is_set(), asked.open.is_set()) == (False, True, True)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])

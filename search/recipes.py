@@ -30,7 +30,7 @@ FAST = Recipe(
     flip="auto",
     label_smoothing=0.1,
 )
-FULL = FAST.model_copy(update={"name": "full", "epochs": 60, "lr": 0.4, "ema_window": 0.0, "cutout": "auto"})
+FULL = FAST.model_copy(update={"name": "full", "epochs": 60, "ema_window": 0.0, "cutout": "auto"})
 
 # What the reports have in common: plain SGD at 0.1, all parameters decayed, torch's own initial BatchNorm.
 _PLAIN = Recipe(

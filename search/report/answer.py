@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from search.report.comparisons import compare
 from search.report.dropouts import dropout_choice
+from search.report.finalists import finalists_frame, unfinished_round
+from search.report.networks import Network, quoted
 from search.report.notation import count, duration, interval, percent, plural, points, sentence_list, short
-from search.report.runs import CONFIDENCE, final_summary, finalists_frame
+from search.report.runs import CONFIDENCE, finalist_runs, half_width, tested_runs
 from search.report.tables import measured_epochs, ranked
 from search.study.view import StudyView, TrialView, trial_label
 
@@ -14,20 +16,8 @@ STATES = ("complete", "pruned", "failed", "running")
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
-    """A network's test accuracy over seeds; `half_width` is NaN for one seed."""
-
-    mean: float
-    deviation: float
-    half_width: float
-    seeds: int
-    recipe: str
-    epochs: int
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
-    """The chosen trial, why it was chosen (never by a test accuracy), and its test accuracy if it was retrained.
+    """The chosen trial, why it was chosen (never by a test accuracy), and its tested network if it was retrained.
 
     `label` is that of its final runs: with the dropout that was chosen for it, unless it has been tested with its own
     alone.
@@ -36,7 +26,7 @@ class Answer:
     trial: TrialView
     how: str
     label: str
-    final: Final | None
+    final: Network | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +39,13 @@ class Fact:
 
 
 def find_answer(view: StudyView) -> Answer | None:
-    """The winner of the finalists' round if there was one, else the best complete trial; None if there is none."""
+    """The winner of the finalists' round if there is one, else the best complete trial; None if there is none."""
     numbered = {f"{trial.number:04d}": trial for trial in view.trials}
-    finalists = finalists_frame(view)
-    known = [label for label in finalists["label"] if label in numbered]
-    if known:
+    known = [label for label in finalists_frame(view)["label"] if label in numbered]
+    if known and not unfinished_round(view):
         trial, label = numbered[known[0]], known[0]
         how = f"the best mean validation accuracy of {plural(len(known), 'finalist')} trained at full length"
-        if choice := dropout_choice(view.runs, trial.number):
+        if choice := dropout_choice(finalist_runs(view), trial.number):
             how += f", and then with {choice.told}"
             if choice.best.label != label and final_of(view, choice.best.label) is None and final_of(view, label):
                 how += "; it has been tested with its own alone"
@@ -71,17 +60,9 @@ def find_answer(view: StudyView) -> Answer | None:
     return Answer(complete[0], how, label, final_of(view, label))
 
 
-def final_of(view: StudyView, label: str) -> Final | None:
-    """A label's test accuracy; the way of training with most seeds, if there are several."""
-    summary = final_summary(view)
-    rows = summary[summary["label"] == label]
-    if rows.empty:
-        return None
-    row = rows.iloc[-1]
-    return Final(
-        float(row["mean"]), float(row["deviation"]), float(row["half_width"]), int(row["seeds"]),
-        str(row["recipe"]), int(row["epochs"]),
-    )  # fmt: skip
+def final_of(view: StudyView, label: str) -> Network | None:
+    """A label's tested network; that which is `quoted`, if it was trained in several ways."""
+    return quoted(tested_runs(view)).get(label)
 
 
 def question(view: StudyView) -> str:
@@ -98,7 +79,7 @@ def conclusion(view: StudyView, answer: Answer | None) -> list[str]:
     if answer is None and not view.trials and view.runs:
         return [f"No search was made here: {plural(len({run.label for run in view.runs}), 'network')} made by hand."]
     if answer is None:
-        return ["There is no answer yet: no trial has finished."]
+        return ["There is no answer yet: no trial was trained to the end."]
     trial, final = answer.trial, answer.final
     size = f"{count(trial.params)} parameters, {percent(trial.params / view.budget, 1)} of the budget"
     if final is None:
@@ -110,11 +91,13 @@ def conclusion(view: StudyView, answer: Answer | None) -> list[str]:
     return [*said, f"It is trial {trial.number}, chosen for {answer.how}."]
 
 
-def spread(final: Final) -> str:
-    """How sure a test accuracy is."""
+def spread(final: Network) -> str:
+    """How sure a test accuracy is, and whether training left out images that it could have had."""
+    held_out = "; validation images held out" if final.holdout else ""
     if final.seeds == 1:
-        return "one seed, so no interval"
-    return f"{CONFIDENCE:.0%} interval {interval(final.mean, final.half_width)}, {final.seeds} seeds"
+        return f"one seed, so no interval{held_out}"
+    ends = interval(final.mean, half_width(final.deviation, final.seeds))
+    return f"{CONFIDENCE:.0%} interval {ends}, {final.seeds} seeds{held_out}"
 
 
 def _against(view: StudyView, label: str) -> list[str]:

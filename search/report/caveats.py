@@ -3,9 +3,12 @@
 import math
 from collections import Counter
 
-from search.report.answer import Answer, Final, states
+from search.report.answer import Answer, states
+from search.report.classes import num_test_images
+from search.report.finalists import finalists_frame, unfinished_round
+from search.report.networks import Network, alike, quoted
 from search.report.notation import count, exists, network, percent, plural, points, sentence_list
-from search.report.runs import final_runs, final_summary, finalists_frame, kind, last_validation, num_test_images
+from search.report.runs import final_runs, final_summary, kind, known_runs, last_validation, tested_runs
 from search.report.tables import ranked
 from search.report.verdicts import MAX_MACS_RATIO
 from search.study.sanity import first_loss_warning
@@ -32,6 +35,11 @@ def _search_caveats(view: StudyView) -> list[str]:
         reason = _clipped(reasons.most_common(1)[0][0], 200)
         which = "The reason" if len(reasons) == 1 else "The commonest reason"
         found.append(f"{plural(num_failed, 'trial')} failed. {which}: {reason}")
+    if others := known_runs(view)[1]:
+        found.append(
+            f"{plural(len(others), 'full-length run')} trained networks of an earlier search, under numbers that other "
+            "trials have now: listed among all runs, they count for nothing else."
+        )
     over = [trial.number for trial in view.trials if trial.params > view.budget]
     if over:
         names = sentence_list([str(number) for number in over[:5]]) + (" and others" if len(over) > 5 else "")
@@ -47,6 +55,8 @@ def _answer_caveats(view: StudyView, answer: Answer) -> list[str]:
             f"The best of {len(complete):,} validation accuracies is optimistic: it was picked for being the best. "
             "The number to quote is the test accuracy of the retrained model."
         )
+    if unfinished := unfinished_round(view):
+        found.append(f"The finalists' round has no winner yet: {unfinished}.")
     if complete and complete[0].number != trial.number:
         best = (
             f"Trial {complete[0].number} has the best validation accuracy of the search, {percent(complete[0].value)}"
@@ -66,26 +76,32 @@ def _answer_caveats(view: StudyView, answer: Answer) -> list[str]:
     return [*found, *_baseline_caveats(view, trial, final)]
 
 
-def _baseline_caveats(view: StudyView, trial: TrialView, final: Final) -> list[str]:
-    summary = final_summary(view)
-    baselines = summary[summary["kind"] == "baseline"]
-    if baselines.empty:
+def _baseline_caveats(view: StudyView, trial: TrialView, final: Network) -> list[str]:
+    baselines = [run for run in tested_runs(view) if kind(run.label) == "baseline"]
+    if not baselines:
         return ["No baseline was trained beside the answer: nothing here says whether searching paid."]
     found = []
-    for row in baselines.to_dict("records"):
-        differs = [
-            f"{plural(int(row[name]), 'seed') if name == 'seeds' else f'{name} {row[name]}'}"
-            for name in ("recipe", "epochs", "seeds")
-            if row[name] != getattr(final, name)
-        ]
-        if differs:
+    like = {each.label: each for each in alike(baselines) if each.way == final.way}
+    for label, baseline in sorted((quoted(baselines) | like).items()):
+        if differs := _differs(baseline, final):
             how = sentence_list(differs)
-            found.append(
-                f"Baseline {row['label']} was trained otherwise ({how}): this does not compare like with like."
-            )
-        if trial.macs > MAX_MACS_RATIO * row["macs"]:
-            found.append(_costlier(view, trial, str(row["label"]), int(row["macs"])))
+            found.append(f"Baseline {label} was trained otherwise ({how}): this does not compare like with like.")
+        if trial.macs > MAX_MACS_RATIO * baseline.macs:
+            found.append(_costlier(view, trial, label, baseline.macs))
     return found
+
+
+def _differs(baseline: Network, final: Network) -> list[str]:
+    """How a baseline was trained otherwise than the answer."""
+    differs = []
+    if baseline.way != final.way:
+        names = [name for name in ("recipe", "epochs") if getattr(baseline, name) != getattr(final, name)]
+        differs += [f"{name} {getattr(baseline, name)}" for name in names]
+        if baseline.holdout != final.holdout:
+            differs.append(f"validation images {'held out' if baseline.holdout else 'not held out'}")
+        elif not differs:
+            differs.append("another recipe of the same name")
+    return differs + ([plural(baseline.seeds, "seed")] if baseline.seeds != final.seeds else [])
 
 
 def _costlier(view: StudyView, trial: TrialView, label: str, macs: int) -> str:

@@ -104,7 +104,9 @@ def parts_table(frame: pd.DataFrame) -> Table:
     return table("The network part by part; output size is height and width in pixels.", rows, columns)
 
 
-def finalists_table(frame: pd.DataFrame) -> Table:
+def finalists_table(frame: pd.DataFrame, unfinished: str | None = None) -> Table:
+    """`unfinished` says how far a round is that has no winner yet."""
+    winner = f"the round is unfinished, {unfinished}" if unfinished else "the first is the winner"
     columns = [
         Column("network", "Network"), Column("seeds", "Seeds", str), Column("mean", "Validation, mean", percent),
         Column("deviation", "Deviation, points", points),
@@ -112,7 +114,7 @@ def finalists_table(frame: pd.DataFrame) -> Table:
     ]  # fmt: skip
     return table(
         "Finalists trained at full length on the training split, and the best of them with the other dropouts of the "
-        "space; the first is the winner.",
+        f"space; {winner}.",
         _named(frame),
         columns,
     )
@@ -132,6 +134,9 @@ def summary_table(frame: pd.DataFrame) -> Table:
     named = _named(frame)
     named["network"] += [" (over the budget: a reference)" if over else "" for over in frame["over"]]
     named["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
+    alike = frame.duplicated(["label", "recipe", "epochs", "holdout"], keep=False)  # recipes of one name
+    digests = zip(frame["recipe_digest"], alike, strict=True)
+    named["recipe"] += [f" ({digest})" if digest and is_alike else "" for digest, is_alike in digests]
     return table(caption, named.assign(interval=intervals), columns)
 
 

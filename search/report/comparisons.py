@@ -1,68 +1,23 @@
 """Retrained networks against baselines: how much better on the test set, and whether that can be told from noise.
 
-Compared is what was trained alike: by the same recipe, as long, and both with the validation images or both without.
+Compared is what was trained alike: by the same recipe, and both with the validation images or both without.
 Nothing here chooses by a test accuracy.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import product
-from statistics import fmean, stdev
 from typing import Literal
 
 import pandas as pd
 
 from search.report import resampling, significance
-from search.report.notation import exists, plural
-from search.report.runs import kind
-from search.study.view import RunView, StudyView
+from search.report.networks import Network, alike
+from search.report.notation import exists
+from search.report.runs import kind, known_runs
+from search.study.view import StudyView
 
 Verdict = Literal["better", "worse", "not distinguishable"]
 NAN = float("nan")
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """The final runs of one network that were trained alike; there is at least one."""
-
-    label: str
-    runs: tuple[RunView, ...]
-
-    @property
-    def accuracies(self) -> list[float]:
-        return [run.test_accuracy for run in self.runs if run.test_accuracy is not None]
-
-    @property
-    def seeds(self) -> int:
-        return len(self.runs)
-
-    @property
-    def mean(self) -> float:
-        return fmean(self.accuracies)
-
-    @property
-    def deviation(self) -> float:
-        """Over seeds; NaN for one."""
-        return stdev(self.accuracies) if self.seeds > 1 else NAN
-
-    @property
-    def params(self) -> int:
-        return self.runs[0].params
-
-    @property
-    def macs(self) -> int:
-        return self.runs[0].macs
-
-    @property
-    def seconds(self) -> float:
-        """Of a run, in the mean."""
-        return fmean(run.seconds for run in self.runs)
-
-    @property
-    def training(self) -> str:
-        """How it was trained, in words."""
-        run, epochs = self.runs[0], max(run.epochs for run in self.runs)
-        return f"{run.recipe}, {plural(epochs, 'epoch')}" + (", validation images held out" if run.holdout else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +64,9 @@ def comparisons_frame(view: StudyView) -> pd.DataFrame:
     """One row a comparison, as `Comparison` has them, with both networks' seeds, mean, deviation, size and time."""
     rows = []
     for found in compare(view):
-        run = found.trial.runs[0]
         row = {name: getattr(found, name) for name in COLUMNS if name in Comparison.__dataclass_fields__}
         row |= {"trial": found.trial.label, "baseline": found.baseline.label}
-        row |= {"recipe": run.recipe, "epochs": run.epochs, "holdout": run.holdout}
+        row |= {"recipe": found.trial.recipe, "epochs": found.trial.epochs, "holdout": found.trial.holdout}
         for who, network in (("trial", found.trial), ("baseline", found.baseline)):
             names = ("seeds", "mean", "deviation", "params", "macs", "seconds")
             row |= {f"{who}_{name}": getattr(network, name) for name in names}
@@ -138,12 +92,7 @@ def unalike(view: StudyView) -> list[tuple[Network, Network]]:
 
 
 def are_alike(first: Network, second: Network) -> bool:
-    return _training(first.runs[0]) == _training(second.runs[0])
-
-
-def _training(run: RunView) -> tuple[str, bool]:
-    """What decides a training but for network and seed. The digest is of all the recipe's values, its length too."""
-    return run.recipe_digest or f"{run.recipe} {run.epochs}", run.holdout
+    return first.way == second.way
 
 
 def networks(view: StudyView) -> list[Network]:
@@ -152,11 +101,8 @@ def networks(view: StudyView) -> list[Network]:
 
 
 def _networks(view: StudyView, wanted: str) -> list[Network]:
-    groups = defaultdict(list)  # by architecture too: a study that began anew has other networks under its numbers
-    for run in sorted(view.runs, key=lambda run: (run.label, run.recipe, run.epochs, run.seed)):
-        if run.purpose == "final" and kind(run.label) == wanted and exists(run.test_accuracy):
-            groups[run.label, run.architecture, _training(run)].append(run)
-    return [Network(label, tuple(runs)) for (label, _, _), runs in groups.items()]
+    tested = [run for run in known_runs(view)[0] if run.purpose == "final" and exists(run.test_accuracy)]
+    return alike(run for run in tested if kind(run.label) == wanted)
 
 
 def _compared(trial: Network, baseline: Network, budget: int) -> Comparison:

@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
 from models.architecture import Architecture
 from search.report.notation import exists, percent, sentence_list
 from search.report.runs import last_validation
-from search.study.view import RunView, trial_of
+from search.study.view import RunView, at_dropout, trial_of
 
 
 class Tried(NamedTuple):
@@ -43,7 +43,8 @@ def dropout_choice(runs: Iterable[RunView], number: int) -> DropoutChoice | None
     """How the trial's dropout was chosen; None where no other was tried.
 
     Compared are runs of finalists that differ from the trial's in the dropout alone, trained as they were and with the
-    same seeds: a dropout whose round is unfinished cannot win by one lucky seed.
+    same seeds: a dropout whose round is unfinished cannot win by one lucky seed. There is no choice either where the
+    trial's own runs were trained in several ways.
     """
     own: list[RunView] = []
     groups: dict[float, list[RunView]] = defaultdict(list)
@@ -52,15 +53,16 @@ def dropout_choice(runs: Iterable[RunView], number: int) -> DropoutChoice | None
         if run.purpose == "finalist" and trial is not None and trial[0] == number and exists(last_validation(run)):
             (own if trial[1] is None else groups[trial[1]]).append(run)
     ways, seeds = {_way(run) for run in own}, {run.seed for run in own}
+    if len(ways) != 1:
+        return None
     others = [[run for run in groups[dropout] if _way(run) in ways] for dropout in sorted(groups)]
     rivals = [group for group in others if group and {run.seed for run in group} == seeds]
     return DropoutChoice(tuple(map(_tried, [own, *rivals]))) if rivals else None
 
 
-def _way(run: RunView) -> tuple[Architecture, str, int]:
+def _way(run: RunView) -> tuple[Architecture, tuple[str, bool]]:
     """What runs have in common that differ in dropout and seed alone."""
-    stages = tuple(replace(stage, dropout=0.0) for stage in run.architecture.stages)
-    return replace(run.architecture, stages=stages), run.recipe_digest or run.recipe, run.epochs
+    return at_dropout(run.architecture, 0.0), run.way
 
 
 def _tried(runs: list[RunView]) -> Tried:

@@ -6,9 +6,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from search.report import drawing
+from search.report.classes import Counts
 from search.report.drawing import BLUE, ORANGE, SERIES, Drawing, accuracy_axis, blank, safe
 from search.report.notation import count, network, percent, short
-from search.report.runs import Counts
 
 MAX_MATRIX = 100
 MAX_NAMED = 30

@@ -8,11 +8,13 @@ from search.report import (
     answer,
     caveats,
     cells,
+    classes,
     comparisons,
     control,
     curves,
     diagram,
     figures,
+    finalists,
     importances,
     notation,
     parallel,
@@ -111,11 +113,11 @@ def _heading(trial: TrialView) -> str:
 
 
 def _retraining(view: StudyView) -> dict[str, Any]:
-    every, summary, finalists = runs.runs_frame(view), runs.final_summary(view), runs.finalists_frame(view)
+    every, summary, round = runs.runs_frame(view), runs.final_summary(view), finalists.finalists_frame(view)
     compared = comparisons.comparisons_frame(view)
     learning, finalists_learning = runs.run_curves_frame(view), runs.run_curves_frame(view, "finalist")
     return {
-        "finalists": cells.finalists_table(finalists) if len(finalists) else None,
+        "finalists": cells.finalists_table(round, finalists.unfinished_round(view)) if len(round) else None,
         "finalist_curves": run_figures.run_curves_figure(finalists_learning, "finalist-curves")
         if len(finalists_learning)
         else None,
@@ -131,18 +133,16 @@ def _retraining(view: StudyView) -> dict[str, Any]:
 
 def _errors(view: StudyView, found: answer.Answer | None) -> dict[str, Any]:
     """Where the answer errs, or the first network that has a matrix; all networks class by class."""
-    classes = runs.classes_frame(view)
-    labels = list(dict.fromkeys(classes["label"]))
+    frame = classes.classes_frame(view)
+    labels = list(dict.fromkeys(frame["label"]))
     own = found.label if found else ""
     label = own if own in labels else next(iter(labels), None)
-    matrix = runs.confusion(view, label) if label is not None else None
-    shown: dict[str, Any] = {
-        "classes": run_figures.classes_figure(classes) if classes["accuracy"].notna().any() else None
-    }
+    matrix = classes.confusion(view, label) if label is not None else None
+    shown: dict[str, Any] = {"classes": run_figures.classes_figure(frame) if frame["accuracy"].notna().any() else None}
     if label is None or matrix is None:
         return shown | {"confusion": None, "confused": None, "num_classes": 0}
-    names = [runs.class_name(view, index) for index in range(len(matrix))]
-    pairs = runs.confused_pairs(view, label)
+    names = [classes.class_name(view, index) for index in range(len(matrix))]
+    pairs = classes.confused_pairs(view, label)
     drawable = len(matrix) <= run_figures.MAX_MATRIX
     return shown | {
         "confusion": run_figures.confusion_figure(matrix, names, label) if drawable else None,

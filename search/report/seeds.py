@@ -3,34 +3,33 @@
 import pandas as pd
 
 from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, records, safe
+from search.report.networks import alike
 from search.report.notation import exists, interval, network, percent, sentence_list
-from search.report.runs import CONFIDENCE, final_runs, final_summary
+from search.report.runs import CONFIDENCE, half_width, kind, tested_runs
 from search.study.view import StudyView
 
-COLUMNS = ["label", "kind", "recipe", "epochs", "holdout", "seed", "accuracy", "mean", "half_width"]
+COLUMNS = ["place", "label", "kind", "recipe", "epochs", "holdout", "seed", "accuracy", "mean", "half_width"]
 
 
 def seeds_frame(view: StudyView) -> pd.DataFrame:
-    """One row a final run that was tested, network by network: its test accuracy, beside the network's mean and half
-    the width of Student's interval, NaN for a single seed."""
-    keys = ["label", "recipe", "epochs", "holdout"]
+    """One row a final run that was tested, network by network: the network's place from 0, how the run was trained, and
+    its test accuracy beside the network's mean and half the width of Student's interval, NaN for a single seed."""
     rows = [
-        (run.label, run.recipe, run.epochs, run.holdout, run.seed, run.test_accuracy)
-        for run in final_runs(view)
-        if exists(run.test_accuracy)
-    ]
-    runs = pd.DataFrame(rows, columns=[*keys, "seed", "accuracy"])
-    summary = final_summary(view)[[*keys, "kind", "mean", "half_width"]]
-    return summary.merge(runs, on=keys).reindex(columns=COLUMNS)
+        (place, each.label, kind(each.label), each.recipe, run.epochs, each.holdout, run.seed, run.test_accuracy,
+         each.mean, half_width(each.deviation, each.seeds))
+        for place, each in enumerate(alike(tested_runs(view)))
+        for run in each.runs
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def seeds_figure(frame: pd.DataFrame) -> Drawing:
     """Draw `seeds_frame`: a dot a seed, and for each network a diamond at the mean with the line of its interval."""
-    networks = [group for _, group in frame.groupby(["label", "recipe", "epochs", "holdout"], sort=False)]
+    networks = [group for _, group in frame.groupby("place", sort=False)]
     figure = blank(100 + 46 * len(networks))
     figure.add_scatter(
         x=frame["accuracy"].round(5).tolist(),
-        y=[place for place, group in enumerate(networks) for _ in range(len(group))],
+        y=frame["place"].tolist(),
         mode="markers",
         name="one seed",
         marker={"color": BLUE, "size": 9, "symbol": "circle-open", "line": {"width": 1.5}},

@@ -7,11 +7,13 @@ from typing import Literal
 import pandas as pd
 
 from search.files import write_atomically
+from search.report.classes import classes_frame
 from search.report.comparisons import comparisons_frame
 from search.report.control import control_frame
+from search.report.finalists import finalists_frame
 from search.report.importances import importances_frame
 from search.report.proxy import proxy_frame
-from search.report.runs import classes_frame, final_summary, finalists_frame, runs_frame
+from search.report.runs import final_summary, runs_frame
 from search.report.tables import trials_frame
 from search.report.time_ledger import time_ledger_frame
 from search.study.view import Epoch, StudyView

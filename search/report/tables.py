@@ -9,9 +9,10 @@ import pandas as pd
 from models.architecture import Architecture
 from models.count import parts
 from search.files import write_atomically
+from search.report.networks import quoted
 from search.report.notation import design, exists
-from search.report.runs import final_summary
-from search.study.view import StudyView, TrialView, trial_of
+from search.report.runs import tested_runs
+from search.study.view import StudyView, TrialView, merit, trial_of
 
 T = TypeVar("T")
 
@@ -62,9 +63,9 @@ def write_trials_csv(view: StudyView, path: Path) -> None:
 
 
 def ranked(view: StudyView) -> list[TrialView]:
-    """Complete trials that have a value, the best first; of equal ones the smaller, then the earlier."""
+    """Complete trials that have a value, in the order of `merit`."""
     complete = [trial for trial in view.trials if trial.state == "complete" and exists(trial.value)]
-    return sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.params, trial.number))
+    return sorted(complete, key=lambda trial: merit(trial.value or 0.0, trial.params, trial.number))
 
 
 def leaderboard(view: StudyView, size: int = LEADERBOARD_SIZE) -> pd.DataFrame:
@@ -103,13 +104,12 @@ UNTESTED = Tested(float("nan"), "")
 
 def _tested(view: StudyView) -> dict[int, Tested]:
     """By number; with the trial's own dropout, if it was tested with that too."""
-    finals = final_summary(view)
-    means = dict(zip(finals["label"], finals["mean"], strict=True))
+    networks = quoted(tested_runs(view))
     found = {}
-    for label in sorted(means, reverse=True):  # a trial's own dropout comes last
+    for label in sorted(networks, reverse=True):  # a trial's own dropout comes last
         if trial := trial_of(label):
             how = "" if trial[1] is None else f" (tested with dropout {trial[1]:g})"
-            found[trial[0]] = Tested(means[label], how)
+            found[trial[0]] = Tested(networks[label].mean, how)
     return found
 
 

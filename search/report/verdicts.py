@@ -1,6 +1,7 @@
 """Comparisons with baselines in plain sentences: what can be said, how sure it is, and what it costs."""
 
-from search.report.comparisons import Comparison, Network, compare, networks, unalike
+from search.report.comparisons import Comparison, compare, networks, unalike
+from search.report.networks import Network
 from search.report.notation import duration, exists, network, percent, plural, points, short
 from search.report.runs import CONFIDENCE
 from search.report.significance import MAX_SEEDS

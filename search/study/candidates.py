@@ -11,8 +11,8 @@ from models.count import count_macs
 from search.errors import StudyError
 from search.recipe import Recipe
 from search.study.plan import Plan
-from search.study.storage import architecture_of
-from search.study.view import trial_label, trial_of
+from search.study.storage import architecture_of, is_whole
+from search.study.view import at_dropout, merit, trial_label, trial_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe
     """A trained trial, to be trained at full length by the recipe.
 
     Raises:
-        StudyError: there is no such trial, or it has no result.
+        StudyError: there is no such trial, or it has no result or no design.
     """
     by_number = {trial.number: trial for trial in trials}
     if number not in by_number:
@@ -43,6 +43,8 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
         state = "is running or was interrupted" if trial.state == TrialState.RUNNING else "failed"
         raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
+    if not is_whole(trial):
+        raise StudyError(f"trial = {number}: it was recorded without its design, so there is nothing to retrain")
     return Candidate(trial_label(number), architecture_of(trial), recipe, budget)
 
 
@@ -55,7 +57,7 @@ def with_dropout(candidate: Candidate, dropout: float) -> Candidate:
         ArchitectureError: the dropout is out of range.
     """
     architecture = candidate.architecture
-    changed = replace(architecture, stages=tuple(replace(each, dropout=dropout) for each in architecture.stages))
+    changed = at_dropout(architecture, dropout)
     if changed == architecture:
         return candidate
     trial = trial_of(candidate.label)
@@ -76,25 +78,31 @@ def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
 
 
 def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:
-    """The numbers of the best completed trials by validation accuracy.
+    """The numbers of the best completed trials by validation accuracy, in the order of `merit`.
 
     Raises:
         StudyError: there are fewer than `num`.
     """
-    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    completed = _best_first(trials)
     if len(completed) < num:
         raise StudyError(f"top = {num}: only {len(completed)} trials of this study were trained to the end")
-    return [trial.number for trial in sorted(completed, key=lambda t: (-(t.value or 0.0), t.number))[:num]]
+    return [trial.number for trial in completed[:num]]
 
 
 def best_within(trials: Iterable[FrozenTrial], budget: int) -> int:
-    """The number of the best completed trial of at most `budget` parameters, by validation accuracy.
+    """The number of the best completed trial of at most `budget` parameters, in the order of `merit`.
 
     Raises:
         StudyError: there is none.
     """
-    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
-    within = [trial for trial in completed if trial.user_attrs.get("params", budget + 1) <= budget]
+    within = [trial.number for trial in _best_first(trials) if trial.user_attrs["params"] <= budget]
     if not within:
         raise StudyError(f"per-budget = {budget:,}: no trial of so few parameters was trained to the end")
-    return min(within, key=lambda trial: (-(trial.value or 0.0), trial.number)).number
+    return within[0]
+
+
+def _best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Trials that were trained to the end. What another program wrote without a design is none of them."""
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    whole = [trial for trial in completed if "params" in trial.user_attrs and is_whole(trial)]
+    return sorted(whole, key=lambda trial: merit(trial.value or 0.0, trial.user_attrs["params"], trial.number))

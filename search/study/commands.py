@@ -1,8 +1,11 @@
 """The commands that ask a study's question again, from the plan and the results that it keeps."""
 
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable
-from itertools import groupby
+from typing import Any
+
+from pydantic import ValidationError
 
 from search.errors import RecipeError
 from search.recipe import Recipe
@@ -24,11 +27,8 @@ def search_command(plan: Plan, name: str) -> str:
     words += ["--fill", f"{question.fill:g}" if question.fill else "none"]
     if question.space != load_space():
         words += ["--space", "space.yaml"]
-    words += ["--trials", str(circumstances.num_trials), "--recipe", _recipe(question.recipe, question.data)]
-    words += ["--epochs", str(question.recipe.epochs), "--sampler", question.sampler, "--pruner", question.pruner]
-    words += ["--seed", str(question.seed)]
-    if question.recipe.halve_batch:
-        words += ["--batch-size", "auto"]
+    words += ["--trials", str(circumstances.num_trials), *_recipe(question.recipe, question.data)]
+    words += ["--sampler", question.sampler, "--pruner", question.pruner, "--seed", str(question.seed)]
     if question.control:
         words += ["--control", f"{question.control:g}"]
     if not question.warm_start:
@@ -36,15 +36,19 @@ def search_command(plan: Plan, name: str) -> str:
     return shlex.join(words)
 
 
-def retrain_commands(runs: Iterable[RunView], name: str) -> list[str]:
-    """The `nas retrain` commands that trained the final runs, one for each recipe, length, number of seeds, and dropout
-    where it is not the trials' own.
+def retrain_commands(runs: Iterable[RunView], data: Data, name: str) -> list[str]:
+    """The `nas retrain` commands that trained the final runs, one for each way of training, number of seeds, and
+    dropout where it is not the trials' own.
 
     How trials were chosen is not repeated: they are named.
     """
-    final = sorted((run for run in runs if run.purpose == "final"), key=_training)
+    groups: dict[tuple[tuple[float, ...], tuple[str, bool]], list[RunView]] = defaultdict(list)
+    for run in sorted((run for run in runs if run.purpose == "final"), key=_order):
+        groups[_dropout(run), run.way].append(run)
     commands = []
-    for (recipe, epochs, holdout, dropout), group in groupby(final, key=_training):
+    # In the order in which they were trained: a later one may have taken the place of an earlier one's first seeds.
+    for (dropout, _), group in sorted(groups.items(), key=lambda item: max(run.time for run in item[1])):
+        recipe = _retraining(group, data) + (["--holdout"] if group[0].holdout else [])
         seeds: dict[str, int] = {}
         for run in group:
             seeds[run.label] = max(seeds.get(run.label, 0), run.seed + 1)
@@ -54,28 +58,54 @@ def retrain_commands(runs: Iterable[RunView], name: str) -> list[str]:
                 trial = trial_of(label)
                 words += ["--trial", str(trial[0])] if trial else ["--baseline", label]
             words += [word for value in dropout for word in ("--dropout", str(value))]
-            words += ["--seeds", str(number), "--recipe", recipe if recipe in RECIPES else f"{recipe}.yaml"]
-            words += ["--epochs", str(epochs)] + (["--holdout"] if holdout else [])
-            commands.append(shlex.join(words))
+            commands.append(shlex.join([*words, "--seeds", str(number), *recipe]))
     return commands
 
 
-def _training(run: RunView) -> tuple[str, int, bool, tuple[float, ...]]:
+def _order(run: RunView) -> tuple[str, int, bool, tuple[float, ...]]:
+    return run.recipe, run.epochs, run.holdout, _dropout(run)
+
+
+def _dropout(run: RunView) -> tuple[float, ...]:
     """Of dropouts there is one at most: that which is not a trial's own."""
     _, dropout = trial_of(run.label) or (None, None)
-    return run.recipe, run.epochs, run.holdout, () if dropout is None else (dropout,)
+    return () if dropout is None else (dropout,)
 
 
-def _recipe(recipe: Recipe, data: Data) -> str:
-    """The recipe's name if a named one, fitted to the data, says all of it but its length, else the name of a file."""
+def _retraining(runs: list[RunView], data: Data) -> list[str]:
+    """The options that chose the recipe of runs that were trained in one way."""
+    run = runs[0]
+    try:
+        return _recipe(Recipe.model_validate(run.recipe_values), data)
+    except ValidationError:  # of a result that does not hold its recipe as it is understood today
+        epochs = str(max(run.epochs for run in runs))
+        return ["--recipe", run.recipe if run.recipe in RECIPES else f"{run.recipe}.yaml", "--epochs", epochs]
+
+
+def _recipe(recipe: Recipe, data: Data) -> list[str]:
+    """The options that choose a recipe: a named one, fitted to the data, if that says all of it, else a file's."""
+    epochs = ["--epochs", str(recipe.epochs)]
     known = RECIPES.get(recipe.name)
-    if known is not None and recipe.batch_size != "auto":
-        # A plan does not tell the number of images; this is one that has such a batch.
-        num_train = 32 * recipe.batch_size
-        try:
-            fitted = known.fit_to(data.name, num_train, data.image_size, data.channels)
-        except RecipeError:
-            return f"{recipe.name}.yaml"
-        if fitted.model_copy(update={"epochs": recipe.epochs, "halve_batch": recipe.halve_batch}) == recipe:
-            return recipe.name
-    return f"{recipe.name}.yaml"
+    choices: list[tuple[dict[str, Any], list[str]]] = [
+        ({}, []),
+        ({"halve_batch": True}, ["--batch-size", "auto"]),
+        ({"batch_size": recipe.batch_size}, ["--batch-size", str(recipe.batch_size)]),
+    ]
+    for changes, words in choices:
+        if (
+            known is not None
+            and _fitted(known.model_copy(update={"epochs": recipe.epochs} | changes), recipe, data) == recipe
+        ):
+            return ["--recipe", recipe.name, *epochs, *words]
+    return ["--recipe", f"{recipe.name}.yaml", *epochs]
+
+
+def _fitted(asked: Recipe, recipe: Recipe, data: Data) -> Recipe | None:
+    if recipe.batch_size == "auto":
+        return None
+    # Neither plan nor result tells the number of images; this is one that has such a batch.
+    num_train = 32 * recipe.batch_size
+    try:
+        return asked.fit_to(data.name, num_train, data.image_size, data.channels)
+    except RecipeError:
+        return None

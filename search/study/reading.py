@@ -57,7 +57,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         worker_seconds=attributes.get("worker_seconds"),
         max_macs=question.all_limits.macs,
         plan=plan.to_yaml(),
-        commands=(search_command(plan, files.name), *retrain_commands(runs, files.name)),
+        commands=(search_command(plan, files.name), *retrain_commands(runs, question.data, files.name)),
     )
 
 

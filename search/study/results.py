@@ -32,7 +32,8 @@ def run_view(values: dict[str, Any]) -> RunView:
     fields = {name: values[name] for name in RunView.__dataclass_fields__ if name in values}
     fields["architecture"] = Architecture.from_dict(values["architecture"])
     fields["history"] = tuple(Measurement(**epoch) for epoch in values["history"])
-    fields["recipe_digest"] = recipe_digest(_recipe_values(values))
+    fields["recipe_values"] = _recipe_values(values)
+    fields["recipe_digest"] = recipe_digest(fields["recipe_values"])
     if values["confusion"] is not None:
         fields["confusion"] = tuple(map(tuple, values["confusion"]))
     return RunView(**fields)
@@ -77,10 +78,11 @@ def write_run(
         holdout=job.holdout,
         recipe_digest=recipe_digest(recipe_values),
         batch_size=finished.batch_size,
+        recipe_values=recipe_values,
+        time=now(),
     )
     values = asdict(view) | {
         "architecture": job.architecture.to_dict(),
-        "recipe_values": recipe_values,
         "mean": finished.mean,
         "std": finished.std,
         "classes": plan.question.data.classes,
@@ -88,7 +90,6 @@ def write_run(
         "torch_seed": job.seed,
         "compiled": job.compile,
         "versions": plan.circumstances.versions | ready.versions,
-        "time": now(),
     }
     write_atomically(path, json.dumps(values, indent=1))
     return view
@@ -110,6 +111,7 @@ def read_run(path: Path) -> tuple[RunView, Any]:
     """The run of a result.json, and the values of its recipe."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return run_view(values), _recipe_values(values)
+        view = run_view(values)
+        return view, view.recipe_values
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StorageError(f"{path}: cannot be read ({error})") from None

@@ -1,7 +1,7 @@
 """A study as a reader sees it: plain frozen values, whatever storage they came from."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from models.architecture import Architecture
 from search.protocol import Measurement
@@ -28,6 +28,16 @@ def trial_name(label: str) -> str | None:
     """How people say a `trial_label`: trial 42 with dropout 0.1. None for a baseline's name."""
     trial = trial_of(label)
     return f"trial {trial[0]}{label.lstrip('0123456789')}" if trial else None
+
+
+def at_dropout(architecture: Architecture, dropout: float) -> Architecture:
+    """The network with this dropout in all its stages."""
+    return replace(architecture, stages=tuple(replace(stage, dropout=dropout) for stage in architecture.stages))
+
+
+def merit(value: float, params: int, number: int) -> tuple[float, int, int]:
+    """Sorts trials, the best first: by validation accuracy; of equal ones the smaller, then the earlier."""
+    return -value, params, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +77,9 @@ class RunView:
     taken for class j; `correct` tells of each test image whether it was taken for its own (see `search.flags`).
     `kept_epoch` is the epoch whose weights the network has, where the recipe keeps the best. With `holdout` a final run
     left out the validation split, as was asked; where its recipe needs the split, it is left out anyway.
-    `recipe_digest` tells recipes of one name apart. `batch_size` is what it was trained with: the recipe's, or half of
-    it where that did not fit into memory.
+    `epochs` is how many it was trained, which is less than the recipe has where it stopped early. `recipe_digest` tells
+    recipes of one name apart by their `recipe_values`. `batch_size` is what it was trained with: the recipe's, or half
+    of it where that did not fit into memory. `time` is when it ended, ISO 8601 in UTC; older results may lack it.
     """
 
     label: str
@@ -91,6 +102,14 @@ class RunView:
     holdout: bool = False
     recipe_digest: str = ""
     batch_size: int | None = None
+    recipe_values: dict[str, Any] = field(default_factory=dict, hash=False)
+    time: str = field(default="", compare=False)
+
+    @property
+    def way(self) -> tuple[str, bool]:
+        """What decides a training but for network and seed. The digest is of all the recipe's values, its length too;
+        how many epochs were trained says nothing, for the seeds of a recipe may stop at different ones."""
+        return self.recipe_digest or f"{self.recipe} {self.epochs}", self.holdout
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The search against its control: known answers on studies made by hand."""
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -39,22 +40,42 @@ def compared(view: StudyView) -> Comparison:
 
 def test_what_never_varies_is_told_exactly(paired: Study) -> None:
     found = compared(paired([0.9] * 20, [0.8] * 6))
-    assert (found.seconds, found.num_search, found.num_control) == (60.0, 6.0, 6.0)
-    assert (found.search, found.control) == pytest.approx((0.9, 0.8))
-    assert (found.difference, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert (found.seconds, found.num_search, found.num_control) == (60.0, 6, 6.0)
+    assert (found.search, found.control) == (0.9, 0.8)
+    assert found.difference == pytest.approx(0.1)
+    # That all of six and six trials fall to one side each has a chance of 2 in 924: less than the 5% of both ends.
+    assert (found.low, found.high) == (0.0, 0.0)
 
 
-def test_the_expected_best_of_two_values_is_that_of_arithmetic(paired: Study) -> None:
-    """Of k trials, each 0.9 or 0.8 with equal chances, the best is expected at 0.9 - 0.1 / 2^k."""
+def test_the_search_is_not_credited_with_trials_it_came_to_later(paired: Study) -> None:
+    found = compared(paired([0.5] * 10 + [0.9] * 30, [0.6] * 10))
+    assert (found.seconds, found.num_search) == (100.0, 10)
+    assert (found.search, found.control, found.difference) == (0.5, 0.6, pytest.approx(-0.1))
+    longer = compared(paired([0.5] * 10 + [0.9] * 30, [0.6] * 11))
+    assert (longer.num_search, longer.search) == (11, 0.9)
+
+
+def test_the_searchs_trials_are_in_the_order_of_their_numbers(paired: Study) -> None:
+    view = paired([0.5, 0.6, 0.7, 0.8, 0.9, 0.95], [0.6] * 5)
+    shuffled = type(view)(**{**_fields(view), "trials": view.trials[::-1]})
+    assert compare(shuffled) == compare(view)
+    assert compared(shuffled).search == 0.9
+    frame = control_frame(shuffled)
+    assert frame[frame["group"] == "search"]["expected"].unique().tolist() == [0.5, 0.6, 0.7, 0.8, 0.9]
+    assert frame[frame["group"] == "search"][["low", "high"]].isna().all(axis=None)
+
+
+def test_the_controls_expected_best_is_that_of_arithmetic(paired: Study) -> None:
+    """Of ten trials, half of them 0.9 and half 0.8, the best of k is 0.8 with chance C(5, k) / C(10, k)."""
     frame = control_frame(paired([0.9, 0.8] * 10, [0.9, 0.8] * 5))
-    assert list(frame["group"].unique()) == ["search", "control"]
-    for group in ("search", "control"):
-        rows = frame[frame["group"] == group]
-        for num_trials in range(1, 11):
-            (row,) = rows[np.isclose(rows["seconds"], 10.0 * num_trials)].itertuples()
-            assert row.expected == pytest.approx(0.9 - 0.1 / 2**num_trials, abs=0.006)
-        assert rows["expected"].is_monotonic_increasing
-        assert (rows["low"] <= rows["high"]).all()
+    rows = frame[frame["group"] == "control"]
+    for num_trials in range(1, 11):
+        (row,) = rows[np.isclose(rows["seconds"], 10.0 * num_trials)].itertuples()
+        expected = 0.9 - 0.1 * math.comb(5, num_trials) / math.comb(10, num_trials)
+        assert row.expected == pytest.approx(expected, abs=0.004)
+    assert rows["expected"].is_monotonic_increasing
+    assert (rows["low"] <= rows["high"]).all()
+    assert (rows["low"].iloc[-1], rows["high"].iloc[-1]) == (0.9, 0.9)
 
 
 def test_times_at_which_there_is_nothing_but_guessing_are_left_out(paired: Study) -> None:
@@ -62,25 +83,33 @@ def test_times_at_which_there_is_nothing_but_guessing_are_left_out(paired: Study
     assert frame["seconds"].min() == 10.0
     assert frame["expected"].tolist() == pytest.approx([0.9] * (len(frame) // 2) + [0.8] * (len(frame) // 2))
     pruned = control_frame(paired([0.9] * 5, [0.8, None, None, None, None]))
-    # One of five trials counts: with three draws the chance that none does is 51%, with four 41%.
-    assert pruned[pruned["group"] == "control"]["seconds"].min() == 40.0
+    # One of five trials counts: it is among the first two of an order with chance 2/5, among the first three with 3/5.
+    assert pruned[pruned["group"] == "control"]["seconds"].min() == 30.0
     rarely = control_frame(paired([0.9] * 9, [0.8] + [None] * 20, seconds=(1.0, 10.0)))
     assert rarely[rarely["group"] == "control"]["seconds"].tolist() == [9.0]  # the last is always there
 
 
 def test_both_have_the_same_device_time_not_the_same_number_of_trials(paired: Study) -> None:
-    found = compared(paired([0.9, 0.8] * 8, [0.9, 0.8] * 5, seconds=(40.0, 10.0)))
-    assert (found.seconds, found.num_search, found.num_control) == (100.0, 2.0, 10.0)
-    assert found.search == pytest.approx(0.875, abs=0.006)
-    assert found.control == pytest.approx(0.9 - 0.1 / 2**10, abs=0.001)
+    found = compared(paired([0.8, 0.9] * 8, [0.9, 0.8] * 5, seconds=(40.0, 10.0)))
+    assert (found.seconds, found.num_search, found.num_control) == (100.0, 2, 10.0)
+    assert (found.search, found.control) == (0.9, 0.9)
+    short = compared(paired([0.9, 0.8] * 3, [0.9, 0.8] * 5, seconds=(5.0, 10.0)))
+    assert (short.seconds, short.num_search, short.num_control) == (30.0, 6, 3.0)
+    assert short.control == pytest.approx(0.9 - 0.1 * 10 / 120, abs=0.004)
 
 
 def test_pruned_trials_cost_their_seconds_and_count_for_nothing(paired: Study) -> None:
-    """Half of what is drawn is pruned: of k draws none is complete with chance 1 / 2^k, and then there is guessing."""
-    found = compared(paired([0.9] * 8, [0.8, None] * 2 + [None, 0.8]))
-    assert found.seconds == 60.0
-    assert found.control == pytest.approx(0.8 - 0.7 / 2**6, abs=0.006)
-    assert found.search == pytest.approx(0.9)
+    found = compared(paired([None] * 5 + [0.9] * 3, [None, 0.8] + [None] * 4))
+    assert (found.seconds, found.num_search, found.num_control) == (60.0, 6, 6.0)
+    assert (found.search, found.control) == (0.9, 0.8)
+    early = compared(paired([None] * 6 + [0.9] * 3, [None, 0.8] + [None] * 4))
+    assert early.search == 0.1  # guessing, of ten classes
+
+
+def test_a_search_whose_first_trial_is_longer_than_the_control_has_nothing_yet(paired: Study) -> None:
+    found = compared(paired([0.9] * 5, [0.8] * 5, seconds=(1000.0, 10.0)))
+    assert (found.num_search, found.search) == (0, 0.1)
+    assert found.low <= found.difference <= found.high
 
 
 def test_hand_made_and_unfinished_trials_belong_to_neither_group(paired: Study, trial: Make) -> None:
@@ -107,19 +136,28 @@ def test_the_difference_of_two_like_groups_is_not_distinguishable(paired: Study)
     values = [rng.gauss(0.9, 0.02) for _ in range(40)]
     view = paired(values[:30], values[30:])
     found = compared(view)
-    assert found.low < 0 < found.high
+    assert found.low < found.difference < found.high
     assert "Search and control are not distinguishable from one search." in control_sentences(view)
 
 
 def test_drawn_alike_they_are_rarely_told_apart(paired: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The interval is an approximation: of 100 such searches it excluded zero in 0 to 15, by size and pruning."""
+    """Of searches that do not learn one in twenty is told apart by chance: of 40, six or more with chance 1.4%."""
     monkeypatch.setattr(control, "NUM_DRAWS", 300)
     rng = random.Random(1)
     apart = 0
     for _ in range(40):
         found = compared(paired(*([rng.gauss(0.9, 0.02) for _ in range(number)] for number in (75, 25))))
-        apart += not found.low <= 0 <= found.high
-    assert apart <= 6
+        apart += not found.low <= found.difference <= found.high
+    assert apart <= 5
+
+
+def test_the_range_of_chance_is_that_of_dealing_anew(paired: Study) -> None:
+    found = compared(paired([0.9] * 5, [0.5] * 5))
+    assert (found.low, found.high) == (0.0, 0.0)  # all good trials on one side: 2 of 252
+    few = compared(paired([0.9, 0.5, 0.5, 0.5, 0.5], [0.5] * 5))
+    # The one good trial falls to either side with chance 1/2, so either difference is usual.
+    assert (few.low, few.high) == (pytest.approx(-0.4), pytest.approx(0.4))
+    assert "not distinguishable" in " ".join(control_sentences(paired([0.9, 0.5, 0.5, 0.5, 0.5], [0.5] * 5)))
 
 
 @pytest.mark.parametrize(("own", "which"), [(0.9, "better"), (0.7, "worse")])
@@ -128,9 +166,13 @@ def test_even_a_clear_difference_is_said_to_be_of_one_search(paired: Study, own:
     assert f"In this one search its own designs did {which} than random ones" in said
     assert "what a repeat would show, one search cannot tell" in said
     assert "not distinguishable" not in said
-    sign = "+" if which == "better" else "-"
-    assert f"a difference of {sign}10.00 points, 95% bootstrap interval {sign}10.00 to {sign}10.00." in said
-    assert "In 1 min of device time the best of the search is expected at" in said
+    sign, reached = ("+", "90.00%") if which == "better" else ("-", "70.00%")
+    assert (
+        f"In its first 1 min of device time the search reached {reached} (6 trials), and in as much the control is "
+        f"expected to reach 80.00% (about 6): a difference of {sign}10.00 points. Were all these trials random "
+        "designs, chance alone would make a difference of +0.00 to +0.00 points (95% range where they are dealt out to "
+        "both at random)."
+    ) in said
 
 
 def test_the_sentences_say_what_the_control_is_and_whether_the_sampler_saw_it(paired: Study) -> None:
@@ -141,7 +183,7 @@ def test_the_sentences_say_what_the_control_is_and_whether_the_sampler_saw_it(pa
         "same rule, in 1 min of device time."
     )
     assert second.startswith("The sampler saw how they ended") and "the search had its help" in second
-    assert "as if they were independent, which those of a search are not" in rest[-1]
+    assert len(rest) == 3 and rest[1].startswith("Were all these trials random designs, chance alone would make")
     alike = control_sentences(type(view)(**{**_fields(view), "sampler": "random"}))
     assert alike[1].startswith("The sampler learns from no trial")
 
@@ -188,9 +230,8 @@ def test_the_figure_ends_with_the_numbers_of_the_comparison(paired: Study) -> No
     lines = {trace.name: trace for trace in drawing.figure.data if trace.name}
     assert {name: trace.y[-1] for name, trace in lines.items()} == {"search": 0.9, "control": 0.8}
     assert all(trace.x[-1] == 60.0 for trace in lines.values())
-    assert drawing.caption.endswith(
-        "After 1 min: the search 90.00% (90.00% to 90.00%), the control 80.00% (80.00% to 80.00%)."
-    )
+    assert drawing.caption.endswith("After 1 min: the search 90.00%, the control 80.00%.")
+    assert [trace.fill for trace in drawing.figure.data] == [None, "toself", None]  # a band of the control alone
     long = control_figure(control_frame(paired([0.9] * 9, [0.8] * 9, seconds=(3_600.0, 3_600.0))))
     assert long.figure.layout.xaxis.title.text == "Device time (hours)"
 

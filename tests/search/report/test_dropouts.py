@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.report import answer, caveats, comparisons, runs, tables, verdicts
+from search.report import answer, caveats, classes, comparisons, finalists, runs, tables, verdicts
 from search.report.dropouts import dropout_choice
 from search.study.view import trial_label
 
@@ -91,7 +91,7 @@ def test_an_answer_that_was_not_tested_names_what_was(study, trial, tried, final
 
 def test_finalists_stand_with_the_winners_dropouts_and_without_a_losers(study, tried):
     view = study(runs=(*tried(1), *tried(0, {None: (0.6, 0.6), 0.1: (0.99, 0.99)})))
-    frame = runs.finalists_frame(view)
+    frame = finalists.finalists_frame(view)
     assert frame["label"].tolist() == ["0001 with dropout 0.1", "0001", "0001 with dropout 0.2", "0000"]
     assert frame["mean"].tolist() == pytest.approx([0.775, 0.75, 0.70, 0.60])
 
@@ -112,7 +112,7 @@ def test_one_trial_with_two_dropouts_is_two_networks_everywhere(study, trial, fi
     ]
     assert "trial 1 with dropout 0.1 is better than resnet40" in " ".join(verdicts.comparison_sentences(view))
     for label, accuracy in zip(both, (0.8, 0.9), strict=True):
-        matrix = runs.confusion(view, label)
+        matrix = classes.confusion(view, label)
         assert matrix is not None and matrix.tolist() == [[2 * each for each in row] for row in errors(accuracy)]
     assert runs.run_curves_frame(view)["label"].unique().tolist() == [*both, "resnet40"]
 
@@ -124,3 +124,14 @@ def test_the_leaderboard_says_with_which_dropout_a_trial_was_tested(study, trial
     assert [design.endswith(" (tested with dropout 0.1)") for design in frame["design"]] == [True, False]
     budgets = tables.budgets_frame(view, [view.budget])
     assert budgets["design"].tolist() == frame["design"].tolist()[:1]
+
+
+def test_the_choice_stands_where_the_recipe_stops_early(tried):
+    runs = [replace(run, epochs=40 + place, recipe_digest="patient") for place, run in enumerate(tried(1))]
+    choice = dropout_choice(runs, 1)
+    assert choice is not None and choice.best.label == "0001 with dropout 0.1"
+
+
+def test_nothing_is_chosen_where_the_trials_own_runs_were_trained_in_two_ways(tried):
+    first, *rest = tried(1)
+    assert dropout_choice([replace(first, recipe_digest="other"), *rest], 1) is None

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from search.report import drawing, figures, importances, run_figures, runs, tables
+from search.report import classes, drawing, figures, importances, run_figures, runs, tables
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
@@ -113,7 +113,7 @@ def test_training_is_dotted_only_beside_validation(study, run):
 def test_classes_of_one_name_stay_apart(study, run):
     matrix = ((9, 1), (5, 5))
     view = study(classes=("cat", "cat"), runs=(run("0001", 0, 0.7, confusion=matrix),))
-    drawn = run_figures.classes_figure(runs.classes_frame(view))
+    drawn = run_figures.classes_figure(classes.classes_frame(view))
     assert sorted(drawn.figure.data[0].y) == [0, 1]
     assert drawn.figure.layout.yaxis.ticktext == ("cat", "cat")
 
@@ -125,7 +125,7 @@ def test_of_many_classes_the_hardest_are_shown(study, run):
     )
     names = tuple(f"c{index}" for index in range(size))
     view = study(classes=names, runs=(run("0001", 0, 0.7, confusion=matrix),))
-    drawn = run_figures.classes_figure(runs.classes_frame(view))
+    drawn = run_figures.classes_figure(classes.classes_frame(view))
     assert drawn.figure.layout.yaxis.ticktext[0] == "c99"
     assert "the 20 hardest of 100 classes" in drawn.caption
 
@@ -150,7 +150,7 @@ def test_no_figure_holds_a_hostile_label_unescaped(study, trial, run, errors):
     drawn = [
         run_figures.tested_figure(runs.final_summary(view), view.budget),
         run_figures.run_curves_figure(runs.run_curves_frame(view)),
-        run_figures.classes_figure(runs.classes_frame(view)),
+        run_figures.classes_figure(classes.classes_frame(view)),
         run_figures.confusion_figure(np.array(errors(0.9)), list(view.classes), HOSTILE),
     ]
     for each in drawn:

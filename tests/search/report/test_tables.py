@@ -1,14 +1,18 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_macs, count_parameters
+from search.cli.training import _print_best
 from search.errors import StorageError
+from search.files import StudyFiles
 from search.report import answer, caveats, cells, importances, notation, runs, tables
+from search.study import reading
 from search.study.view import LedgerEntry
 
 
@@ -176,17 +180,6 @@ def test_runs_frame_tells_finalists_from_final_runs(study, run):
     assert math.isnan(rows.at["final", "validation_accuracy"])
 
 
-def test_a_finalist_with_one_lucky_seed_does_not_lead_one_with_two(study, run):
-    view = study(
-        runs=(
-            run("0001", 0, 0.99, "finalist"),
-            run("0002", 0, 0.90, "finalist"),
-            run("0002", 1, 0.92, "finalist"),
-        )
-    )
-    assert runs.finalists_frame(view)["label"].tolist() == ["0002", "0001"]
-
-
 def test_run_curves_have_validation_only_where_it_was_measured(study, run):
     view = study(runs=(run("0001", 0, 0.9), run("0001", 0, 0.9, "finalist")))
     frame = runs.run_curves_frame(view)
@@ -296,20 +289,6 @@ def test_a_study_of_baselines_alone_says_that_nothing_was_searched(study, run):
     assert answer.conclusion(view, None) == ["No search was made here: 2 networks made by hand."]
 
 
-def test_class_accuracies_and_confused_pairs_add_over_seeds(study, run):
-    matrix = ((8, 2, 0), (1, 9, 0), (0, 0, 0))
-    view = study(
-        classes=("cat", "dog"), runs=(run("0001", 0, 0.85, confusion=matrix), run("0001", 1, 0.85, confusion=matrix))
-    )
-    classes = runs.classes_frame(view)
-    assert classes["name"].tolist() == ["cat", "dog", "class 2"]
-    assert classes["images"].tolist() == [20, 20, 0]
-    assert classes["accuracy"].tolist()[:2] == [0.8, 0.9]
-    assert math.isnan(classes["accuracy"].iloc[2])
-    pairs = runs.confused_pairs(view, "0001")
-    assert pairs.values.tolist() == [["cat", "dog", 4, 0.2], ["dog", "cat", 2, 0.1]]
-
-
 def test_the_answer_is_chosen_by_validation_never_by_test(study, trial, run):
     view = study(trials=(trial(0, 0.9), trial(1, 0.8)), runs=(run("0000", 0, 0.91), run("0001", 0, 0.99)))
     found = answer.find_answer(view)
@@ -322,7 +301,11 @@ def test_the_answer_is_chosen_by_validation_never_by_test(study, trial, run):
 def test_finalists_overrule_the_searchs_own_ranking(study, trial, run):
     view = study(
         trials=(trial(0, 0.9), trial(1, 0.8)),
-        runs=(run("0000", 0, 0.92, "finalist"), run("0001", 0, 0.94, "finalist")),
+        runs=tuple(
+            run(label, seed, accuracy, "finalist")
+            for label, accuracy in (("0000", 0.92), ("0001", 0.94))
+            for seed in (0, 1)
+        ),
     )
     found = answer.find_answer(view)
     assert found is not None
@@ -335,7 +318,7 @@ def test_finalists_overrule_the_searchs_own_ranking(study, trial, run):
 def test_there_is_no_answer_without_a_complete_trial(study, trial):
     view = study(trials=(trial(0, None, "failed", reason="out of memory"), trial(1, 0.5, "pruned")))
     assert answer.find_answer(view) is None
-    assert answer.conclusion(view, None) == ["There is no answer yet: no trial has finished."]
+    assert answer.conclusion(view, None) == ["There is no answer yet: no trial was trained to the end."]
 
 
 def said(view) -> str:
@@ -366,7 +349,7 @@ def test_a_winner_with_many_more_macs_is_said_to_be_one_and_the_best_within_is_n
     small, large = architecture(8), architecture(32)
     view = study(
         trials=(trial(0, 0.9, architecture=large), trial(1, 0.8, architecture=small)),
-        runs=(run("0000", 0, 0.92), run("tiny", 0, 0.85, architecture=small)),
+        runs=(run("0000", 0, 0.92, architecture=large), run("tiny", 0, 0.85, architecture=small)),
     )
     assert "times the MACs of baseline tiny. The best trial within 1.5 times is trial 1" in said(view)
 
@@ -448,3 +431,15 @@ def test_durations_are_told_in_their_two_largest_units(seconds, text):
 )
 def test_counts_are_shortened_to_three_digits(number, text):
     assert notation.short(number) == text
+
+
+def test_of_equal_trials_the_command_line_and_the_page_name_the_same(study, trial, architecture, monkeypatch, capsys):
+    trials = (trial(0, 0.9, architecture=architecture(32)), trial(1, 0.9, architecture=architecture(16)))
+    view = study(trials=(*trials, trial(2, 0.9, architecture=architecture(16))))
+    monkeypatch.setattr(reading, "read_view", lambda files, storage: view)
+    _print_best(StudyFiles(Path("studies"), view.name), None)
+    assert capsys.readouterr().out.startswith("best: trial 1,")
+    assert [each.number for each in tables.ranked(view)] == [1, 2, 0]
+    assert tables.budgets_frame(view, [view.budget])["number"].tolist() == [1]
+    found = answer.find_answer(view)
+    assert found is not None and found.trial.number == 1

@@ -11,14 +11,14 @@ FULL = Recipe(name="full", epochs=3, batch_size=16)
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
 
 
-def recorded(number: int, state: TrialState, value: float | None = None) -> FrozenTrial:
-    architecture = NETWORK.to_json()
+def recorded(number: int, state: TrialState, value: float | None = None, **attributes: object) -> FrozenTrial:
+    known = {"architecture": NETWORK.to_json(), "params": 100 * (number + 1)}
     intermediate = {1: value} if value is not None else {}
     trial = create_trial(
         state=state,
         value=value if state == TrialState.COMPLETE else None,
         intermediate_values=intermediate,
-        user_attrs={"architecture": architecture, "params": 100 * (number + 1)},
+        user_attrs=attributes or known,
     )
     trial.number = number
     return trial
@@ -37,6 +37,21 @@ TRIALS = [
 def test_the_best_trials_are_completed_ones_the_earlier_first_among_equals() -> None:
     assert best_trials(TRIALS, 2) == [3, 5]
     assert best_trials(TRIALS, 3) == [3, 5, 0]
+
+
+def test_of_equal_trials_the_smaller_is_the_better_and_then_the_earlier() -> None:
+    design = NETWORK.to_json()
+    later, same = (recorded(number, TrialState.COMPLETE, 0.7, architecture=design, params=300) for number in (6, 7))
+    assert best_trials([*TRIALS, same, later], 4) == [6, 7, 3, 5]
+    assert best_within([*TRIALS, same, later], 10_000) == 6
+
+
+def test_a_trial_without_a_design_is_neither_the_best_nor_to_be_retrained() -> None:
+    bare = recorded(6, TrialState.COMPLETE, 0.99, note="by hand")
+    assert best_trials([*TRIALS, bare], 1) == [3]
+    assert best_within([*TRIALS, bare], 10_000) == 3
+    with pytest.raises(StudyError, match=r"^trial = 6: it was recorded without its design"):
+        candidate_of([*TRIALS, bare], 6, 6_000, FULL)
 
 
 def test_more_trials_than_were_completed_cannot_be_the_best() -> None:

@@ -10,10 +10,12 @@ from search.recipe import Recipe
 from search.recipes import RECIPES
 from search.space.space import load_space
 from search.study.commands import retrain_commands, search_command
-from search.study.plan import Plan
+from search.study.plan import Data, Plan
+from search.study.results import recipe_digest
 from search.study.view import RunView
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8),))
+DATA = Data(name="toy", fingerprint="0", image_size=32, channels=3, classes=("cat", "dog"))
 
 
 def run(label: str, seed: int, purpose: str = "final", **changes: object) -> RunView:
@@ -65,14 +67,14 @@ def test_a_study_without_hand_made_networks_says_so(make_plan: Callable[..., Pla
 
 def test_trials_and_baselines_that_were_trained_alike_are_one_command() -> None:
     runs = [run("0042", 0), run("0042", 1), run("resnet20-b", 0), run("resnet20-b", 1), run("0042", 0, "finalist")]
-    assert retrain_commands(runs, "toy") == [
+    assert retrain_commands(runs, DATA, "toy") == [
         "nas retrain --study toy --trial 42 --baseline resnet20-b --seeds 2 --recipe full --epochs 60"
     ]
 
 
 @pytest.mark.parametrize("changes", [{"recipe": "as1"}, {"epochs": 9}, {"holdout": True}])
 def test_what_was_trained_otherwise_is_a_command_of_its_own(changes: dict[str, object]) -> None:
-    found = retrain_commands([run("0001", 0), run("0002", 0, **changes)], "toy")
+    found = retrain_commands([run("0001", 0), run("0002", 0, **changes)], DATA, "toy")
     assert len(found) == 2
     assert {word for command in found for word in shlex.split(command)} >= {"1", "2"}
     assert sum("--holdout" in command for command in found) == ("holdout" in changes)
@@ -80,16 +82,62 @@ def test_what_was_trained_otherwise_is_a_command_of_its_own(changes: dict[str, o
 
 def test_a_dropout_that_is_not_the_trials_own_is_named() -> None:
     runs = [run("0042 with dropout 0.1", 0), run("0042", 0), run("0007 with dropout 0.1", 0), run("resnet20-b", 0)]
-    assert retrain_commands(runs, "toy") == [
+    assert retrain_commands(runs, DATA, "toy") == [
         "nas retrain --study toy --trial 42 --baseline resnet20-b --seeds 1 --recipe full --epochs 60",
         "nas retrain --study toy --trial 42 --trial 7 --dropout 0.1 --seeds 1 --recipe full --epochs 60",
     ]
 
 
 def test_networks_with_different_numbers_of_seeds_are_commands_apart() -> None:
-    found = retrain_commands([run("0001", 0), run("0002", 0), run("0002", 1)], "toy")
+    found = retrain_commands([run("0001", 0), run("0002", 0), run("0002", 1)], DATA, "toy")
     assert ["--seeds 1" in found[0], "--seeds 2" in found[1]] == [True, True]
 
 
 def test_without_final_runs_nothing_is_retrained() -> None:
-    assert retrain_commands([run("0001", 0, "finalist")], "toy") == []
+    assert retrain_commands([run("0001", 0, "finalist")], DATA, "toy") == []
+
+
+def trained(label: str, seed: int, recipe: Recipe, epochs: int | None = None) -> RunView:
+    """A final run by the recipe, which stopped after so many epochs."""
+    values = recipe.model_dump(mode="json")
+    changes = {"recipe": recipe.name, "recipe_values": values, "recipe_digest": recipe_digest(values)}
+    return run(label, seed, epochs=epochs or recipe.epochs, **changes)
+
+
+def test_seeds_that_stopped_early_are_one_command_of_the_length_asked_for() -> None:
+    recipe = RECIPES["as1"].model_copy(update={"name": "mine", "stop_patience": 5})
+    runs = [trained("0001", seed, recipe, epochs) for seed, epochs in enumerate((41, 47, 52))]
+    assert retrain_commands(runs, DATA, "toy") == [
+        "nas retrain --study toy --trial 1 --seeds 3 --recipe mine.yaml --epochs 200"
+    ]
+
+
+def test_recipes_of_one_name_are_commands_apart_and_the_batch_is_told() -> None:
+    fitted, larger, halved = (
+        RECIPES["full"].model_copy(update={"epochs": 9} | changes).fit_to("toy", 45_000, 32, 3)
+        for changes in ({}, {"batch_size": 256}, {"halve_batch": True})
+    )
+    assert fitted.batch_size == 128 and RECIPES["full"].batch_size == "auto"
+    runs = [trained("0001", 1, fitted), trained("0001", 0, larger), trained("0002", 0, halved)]
+    command = "nas retrain --study toy --trial"
+    assert retrain_commands(runs, DATA, "toy") == [
+        f"{command} 1 --seeds 2 --recipe full --epochs 9",
+        f"{command} 1 --seeds 1 --recipe full --epochs 9 --batch-size 256",
+        f"{command} 2 --seeds 1 --recipe full --epochs 9 --batch-size auto",
+    ]
+
+
+def test_a_search_with_a_batch_of_its_own_tells_it(make_plan: Callable[..., Plan]) -> None:
+    recipe = RECIPES["fast"].model_copy(update={"batch_size": 48}).fit_to("toy", 1_000, 8, 1)
+    found = options(search_command(make_plan(recipe=recipe), "toy"))
+    assert (found["--recipe"], found["--batch-size"]) == ("fast", "48")
+
+
+def test_what_was_trained_later_comes_later() -> None:
+    """The second has taken the place of the first one's seed 0; the other way round it would be lost."""
+    runs = [
+        run("0001", 0, recipe_digest="b", epochs=9, time="2026-01-02T00:00:00+00:00"),
+        run("0001", 1, recipe_digest="a", epochs=60, time="2026-01-01T00:00:00+00:00"),
+    ]
+    found = retrain_commands(runs, DATA, "toy")
+    assert ["--seeds 2" in found[0], "--seeds 1" in found[1]] == [True, True]

@@ -19,6 +19,7 @@ import optuna
 from optuna.samplers import BaseSampler, TPESampler
 from proposals import TASK
 from quality import Noisy, interval
+from runs import keep
 from surrogate import make_surrogate, seed_noise
 
 from search.space.limits import Limits
@@ -79,6 +80,7 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
         jobs = [pool.submit(run, method, seed, arguments.trials, arguments.running) for seed, method in cases]
         rows = [job.result() for job in jobs]
+    keep("thinning", rows)
     print(f"{arguments.trials:,} trials, {arguments.running:,} at a time, {arguments.seeds} seeds; percent and points")
     head = f"| shown: finished and running | ms an ask | best | {FULL} better by | top {TOP} | better by "
     print(f"\n{head}| second half | better by |")

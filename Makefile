@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PARALLEL := -n 2 --dist loadfile
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test test-all check bench clean
@@ -12,10 +13,10 @@ demo: $(INSTALLED)  ## search, retrain and report on the embedded digits, in und
 	$(BIN)/nas report --study demo
 
 test: $(INSTALLED)  ## the quick tests
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q $(PARALLEL) -m "not slow"
 
 test-all: $(INSTALLED)  ## all tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(PARALLEL)
 
 check: $(INSTALLED)  ## style, types, and the floors of the house
 	$(BIN)/ruff check

@@ -19,7 +19,7 @@ from search.files import StudyFiles
 from search.output import Format
 from search.protocol import Failed, Job
 from search.simulation import SimulatedFleet
-from search.study import launch
+from search.study import machine
 from search.study.reading import read_view
 
 Nas = Callable[..., CompletedProcess[str]]
@@ -61,7 +61,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     (folder / "small.yaml").write_text(SMALL_SPACE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAS_CACHE", str(cache))
-        patch.setattr(launch, "LocalFleet", Simulation())
+        patch.setattr(machine, "LocalFleet", Simulation())
         search("20k", "20", folder / "small.yaml", "digits", studies=folder, epochs=4, device="cpu", fill="none")
     return folder / "digits-20k"
 
@@ -75,7 +75,7 @@ def searched(template: Path, tmp_path: Path) -> StudyFiles:
 @pytest.fixture
 def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
     simulated = Simulation()
-    monkeypatch.setattr(launch, "LocalFleet", simulated)
+    monkeypatch.setattr(machine, "LocalFleet", simulated)
     return simulated
 
 

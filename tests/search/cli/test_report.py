@@ -22,7 +22,7 @@ from search.errors import InputError
 from search.files import StudyFiles
 from search.protocol import Job
 from search.simulation import SimulatedFleet
-from search.study import launch
+from search.study import machine
 from search.study.plan import Plan
 
 Nas = Callable[..., CompletedProcess[str]]
@@ -46,7 +46,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     (folder / "small.yaml").write_text(SMALL_SPACE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAS_CACHE", str(cache))
-        patch.setattr(launch, "LocalFleet", lambda setup, workers, log: SimulatedFleet(workers, rising))
+        patch.setattr(machine, "LocalFleet", lambda setup, workers, log: SimulatedFleet(workers, rising))
         search("20k", "6", folder / "small.yaml", "digits", studies=folder, epochs=4, device="cpu", fill="none")
     return folder / "digits-20k"
 

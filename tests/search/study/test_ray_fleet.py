@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -653,24 +654,9 @@ def test_a_killed_coordinator_leaves_nothing_and_the_same_command_goes_on(
     for package in ("models", "search"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("raise SystemExit('this is not the package you look for')")
-    command = [
-        "search",
-        "--data",
-        "digits",
-        "--budget",
-        "20k",
-        "--trials",
-        "4",
-        "--epochs",
-        "12",
-        "--pruner",
-        "none",
-        "--no-warm-start",
-        "--study",
-        "toy",
-        "--device",
-        "cpu",
-    ]
+    (tmp_path / "small.yaml").write_text(SPACE.model_dump_json())  # which is YAML too
+    options = "--data digits --budget 20k --space small.yaml --trials 4 --epochs 40 --pruner none --no-warm-start"
+    command = shlex.split(f"search {options} --study toy --device cpu")
     log = tmp_path / "log"
     with log.open("w") as output:
         first = subprocess.Popen([NAS, *command, "--ray", nodes.address], cwd=tmp_path, stdout=output, stderr=output)

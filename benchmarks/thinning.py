@@ -30,7 +30,7 @@ from search.space.thinning import Thinned
 BUDGET = 1_000_000
 FILL = 0.5
 FULL = "full history"
-CAPS = {"500 and 250": (500, 250), "250 and 125": (250, 125), "1,000 and 500": (1_000, 500)}
+CAPS = {"500 and 100": (500, 100), "500 and 250": (500, 250), "1,000 and 500": (1_000, 500)}
 TOP = 10
 
 

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 NUM_BEST = 25  # that TPE takes for the good ones, of 250 or more
 MOST_FINISHED = 500
-MOST_RUNNING = 250
+MOST_RUNNING = 100
 TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 T = TypeVar("T")

@@ -19,6 +19,7 @@ import search
 from search.errors import InputError, TrainingError
 
 CONNECT_SECONDS = 10.0
+HEAD_SECONDS = 3.0
 LAST_PORT = 2**16 - 1
 SMALLEST_SHARE = 0.0001  # of a CPU or GPU that Ray knows
 STAGED = (models, search)
@@ -116,7 +117,7 @@ def head_answers() -> bool:
     """Whether the cluster still has its head. Ray itself ends this process a minute after it has gone."""
     host, _, port = import_ray().get_runtime_context().gcs_address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        socket.create_connection((host, int(port)), HEAD_SECONDS).close()
     except OSError:
         return False
     return True

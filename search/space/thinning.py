@@ -13,7 +13,7 @@ from heapq import nlargest
 from typing import Any, TypeVar
 
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -26,7 +26,8 @@ T = TypeVar("T")
 
 
 class Thinned(BaseSampler):
-    """Shows another sampler a part of a study, see `Excerpt`. It is made for one study, which may grow.
+    """Shows another sampler a part of a study, see `Excerpt`. It is made for one study, which may grow, but not between
+    two draws for the same trial.
 
     Args:
         base: a sampler of one objective, which is to be maximized.
@@ -35,6 +36,7 @@ class Thinned(BaseSampler):
     def __init__(self, base: BaseSampler, most_finished: int = MOST_FINISHED, most_running: int = MOST_RUNNING) -> None:
         self._base = base
         self._excerpt = Excerpt(most_finished, most_running)
+        self._last: tuple[int, Study] | None = None  # a trial, and what was shown for it
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._base.infer_relative_search_space(study, trial)
@@ -42,7 +44,9 @@ class Thinned(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._base.sample_relative(self._part_of(study), trial, search_space)
+        if self._last is None or self._last[0] != trial.number:
+            self._last = trial.number, self._part_of(study)
+        return self._base.sample_relative(self._last[1], trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -60,6 +64,30 @@ class Thinned(BaseSampler):
 
     def _part_of(self, study: Study) -> Study:
         return _Part(study, self._excerpt.of(study.get_trials(deepcopy=False)))
+
+
+class FrugalTPESampler(TPESampler):
+    """TPE that fits its densities once for all draws for a trial, where `Thinned` asks it again. A proposal that was
+    tried before or does not fit is drawn anew, and with a thousand trials running that is common.
+
+    It overrides a private method. Should Optuna rename it, draws are the same, and slower.
+    """
+
+    _fitted_to: Study | None = None
+
+    def _build_parzen_estimator(
+        self,
+        study: Study,
+        search_space: dict[str, BaseDistribution],
+        trials: list[FrozenTrial],
+        handle_below: bool,
+    ) -> Any:
+        if study is not self._fitted_to or not isinstance(study, _Part):
+            self._fitted_to, self._fitted = study, dict[bool, Any]()
+        if handle_below not in self._fitted:
+            fitted = super()._build_parzen_estimator(study, search_space, trials, handle_below=handle_below)
+            self._fitted[handle_below] = fitted
+        return self._fitted[handle_below]
 
 
 class Excerpt:

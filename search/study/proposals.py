@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 from pydantic import ValidationError
@@ -14,7 +13,7 @@ from search.errors import InputError
 from search.space.feasibility import require_design
 from search.space.limits import parse_share
 from search.space.sampler import BudgetSampler
-from search.space.thinning import Thinned
+from search.space.thinning import FrugalTPESampler, Thinned
 from search.study.plan import PrunerName, Question
 
 DEFAULT_FILL = 0.5
@@ -32,7 +31,7 @@ def make_sampler(question: Question, seen: list[Architecture], first: Sequence[A
     """
     entropy = [question.seed, len(seen)]
     base_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    base = Thinned(TPESampler(seed=base_seed)) if question.sampler == "tpe" else None
+    base = Thinned(FrugalTPESampler(seed=base_seed)) if question.sampler == "tpe" else None
     space, data, limits = question.space, question.data, question.all_limits
     sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first, question.control)
     require_design(space, data.task, limits, data.name, lambda: sampler.vectors)

@@ -1,5 +1,6 @@
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import optuna
 import pytest
@@ -8,7 +9,7 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.space.thinning import NUM_BEST, Excerpt, Thinned, spread
+from search.space.thinning import NUM_BEST, Excerpt, FrugalTPESampler, Thinned, spread
 
 CHOICES: dict[str, BaseDistribution] = {
     "kernel": CategoricalDistribution((3, 5, 7)),
@@ -93,6 +94,47 @@ def test_above_them_it_proposes_what_it_would_if_there_were_no_more() -> None:
     whole = study_of(trials, Thinned(TPESampler(seed=3), 250, 20))
     part = study_of(Excerpt(250, 20).of(trials), TPESampler(seed=3))
     assert ask(whole, 1) == ask(part, 1)
+
+
+def test_draws_for_one_trial_are_those_of_tpe_with_densities_that_are_fitted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fits: list[bool] = []
+    fit = TPESampler._build_parzen_estimator
+
+    def counted(*args: Any, handle_below: bool) -> Any:
+        fits.append(handle_below)
+        return fit(*args, handle_below=handle_below)
+
+    monkeypatch.setattr(TPESampler, "_build_parzen_estimator", counted)
+    trials = make_trials([COMPLETE, PRUNED, FAIL] * 20 + [RUNNING] * 3)
+    drawn = []
+    for base in (TPESampler(seed=3), FrugalTPESampler(seed=3)):
+        sampler = Thinned(base)
+        study = study_of(trials, sampler)
+        found = []
+        for _ in range(2):
+            number = study.ask().number
+            running = study.trials[number]
+            del fits[:]
+            found += [sampler.sample_relative(study, running, CHOICES) for _ in range(4)]
+            study.add_trial(trials[0])  # what is shown for the next trial is another history
+            assert len(fits) == (2 if isinstance(base, FrugalTPESampler) else 8)
+        drawn.append(found)
+    assert drawn[0] == drawn[1]
+    assert len({str(each) for each in drawn[0]}) == 8
+
+
+def test_a_study_that_is_not_frozen_is_fitted_to_every_time() -> None:
+    trials = make_trials([COMPLETE] * 30)
+    samplers = FrugalTPESampler(seed=3), TPESampler(seed=3)
+    asked = []
+    for sampler in samplers:
+        study = study_of(trials, sampler)
+        found = ask(study, 2)
+        study.add_trials(make_trials([COMPLETE] * 40))
+        asked.append(found + ask(study, 2))
+    assert asked[0] == asked[1]
 
 
 def test_another_sampler_is_shown_the_part_and_the_study_stays_whole() -> None:

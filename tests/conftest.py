@@ -1,12 +1,16 @@
 """What all tests share."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess, run
 from sysconfig import get_path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for what a shell runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started here must hear Ctrl-C
 
 NAS = Path(get_path("scripts")) / "nas"
 

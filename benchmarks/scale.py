@@ -46,7 +46,7 @@ from search.simulation import SimulatedFleet, Start
 from search.space.draws import Draws
 from search.space.space import load_space
 from search.study.coordinator import Coordinator
-from search.study.plan import Circumstances, Data, Plan, Question, now
+from search.study.plan import Circumstances, Data, Plan, PrunerName, Question, now
 from search.study.storage import Record, locked
 
 WORKERS = (2, 16, 128, 1_000)
@@ -68,20 +68,22 @@ class Silent:
         return lambda *_: None
 
 
-def make_plan(num_trials: int) -> Plan:
+def make_plan(num_trials: int, pruner: PrunerName = "asha") -> Plan:
     data = Data(name="none", fingerprint="0" * 64, image_size=32, channels=3, classes=tuple("0123456789"))
     recipe = FAST.fit_to("cifar10", 45_000, 32, 3).model_copy(update={"epochs": EPOCHS})
     question = Question(
-        budget=BUDGET, data=data, space=load_space(), recipe=recipe, sampler="tpe", pruner="asha", seed=0, fill=0.5
+        budget=BUDGET, data=data, space=load_space(), recipe=recipe, sampler="tpe", pruner=pruner, seed=0, fill=0.5
     )
     circumstances = Circumstances(source="none", storage=None, created=now(), num_trials=num_trials)
     return Plan(question=question, circumstances=circumstances)
 
 
 class Curves:
-    """What the simulated workers measure, by the surrogate, and how long they take."""
+    """What the simulated workers measure, by the surrogate, and how long they take: a design's own pace is up to
+    `spread` above or below 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, spread: float = 0.5) -> None:
+        self._spread = spread
         self._surrogate, self._noise = make_surrogate(BUDGET), seed_noise()
         self._last: dict[int, tuple[float, float]] = {}
 
@@ -89,7 +91,10 @@ class Curves:
         """A trial's last accuracy and its pace."""
         if seed not in self._last:
             rng = random.Random(seed)
-            self._last[seed] = self._surrogate(architecture) + rng.gauss(0, self._noise), rng.uniform(0.5, 1.5)
+            self._last[seed] = (
+                self._surrogate(architecture) + rng.gauss(0, self._noise),
+                rng.uniform(1 - self._spread, 1 + self._spread),
+            )
         return self._last[seed]
 
     def accuracy(self, job: Job, epoch: int) -> float:
@@ -210,15 +215,17 @@ class Shares:
         setattr(target, method, timed)
 
 
-def run_case(num_workers: int, history: int, studies: Path, clock_name: str, most: int) -> dict[str, Any]:
+def run_case(
+    num_workers: int, history: int, studies: Path, clock_name: str, most: int, pruner: PrunerName, spread: float
+) -> dict[str, Any]:
     """One search in this process. The figures of its steady state, and of its start."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    clock, curves = CLOCKS[clock_name], Curves()
+    clock, curves = CLOCKS[clock_name], Curves(spread)
     num_trials = history + num_workers + max(MIN_TRIALS, min(most, 2 * num_workers))
     files = StudyFiles(studies / "run", STUDY)
     shutil.rmtree(files.folder, ignore_errors=True)
     shutil.copytree(StudyFiles(studies / str(history), STUDY).folder, files.folder)
-    plan = make_plan(num_trials)
+    plan = make_plan(num_trials, pruner)
     begun = clock()
     with locked(files), Record(files) as record:
         opened = clock() - begun
@@ -237,6 +244,8 @@ def run_case(num_workers: int, history: int, studies: Path, clock_name: str, mos
     return {
         "workers": num_workers,
         "history": history,
+        "pruner": pruner,
+        "spread": spread,
         "opening": opened,
         **steady(fleet.starts, num_workers),
         "shares": {part: seconds / fleet.worked for part, seconds in shares.seconds.items()},
@@ -271,6 +280,8 @@ def main() -> None:
     parser.add_argument("--history", type=int, nargs="*", default=HISTORIES)
     parser.add_argument("--trials", type=int, default=MAX_TRIALS, help="at most so many after the first of each worker")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="of the coordinator's own time")
+    parser.add_argument("--pruner", choices=("asha", "none"), default="asha")
+    parser.add_argument("--spread", type=float, default=0.5, help="of the designs' paces around 30 s an epoch")
     parser.add_argument("--folder", type=Path, help="where to keep histories from run to run")
     parser.add_argument("--forget", action="store_true", help="do not write results/scale.json")
     arguments = parser.parse_args()
@@ -293,7 +304,8 @@ def cases(studies: Path, arguments: argparse.Namespace) -> Iterator[dict[str, An
             files = StudyFiles(studies / str(history), STUDY)
             if not files.plan.is_file():
                 pool.submit(write_history, files, make_plan(history), history).result()
-            row = pool.submit(run_case, workers, history, studies, arguments.clock, arguments.trials).result()
+            case = (workers, history, studies, arguments.clock, arguments.trials, arguments.pruner, arguments.spread)
+            row = pool.submit(run_case, *case).result()
             shares = [f"{row['shares'].get(part, 0.0):.0%}" for part in PARTS[:-1]]
             shares.append(f"{1 - sum(row['shares'].values()):.0%}")
             print(

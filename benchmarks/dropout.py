@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from full_recipe import few_images, last_accuracy
+from full_recipe import few_images, interval, last_accuracy
 from learning_rates import DESIGNS
 from runs import keep
-from scipy.stats import ttest_1samp
 
 from models.architecture import Architecture
 from search.recipe import with_epochs
@@ -59,11 +58,7 @@ def print_table(rows: list[dict[str, Any]], values: tuple[float, ...]) -> None:
         }
         for value, accuracies in found.items():
             gain = accuracies - found[values[0]]
-            interval = ""
-            if gain.any() and len(gain) > 1:
-                low, high = ttest_1samp(gain, 0).confidence_interval()
-                interval = f"{low:+.2f} to {high:+.2f}"
-            print(f"| {recipe} | {value:g} | {accuracies.mean():.2f} | {gain.mean():+.2f} | {interval} |")
+            print(f"| {recipe} | {value:g} | {accuracies.mean():.2f} | {gain.mean():+.2f} | {interval(gain)} |")
 
 
 if __name__ == "__main__":

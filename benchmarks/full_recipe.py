@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from learning_rates import DESIGNS
+from numpy.typing import NDArray
 from runs import keep, kept, small_cifar, training
 from scipy.stats import ttest_1samp
 
@@ -90,11 +91,15 @@ def print_table(rows: list[dict[str, Any]]) -> None:
             continue
         values = np.array([found[name, seed] for seed in seeds])
         gain = values - np.array([found[first, seed] for seed in seeds])
-        interval = ""
-        if gain.any() and len(gain) > 1:
-            low, high = ttest_1samp(gain, 0).confidence_interval()
-            interval = f"{low:+.2f} to {high:+.2f}"
-        print(f"| {name} | {len(seeds)} | {values.mean():.2f} | {gain.mean():+.2f} | {interval} |")
+        print(f"| {name} | {len(seeds)} | {values.mean():.2f} | {gain.mean():+.2f} | {interval(gain)} |")
+
+
+def interval(gain: NDArray[np.float64]) -> str:
+    """Student's 95% interval of the mean; empty for one seed, and for the reference itself."""
+    if not gain.any() or len(gain) < 2:
+        return ""
+    low, high = ttest_1samp(gain, 0).confidence_interval()
+    return f"{low:+.2f} to {high:+.2f}"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """How many workers one coordinator can keep busy: `python benchmarks/scale.py` prints these tables.
 
 The coordinator, its record on disk, TPE and the pruner are those of `nas search`. The workers are simulated: 30 s an
-epoch on average, a design's own pace (half to one and a half times that) and 10% more or less from epoch to epoch, 10
-epochs a trial. Time is virtual while the coordinator waits, and real while it works: what workers say meanwhile waits,
-and a worker is idle until its next job arrives. The history, of uniform draws valued by the surrogate, is written into
-the database before.
+epoch on average, a design's own pace (half to one and a half times that; `--spread`) and 10% more or less from epoch
+to epoch, 10 epochs a trial. Time is virtual while the coordinator waits, and real while it works: what workers say
+meanwhile waits, and a worker is idle until its next job arrives. The history, of uniform draws valued by the surrogate,
+is written into the database before.
 
 Every case runs in a process of its own. Start-up, until every worker has its first job, is told apart from the steady
 state, from the end of the first jobs to the last proposal. The coordinator's seconds are of the processor with

@@ -132,10 +132,10 @@ def cluster_errors() -> Iterator[None]:
     try:
         yield
     except (import_ray().exceptions.RayError, OSError) as error:
-        raise TrainingError(f"ray: the cluster failed: {first_line(error)}; run the same command again") from error
+        raise TrainingError(f"ray: the cluster failed: {_first_line(error)}; run the same command again") from error
 
 
-def first_line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

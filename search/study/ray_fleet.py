@@ -15,7 +15,7 @@ from search.study.ray_node import Bridge, Chunks, Contents, DataWanted, Home, Pl
 
 CHUNK = 64 * 2**20  # bytes
 SECONDS_BETWEEN_LOOKS = 10.0  # at what the cluster has
-SECONDS_OF_SILENCE = 60.0  # between two notes that no worker has a place
+SECONDS_OF_SILENCE = 60.0  # between two notes that no worker is ready
 LOOKS_FOR_HEAD = 3  # in vain, before the cluster is given up
 END_SECONDS = 5.0
 

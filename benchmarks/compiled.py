@@ -23,7 +23,7 @@ from models.baselines import find_baseline
 from models.build import build
 from models.count import count_parameters
 from search.training.compilation import INDUCTOR
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import Training
 
 SMALL = Architecture(Stem(16), (Stage("basic", 1, 16), Stage("basic", 1, 32), Stage("basic", 1, 64)))

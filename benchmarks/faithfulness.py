@@ -28,9 +28,9 @@ from textbook import RECIPE, accuracy, make_loader, make_optimizer, train_epoch
 from models.architecture import Architecture, Stage, Stem
 from models.blocks import ResNet
 from models.build import build
-from search.datasets import open_dataset
+from search.data.datasets import open_dataset
 from search.recipe import Recipe, with_epochs
-from search.training.data import Images, Normalisation, Splits
+from search.training.images import Images, Normalisation, Splits
 from search.training.loop import Training
 
 NETWORK = Architecture(Stem(16), (Stage("basic", 1, 16), Stage("basic", 1, 32), Stage("basic", 1, 64)))

@@ -20,7 +20,7 @@ from scipy.stats import ttest_1samp
 from models.architecture import Architecture
 from search.recipe import Recipe
 from search.recipes import FULL
-from search.training.data import Images
+from search.training.images import Images
 from search.training.loop import evaluate
 
 NUM_TRAIN = 4_000

@@ -13,7 +13,7 @@ from runs import cifar_arrays, keep
 from textbook import RECIPE, RECIPE_WITH_JITTER, Loader, make_loader
 
 from search.recipe import Recipe
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.pipeline import Pipeline
 
 SECONDS = 1.0

@@ -30,11 +30,11 @@ from textbook import RECIPE, RECIPE_WITH_JITTER, Loader, make_loader, make_optim
 from models.baselines import BASELINES, find_baseline
 from models.build import build
 from models.count import count_macs
-from search.datasets import open_dataset
+from search.data.datasets import open_dataset
 from search.recipe import Recipe, with_epochs
 from search.recipes import FULL
 from search.training.compilation import INDUCTOR
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import MEMORY_FORMAT, Training, evaluate
 
 NETWORKS = ("resnet20-b", "modified-resnet", "resnet40", "flexible-3")

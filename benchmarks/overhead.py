@@ -20,7 +20,7 @@ from models.build import build
 from models.count import count_parameters
 from search.recipes import FAST
 from search.training.certify import certify
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import Training
 
 GOAL = 100.0  # milliseconds

@@ -31,7 +31,7 @@ from replays import AskedOptuna, Run, Rungs, replay, replay_rungs, rule_of
 from runs import RESULTS, keep
 from scipy.stats import spearmanr
 
-from search.study.proposals import make_pruner
+from search.run.proposals import make_pruner
 
 STUDY = "pruning"
 NUM_TOP = 3

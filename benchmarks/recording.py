@@ -13,12 +13,11 @@ from pathlib import Path
 
 from search.files import StudyFiles
 from search.protocol import Finished, Job, Measurement, Ready
-from search.study.jobs import run_seed
-from search.study.launch import Machine, open_study_data
-from search.study.plan import Plan
+from search.run.launch import Machine, open_study_data
+from search.study.plan import Plan, run_seed
 from search.study.reading import read_view
 from search.study.view import TrialView
-from search.study.workers import LocalFleet
+from search.workers.local import LocalFleet
 
 RECORDED = Path(__file__).with_name("recorded.json.gz")
 NUM_REPEATED = 12

@@ -17,7 +17,7 @@ import optuna
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.trial import Trial, TrialState
 
-from search.study.proposals import AfterStartup
+from search.run.proposals import AfterStartup
 
 Curve = Sequence[float]
 

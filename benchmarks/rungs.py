@@ -17,7 +17,7 @@ from surrogate import recorded
 
 from models.architecture import Architecture
 from search.recipe import Recipe, with_epochs
-from search.training.data import Images
+from search.training.images import Images
 from search.training.loop import evaluate
 
 EMA_WINDOW = 50 / 558  # a decay of 0.98 a step

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from models.architecture import Architecture
 from models.build import build
-from search.datasets import open_dataset, split
+from search.data.datasets import open_dataset, split
 from search.recipe import Recipe
 from search.recipes import FAST
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import Training
 
 RESULTS = Path(__file__).with_name("results")

@@ -18,6 +18,7 @@ import multiprocessing
 import random
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -42,12 +43,15 @@ from models.count import count_macs, count_parameters
 from search.files import StudyFiles
 from search.protocol import Job
 from search.recipes import FAST
-from search.simulation import SimulatedFleet, Start
+from search.run.coordinator import Coordinator
 from search.space.draws import Draws
 from search.space.space import load_space
-from search.study.coordinator import Coordinator
 from search.study.plan import Circumstances, Data, Plan, PrunerName, Question, now
 from search.study.storage import Record, locked
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+
+from simulation import SimulatedFleet, Start
 
 WORKERS = (2, 16, 128, 1_000)
 HISTORIES = (0, 1_000, 3_000, 10_000)

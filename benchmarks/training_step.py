@@ -17,7 +17,7 @@ from textbook import RECIPE, RECIPE_WITH_JITTER, make_loader, make_optimizer, tr
 from models.baselines import BASELINES, find_baseline
 from models.build import build
 from search.recipe import Recipe
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import Training
 
 NETWORKS = ("resnet20-b", "modified-resnet")

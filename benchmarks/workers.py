@@ -3,7 +3,7 @@
 `python benchmarks/workers.py` (8 minutes): training steps a second, in bf16, of processes that train the same network
 at the same time, as workers do. First every way to divide the cores on an otherwise quiet machine. Then one training
 with a thread a core beside one process that never rests, where threads that wait spin as long as libgomp has them by
-default, as long as a worker has them (`search.study.workers.SPINS`), or not at all.
+default, as long as a worker has them (`search.workers.local.SPINS`), or not at all.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from models.count import count_parameters
 from search.recipes import FAST
-from search.study.workers import SPINS
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import Training
+from search.workers.local import SPINS
 
 BATCH = 128
 WARM_UP = 4.0  # seconds in which a network is built and takes its first steps

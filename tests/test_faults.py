@@ -30,18 +30,19 @@ from optuna.trial import FrozenTrial, TrialState
 import search
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
-from search.datasets import open_dataset
+from search.data.datasets import open_dataset
 from search.files import StudyFiles, new_attempt
 from search.protocol import Failed, Finished, Job, Measurement, Message, Paused, Setup
 from search.recipe import with_epochs
 from search.recipes import FAST
+from search.run import launch
 from search.space.space import load_space
-from search.study import crew, launch, workers
-from search.study.plan import Data, Plan, Question
-from search.study.retrain import run_seed
+from search.study.plan import Data, Plan, Question, run_seed
 from search.study.storage import Record, architecture_of, read_study
 from search.training import pipeline
 from search.training.worker import Asked, Trainer
+from search.workers import crew
+from search.workers import local as workers
 
 BUDGET = 20_000
 SMALL_SPACE = """
@@ -108,8 +109,8 @@ if __name__ == "__main__":
 """
 # The `nas` command with such a worker.
 NAS = """
-import search.study.workers
-search.study.workers.WORKER = {worker!r}
+import search.workers.local
+search.workers.local.WORKER = {worker!r}
 from search.cli import main
 main()
 """

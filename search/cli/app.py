@@ -8,7 +8,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from models.architecture import ArchitectureError
-from search.cli import baselines, inference, proxy, reading, report, tools, training
+from search.cli import audit_proxy as proxy
+from search.cli import baselines, reading, report, tools, training
+from search.cli import trained as inference
 from search.errors import NasError
 
 app = typer.Typer(

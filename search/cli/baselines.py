@@ -23,8 +23,8 @@ from search.cli.options import (
     print_runs,
     recipe_of,
 )
+from search.cli.output import Format, print_rows
 from search.files import StudyFiles
-from search.output import Format, print_rows
 
 
 def list_baselines(
@@ -98,13 +98,13 @@ def train(
     from rich.console import Console
 
     from models.baselines import BASELINES, find_baseline
-    from search.datasets import open_dataset
-    from search.progress import RetrainProgress
+    from search.cli.logs import open_log
+    from search.cli.progress import RetrainProgress
+    from search.data.datasets import open_dataset
+    from search.run import launch
+    from search.run.candidates import baseline_candidate
+    from search.run.interruption import Interruption
     from search.space.limits import parse_count
-    from search.study import launch
-    from search.study.candidates import baseline_candidate
-    from search.study.interruption import Interruption
-    from search.study.logs import open_log
 
     names = list(dict.fromkeys(names))
     for name in names:

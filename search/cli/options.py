@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli.output import Format
 from search.errors import InputError, StudyError
 from search.files import StudyFiles
-from search.output import Format
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
     from search.recipe import Recipe
     from search.space.space import Task
-    from search.study.machine import Machine
     from search.study.plan import Plan
     from search.study.view import RunView
+    from search.workers.machine import Machine
 
 Studies = Annotated[Path, typer.Option("--studies", envvar="NAS_STUDIES", help="Folder of studies.")]
 StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study; without it, the one used last.")]
@@ -78,7 +78,7 @@ def machine_of(
     gpus_per_worker: float | None = None,
     cpus_per_worker: float | None = None,
 ) -> "Machine":
-    from search.study.machine import Machine
+    from search.workers.machine import Machine
 
     most = MAX_WORKERS if ray is None else MAX_RAY_WORKERS
     if workers != "auto" and workers not in map(str, range(1, most + 1)):
@@ -91,7 +91,7 @@ def machine_of(
                 raise InputError(f"{name} = {value:g}: is for workers on a cluster; give --ray too")
         return Machine(device, num_workers, compile)
 
-    from search.study.cluster import Cluster
+    from search.workers.ray_cluster import Cluster
 
     cpus = 1.0 if cpus_per_worker is None else cpus_per_worker
     return Machine(device, num_workers, compile, Cluster(ray, _to_stderr, gpus_per_worker, cpus))
@@ -127,7 +127,7 @@ def task_of(data: str | None) -> "Task":
 
     if data is None:
         return Task(image_size=32, in_channels=3, num_classes=10)
-    from search.datasets import open_dataset
+    from search.data.datasets import open_dataset
 
     return Data.of(open_dataset(data)).task
 

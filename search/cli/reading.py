@@ -18,8 +18,8 @@ from search.cli.options import (
     task_of,
     trial_architecture,
 )
+from search.cli.output import Format, print_rows, print_values
 from search.errors import InputError
-from search.output import Format, print_rows, print_values
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
@@ -59,7 +59,7 @@ def space(
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """Count what a search space holds and what limits leave of it, exactly, before anything is trained."""
-    from search.report.audit import lines
+    from search.report.space_audit import lines
     from search.space.audit import audit
     from search.space.limits import parse_count, parse_fill, parse_limits
     from search.space.space import load_space

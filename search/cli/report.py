@@ -80,7 +80,7 @@ def dashboard(
     """Show a study, finished or not, by optuna-dashboard, which cannot change it. Ctrl-C ends it."""
     files, plan = open_study(studies, study)
 
-    from search.study.dashboard import HOST, serving
+    from search.run.dashboard import HOST, serving
 
     with serving(files, plan.circumstances.storage, port) as server:
         address = f"http://{HOST}:{server.server_port}/dashboard"

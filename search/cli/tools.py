@@ -10,7 +10,7 @@ from search.cli.options import Device, Studies, StudyName, one_of, open_study, r
 from search.errors import InputError
 
 if TYPE_CHECKING:
-    from search.datasets import Dataset
+    from search.data.datasets import Dataset
 
 Recipe = Annotated[str, typer.Option("--recipe", help="A name or YAML file.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes all that is random.")]
@@ -37,11 +37,10 @@ def lr_range(
     """
     from models.baselines import find_baseline
     from search.protocol import Ranged, RangeTest
-    from search.report.lr_range import write_lr_range
-    from search.study import launch
-    from search.study.lr_range import require_range, suggest
-    from search.study.machine import Machine
-    from search.study.workers import ask
+    from search.report.lr_range import require_range, suggest, write_lr_range
+    from search.run import launch
+    from search.workers.local import ask
+    from search.workers.machine import Machine
 
     if (trial is None) == (baseline is None):
         raise InputError("lr-range: give one of --trial NUMBER and --baseline NAME")
@@ -80,9 +79,9 @@ def show_data(
 ) -> None:
     """Draw training images and what a recipe's augmentation makes of them: one image a row, itself at the left."""
     from search.protocol import ContactSheet
-    from search.study import launch
-    from search.study.machine import Machine
-    from search.study.workers import ask
+    from search.run import launch
+    from search.workers.local import ask
+    from search.workers.machine import Machine
 
     chosen = recipe_of(recipe, None)
     dataset, split_seed = _data(data, studies, study)
@@ -94,8 +93,8 @@ def show_data(
 
 def _data(data: str | None, studies: Path, study: str | None) -> "tuple[Dataset, int]":
     """A data set and the seed of its split."""
-    from search.datasets import open_dataset
-    from search.study import launch
+    from search.data.datasets import open_dataset
+    from search.run import launch
 
     if data is not None:
         return open_dataset(data), 0

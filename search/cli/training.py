@@ -28,9 +28,9 @@ from search.cli.options import (
     print_runs,
     recipe_of,
 )
+from search.cli.output import Format, print_rows
 from search.errors import InputError
 from search.files import StudyFiles
-from search.output import Format, print_rows
 
 
 def search(
@@ -72,13 +72,13 @@ def search(
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """Search for the best network within the budget. The same command again goes on where it stopped."""
-    from search.datasets import open_dataset
+    from search.data.datasets import open_dataset
     from search.recipes import FULL
+    from search.run import launch
+    from search.run.proposals import parse_control, with_default_fill
     from search.space.limits import parse_count, parse_duration, parse_fill, parse_limits
     from search.space.space import load_space
-    from search.study import launch
     from search.study.plan import Data, Question
-    from search.study.proposals import parse_control, with_default_fill
 
     num_trials = parse_count(trials, "trials")
     seconds = parse_duration(timeout) if timeout is not None else None
@@ -112,9 +112,9 @@ def search(
 
     from rich.console import Console
 
-    from search.progress import SearchProgress
-    from search.study.interruption import Interruption
-    from search.study.logs import open_log
+    from search.cli.logs import open_log
+    from search.cli.progress import SearchProgress
+    from search.run.interruption import Interruption
 
     files = StudyFiles(studies, study or f"{dataset.name}-{_short_count(max_params)}")
     least = [f"at least {question.fill:.0%} of them used"] if question.fill else []
@@ -184,14 +184,14 @@ def retrain(
     """
     from rich.console import Console
 
-    from search.progress import RetrainProgress
+    from search.cli.logs import open_log
+    from search.cli.progress import RetrainProgress
     from search.report.dropouts import dropout_choice
     from search.report.notation import duration, network
+    from search.run import launch
+    from search.run.candidates import baseline_candidate, best_trials, best_within, candidate_of, with_dropout
+    from search.run.interruption import Interruption
     from search.space.limits import parse_count
-    from search.study import launch
-    from search.study.candidates import baseline_candidate, best_trials, best_within, candidate_of, with_dropout
-    from search.study.interruption import Interruption
-    from search.study.logs import open_log
     from search.study.results import read_runs
     from search.study.storage import read_study
     from search.study.view import trial_of

@@ -8,7 +8,7 @@ from search.report.networks import alike
 from search.report.notation import plural
 from search.report.runs import finalist_runs, last_validation
 from search.report.tables import ranked
-from search.study.retrain import NUM_FINALIST_SEEDS
+from search.study.results import NUM_FINALIST_SEEDS
 from search.study.view import StudyView, trial_of
 
 

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from search.files import write_atomically
 from search.report import sections
-from search.report.behind import data_table
+from search.report.data_table import data_table
 from search.space.audit import Audit
 from search.study.view import StudyView
 

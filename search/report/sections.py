@@ -18,7 +18,7 @@ from search.report import (
     importances,
     notation,
     parallel,
-    proxy,
+    proxy_audit,
     run_figures,
     runs,
     seeds,
@@ -26,7 +26,7 @@ from search.report import (
     time_ledger,
     verdicts,
 )
-from search.report.audit import audit_figure
+from search.report.space_audit import audit_figure
 from search.space.audit import Audit
 from search.study.view import StudyView, TrialView
 
@@ -152,10 +152,10 @@ def _errors(view: StudyView, found: answer.Answer | None) -> dict[str, Any]:
 
 
 def _proxy(view: StudyView) -> dict[str, Any]:
-    frame = proxy.proxy_frame(view)
-    drawn = proxy.proxy_figure(frame, view.epochs) if len(frame) else None
+    frame = proxy_audit.proxy_frame(view)
+    drawn = proxy_audit.proxy_figure(frame, view.epochs) if len(frame) else None
     told = drawn.caption if drawn else ""
-    return {"proxy": drawn, "proxy_sentences": [each for each in proxy.proxy_sentences(view) if each not in told]}
+    return {"proxy": drawn, "proxy_sentences": [each for each in proxy_audit.proxy_sentences(view) if each not in told]}
 
 
 def _records(view: StudyView) -> dict[str, Any]:

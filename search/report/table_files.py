@@ -12,7 +12,7 @@ from search.report.comparisons import comparisons_frame
 from search.report.control import control_frame
 from search.report.finalists import finalists_frame
 from search.report.importances import importances_frame
-from search.report.proxy import proxy_frame
+from search.report.proxy_audit import proxy_frame
 from search.report.runs import final_summary, runs_frame
 from search.report.tables import trials_frame
 from search.report.time_ledger import time_ledger_frame

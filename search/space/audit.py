@@ -9,11 +9,11 @@ import numpy as np
 
 from search.errors import SpaceError
 from search.space.draws import Draws
+from search.space.extremes import Reach
 from search.space.feasibility import no_network
+from search.space.impossible_choices import Never, find_never
 from search.space.limits import Limits
 from search.space.menu import Measure, Menu
-from search.space.never import Never, find_never
-from search.space.reach import Reach
 from search.space.space import Space, Task
 from search.space.tally import Tally, TooManyError, total
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from search.errors import SpaceError
 from search.space.draws import Draws
+from search.space.extremes import Reach
 from search.space.limits import Limits, in_bytes
 from search.space.menu import Menu
-from search.space.reach import Reach
 from search.space.space import Space, Task
 from search.space.tally import Tally, TooManyError, total
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.architecture import Shortcut
+from search.space.extremes import Reach
 from search.space.menu import Measure, Menu, Point, Start, Weights
-from search.space.reach import Reach
 
 MAX_LISTED = 10**8  # items of all lists, beyond which they take gigabytes and minutes
 

@@ -1,1 +1,1 @@
-"""Who runs what, and what is remembered?"""
+"""What is remembered?"""

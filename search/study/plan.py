@@ -6,10 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from search.datasets import Dataset
+from search.data.datasets import Dataset
 from search.errors import StudyError
 from search.files import StudyFiles, write_atomically
 from search.recipe import Recipe
@@ -164,6 +165,11 @@ def require_same(files: StudyFiles, old: Question, new: Question) -> None:
             f"study = {files.name!r}: was begun with another question ({'; '.join(changes)}); "
             "give it a new name with --study"
         )
+
+
+def run_seed(seed: int, number: int) -> int:
+    """The seed of a run's initial weights, order of images and augmentation, from the study's seed."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def now() -> str:

@@ -9,8 +9,7 @@ from search.protocol import Measurement
 from search.study.commands import retrain_commands, search_command
 from search.study.ledger import Ledger
 from search.study.plan import Plan
-from search.study.proxy import read_audit
-from search.study.results import read_runs
+from search.study.results import read_audit, read_runs
 from search.study.storage import architecture_of, read_study
 from search.study.view import State, StudyView, TrialView
 

@@ -1,6 +1,7 @@
 """Results of full-length training, as they lie on disk."""
 
 import json
+from collections import defaultdict
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,8 @@ from search.recipe import Recipe
 from search.study.plan import Plan, now
 from search.study.view import RunView
 
+NUM_FINALIST_SEEDS = 2  # of each finalist in the round that picks a winner
+
 
 def read_runs(files: StudyFiles) -> list[RunView]:
     """All full-length runs of a study, finalists' and final.
@@ -25,6 +28,24 @@ def read_runs(files: StudyFiles) -> list[RunView]:
     patterns = ("finalists/*/*", "retrain/*/*", "retrain/*/*/*")
     paths = sorted(path for pattern in patterns for path in files.folder.glob(f"{pattern}/result.json"))
     return [read_run(path)[0] for path in paths]
+
+
+def read_audit(files: StudyFiles) -> list[RunView]:
+    """The runs of a study's audit, by trial and seed.
+
+    Values of different recipes are not to be compared: where trials were audited by several, those of the recipe with
+    the most trials are read; of equals, the longest schedule.
+
+    Raises:
+        StorageError: a result cannot be read.
+    """
+    by_recipe: dict[str, list[RunView]] = defaultdict(list)
+    for path in sorted(files.folder.glob("proxy/*/*/result.json")):
+        view, _ = read_run(path)
+        by_recipe[view.recipe_digest].append(view)
+    if not by_recipe:
+        return []
+    return max(by_recipe.values(), key=lambda runs: (len({run.label for run in runs}), runs[0].epochs))
 
 
 def run_view(values: dict[str, Any]) -> RunView:

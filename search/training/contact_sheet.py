@@ -6,7 +6,7 @@ from torchvision.utils import make_grid, save_image
 
 from search.files import replacing
 from search.protocol import ContactSheet
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.pipeline import Pipeline
 
 NUM_IMAGES = 8

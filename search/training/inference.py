@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from models.build import build
-from search.decoding import brief
+from search.data.decoding import brief
 from search.errors import NasError, TrainingError
 from search.protocol import (
     Assignment,
@@ -23,7 +23,7 @@ from search.protocol import (
     TestResult,
     TrainedNetwork,
 )
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import EVALUATION_BATCH, MEMORY_FORMAT, autocast, evaluate
 
 

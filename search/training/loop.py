@@ -15,7 +15,7 @@ from search.flags import pack
 from search.protocol import Measurement, TestResult
 from search.recipe import Recipe
 from search.training.compilation import Compiler, compiled, explained
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.optimisation import Schedule, make_optimizer
 from search.training.pipeline import Pipeline
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from search.protocol import Ranged, RangePoint
 from search.recipe import Recipe
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import MEMORY_FORMAT, autocast
 from search.training.optimisation import make_optimizer
 from search.training.pipeline import Pipeline

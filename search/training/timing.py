@@ -10,7 +10,7 @@ from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from search.files import write_atomically
 from search.recipe import Recipe
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import Training
 
 SECONDS = 0.5

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from models.architecture import Architecture
 from models.build import build
-from search.datasets import Dataset, load_cached
+from search.data.datasets import Dataset, load_cached
 from search.errors import NasError, StorageError, TrainingError
 from search.files import replacing, write_atomically
 from search.protocol import (
@@ -48,7 +48,7 @@ from search.recipe import Recipe
 from search.training.certify import certify
 from search.training.compilation import INDUCTOR
 from search.training.contact_sheet import draw_contact_sheet
-from search.training.data import Images, Normalisation, Splits
+from search.training.images import Images, Normalisation, Splits
 from search.training.inference import Inference
 from search.training.latency import latency
 from search.training.loop import Training, evaluate

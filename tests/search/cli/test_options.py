@@ -5,7 +5,7 @@ import pytest
 from search.cli.options import machine_of, recipe_of
 from search.errors import InputError, RecipeError
 from search.recipes import FAST
-from search.study.machine import Machine
+from search.workers.machine import Machine
 
 
 @pytest.mark.parametrize(("text", "num_workers"), [("auto", None), ("1", 1), ("64", 64)])

@@ -15,15 +15,15 @@ from urllib.request import urlopen
 
 import pandas as pd
 import pytest
+from simulation import SimulatedFleet
 
 from search.cli.report import report
 from search.cli.training import search
 from search.errors import InputError
 from search.files import StudyFiles
 from search.protocol import Job
-from search.simulation import SimulatedFleet
-from search.study import machine
 from search.study.plan import Plan
+from search.workers import machine
 
 Nas = Callable[..., CompletedProcess[str]]
 NAS = Path(get_path("scripts")) / "nas"

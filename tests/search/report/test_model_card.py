@@ -116,7 +116,7 @@ def test_names_cannot_bring_markup_and_many_classes_are_cut_short(
 def test_the_code_on_the_card_is_what_model_py_offers(
     files: StudyFiles, make_runs: Callable[..., list[TrainedRun]]
 ) -> None:
-    from search.study.export import TAIL
+    from search.run.export import TAIL
 
     card = model_card(files, make_plan(), make_runs(0.9))
     code = card.split("```python\n")[1].split("```")[0]

@@ -10,8 +10,8 @@ from models.count import count_parameters
 from search.errors import SpaceError
 from search.space import audit as audit_module
 from search.space.audit import audit
+from search.space.extremes import Choice
 from search.space.limits import Limits
-from search.space.reach import Choice
 from search.space.space import Space, Task, load_space
 
 TASK = Task(32, 3, 10)

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 
 from search.errors import InputError, StorageError, StudyError
 from search.files import StudyFiles
-from search.study import launch
+from search.run import launch
 from search.study import postgres as module
 from search.study.database import open_for_reading, storage_errors
 from search.study.plan import Plan

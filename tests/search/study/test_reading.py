@@ -10,16 +10,16 @@ import yaml
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
+from simulation import SimulatedFleet
 
 from models.count import count_macs, count_parameters
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles, append_line
 from search.protocol import Failed, Job, Measurement
-from search.simulation import SimulatedFleet
-from search.study.candidates import Candidate
+from search.run.candidates import Candidate
+from search.run.retraining import Retraining
 from search.study.plan import Plan
 from search.study.reading import read_view
-from search.study.retrain import Retraining
 from search.study.storage import Record
 from search.study.view import LedgerEntry
 

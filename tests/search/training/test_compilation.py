@@ -14,7 +14,7 @@ from search.errors import TrainingError
 from search.protocol import Measurement
 from search.recipe import Recipe
 from search.training.compilation import INDUCTOR, Compiler, compiled
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import Training
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4, dropout=0.2), Stage("bottleneck", 1, 8)))

@@ -7,7 +7,7 @@ from PIL import Image
 from search.protocol import ContactSheet
 from search.recipe import Recipe
 from search.training.contact_sheet import NUM_DRAWS, draw_contact_sheet
-from search.training.data import Images
+from search.training.images import Images
 
 PLAIN = Recipe(name="plain", epochs=1)
 

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 
 from models.architecture import Architecture, Stage, Stem
 from models.build import build
-from search.datasets import Dataset, open_dataset
+from search.data.datasets import Dataset, open_dataset
 from search.errors import TrainingError
 from search.protocol import Evaluate, Evaluated, Failed, Predict, Predicted, Setup, TrainedNetwork
 from search.recipe import Recipe
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.inference import Inference, evaluate_all, load, precision_on, predict
 from search.training.loop import MEMORY_FORMAT, evaluate
 from search.training.worker import save

@@ -12,14 +12,14 @@ import torch
 from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from search import protocol
-from search.datasets import open_dataset
+from search.data.datasets import open_dataset
 from search.errors import RecipeError, TrainingError
 from search.flags import unpack
 from search.protocol import Measurement
 from search.recipe import Recipe, with_epochs
 from search.recipes import FAST, RECIPES
 from search.training import loop
-from search.training.data import Images, Normalisation, Splits
+from search.training.images import Images, Normalisation, Splits
 from search.training.loop import Training, evaluate
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("basic", 1, 16)), in_channels=1)

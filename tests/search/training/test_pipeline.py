@@ -12,8 +12,8 @@ from search.recipe import Recipe
 from search.training.augment import cutmix, cutout, mixup, random_crop, random_flip
 from search.training.autoaugment import auto_augment_cifar10
 from search.training.colour import colour_jitter
-from search.training.data import Images, Normalisation
 from search.training.geometry import random_affine, random_rotation
+from search.training.images import Images, Normalisation
 from search.training.pipeline import Batch, Pipeline
 
 NUM = 24

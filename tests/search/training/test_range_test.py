@@ -5,10 +5,10 @@ import torch
 
 from models.architecture import Architecture, Stage, Stem
 from models.build import build
-from search.datasets import open_dataset
+from search.data.datasets import open_dataset
 from search.protocol import Ranged
 from search.recipe import Recipe
-from search.training.data import Images, Normalisation, Splits
+from search.training.images import Images, Normalisation, Splits
 from search.training.range_test import range_test
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("basic", 1, 16)), in_channels=1)

@@ -14,7 +14,7 @@ from search.files import new_attempt
 from search.protocol import Finished, Job, Measurement, Message, Resumed
 from search.recipe import Recipe
 from search.training import run_log
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.loop import Training
 from search.training.run_log import SECONDS_BETWEEN_CHECKPOINTS, RunLog
 

@@ -9,7 +9,7 @@ import pytest
 from models.architecture import Architecture, Stage, Stem
 from search.recipe import Recipe
 from search.training import timing
-from search.training.data import Images
+from search.training.images import Images
 
 DATA = Images.from_arrays(np.zeros((256, 8, 8, 1), np.uint8), np.arange(256) % 10, "cpu")
 

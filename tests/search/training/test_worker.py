@@ -12,11 +12,11 @@ import torch
 
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
-from search.datasets import open_dataset
+from search.data.datasets import open_dataset
 from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Finished, Job, Message, Purpose, Ready, Setup, Timing
 from search.recipe import Recipe
 from search.training import worker
-from search.training.data import Images, Normalisation
+from search.training.images import Images, Normalisation
 from search.training.worker import Asked, Trainer
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4),), in_channels=1)

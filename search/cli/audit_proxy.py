@@ -1,0 +1,80 @@
+"""nas audit-proxy: how far a trial's value can be trusted."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.options import (
+    CpusPerWorker,
+    Device,
+    GpusPerWorker,
+    LogName,
+    OutputFormat,
+    Ray,
+    Studies,
+    StudyName,
+    Workers,
+    machine_of,
+    open_study,
+    recipe_of,
+)
+from search.cli.output import Format, print_rows
+from search.errors import TrainingError
+
+
+def audit_proxy(
+    trials: Annotated[str, typer.Option("--trials", help="How many trials to train again at full length.")],
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs; without it, the recipe's.")] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")] = "full",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each trial.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes which trials are drawn.")] = 0,
+    workers: Workers = "auto",
+    ray: Ray = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
+    device: Device = "auto",
+    log: LogName = None,
+    study: StudyName = None,
+    studies: Studies = Path("studies"),
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """Measure how well a trial's value after the search's short schedule ranks designs as full length would.
+
+    A sample of complete and pruned trials, stratified by value, is trained at full length on the training split and
+    measured on the validation split; the test set stays closed. The same command again goes on where it stopped.
+    """
+    from rich.console import Console
+
+    from search.cli.logs import open_log
+    from search.cli.progress import RetrainProgress
+    from search.report.drawing import records
+    from search.report.proxy_audit import proxy_frame, proxy_sentences
+    from search.run import launch
+    from search.run.interruption import Interruption
+    from search.run.proxy_audit import audit_candidates, stratified_sample
+    from search.space.limits import parse_count
+    from search.study.reading import read_view
+
+    files, plan = open_study(studies, study)
+    view = read_view(files)
+    sample = stratified_sample(view.trials, parse_count(trials, "trials"), seed)
+    full = launch.fit_recipe(recipe_of(recipe, epochs), launch.open_study_data(plan))
+    machine = machine_of(device, workers, False, ray, gpus_per_worker, cpus_per_worker)
+    candidates = audit_candidates(sample, full, plan.question.budget)
+    numbers = ", ".join(str(trial.number) for trial in sample)
+    print(f"trials {numbers} at full length: recipe {full.name}, {full.epochs} epochs", file=sys.stderr)
+    with open_log(log, files) as to_log, Interruption() as interruption:
+        progress = RetrainProgress(Console(stderr=True), to_log)
+        runs = launch.audit_proxy(files, plan, candidates, seeds, machine, progress.epoch, progress.note, interruption)
+    if not runs:
+        raise TrainingError("none of these trials could be trained at full length")
+    audited = replace(view, proxy=tuple(runs))
+    for sentence in proxy_sentences(audited):
+        print(sentence, file=sys.stdout if format is Format.TABLE else sys.stderr)
+    rows = records(proxy_frame(audited).drop(columns="design"))
+    if format is Format.TABLE:
+        rows = [row | {"full_values": " ".join(f"{value:.4f}" for value in row["full_values"])} for row in rows]
+    print_rows(rows, format)

@@ -1,0 +1,183 @@
+"""What a person sees while networks train: bars on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+
+from optuna.trial import TrialState
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from models.architecture import Architecture
+from models.count import count_macs, count_parameters
+from search.cli.logs import Log
+from search.protocol import Job, Measurement, Ready, Timed
+from search.recipe import Recipe
+from search.report.notation import design, duration
+from search.study.sanity import first_loss_warning
+
+WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+class SearchProgress:
+    """Tells of a search; a `search.run.listener.Listener`. Use as a context manager.
+
+    Args:
+        headline: what is searched for, said once the search can begin.
+        recipe: how trials are trained.
+        retrain_recipe: how a winner would be retrained, to say how long that takes.
+        log: is given every epoch, as that of 'trial-0042'.
+    """
+
+    def __init__(
+        self,
+        headline: str,
+        num_trials: int,
+        recipe: Recipe,
+        retrain_recipe: Recipe,
+        image_size: int,
+        console: Console,
+        log: Log,
+    ) -> None:
+        self.headline = headline
+        self.num_trials = num_trials
+        self.recipe = recipe
+        self.retrain_recipe = retrain_recipe
+        self.image_size = image_size
+        self.console = console
+        self.log = log
+        self._best: float | None = None
+        self._num_trained = 0
+        self._num_ended = 0
+        self._started = time.monotonic()
+        self._running: dict[int, int] = {}
+        self._num_classes = 0
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._bar = self._progress.add_task("trials", total=num_trials, note="")
+
+    def __enter__(self) -> "SearchProgress":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def resumed(self, num_trained: int, best: float | None) -> None:
+        self._num_trained, self._best = num_trained, best
+        self._say(self.headline)
+        if num_trained:
+            self._say(f"the study has {num_trained} trained trials already")
+
+    def ready(self, worker: Ready) -> None:
+        self._say(f"training on {worker.device}, precision {worker.precision}")
+
+    def timed(self, architectures: tuple[Architecture, ...], timed: Timed) -> None:
+        seconds = timed.seconds_per_epoch
+        mean = sum(seconds) / len(seconds)
+        left = self.num_trials - self._num_trained
+        macs = [count_macs(architecture, self.image_size) / 1e6 for architecture in architectures]
+        self._say(
+            f"{len(seconds)} random designs ({min(macs):.3g} to {max(macs):.3g} MMACs) take {min(seconds):.3g} to "
+            f"{max(seconds):.3g} s an epoch"
+        )
+        search = duration(mean * self.recipe.epochs * left)
+        retrain_epochs = self.retrain_recipe.epochs
+        self._say(
+            f"expect about {search} on one worker for {left} trials of {self.recipe.epochs} epochs, less what pruning "
+            f"saves, and {duration(mean * retrain_epochs)} to retrain one of them for {retrain_epochs} epochs"
+        )
+        if mean * self.recipe.epochs * left > 3600:
+            self._say("shorter: fewer --epochs or --trials, a smaller --budget, a GPU, or a space of cheaper designs")
+
+    def untimed(self, reason: str) -> None:
+        self._say(f"a few random designs cannot be timed: {reason}")
+
+    def began(self, number: int, architecture: Architecture) -> None:
+        self._running[number] = 0
+        self._num_classes = architecture.num_classes
+        params = count_parameters(architecture)
+        if self.console.is_terminal:
+            self._refresh()
+        else:
+            self._say(f"trial {number} begins: {params:,} parameters, {design(architecture)}")
+
+    def measured(self, number: int, measurement: Measurement) -> None:
+        self._running[number] = measurement.epoch
+        self.log(f"trial-{number:04d}", measurement)
+        if warning := first_loss_warning(measurement.first_loss, self._num_classes):
+            self._say(f"warning: trial {number}: {warning}")
+        self._refresh()
+
+    def noted(self, number: int, text: str) -> None:
+        self._say(f"trial {number}: {text}")
+
+    def ended(self, number: int, state: TrialState, value: float | None, reason: str | None) -> None:
+        epochs = self._running.pop(number, 0)
+        self._num_ended += 1
+        if state != TrialState.FAIL:
+            self._num_trained += 1
+        if state == TrialState.COMPLETE and value is not None and (self._best is None or value > self._best):
+            self._best = value
+        text = f"trial {number} {WORDS[state]} after {epochs} epochs"
+        if reason:
+            text = f"{text}: {reason}" if epochs else f"trial {number} was not trained: {reason}"
+        elif value is not None:
+            text += f": validation accuracy {value:.2%}"
+        self._say(text + (f", best so far {self._best:.2%}" if self._best is not None else ""))
+        self._refresh()
+
+    def _refresh(self) -> None:
+        note = f"best {self._best:.2%}" if self._best is not None else ""
+        if self._running:
+            epochs = ", ".join(
+                f"trial {number} epoch {epoch}/{self.recipe.epochs}" for number, epoch in self._running.items()
+            )
+            note += f"  {epochs}"
+        if self._num_ended:
+            each = (time.monotonic() - self._started) / self._num_ended
+            note += f"  {duration(each * (self.num_trials - self._num_trained))} left"
+        self._progress.update(self._bar, completed=self._num_trained, note=note.strip())
+
+    def _say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class RetrainProgress:
+    """Tells of full-length runs, an epoch a line (a tenth of them where there are many).
+
+    `log` is given every epoch, as that of 'final-0042-seed-0'.
+    """
+
+    def __init__(self, console: Console, log: Log) -> None:
+        self.console = console
+        self.log = log
+
+    def epoch(self, job: Job, measurement: Measurement) -> None:
+        self.log(f"{job.purpose}-{job.label}".replace(" ", "-"), measurement)
+        if warning := first_loss_warning(measurement.first_loss, job.architecture.num_classes):
+            self._say(f"warning: {job.label}: {warning}")
+        epochs = job.recipe.epochs
+        if measurement.epoch % max(1, epochs // 10) and measurement.epoch != epochs:
+            return
+        text = f"{job.purpose} {job.label}: epoch {measurement.epoch}/{epochs}"
+        text += f", training loss {measurement.train_loss:.3f}"
+        if measurement.validation_accuracy is not None:
+            text += f", validation accuracy {measurement.validation_accuracy:.2%}"
+        else:
+            text += f", training accuracy {measurement.train_accuracy:.2%}"
+        self._say(f"{text}, {measurement.seconds:.1f} s")
+
+    def note(self, job: Job, text: str) -> None:
+        self._say(f"{job.purpose} {job.label}: {text}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)

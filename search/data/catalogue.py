@@ -1,0 +1,153 @@
+"""What `--data` means: a name looked up in NAS_DATA, a named set, or a path."""
+
+import difflib
+import hashlib
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock
+
+from search.data.decoding import Source, brief
+from search.data.sources import find, read_digits, read_npz
+from search.errors import DataError, StorageError
+
+# The class names of the named sets in the order of their labels, for files that do not hold them.
+_CLASS_NAMES: Final[dict[str, str]] = {
+    "digits": "0,1,2,3,4,5,6,7,8,9",
+    "cifar10": "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck",
+    "cifar100": (
+        "apple,aquarium_fish,baby,bear,beaver,bed,bee,beetle,bicycle,bottle,bowl,boy,bridge,bus,butterfly,camel,"
+        "can,castle,caterpillar,cattle,chair,chimpanzee,clock,cloud,cockroach,couch,crab,crocodile,cup,dinosaur,"
+        "dolphin,elephant,flatfish,forest,fox,girl,hamster,house,kangaroo,keyboard,lamp,lawn_mower,leopard,lion,"
+        "lizard,lobster,man,maple_tree,motorcycle,mountain,mouse,mushroom,oak_tree,orange,orchid,otter,palm_tree,"
+        "pear,pickup_truck,pine_tree,plain,plate,poppy,porcupine,possum,rabbit,raccoon,ray,road,rocket,rose,sea,"
+        "seal,shark,shrew,skunk,skyscraper,snail,snake,spider,squirrel,streetcar,sunflower,sweet_pepper,table,"
+        "tank,telephone,television,tiger,tractor,train,trout,tulip,turtle,wardrobe,whale,willow_tree,wolf,woman,"
+        "worm"
+    ),
+    "fashion-mnist": "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot",
+    "svhn": "0,1,2,3,4,5,6,7,8,9",
+}
+NAMED: Final = {name: tuple(names.split(",")) for name, names in _CLASS_NAMES.items()}
+# Part of every key: one more when the same files come to be decoded in another way.
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A data set that was found. `key` is a hash that changes with its files; `read` raises DataError."""
+
+    name: str
+    key: str
+    read: Callable[[], Source]
+
+
+def look_up(spec: str, downloads: Path) -> Entry:
+    """Find what a data set's name or path means, without reading the data.
+
+    A spec without a separator is a name: first of a folder or file in NAS_DATA (or NAS_DATA itself, if that is what it
+    is called), then of a named set, and only then of something in the working folder. Thus `./digits` is a folder and
+    `digits` is not.
+
+    Raises:
+        DataError: it means nothing, or nothing that can be read.
+    """
+    try:
+        path = _in_nas_data(spec)
+        if path is None and spec == "digits":
+            return Entry(spec, _key(spec, ()), read_digits)
+        if path is None and spec in NAMED:
+            return Entry(spec, _key(spec, ()), partial(_download, spec, downloads))
+        classes = None if path is None else NAMED.get(spec)
+        path = path or Path(spec).expanduser()
+        if not spec.strip() or not path.exists():
+            known = ", ".join(NAMED)
+            rule = f"must be a path or one of {known}"
+            raise DataError(f"data = {spec!r}: no such data set or path{_nearest(spec)}; {rule}")
+        path = path.resolve()
+        layout = find(path, classes)
+        name = spec if classes else safe_name(path.stem if path.is_file() else path.name)
+        return Entry(name, _key(f"{name} {str(path)!r} {classes}", layout.files), layout.read)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home folder of ~ is unknown
+        raise DataError(f"data = {spec!r}: cannot be looked up: {brief(error)}; must be a set or a path") from error
+
+
+def from_anywhere(spec: str) -> str:
+    """The same data set, named so that it is found from another working folder too: a path becomes absolute."""
+    if spec in NAMED or _in_nas_data(spec) is not None:
+        return spec
+    return str(Path(spec).expanduser().resolve())
+
+
+def path_of(spec: str) -> Path | None:
+    """Where a data set's name or path leads, as `look_up` takes it; None if nothing lies there, or it is a set that is
+    fetched by its name."""
+    try:
+        path = _in_nas_data(spec) or (None if spec in NAMED or not spec.strip() else Path(spec).expanduser())
+        return path.resolve() if path is not None and path.exists() else None
+    except (OSError, RuntimeError):  # RuntimeError: the home folder of ~ is unknown
+        return None
+
+
+def safe_name(name: str) -> str:
+    """A name made of letters, digits, '.', '_' and '-' that can begin a study's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:40] or "data"
+
+
+def _in_nas_data(spec: str) -> Path | None:
+    setting = os.environ.get("NAS_DATA", "")
+    if not setting or not spec.strip() or spec in (".", "..", "~") or "/" in spec or os.sep in spec:
+        return None
+    folder = Path(setting).expanduser()
+    if (folder / spec).exists():
+        return folder / spec
+    return folder if spec in (folder.name, folder.resolve().name) and folder.is_dir() else None
+
+
+def _nearest(spec: str) -> str:
+    close = difflib.get_close_matches(spec.lower(), NAMED, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _key(source: str, files: Sequence[Path]) -> str:
+    lines = [f"version {_VERSION}", source]
+    for file in files:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DataError(f"data = {str(file)!r}: must be a file, as its ending says")
+        lines.append(f"{str(file)!r} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _download(name: str, downloads: Path) -> Source:
+    """Have torchvision fetch a set, in a process of its own: torch stays out of this one.
+
+    Raises:
+        DataError: the set could not be fetched.
+    """
+    try:
+        downloads.mkdir(parents=True, exist_ok=True)
+        with FileLock(downloads / f"{name}.lock"):
+            command = [sys.executable, "-P", "-m", "search.training.download", name, str(downloads)]
+            # On a terminal the user sees how far the download is.
+            errors = None if sys.stderr.isatty() else subprocess.PIPE
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace")
+            if done.returncode != 0:
+                said = done.stdout.strip() or (done.stderr or "").strip() or f"exit status {done.returncode}"
+                advice = "set NAS_DATA to a folder that holds it, or pass a path"
+                reason = brief(said.splitlines()[-1])
+                raise DataError(f"data = {name!r}: could not be downloaded ({reason}); {advice}")
+            archive = downloads / f"{name}.npz"
+            source = read_npz(archive, NAMED[name])
+            archive.unlink()
+            return source
+    except OSError as error:
+        raise StorageError(f"cannot write {downloads}: {error.strerror or error}; set NAS_CACHE to a folder") from error

@@ -1,0 +1,225 @@
+"""Data sets, decoded once into a cache of plain arrays.
+
+A folder of the cache belongs to one state of one source: its name holds a hash over the source's path and the name,
+size and time of every file. It holds four .npy files and meta.json, and appears under its name whole or not at all.
+"""
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.cache import cache_folder, write, write_array, writing
+from search.data.catalogue import Entry, look_up
+from search.data.decoding import ColourFound, Part, Source
+from search.data.sources import set_aside
+from search.errors import DataError
+
+ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy")
+FEW_IMAGES = 20_000
+_DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A decoded data set in the cache.
+
+    `image_size` is in pixels, images are square; `channels` is 1 or 3. A label is an index into `classes`. The
+    fingerprint is the SHA-256, in hexadecimal, over arrays and class names.
+    """
+
+    name: str
+    folder: Path
+    image_size: int
+    channels: int
+    classes: tuple[str, ...]
+    fingerprint: str
+    num_train: int
+    num_test: int
+
+    def train(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Training images (N, H, W, C), memory-mapped and read-only, and labels (N,).
+
+        Raises:
+            DataError: the cache was deleted or damaged since the data set was opened.
+        """
+        return self._load("train")
+
+    def test(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """As `train`, of the test images. Whoever calls this writes it into the test ledger."""
+        return self._load("test")
+
+    def _load(self, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        try:
+            images = np.load(self.folder / f"{part}-images.npy", mmap_mode="r", allow_pickle=False)
+            return images, np.load(self.folder / f"{part}-labels.npy", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise _damaged(self.folder) from error
+
+
+def open_dataset(spec: str) -> Dataset:
+    """Open a data set by name or path (see `search.data.catalogue.look_up`); the first time it is decoded.
+
+    Raises:
+        DataError: there is no such data set, or what it holds cannot be used; one line names the file and the rule.
+        StorageError: the cache cannot be written.
+    """
+    entry, folder = _find(spec)
+    try:
+        return load_cached(folder)
+    except DataError:  # not there yet, or damaged from outside
+        pass
+    source = entry.read()
+    _check(source, spec)
+    with publishing(folder) as temporary:
+        _decode(source, entry.name, temporary)
+    return load_cached(folder)
+
+
+def open_cached(spec: str) -> Dataset:
+    """Open a data set that has been decoded before.
+
+    Raises:
+        DataError: it has not, or there is no such data set.
+    """
+    return load_cached(_find(spec)[1])
+
+
+def load_cached(folder: Path) -> Dataset:
+    """Reopen a folder of the cache by reading its meta.json.
+
+    Raises:
+        DataError: it is not there, or not whole.
+    """
+    try:
+        meta = json.loads((folder / "meta.json").read_bytes())
+        sizes = {file: (folder / file).stat().st_size for file in ARRAYS}
+        if meta.pop("sizes") != sizes:
+            raise _damaged(folder)
+        return Dataset(**{**meta, "folder": folder, "classes": tuple(meta["classes"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder) from error
+
+
+def split(labels: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide the training images, of labels (N,), into sorted indices (train, validation).
+
+    Validation gets 10% of every class, 20% where there are under 20,000 images, fixed by the seed. A class with at
+    least 2 images has one on either side.
+    """
+    return set_aside(labels, 0.2 if len(labels) < FEW_IMAGES else 0.1, seed)
+
+
+def _find(spec: str) -> tuple[Entry, Path]:
+    """What a spec means, and its folder in the cache."""
+    cache = cache_folder()
+    entry = look_up(spec, cache / "downloads")
+    return entry, cache / f"{entry.name}-{entry.key}"
+
+
+def fingerprint(classes: tuple[str, ...], image_size: int, channels: int, hashes: dict[str, str]) -> str:
+    """The SHA-256 that identifies data, from those of its arrays."""
+    content = json.dumps([classes, image_size, channels, hashes], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _damaged(folder: Path) -> DataError:
+    return DataError(f"data cache = {str(folder)!r}: missing or damaged; open the data set again to decode it anew")
+
+
+def _check(source: Source, spec: str) -> None:
+    """Refuse what nobody could train on or test with."""
+    for name, part in (("training", source.train), ("test", source.test)):
+        if not len(part.labels):
+            raise DataError(f"data = {spec!r}: 0 {name} images; there must be at least one")
+    counts = np.bincount(source.train.labels, minlength=1)
+    num_classes = np.count_nonzero(counts)
+    if num_classes < 2:
+        raise DataError(f"data = {spec!r}: training images of {num_classes} class; there must be at least 2 classes")
+    if counts.max() < 2:
+        raise DataError(f"data = {spec!r}: no class has 2 training images; one is needed for validation")
+
+
+def _decode(source: Source, name: str, folder: Path) -> None:
+    """Write the four arrays, and meta.json last."""
+    image_size = source.train.images.image_size()
+    # Greyscale is tried first: a set in colour mostly shows it at once, and a grey one only after the last image.
+    try:
+        channels, hashes = 1, _write_parts(source, image_size, 1, folder)
+    except ColourFound:
+        channels, hashes = 3, _write_parts(source, image_size, 3, folder)
+    dataset = Dataset(
+        name=name,
+        folder=folder,
+        image_size=image_size,
+        channels=channels,
+        classes=source.classes,
+        fingerprint=fingerprint(source.classes, image_size, channels, hashes),
+        num_train=len(source.train.labels),
+        num_test=len(source.test.labels),
+    )
+    sizes = {file: (folder / file).stat().st_size for file in ARRAYS}
+    meta = {key: value for key, value in asdict(dataset).items() if key != "folder"} | {"sizes": sizes}
+    write(folder / "meta.json", [json.dumps(meta, indent=1).encode()])
+
+
+def _write_parts(source: Source, image_size: int, channels: int, folder: Path) -> dict[str, str]:
+    """The SHA-256 of each array."""
+    parts: list[tuple[str, Part]] = [("train", source.train), ("test", source.test)]
+    needed = sum(len(part.labels) * (image_size**2 * channels + 8) for _, part in parts)
+    if needed > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, f"the arrays need {needed // 10**6 + 1} MB, more than is free")
+    hashes = {}
+    for name, part in parts:
+        shape = (len(part.labels), image_size, image_size, channels)
+        chunks = part.images.chunks(image_size, channels)
+        hashes[f"{name}-images"] = write_array(folder / f"{name}-images.npy", shape, np.dtype(np.uint8), chunks)
+        labels = part.labels.astype("<i8")
+        hashes[f"{name}-labels"] = write_array(folder / f"{name}-labels.npy", labels.shape, labels.dtype, [labels])
+    return hashes
+
+
+@contextmanager
+def publishing(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder` of the cache that takes its name when the block ends well, and vanishes otherwise.
+
+    Raises:
+        StorageError: the disk is full, or the cache cannot be written for another reason.
+    """
+    temporary: Path | None = None
+    try:
+        with writing(folder.parent):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            for stale in folder.parent.glob(f".{folder.name}.*"):  # left by a process that was killed
+                with suppress(FileNotFoundError):  # it was another process's, which is done
+                    if time.time() - stale.stat().st_mtime > _DAY:
+                        shutil.rmtree(stale, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            yield temporary
+            temporary.chmod(0o755)
+            _take_name(temporary, folder)
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_name(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        try:
+            load_cached(folder)  # another process was faster; its arrays are the same
+        except DataError:
+            shutil.rmtree(folder)
+            temporary.rename(folder)

@@ -1,0 +1,274 @@
+"""The loop of a search: propose, record, dispatch, report, prune, tell."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import TrialState
+
+from models.architecture import Architecture
+from models.count import count_macs, count_parameters
+from search.protocol import Failed, Finished, Fleet, Job, Measurement, Paused, Ready, Resumed, TooSlow
+from search.run.accounting import StudyClock, TrialClock
+from search.run.cost_estimate import random_designs, seconds_per_mac
+from search.run.failures import Failures, too_slow
+from search.run.interruption import Interruption
+from search.run.listener import Listener, Outcome
+from search.run.proposals import hand_made, make_pruner, make_sampler
+from search.space.sampler import SpaceExhaustedError
+from search.study.plan import Plan, run_seed
+from search.study.storage import Record, architecture_of, is_whole
+from search.workers.crew import Crew, Restarted
+
+WAIT_SECONDS = 1.0
+GRACE_SECONDS = 5.0
+TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(slots=True)
+class _Running:
+    clock: TrialClock
+    is_pruned: bool = False
+    value: float | None = None
+
+
+class Coordinator:
+    """Runs the trials of one study on a fleet, under the study's lock.
+
+    Args:
+        interruption: whether somebody has asked for the end; looked at between any two messages.
+        timeout: seconds from now on after which no trial begins.
+        clock: seconds that only ever grow.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        record: Record,
+        fleet: Fleet,
+        listener: Listener,
+        interruption: Interruption | None = None,
+        timeout: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.plan = plan
+        self.record = record
+        self.listener = listener
+        self._crew = Crew(fleet, clock)
+        self.study_clock = StudyClock(record, lambda: self._crew.num_workers, clock)
+        self._interrupted = interruption or Interruption()
+        self._clock = clock
+        self._deadline = clock() + timeout if timeout is not None else float("inf")
+        self._hand_made = hand_made(plan.task) if plan.question.warm_start else {}
+        self._num_trained = sum(trial.state in TRAINED for trial in record.trials)
+        seen = [architecture_of(trial) for trial in record.trials if is_whole(trial)]
+        self.sampler = make_sampler(plan.question, seen, tuple(self._hand_made))
+        record.use(self.sampler, make_pruner(plan.question.pruner, plan.question.recipe.epochs))
+        self._running: dict[int, _Running] = {}
+        self._failures = Failures(plan.circumstances.num_trials)
+        self._seconds_per_mac: float | None = None
+        self._num_proposed = 0
+        self._is_prepared = False
+        self._early_stop: str | None = None
+
+    def run(self, num_trials: int) -> Outcome:
+        """Train until the study has `num_trials` trained trials, or the time is over.
+
+        Trials that an earlier run left unfinished are trained first, under their own numbers.
+
+        Raises:
+            TrainingError: no worker can start, or too many trials failed.
+            StorageError: the study cannot be written.
+        """
+        self.prepare()
+        if self._num_trained < num_trials:
+            designs = random_designs(self.sampler.vectors, self.plan.question.seed, self.plan.task.image_size)
+            self._seconds_per_mac = seconds_per_mac(self._crew, designs, self.plan, self.listener, self._must_end)
+        unfinished = self._unfinished()
+        while True:
+            if self._interrupted():
+                self._early_stop = "interrupted"
+            elif self._is_late:
+                self._early_stop = "the time given is over"
+            # After the time trials are trained to their end, unless nobody is there to do so.
+            if self._interrupted() or (self._is_late and not self._crew.num_workers):
+                self._pause()
+                break
+            if self._crew.has_idle and self._early_stop is None:
+                if unfinished:
+                    self._dispatch(unfinished.pop(0), is_repeated=True)
+                elif self._wants_more(num_trials):
+                    self._propose()
+            # Without a trial running there may still be work, for a worker that takes the place of a lost one.
+            has_work = self._early_stop is None and (bool(unfinished) or self._wants_more(num_trials))
+            if not self._running and not has_work:
+                break
+            # Between two proposals it is heard what was said meanwhile: a thousand idle workers may be waiting.
+            self._receive(0.0 if has_work and self._crew.has_idle else WAIT_SECONDS)
+        num_trained = self._num_trained
+        early_stop = self._early_stop if num_trained < num_trials else None
+        draws, repairs, fallbacks = self.sampler.draws, self.sampler.repairs, self.sampler.fallbacks
+        return Outcome(
+            num_trained, self._num_proposed, draws, repairs, fallbacks, early_stop, self._failures.num_too_slow
+        )
+
+    @property
+    def _is_late(self) -> bool:
+        return self._clock() > self._deadline
+
+    def _must_end(self) -> bool:
+        return self._interrupted() or self._is_late
+
+    def _wants_more(self, num_trials: int) -> bool:
+        return self._num_trained + len(self._running) < num_trials
+
+    def _unfinished(self) -> list[int]:
+        """Trials found running: only the lock's holder runs trials, so nobody does."""
+        found = []
+        for trial in self.record.trials:
+            if trial.state == TrialState.RUNNING:
+                self.record.resume(trial.number)
+                if is_whole(trial):
+                    found.append(trial.number)
+                else:
+                    self.record.finish(trial.number, TrialState.FAIL, {"reason": "recorded without its design"})
+            else:  # an earlier run may have been killed right after it recorded the end
+                shutil.rmtree(self.record.files.trial(trial.number), ignore_errors=True)
+        return found
+
+    def _propose(self) -> None:
+        """Draw a design, record it and hand it to a worker, unless every feasible design has been tried."""
+        try:
+            proposed = self.record.propose(self.plan.question.space.distributions)
+        except SpaceExhaustedError as error:
+            self._early_stop = str(error)
+            return
+        architecture = self.plan.question.space.decode(proposed.params, self.plan.task)
+        attributes = {
+            "architecture": architecture.to_json(),
+            "params": count_parameters(architecture),
+            "macs": count_macs(architecture, self.plan.task.image_size),
+            "baseline": self._hand_made.get(architecture),
+        }
+        if self.sampler.is_control(proposed.number):
+            attributes["control"] = True
+        self._dispatch(self.record.accept(proposed, attributes))
+        self._num_proposed += 1
+
+    def _dispatch(self, number: int, is_repeated: bool = False) -> None:
+        trial = self.record.trial(number)
+        architecture = architecture_of(trial)
+        job = self._job(number, architecture)
+        macs = trial.user_attrs.get("macs", 0)
+        self._running[number] = _Running(TrialClock(self.record, number, is_repeated))
+        self._crew.start(number, job, (self._seconds_per_mac or 0.0) * macs)
+        self.listener.began(number, architecture)
+
+    def _job(self, number: int, architecture: Architecture) -> Job:
+        """The training of a trial by the study's recipe and limits, in the precision that the study began with."""
+        question, precision = self.plan.question, self.plan.circumstances.precision
+        return Job(
+            f"trial {number}",
+            architecture,
+            question.recipe.model_copy(update={"precision": precision}) if precision else question.recipe,
+            run_seed(question.seed, number),
+            "search",
+            question.all_limits.most_params,
+            max_latency=question.all_limits.latency,
+            checkpoints=self.record.files.trial(number),
+        )
+
+    def _receive(self, timeout: float) -> None:
+        self.study_clock.note()
+        event = self._crew.receive(timeout)
+        if event is None:
+            return
+        number, message = event.key, event.message
+        if not isinstance(number, int):
+            return  # what is left of a timing that was interrupted
+        clock = self._running[number].clock
+        if isinstance(message, Measurement):
+            self._report(number, message)
+            clock.note(event.seconds)
+        elif isinstance(message, Resumed):
+            self._tell_resumed(number, message)
+        elif isinstance(message, Restarted):
+            if not self._running[number].is_pruned:  # else it keeps its history: what is repeated is not looked at
+                self.record.resume(number)
+            clock.is_repeated = True
+            clock.keep(event.seconds)
+            self.listener.noted(number, f"{message.reason}; goes on in a new process")
+        elif isinstance(message, Finished):
+            state = TrialState.PRUNED if self._running[number].is_pruned else TrialState.COMPLETE
+            self._end(number, state, clock.trained(event.seconds, message.seconds) | {"batch_size": message.batch_size})
+        elif isinstance(message, TooSlow):
+            reason = too_slow(message.latency, self.plan.question.all_limits.latency)
+            self._end(number, TrialState.FAIL, clock.spent(event.seconds) | {"reason": reason, "too_slow": True})
+        elif isinstance(message, Failed):
+            self._end(number, TrialState.FAIL, clock.spent(event.seconds) | {"reason": message.reason})
+        elif isinstance(message, Paused):
+            clock.keep(event.seconds)
+            del self._running[number]
+
+    def _tell_resumed(self, number: int, message: Resumed) -> None:
+        for text in message.refused:
+            self.listener.noted(number, text)
+        self.listener.noted(number, f"goes on after epoch {message.epoch}" if message.epoch else "begins again")
+
+    def _report(self, number: int, measurement: Measurement) -> None:
+        running = self._running[number]
+        if running.is_pruned:
+            self._crew.stop(number)  # it was already in this epoch when it was told, or has begun again since
+            return
+        running.value = measurement.validation_accuracy
+        self.listener.measured(number, measurement)
+        if self.record.report(number, measurement) and measurement.epoch < self.plan.question.recipe.epochs:
+            running.is_pruned = True
+            self._crew.stop(number)
+
+    def _end(self, number: int, state: TrialState, attributes: dict[str, Any]) -> None:
+        running = self._running.pop(number)
+        self.record.finish(number, state, attributes)
+        self._num_trained += state in TRAINED
+        shutil.rmtree(self.record.files.trial(number), ignore_errors=True)
+        reason = attributes.get("reason")
+        self.listener.ended(number, state, running.value, str(reason) if reason else None)
+        self._failures.note(self.record.trials, number)
+
+    def _pause(self) -> None:
+        """End with checkpoints what ends its epoch soon; the rest has those it has."""
+        self._crew.pause()
+        deadline = self._clock() + GRACE_SECONDS
+        while self._running and (left := deadline - self._clock()) > 0:
+            self._receive(min(left, WAIT_SECONDS))
+        for number, running in self._running.items():
+            running.clock.keep(self._crew.seconds(number))
+
+    def prepare(self) -> None:
+        """Wait until all workers are ready, or the time is over. The plan then holds their device, their precision and
+        the versions they run.
+
+        Raises:
+            TrainingError: no worker can start.
+        """
+        if self._is_prepared:
+            return
+        self._is_prepared = True
+        values = [trial.value for trial in self.record.trials if trial.state == TrialState.COMPLETE]
+        self.listener.resumed(self._num_trained, max((value for value in values if value is not None), default=None))
+        while not self._crew.is_complete and not self._must_end():
+            self._crew.receive(WAIT_SECONDS)
+        if self._crew.has_idle:
+            self._note(self._crew.ready)
+
+    def _note(self, ready: Ready) -> None:
+        """Keep what the first worker runs on; the precision of a study stays as its first run found it."""
+        precision = self.plan.circumstances.precision
+        self.plan = self.plan.with_circumstances(
+            device=ready.device,
+            precision=precision or ready.precision if self.plan.question.recipe.precision == "auto" else None,
+            versions=self.plan.circumstances.versions | ready.versions,
+        )
+        self.listener.ready(ready)

@@ -1,0 +1,203 @@
+"""Trained networks of a study at work: tested on another labelled set, and classifying unlabelled images."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.cache import scratch_folder
+from search.data.catalogue import from_anywhere, path_of, safe_name
+from search.data.datasets import open_cached, open_dataset
+from search.data.decoding import Part, brief
+from search.data.unlabelled import Shape, decode, decode_labelled, has_both_parts, read_labelled, read_unlabelled
+from search.errors import DataError
+from search.files import StudyFiles
+from search.flags import unpack
+from search.protocol import Evaluate, Evaluated, Predict, Predicted, Setup, TestResult
+from search.study.ledger import Ledger
+from search.study.plan import Data, Plan
+from search.study.trained import TrainedRun
+from search.workers.local import ask, choose_device
+
+
+class Overlap(NamedTuple):
+    """How many images of a set are, pixel by pixel, also in the training part (with the validation images) and in the
+    test part of a study's data."""
+
+    training: int
+    test: int
+
+
+class _Own(NamedTuple):
+    """Which images (N,) of a set are the study's own."""
+
+    training: NDArray[np.bool_]
+    test: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What runs came to on a test set, seed by seed; `classes` names the rows of each confusion matrix.
+
+    `overlap` tells how many of its images are the study's own; None where these are no longer in the data cache.
+    `ledgers` are the files with a line for each run: the set's, and the study's if some of its test images are in it.
+    """
+
+    data: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    results: tuple[tuple[int, TestResult], ...]
+    overlap: Overlap | None
+    ledgers: tuple[Path, ...]
+
+    @property
+    def accuracies(self) -> tuple[float, ...]:
+        """One a seed."""
+        return tuple(result.accuracy for _, result in self.results)
+
+    @property
+    def num_images(self) -> int:
+        return sum(map(sum, self.results[0][1].confusion))
+
+    def of_class(self, index: int) -> tuple[int, tuple[float, ...]]:
+        """How many images a class has, and its accuracy for each seed; no accuracies if it has no image."""
+        images = sum(self.results[0][1].confusion[index])
+        return images, tuple(result.confusion[index][index] / images for _, result in self.results if images)
+
+
+def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, device: str) -> Evaluation:
+    """Test runs on another labelled set with the study's classes, or on the study's own test set again.
+
+    The test part of the set is taken, or all of it if it has no training part or is not divided. The opening of every
+    run stands in the set's ledger before the set is opened. The study's own test images are recognised however they are
+    packed: a set of nothing else is the study's, and where some are among others, the opening stands in the study's
+    ledger too, with the accuracy on these alone.
+
+    Raises:
+        DataError: the set cannot be read, or is none that the networks can be tested on.
+        TrainingError: a network cannot be used.
+        StorageError: the ledger or the data cache cannot be written.
+    """
+    setup, views = _setup(device), [run.view for run in runs]
+    with _test_set(spec, plan) as (data, images, labels):
+        own, found = plan.question.data, _own_images(images, plan)
+        if data.fingerprint == own.fingerprint or (found is not None and found.test.all()):
+            data = own
+        opened: dict[str, NDArray[np.bool_] | None] = {data.ledger_name: None}
+        if found is not None and found.test.any():
+            opened.setdefault(own.ledger_name, found.test)
+        ledgers = [Ledger(files, name) for name in opened]
+        lines = [[each.record(view.label, view.seed, view.recipe, view.holdout) for view in views] for each in ledgers]
+        answer = ask(setup, Evaluate(tuple(run.network for run in runs), images, labels), Path(os.devnull))
+    assert isinstance(answer, Evaluated)
+    for ledger, of_runs, part in zip(ledgers, lines, opened.values(), strict=True):
+        for line, result in zip(of_runs, answer.results, strict=True):
+            ledger.enter(line, result.accuracy if part is None else _accuracy(result, part))
+    results = tuple(zip((view.seed for view in views), answer.results, strict=True))
+    overlap = None if found is None else Overlap(*(int(part.sum()) for part in found))
+    return Evaluation(data.name, data.fingerprint, own.classes, results, overlap, tuple(map(files.ledger, opened)))
+
+
+def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> list[tuple[str, int]]:
+    """The id and the class of every image, in the order that `search.data.unlabelled.read_unlabelled` says.
+
+    Raises:
+        DataError: the images cannot be read, or are none that the network takes.
+        TrainingError: the network cannot be used.
+        StorageError: the data cache cannot be written.
+    """
+    setup, shape = _setup(device), _shape(plan)
+    images, ids = read_unlabelled(source, shape)
+    with scratch_folder() as folder:
+        decode(images, len(ids), shape, folder / "images.npy")
+        answer = ask(setup, Predict(run.network, folder / "images.npy"), Path(os.devnull))
+    assert isinstance(answer, Predicted)
+    return list(zip(ids, answer.labels, strict=True))
+
+
+@contextmanager
+def _test_set(spec: str, plan: Plan) -> Iterator[tuple[Data, Path, Path]]:
+    """What identifies a test set, and the .npy files of its images and labels."""
+    own, path = plan.question.data, path_of(spec)
+    # Class folders are divided where they are the study's own, which has trained on the rest of them.
+    if path is None or from_anywhere(spec) == plan.circumstances.source or has_both_parts(path):
+        dataset = open_dataset(spec)
+        data = Data.of(dataset)
+        _require_same_classes(spec, own.classes, data.classes)
+        _require_same_shape(spec, own, data)
+        yield data, dataset.folder / "test-images.npy", dataset.folder / "test-labels.npy"
+        return
+    part, classes = read_labelled(path, _shape(plan), len(own.classes))
+    if classes not in (own.classes, _numbers(own.classes)):
+        part, classes = _in_classes(spec, own.classes, part, classes), own.classes
+    with scratch_folder() as folder:
+        images, labels = folder / "images.npy", folder / "labels.npy"
+        name = safe_name(path.stem if path.is_file() else path.name)
+        fingerprint = decode_labelled(part, classes, _shape(plan), images, labels)
+        yield own.model_copy(update={"name": name, "fingerprint": fingerprint}), images, labels
+
+
+def _require_same_classes(spec: str, own: tuple[str, ...], other: tuple[str, ...]) -> None:
+    """The same names in the same order; or as many numbers, as a set has that does not name its classes."""
+    if other in (own, _numbers(own)):
+        return
+    if len(other) != len(own):
+        raise DataError(f"data = {spec!r}: has {len(other)} classes; must have the {len(own)} of the study")
+    at = next(index for index, name in enumerate(own) if name != other[index])
+    raise DataError(f"data = {spec!r}: its class {at} is {other[at]!r}; must be {own[at]!r}, as in the study")
+
+
+def _numbers(classes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(str, range(len(classes))))
+
+
+def _in_classes(spec: str, own: tuple[str, ...], part: Part, classes: tuple[str, ...]) -> Part:
+    """The part of a set that names some of the study's classes, in whatever order, with the study's labels."""
+    for at, name in enumerate(classes):
+        if name not in own:
+            rule = f"must be one of the study's {len(own)}, which are {brief(', '.join(own))}"
+            raise DataError(f"data = {spec!r}: its class {at} is {name!r}; {rule}")
+    return Part(part.images, np.array([own.index(name) for name in classes], dtype=np.int64)[part.labels])
+
+
+def _require_same_shape(spec: str, own: Data, other: Data) -> None:
+    if (own.image_size, own.channels) != (other.image_size, other.channels):
+        found, needed = (f"{each.image_size}x{each.image_size}x{each.channels}" for each in (other, own))
+        raise DataError(f"data = {spec!r}: images of {found} pixels and channels; must be {needed}, none is resized")
+
+
+def _own_images(images: Path, plan: Plan) -> _Own | None:
+    """Pixels are compared here. No network sees them, so this opens no test set."""
+    try:
+        dataset = open_cached(plan.circumstances.source)
+        if dataset.fingerprint != plan.question.data.fingerprint:
+            return None
+        parts = [{_digest(image) for image in part} for part, _ in (dataset.train(), dataset.test())]
+    except DataError:
+        return None
+    digests = [_digest(image) for image in np.load(images, mmap_mode="r", allow_pickle=False)]
+    return _Own(*(np.array([digest in part for digest in digests], dtype=np.bool_) for part in parts))
+
+
+def _accuracy(result: TestResult, part: NDArray[np.bool_]) -> float:
+    """On the images of a part (N,) alone."""
+    assert result.correct is not None
+    return float(unpack(result.correct, len(part))[part].mean())
+
+
+def _digest(image: NDArray[np.uint8]) -> bytes:
+    return blake2b(image.tobytes(), digest_size=16).digest()
+
+
+def _shape(plan: Plan) -> Shape:
+    return Shape(plan.question.data.image_size, plan.question.data.channels)
+
+
+def _setup(device: str) -> Setup:
+    return Setup(None, 0, choose_device(device), len(os.sched_getaffinity(0)))

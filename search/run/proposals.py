@@ -1,0 +1,119 @@
+"""What a question's search draws its designs from, and what ends its poor trials early."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from pydantic import ValidationError
+
+from models.architecture import Architecture
+from models.baselines import BASELINES, find_baseline
+from models.count import count_parameters
+from search.errors import InputError
+from search.space.feasibility import require_design
+from search.space.limits import parse_share
+from search.space.sampler import BudgetSampler
+from search.space.space import Task
+from search.space.thinning import FrugalTPESampler, Thinned
+from search.study.plan import PrunerName, Question
+
+DEFAULT_FILL = 0.5
+MIN_DESIGNS = 1_000
+NUM_STARTUP = 5
+
+
+def hand_made(task: Task) -> dict[Architecture, str]:
+    """The baselines for images of this kind, in canonical form, the largest first, each with its name.
+
+    Of two names for one network the earlier is taken.
+    """
+    found: dict[Architecture, str] = {}
+    for name in BASELINES:
+        architecture = find_baseline(name, task.in_channels, task.num_classes).canonical()
+        found.setdefault(architecture, name)
+    return dict(sorted(found.items(), key=lambda item: -count_parameters(item[0])))
+
+
+def make_sampler(question: Question, seen: list[Architecture], first: Sequence[Architecture] = ()) -> BudgetSampler:
+    """The question's sampler. Its draws depend on the seed and on how many trials there are, so that a study that is
+    continued does not repeat its draws. Designs of `first` that may be proposed come before all others but the
+    question's control trials.
+
+    Raises:
+        SpaceError: no design of the space is within the limits.
+    """
+    entropy = [question.seed, len(seen)]
+    base_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+    base = Thinned(FrugalTPESampler(seed=base_seed)) if question.sampler == "tpe" else None
+    space, data, limits = question.space, question.data, question.all_limits
+    sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first, question.control)
+    require_design(space, data.task, limits, data.name, lambda: sampler.vectors)
+    return sampler
+
+
+def parse_control(text: str) -> float:
+    """The share of trials that are uniform random designs, from 0 to below 1, written as 0.25 or 25%.
+
+    Raises:
+        InputError: anything else.
+    """
+    control = parse_share(text)
+    if control is None or control >= 1:
+        raise InputError(f"control = {text!r}: must be at least 0 and below 1, as in 0.25 or 25%")
+    return control
+
+
+def require_feasible(question: Question) -> None:
+    """
+    Raises:
+        SpaceError: no design of the space is within the limits; the message says which limit is to blame, and what the
+            smallest network costs.
+    """
+    require_design(question.space, question.data.task, question.all_limits, question.data.name)
+
+
+def with_default_fill(question: Question) -> Question:
+    """The question for designs that use at least `DEFAULT_FILL` of the budget, or as it is in a space that holds fewer
+    than `MIN_DESIGNS` of them.
+
+    It is a choice by measurement (benchmarks/README.md): searches that leave out what uses less than half of the budget
+    find better designs at every budget; more than half was not distinguishable from it, and costs time and choice.
+    """
+    try:
+        filled = Question.model_validate(question.model_dump() | {"fill": DEFAULT_FILL})
+        num_feasible = make_sampler(filled, []).num_feasible
+    except (InputError, ValidationError):
+        return question
+    return filled if num_feasible is None or num_feasible >= MIN_DESIGNS else question
+
+
+def make_pruner(name: PrunerName, epochs: int) -> BasePruner:
+    """Ends trials that fall behind others at the same epoch.
+
+    'asha' ends a trial at half of its schedule unless it is among the best third there so far: asynchronous successive
+    halving with one rung (Li et al. 2018, https://arxiv.org/abs/1810.05934). Earlier epochs rank poorly under a
+    one-cycle schedule. 'median' ends a trial whose best accuracy so far is below the median of the completed trials at
+    that epoch, not in the first third of the schedule. Neither ends one of the first `NUM_STARTUP` trials. What they
+    save and lose was measured on recorded learning curves (benchmarks/README.md).
+    """
+    if name == "median":
+        return MedianPruner(n_startup_trials=NUM_STARTUP, n_warmup_steps=epochs // 3 + 1)
+    if name == "asha":
+        # The next rung would be at 3 / 2 of the schedule.
+        return AfterStartup(SuccessiveHalvingPruner(min_resource=(epochs + 1) // 2, reduction_factor=3), NUM_STARTUP)
+    return NopPruner()
+
+
+class AfterStartup(BasePruner):
+    """Ends what another pruner ends, but none of the first `num_trials` trials: a search of few trials needs some that
+    were trained to the end, to choose among."""
+
+    def __init__(self, pruner: BasePruner, num_trials: int) -> None:
+        self.pruner = pruner
+        self.num_trials = num_trials
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        ends = self.pruner.prune(study, trial)  # it must see all of them
+        return ends and trial.number >= self.num_trials

@@ -1,0 +1,274 @@
+"""Workers on a Ray cluster, each an actor that passes on what a worker process on its node says."""
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from search.data.datasets import Dataset
+from search.errors import StorageError, TrainingError
+from search.files import StudyFiles, write_atomically
+from search.protocol import OPEN, PAUSE, STOP, Assignment, Job, Lost, Message, Setup, Worker
+from search.workers.ray_cluster import Cluster, cluster_errors, head_answers, import_ray, is_alive, needs, nodes, offer
+from search.workers.ray_node import Bridge, Chunks, Contents, DataWanted, Home, Placed, Written, read_chunks
+
+CHUNK = 64 * 2**20  # bytes
+SECONDS_BETWEEN_LOOKS = 10.0  # at what the cluster has
+SECONDS_OF_SILENCE = 60.0  # between two notes that no worker is ready
+LOOKS_FOR_HEAD = 3  # in vain, before the cluster is given up
+END_SECONDS = 5.0
+
+
+class RayWorker:
+    """The handle of one actor. `placed` is None until it has a place in the cluster, and its node the data. `is_gone`:
+    Ray has lost it, and nothing that is asked of it would be done."""
+
+    def __init__(self, actor: Any, stream: Any) -> None:
+        self.actor = actor
+        self.stream = stream
+        self.placed: Placed | None = None
+        self.job: Job | None = None
+        self.is_gone = False
+
+    def start(self, task: Assignment) -> None:
+        assert self.placed is not None, "it has been ready"
+        files: Contents = {}
+        self.job = None
+        if isinstance(task, Job):
+            keep = task.keep.absolute() if task.keep is not None else None
+            checkpoints = task.checkpoints.absolute() if task.checkpoints is not None else None
+            task = self.job = replace(task, keep=keep, checkpoints=checkpoints)
+            if checkpoints is not None and not self.placed.is_shared:
+                files = _newest_checkpoints(checkpoints)
+        self._send(task, files)
+
+    def stop(self) -> None:
+        self._send(STOP)
+
+    def pause(self) -> None:
+        self._send(PAUSE)
+
+    def open(self) -> None:
+        self._send(OPEN)
+
+    def save(self, written: Written) -> None:
+        """Write what the job has written on its node.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        assert self.job is not None, "only a job writes files"
+        roots = {"checkpoints": self.job.checkpoints, "keep": self.job.keep}
+        for name, content in written.files.items():
+            path = _own_path(roots, name)
+            # The folder of an attempt is made with it; whoever removed it does not want the training any more.
+            if name.startswith("keep/") or path.parent.is_dir():
+                write_atomically(path, content)
+        for name in written.removed:
+            _own_path(roots, name).unlink(missing_ok=True)
+
+    def _send(self, message: Any, files: Contents | None = None) -> None:
+        with cluster_errors():
+            self.actor.send.remote(message, files or {})
+
+
+class RayFleet:
+    """Worker actors on a cluster that `search.workers.ray_cluster.connect` has joined.
+
+    With `num_workers` the cluster is asked for so many, and one with an autoscaler sees what is wanted; those without a
+    place wait for one. Without, there are as many as the cluster has places for, and more when nodes join. A worker
+    counts as one of `workers` from the moment it has a place.
+
+    Args:
+        setup: of every worker, with the data's folder on this machine.
+        most: no more workers than this.
+        files: the study, locked.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        gpus: float,
+        setup: Setup,
+        dataset: Dataset,
+        num_workers: int | None,
+        most: int,
+        files: StudyFiles,
+    ) -> None:
+        self._ray = import_ray()
+        self._cluster = cluster
+        self._gpus = gpus
+        self._setup = setup
+        self._dataset = dataset
+        self._most = min(num_workers or most, most)
+        self._takes_all = num_workers is None
+        self._files = files
+        self._home = Home(files.holder.absolute(), files.holder.read_text())
+        self._actor_class = self._ray.remote(
+            num_cpus=cluster.cpus_per_worker,
+            num_gpus=gpus,
+            max_restarts=0,
+            concurrency_groups={"out": 1},  # all else comes in, in order
+            scheduling_strategy="SPREAD",
+        )(Bridge)
+        self._by_stream: dict[Any, RayWorker] = {}
+        self._chunks: Chunks | None = None
+        self._known_nodes: set[str] = set()
+        self._num_vain_looks = 0
+        self._looked = self._spoken = time.monotonic()
+        found = nodes()
+        places = sum(node.num_places(cluster.cpus_per_worker, gpus) for node in found)
+        cluster.say(f"ray: {places} places for workers of {needs(cluster, gpus)}; {offer(found)}")
+        for _ in range(min(places, self._most) if self._takes_all else self._most):
+            self._add()
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [worker for worker in self._by_stream.values() if worker.placed is not None]
+
+    def receive(self, timeout: float) -> tuple[Worker, Message] | None:
+        with cluster_errors():
+            return self._receive(timeout)
+
+    def _receive(self, timeout: float) -> tuple[Worker, Message] | None:
+        self._look_around()
+        if not self._by_stream:
+            time.sleep(timeout)
+            return None
+        ready, _ = self._ray.wait(list(self._by_stream), num_returns=1, timeout=timeout)
+        if not ready:
+            return None
+        worker = self._by_stream.pop(ready[0])
+        self._by_stream[worker.stream] = worker  # last in the next turn, so that all are heard
+        try:
+            message = self._ray.get(next(worker.stream))
+        except StopIteration:
+            return worker, Lost("its worker ended")
+        except self._ray.exceptions.RayError as error:
+            worker.is_gone = isinstance(error, self._ray.exceptions.RayActorError)
+            return worker, self._lost(worker, error)
+        if isinstance(message, DataWanted):
+            worker.actor.give_data.remote(self._put_data())
+        elif isinstance(message, Placed):
+            worker.placed = message
+            self._tell_placed(message)
+        elif isinstance(message, Written):
+            worker.save(message)
+        else:
+            return worker, message
+        return None
+
+    def replace(self, worker: Worker) -> None:
+        assert isinstance(worker, RayWorker)
+        del self._by_stream[worker.stream]
+        with cluster_errors():
+            self._end([worker])
+            self._add()
+
+    def dismiss(self, worker: Worker, reason: str) -> None:
+        assert isinstance(worker, RayWorker)
+        del self._by_stream[worker.stream]
+        with cluster_errors():
+            self._end([worker])
+        place = f" on node {worker.placed.address}" if worker.placed is not None else ""
+        self._cluster.say(f"ray: a worker{place} could not start, and its place stays empty for now: {reason}")
+
+    def close(self) -> None:
+        if head_answers():  # else all that is asked of the cluster would wait for it
+            with cluster_errors():
+                self._end(list(self._by_stream.values()))
+        self._by_stream.clear()
+        self._ray.shutdown()
+
+    def _lost(self, worker: RayWorker, error: Any) -> Lost:
+        exceptions = self._ray.exceptions
+        if isinstance(error, exceptions.RayActorError) and error.actor_init_failed:
+            return Lost(_last_line(error))
+        is_away = isinstance(error, exceptions.ActorUnavailableError) or "its node has died" in str(error)
+        if is_away or getattr(error, "preempted", False) or not (worker.placed is None or is_alive(worker.placed.node)):
+            return Lost("the worker's node is gone, or does not answer", with_node=True)
+        if isinstance(error, exceptions.RayActorError):
+            return Lost("the worker's Ray actor was ended")
+        return Lost(_last_line(error))
+
+    def _add(self) -> None:
+        actor = self._actor_class.remote(self._setup, self._dataset.fingerprint, self._home)
+        stream = actor.messages.options(concurrency_group="out", num_returns="streaming").remote()
+        self._by_stream[stream] = RayWorker(actor, stream)
+
+    def _end(self, workers: list[RayWorker]) -> None:
+        """The worker processes first: one that hangs would outlive its actor."""
+        ended = [worker.actor.end.remote() for worker in workers if worker.placed is not None and not worker.is_gone]
+        if ended:
+            self._ray.wait(ended, num_returns=len(ended), timeout=END_SECONDS)
+        for worker in workers:
+            self._ray.kill(worker.actor)
+
+    def _look_around(self) -> None:
+        """Use the places that nodes have brought since, and say so where there is none at all."""
+        now = time.monotonic()
+        if now - self._looked < SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked = now
+        if not head_answers():
+            self._num_vain_looks += 1
+            if self._num_vain_looks == LOOKS_FOR_HEAD:
+                rule = "the cluster's head does not answer any more; once it is back, run the same command again"
+                raise TrainingError(f"ray = {self._cluster.address}: {rule}")
+            return
+        self._num_vain_looks = 0
+        if self._takes_all:
+            places = sum(node.num_places(self._cluster.cpus_per_worker, self._gpus) for node in nodes())
+            for _ in range(min(places, self._most) - len(self._by_stream)):
+                self._add()
+        if self.workers:
+            self._spoken = now
+        elif now - self._spoken >= SECONDS_OF_SILENCE:
+            self._spoken = now
+            self._cluster.say(f"ray: no worker is ready; one needs {needs(self._cluster, self._gpus)}, and the data")
+
+    def _tell_placed(self, placed: Placed) -> None:
+        if placed.node in self._known_nodes:
+            return
+        self._known_nodes.add(placed.node)
+        shared = f"their checkpoints are written into {self._files.folder} there, their weights travel here through Ray"
+        way = shared if placed.is_shared else "their checkpoints and weights travel here through Ray"
+        self._cluster.say(f"ray: workers on node {placed.address}; {way}")
+
+    def _put_data(self) -> Chunks:
+        """The data in Ray's object store, from which a node takes it once."""
+        if self._chunks is None:
+            self._chunks = {}
+            for name, piece in read_chunks(self._dataset.folder, CHUNK):
+                self._chunks.setdefault(name, []).append(self._ray.put(piece))
+        return self._chunks
+
+
+def _own_path(roots: dict[str, Path | None], name: str) -> Path:
+    """Where a file of a job belongs on this machine."""
+    kind, _, rest = name.partition("/")
+    root = roots.get(kind)
+    if root is None or {"", ".", ".."} & set(rest.split("/")):
+        raise StorageError(f"a worker wrote {name!r}, which is no file of its job")
+    return root / rest
+
+
+def _newest_checkpoints(folder: Path) -> Contents:
+    """Those of the newest attempt that has any."""
+    numbers = [path.name.removeprefix("attempt-") for path in folder.glob("attempt-*")]
+    for number in sorted((int(each) for each in numbers if each.isdecimal()), reverse=True):
+        attempt = folder / f"attempt-{number}"
+        found = sorted(attempt.glob("epoch-*.ckpt"))
+        if found:
+            contents = {}
+            for path in found:
+                with suppress(FileNotFoundError):  # a worker that was given up may live on, and replace it
+                    contents[f"checkpoints/{attempt.name}/{path.name}"] = path.read_bytes()
+            return contents
+    return {}
+
+
+def _last_line(error: Any) -> str:
+    """Of a traceback, what the error was."""
+    return str((str(error).strip().splitlines() or [type(error).__name__])[-1])

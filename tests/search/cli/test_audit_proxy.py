@@ -1,0 +1,190 @@
+"""`nas audit-proxy` as a user meets it: in virtual time, and once with networks that are really trained."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from simulation import SimulatedFleet
+
+from models.count import count_parameters
+from search.cli.audit_proxy import audit_proxy
+from search.cli.output import Format
+from search.cli.training import search
+from search.errors import DataError, InputError, RecipeError, StudyError, TrainingError
+from search.files import StudyFiles
+from search.protocol import Failed, Job
+from search.study.reading import read_view
+from search.workers import machine
+
+Nas = Callable[..., CompletedProcess[str]]
+SMALL_SPACE = """
+stem: {width: [8, 16]}
+num_stages: [1, 2]
+stage: {block: basic, depth: [1, 2], width: [8, 16, 32]}
+rules: {non_decreasing_width: true}
+"""
+
+
+def by_size(job: Job, epoch: int) -> float:
+    """Larger networks are better in the search; at full length too, but for a ripple of their size."""
+    params = count_parameters(job.architecture)
+    ripple = 0.05 * (params % 7) if job.purpose == "proxy" else 0.0
+    return (0.2 + params / 50_000 + ripple) * epoch / job.recipe.epochs
+
+
+class Simulation:
+    """What trains in the place of worker processes; `jobs` of all fleets so far."""
+
+    def __init__(self) -> None:
+        self.curve: Callable[[Job, int], Any] = by_size
+        self.fleets: list[SimulatedFleet] = []
+
+    def __call__(self, setup: object, num_workers: int, log: Path) -> SimulatedFleet:
+        self.fleets.append(SimulatedFleet(num_workers, lambda job, epoch: self.curve(job, epoch)))
+        return self.fleets[-1]
+
+    @property
+    def last_jobs(self) -> list[Job]:
+        return [job for worker in self.fleets[-1].workers for job in worker.jobs]  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """The folder of a study of 20 trials of 4 epochs."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "small.yaml").write_text(SMALL_SPACE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAS_CACHE", str(cache))
+        patch.setattr(machine, "LocalFleet", Simulation())
+        search("20k", "20", folder / "small.yaml", "digits", studies=folder, epochs=4, device="cpu", fill="none")
+    return folder / "digits-20k"
+
+
+@pytest.fixture
+def searched(template: Path, tmp_path: Path) -> StudyFiles:
+    copytree(template, tmp_path / "studies" / "digits-20k")
+    return StudyFiles(tmp_path / "studies", "digits-20k")
+
+
+@pytest.fixture
+def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
+    simulated = Simulation()
+    monkeypatch.setattr(machine, "LocalFleet", simulated)
+    return simulated
+
+
+def test_trials_are_audited_and_told_in_every_form(
+    searched: StudyFiles, simulation: Simulation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    options: dict[str, Any] = {"epochs": 6, "seeds": 2, "workers": "3", "device": "cpu", "study": searched.name}
+    options["studies"] = searched.studies
+    audit_proxy("8", **options, format=Format.JSON)
+    told = capsys.readouterr()
+    rows = json.loads(told.out)
+    assert len(rows) == len({row["number"] for row in rows}) == 8
+    trials = {trial.number: trial for trial in read_view(searched).trials}
+    assert "pruned" in {row["state"] for row in rows}
+    for row in rows:
+        trial = trials[row["number"]]
+        assert (row["state"], row["value"], row["params"]) == (trial.state, trial.value, trial.params)
+        assert (row["epochs"], row["full_epochs"], row["recipe"]) == (trial.num_epochs, 6, "full")
+        full = 0.2 + trial.params / 50_000 + 0.05 * (trial.params % 7)
+        assert row["full_values"] == pytest.approx([full, full])
+        assert row["full_value"] == pytest.approx(full)
+    assert "A trial's value after 4 epochs ranks designs as 6 epochs do with rho = " in told.err
+    assert len(simulation.last_jobs) == 16
+    assert {job.purpose for job in simulation.last_jobs} == {"proxy"}
+    assert not (searched.studies / "test-ledger").exists()
+
+    audit_proxy("8", **options, format=Format.CSV)
+    table = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["number"], row["full_value"]) for row in table] == [
+        (str(row["number"]), str(row["full_value"])) for row in rows
+    ]
+    assert simulation.last_jobs == [], "what is there already is not trained again"
+
+    audit_proxy("8", **options)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("A trial's value after 4 epochs ranks designs as 6 epochs do with rho = ")
+    assert any(line.startswith("Of the best 2 at full length") for line in lines)
+    assert [line.split()[0] for line in lines if line.endswith("full   ")] == [str(row["number"]) for row in rows]
+
+
+def test_a_trial_that_fails_at_full_length_is_told_and_the_others_are_audited(
+    searched: StudyFiles, simulation: Simulation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+
+    def curve(job: Job, epoch: int) -> float | Failed:
+        seen.append(job.label)
+        return Failed("training loss is nan in epoch 1") if job.label == seen[0] else by_size(job, epoch)
+
+    simulation.curve = curve
+    audit_proxy("5", epochs=2, device="cpu", study=searched.name, studies=searched.studies, format=Format.JSON)
+    told = capsys.readouterr()
+    assert len(json.loads(told.out)) == 4
+    assert f"proxy {seen[0]}: failed, and is left out: training loss is nan in epoch 1" in told.err
+
+    simulation.curve = lambda job, epoch: Failed("out of memory")
+    with pytest.raises(TrainingError, match=r"^none of these trials could be trained at full length$"):
+        audit_proxy("5", epochs=3, device="cpu", study=searched.name, studies=searched.studies)
+
+
+def test_mistakes_are_told_before_anything_is_trained(
+    searched: StudyFiles, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attempt(trials: str, **options: Any) -> None:
+        audit_proxy(trials, **{"study": searched.name, "studies": searched.studies, "device": "cpu"} | options)
+
+    with pytest.raises(InputError, match=r"^trials = 21: this study has only 20 trained trials, "):
+        attempt("21")
+    with pytest.raises(InputError, match=r"^trials = 2: must be 3 or more, to compare their orders$"):
+        attempt("2")
+    with pytest.raises(InputError, match=r"^trials = 'some': must be a whole number"):
+        attempt("some")
+    with pytest.raises(StudyError, match=r"^study = 'other': no such study in "):
+        attempt("5", study="other")
+    with pytest.raises(RecipeError, match=r"^recipe = 'fulll': no such recipe; did you mean full"):
+        attempt("5", recipe="fulll")
+    with pytest.raises(InputError, match=r"^device = 'tpu': must be one of auto, cpu, cuda$"):
+        attempt("5", device="tpu")
+    text = searched.plan.read_text()
+    digest = read_plan_fingerprint(text)
+    searched.plan.write_text(text.replace(digest, digest[::-1]))
+    with pytest.raises(DataError, match=r"^data = digits: is not the data this study was begun with$"):
+        attempt("5")
+    assert simulation.fleets == [], "no worker was started"
+    assert not (searched.folder / "proxy").exists()
+
+
+def read_plan_fingerprint(text: str) -> str:
+    return next(line.split()[1] for line in text.splitlines() if line.strip().startswith("fingerprint:"))
+
+
+@pytest.mark.slow
+def test_real_networks_are_audited_without_opening_the_test_set(nas: Nas, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL_SPACE)
+    chosen = ("--data", "digits", "--space", "small.yaml", "--budget", "20k", "--fill", "none")
+    searched = nas("search", *chosen, "--trials", "4", "--epochs", "2")
+    assert searched.returncode == 0, searched.stderr
+    audited = nas("audit-proxy", "--trials", "3", "--epochs", "3", "--format", "json")
+    assert audited.returncode == 0, audited.stderr
+    rows = json.loads(audited.stdout)
+    assert len(rows) == 3
+    assert all(0.1 < row["full_value"] <= 1 and row["full_epochs"] == 3 for row in rows)
+    assert "3 trials, too few for an interval" in audited.stderr
+    assert not (tmp_path / "studies" / "test-ledger").exists()
+    again = nas("audit-proxy", "--trials", "3", "--epochs", "3", "--format", "json")
+    assert json.loads(again.stdout) == rows
+    assert "epoch 3/3" in audited.stderr and "epoch 3/3" not in again.stderr
+    too_many = nas("audit-proxy", "--trials", "5")
+    assert too_many.returncode == 2
+    assert too_many.stderr.startswith("study: digits-20k\nnas: trials = 5: this study has only 4 trained trials, ")
+    assert too_many.stderr.count("\n") == 2

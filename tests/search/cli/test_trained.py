@@ -1,0 +1,218 @@
+"""nas evaluate, predict and export on networks that were really searched and trained."""
+
+import csv
+import importlib.util
+import json
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess, run
+from sysconfig import get_path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from search.data.datasets import open_dataset
+
+pytestmark = pytest.mark.slow
+
+NAS = Path(get_path("scripts")) / "nas"
+SPACE = "stem: {width: 8}\nnum_stages: [1, 2]\nstage: {block: basic, depth: 1, width: [8, 16]}\n"
+RECIPE = "{name: brief, epochs: 4, batch_size: 64, precision: fp32}\n"
+
+
+@dataclass(frozen=True)
+class Story:
+    """A folder with a study of two trials, of which trial 0 was retrained twice, and a baseline once."""
+
+    folder: Path
+    nas: Callable[..., CompletedProcess[str]]
+
+    def result(self, seed: int) -> dict[str, Any]:
+        path = self.folder / "studies" / "digits-20k" / "retrain" / "0000" / f"seed-{seed}" / "result.json"
+        values: dict[str, Any] = json.loads(path.read_text())
+        return values
+
+    def openings(self) -> dict[str, int]:
+        """Lines of each ledger."""
+        paths = (self.folder / "studies" / "test-ledger").glob("*.jsonl")
+        return {path.name.rsplit("-", 1)[0]: len(path.read_text().splitlines()) for path in paths}
+
+    def predicted(self, name: str) -> list[tuple[str, str]]:
+        with (self.folder / name).open(newline="") as file:
+            rows = list(csv.reader(file))
+        assert rows[0] == ["id", "label"]
+        return [(id, label) for id, label in rows[1:]]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Story:
+    folder = tmp_path_factory.mktemp("story")
+    environment = {name: value for name, value in os.environ.items() if name != "NAS_STUDIES"}
+    environment["NAS_CACHE"] = str(cache)
+    processor = {min(os.sched_getaffinity(0))}
+
+    def nas(*arguments: str) -> CompletedProcess[str]:
+        return run(
+            [NAS, *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: os.sched_setaffinity(0, processor),
+        )
+
+    (folder / "small.yaml").write_text(SPACE)
+    (folder / "brief.yaml").write_text(RECIPE)
+    space = ("--space", "small.yaml", "--fill", "none", "--no-warm-start")
+    searched = nas("search", "--data", "digits", "--budget", "20k", "--trials", "2", "--epochs", "2", *space)
+    assert searched.returncode == 0, searched.stderr
+    retrained = nas("retrain", "--trial", "0", "--seeds", "2", "--recipe", "brief.yaml")
+    assert retrained.returncode == 0, retrained.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAS_CACHE", str(cache))
+        images, labels = open_dataset("digits").test()
+    np.savez(folder / "hidden.npz", x_test=images, y_test=labels)
+    np.savez(folder / "unlabelled.npz", x=images)
+    (folder / "pictures").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image[..., 0]).save(folder / "pictures" / f"{number}.png")
+    return Story(folder, nas)
+
+
+def test_a_file_of_the_test_images_has_the_accuracy_of_the_retraining(story: Story) -> None:
+    before = story.openings()
+    done = story.nas("evaluate", "--trial", "0", "--data", "hidden.npz", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [run["accuracy"] for run in found["runs"]] == [story.result(seed)["test_accuracy"] for seed in (0, 1)]
+    assert [run["loss"] for run in found["runs"]] == [story.result(seed)["test_loss"] for seed in (0, 1)]
+    assert [run["confusion"] for run in found["runs"]] == [story.result(seed)["confusion"] for seed in (0, 1)]
+    assert (found["data"], found["images"], found["overlap"]) == ("digits", 359, {"training": 0, "test": 359})
+    assert sum(each["images"] for each in found["classes"]) == 359
+    mean = sum(each["images"] * each["accuracy"] for each in found["classes"]) / 359
+    assert mean == pytest.approx(found["accuracy"])
+    assert story.openings() == before | {"digits": before["digits"] + 2}, "these are the study's own test images"
+
+
+def test_one_seed_and_the_studys_own_test_set_by_its_name(story: Story) -> None:
+    before = story.openings()
+    told = story.nas("evaluate", "--trial", "0", "--data", "digits", "--seed", "1")
+    assert told.returncode == 0, told.stderr
+    assert f"accuracy {story.result(1)['test_accuracy']:.2%} (one run: seed 1" in told.stdout
+    assert story.openings() == before | {"digits": before["digits"] + 1}
+
+
+def test_test_images_among_others_are_told_and_in_both_ledgers(story: Story) -> None:
+    hidden = np.load(story.folder / "hidden.npz")
+    x = np.concatenate([hidden["x_test"], np.zeros((1, 8, 8, 1), np.uint8)])
+    np.savez(story.folder / "padded.npz", x=x, y=np.append(hidden["y_test"], 0))
+    before = story.openings()
+    told = story.nas("evaluate", "--trial", "0", "--data", "padded.npz", "--seed", "0", "--dropout", "0")
+    assert told.returncode == 0, told.stderr
+    assert "careful: 359 of these images are also among the study's test images" in told.stdout
+    assert story.openings() == before | {"padded": 1, "digits": before["digits"] + 1}
+    (ledger,) = (story.folder / "studies" / "test-ledger").glob("digits-*.jsonl")
+    assert json.loads(ledger.read_text().splitlines()[-1])["accuracy"] == story.result(0)["test_accuracy"]
+
+
+def test_a_set_that_could_not_be_compared_is_told(story: Story) -> None:
+    plan = story.folder / "studies" / "digits-20k" / "plan.yaml"
+    text = plan.read_text()
+    plan.write_text(text.replace("source: digits", "source: /nowhere/at/all"))
+    try:
+        told = story.nas("evaluate", "--trial", "0", "--data", "hidden.npz", "--seed", "0")
+    finally:
+        plan.write_text(text)
+    assert told.returncode == 0, told.stderr
+    assert "careful: the study's own images are no longer in the data cache, so these could not be" in told.stdout
+
+
+def test_predictions_of_arrays_and_of_pictures_are_those_that_were_evaluated(story: Story) -> None:
+    for source, output in (("unlabelled.npz", "arrays.csv"), ("pictures", "pictures.csv")):
+        done = story.nas("predict", "--trial", "0", "--input", source, "--output", output)
+        assert done.returncode == 0, done.stderr
+        assert "359 images, trial 0 seed 0" in done.stdout
+    arrays = story.predicted("arrays.csv")
+    assert [id for id, _ in arrays] == [str(number) for number in range(359)]
+    assert story.predicted("pictures.csv") == arrays
+    confusion = np.zeros((10, 10), dtype=int)
+    labels = np.load(story.folder / "hidden.npz")["y_test"]
+    np.add.at(confusion, (labels, [int(label) for _, label in arrays]), 1)
+    assert confusion.tolist() == story.result(0)["confusion"]
+
+
+def test_the_exported_model_predicts_the_same(story: Story) -> None:
+    predicted = story.nas("predict", "--trial", "0", "--input", "unlabelled.npz", "--output", "p.csv", "--names")
+    assert predicted.returncode == 0, predicted.stderr
+    exported = story.nas("export", "--trial", "0", "--output", "net")
+    assert exported.returncode == 0, exported.stderr
+    spec = importlib.util.spec_from_file_location("exported_model", story.folder / "net" / "model.py")
+    assert spec is not None and spec.loader is not None
+    model = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(model)
+    images = torch.from_numpy(np.load(story.folder / "unlabelled.npz")["x"].transpose(0, 3, 1, 2).copy())
+    with torch.inference_mode():
+        labels = model.load()(model.preprocess(images)).argmax(dim=1).tolist()
+    assert [label for _, label in story.predicted("p.csv")] == [model.CLASSES[label] for label in labels]
+    card = (story.folder / "net" / "MODEL_CARD.md").read_text()
+    accuracies = [story.result(seed)["test_accuracy"] for seed in (0, 1)]
+    assert f"{sum(accuracies) / 2:.2%} in the mean of 2 seeds, 95% interval" in card
+
+
+def test_a_pickle_that_would_run_a_command_is_refused(story: Story) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return os.system, (f"touch {story.folder / 'made'}",)
+
+    (story.folder / "hostile.pkl").write_bytes(pickle.dumps({"data": Hostile()}))
+    done = story.nas("predict", "--trial", "0", "--input", "hostile.pkl", "--output", "p.csv")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("nas: data = ")
+    assert "a pickle that would run 'posix.system'" in done.stderr
+    assert not (story.folder / "made").exists()
+
+
+EVALUATE, PREDICT = ("evaluate", "--data", "hidden.npz"), ("predict", "--input", "unlabelled.npz", "--output", "p.csv")
+WRONG = [
+    ((*EVALUATE, "--trial", "1"), 2, "trial = 1: has no trained weights; run `nas retrain --trial 1` first"),
+    ((*EVALUATE, "--trial", "0", "--seed", "7"), 2, "seed = 7: trial 0 was not trained with it; there are 0, 1"),
+    ((*EVALUATE, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
+    ((*PREDICT, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
+    (("export", "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
+    (("evaluate", "--trial", "0", "--data", "more.npz"), 2, "y, index 10: label = 10; labels must be 0 to 9"),
+    (("predict", "--trial", "0", "--input", "empty", "--output", "p.csv"), 2, "holds no images; must be a folder"),
+    ((*PREDICT[:-1], "small.yaml/p.csv", "--trial", "0"), 1, "cannot write small.yaml/p.csv"),
+    ((*PREDICT, "--trial", "0", "--device", "gpu"), 2, "device = 'gpu': must be one of auto, cpu, cuda"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "status", "message"), WRONG, ids=[" ".join(each[0]) for each in WRONG])
+def test_a_mistake_is_one_line(story: Story, arguments: tuple[str, ...], status: int, message: str) -> None:
+    (story.folder / "empty").mkdir(exist_ok=True)
+    np.savez(story.folder / "more.npz", x=np.zeros((11, 8, 8), np.uint8), y=np.arange(11))
+    done = story.nas(*arguments, "--study", "digits-20k")
+    assert done.returncode == status
+    assert message in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert done.stdout == ""
+
+
+def test_a_baseline_is_evaluated_and_exported_by_its_name(story: Story) -> None:
+    (story.folder / "one.yaml").write_text("{name: one, epochs: 1, batch_size: 512, warmup: 0}")
+    trained = story.nas("retrain", "--baseline", "resnet20-b", "--recipe", "one.yaml")
+    assert trained.returncode == 0, trained.stderr
+    evaluated = story.nas("evaluate", "--baseline", "resnet20-b", "--data", "hidden.npz", "--format", "csv")
+    assert evaluated.returncode == 0, evaluated.stderr
+    rows = list(csv.DictReader(evaluated.stdout.splitlines()))
+    assert [row["class"] for row in rows] == [str(number) for number in range(10)]
+    assert "baseline resnet20-b on 359 images of digits" in evaluated.stderr
+    exported = story.nas("export", "--baseline", "resnet20-b")
+    assert exported.returncode == 0, exported.stderr
+    folder = story.folder / "studies" / "digits-20k" / "export" / "resnet20-b"
+    assert "over the study's budget of 20,000: a reference" in (folder / "MODEL_CARD.md").read_text()

@@ -1,0 +1,310 @@
+"""Evaluation on other sets, and prediction. The worker is replaced by a function where only its answer matters."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.architecture import Architecture, Stage, Stem
+from search.data.datasets import open_dataset
+from search.errors import DataError, StorageError, TrainingError
+from search.files import StudyFiles
+from search.flags import pack
+from search.protocol import Assignment, Evaluate, Evaluated, Message, Predict, Predicted, Setup
+from search.protocol import TestResult as Result
+from search.run import inference
+from search.run.inference import evaluate, predict
+from search.study.plan import Data, Plan
+from search.study.trained import trained_runs
+
+NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
+IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
+LABELS = np.arange(30) % 10
+
+Retrained = Callable[..., Any]
+
+
+class Desk:
+    """Answers as a worker would that takes every image for class 0, and notes what it was given."""
+
+    def __init__(self, files: StudyFiles) -> None:
+        self.files = files
+        self.images: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self.labels: NDArray[np.int64] = np.empty(0, np.int64)
+        self.lines: list[dict[str, Any]] = []
+        self.fails = False
+
+    def __call__(self, setup: Setup, task: Assignment, log: Path) -> Message:
+        assert setup.data is None
+        assert isinstance(task, Evaluate | Predict)
+        self.images = np.load(task.images)
+        self.lines = [json.loads(line) for path in ledgers(self.files) for line in path.read_text().splitlines()]
+        if self.fails:
+            raise TrainingError("out of memory")
+        if isinstance(task, Predict):
+            return Predicted((0,) * len(self.images))
+        self.labels = np.load(task.labels)
+        counts = np.bincount(self.labels, minlength=10).tolist()
+        confusion, correct = tuple((count, *(0,) * 9) for count in counts), pack(self.labels == 0)
+        return Evaluated((Result(2.3, counts[0] / len(self.labels), confusion, correct),) * len(task.networks))
+
+
+@pytest.fixture
+def desk(files: StudyFiles, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    desk = Desk(files)
+    monkeypatch.setattr(inference, "ask", desk)
+    return desk
+
+
+@pytest.fixture
+def plan(make_plan: Callable[..., Plan]) -> Plan:
+    """A study of the digits."""
+    plan = make_plan(data=Data.of(open_dataset("digits")))
+    return plan.with_circumstances(source="digits")
+
+
+def ledgers(files: StudyFiles) -> list[Path]:
+    return sorted((files.studies / "test-ledger").glob("*.jsonl"))
+
+
+def accuracies(ledger: Path) -> list[float | None]:
+    return [json.loads(line)["accuracy"] for line in ledger.read_text().splitlines()]
+
+
+def write_npz(path: Path, **arrays: Any) -> str:
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def test_every_run_is_in_the_ledger_before_the_set_is_opened(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        retrained(NETWORK, seed=seed)
+    spec = write_npz(tmp_path / "kaggle.npz", x=IMAGES, y=LABELS)
+    found = evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    seen = [(line["label"], line["seed"], line["accuracy"]) for line in desk.lines]
+    assert seen == [("0042", 0, None), ("0042", 1, None)]
+    (ledger,) = ledgers(files)
+    assert (ledger,) == found.ledgers and ledger.name == f"kaggle-{found.fingerprint[:12]}.jsonl"
+    assert accuracies(ledger) == [0.1, 0.1]
+    np.testing.assert_array_equal(desk.images[..., 0], IMAGES)
+    np.testing.assert_array_equal(desk.labels, LABELS)
+    assert (found.num_images, found.accuracies, found.overlap) == (30, (0.1, 0.1), (0, 0))
+    assert (found.of_class(0), found.of_class(9)) == ((3, (1.0, 1.0)), (3, (0.0, 0.0)))
+
+
+def test_a_failed_evaluation_stays_in_the_ledger(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    desk.fails = True
+    spec = write_npz(tmp_path / "kaggle.npz", x=IMAGES, y=LABELS)
+    with pytest.raises(TrainingError, match="out of memory"):
+        evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    assert accuracies(ledgers(files)[0]) == [None]
+
+
+def test_a_set_stays_closed_when_the_ledger_cannot_be_written(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    (files.studies / "test-ledger").write_text("a file in the way")
+    with pytest.raises(StorageError):
+        evaluate(files, plan, trained_runs(files, plan, 42), write_npz(tmp_path / "a.npz", x=IMAGES, y=LABELS), "cpu")
+    assert len(desk.images) == 0
+
+
+def test_the_studys_own_test_part_is_tested_on_under_its_own_fingerprint(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk
+) -> None:
+    retrained(NETWORK)
+    found = evaluate(files, plan, trained_runs(files, plan, 42), "digits", "cpu")
+    images, labels = open_dataset("digits").test()
+    np.testing.assert_array_equal(desk.images, images)
+    np.testing.assert_array_equal(desk.labels, labels)
+    assert found.fingerprint == plan.question.data.fingerprint
+    assert found.ledgers == (files.ledger(plan.question.data.ledger_name),)
+
+
+@pytest.mark.usefixtures("desk")
+def test_images_of_the_studys_own_data_are_counted(
+    files: StudyFiles, plan: Plan, retrained: Retrained, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    dataset = open_dataset("digits")
+    own = [part[:number, ..., 0] for (part, _), number in ((dataset.train(), 20), (dataset.test(), 5))]
+    spec = write_npz(tmp_path / "mixed.npz", x=np.concatenate([*own, IMAGES]), y=np.arange(55) % 10)
+    found = evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    assert found.overlap == (20, 5) and found.data == "mixed"
+    gone = plan.with_circumstances(source="/nowhere/at/all")
+    assert evaluate(files, gone, trained_runs(files, gone, 42), spec, "cpu").overlap is None
+
+
+def test_test_images_of_the_study_among_others_are_in_its_ledger_with_their_own_accuracy(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        retrained(NETWORK, seed=seed)
+    images, labels = open_dataset("digits").test()
+    spec = write_npz(tmp_path / "mixed.npz", x=np.concatenate([images[..., 0], IMAGES]), y=np.append(labels, LABELS))
+    found = evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    assert [line["accuracy"] for line in desk.lines] == [None] * 4, "all lines before the set is opened"
+    other, own = found.ledgers
+    assert sorted(found.ledgers) == ledgers(files) and own == files.ledger(plan.question.data.ledger_name)
+    assert accuracies(own) == [pytest.approx(np.mean(labels == 0))] * 2
+    assert accuracies(other) == [pytest.approx(np.mean(np.append(labels, LABELS) == 0))] * 2
+    assert (found.data, found.overlap) == ("mixed", (0, len(images)))
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_copy_of_the_whole_data_is_the_studys_even_where_it_cannot_be_compared(
+    files: StudyFiles, plan: Plan, retrained: Retrained, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    dataset = open_dataset("digits")
+    parts = {"train": dataset.train(), "test": dataset.test()}
+    arrays = {f"{name}_{part}": array for part, both in parts.items() for name, array in zip("xy", both, strict=True)}
+    spec = write_npz(tmp_path / "copy.npz", **arrays)
+    gone = plan.with_circumstances(source="/nowhere/at/all")
+    found = evaluate(files, gone, trained_runs(files, gone, 42), spec, "cpu")
+    assert ledgers(files) == [*found.ledgers] == [files.ledger(plan.question.data.ledger_name)]
+    assert found.overlap is None
+
+
+@pytest.mark.usefixtures("desk")
+def test_the_studys_own_test_images_in_another_file_are_logged_as_its_own(
+    files: StudyFiles, plan: Plan, retrained: Retrained, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    images, labels = open_dataset("digits").test()
+    spec = write_npz(tmp_path / "copy.npz", x=images[::-1], y=labels[::-1])
+    found = evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    assert ledgers(files) == [*found.ledgers] == [files.ledger(plan.question.data.ledger_name)]
+    assert (found.data, found.fingerprint) == ("digits", plan.question.data.fingerprint)
+
+
+def test_of_a_set_with_both_parts_the_test_part_is_taken(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    spec = write_npz(tmp_path / "a.npz", x_train=IMAGES[::-1], y_train=LABELS, x_test=IMAGES, y_test=LABELS)
+    found = evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    np.testing.assert_array_equal(desk.images[..., 0], IMAGES)
+    assert found.fingerprint == open_dataset(spec).fingerprint
+
+
+def test_class_folders_are_taken_whole_but_for_the_studys_own(
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    for number, image in enumerate(IMAGES):
+        path = tmp_path / "set" / str(number % 10) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    retrained(NETWORK)
+    dataset = open_dataset(str(tmp_path / "set"))
+    plan = make_plan(data=Data.of(dataset))
+    for source, number in (("elsewhere", 30), (str((tmp_path / "set").resolve()), dataset.num_test)):
+        own = plan.with_circumstances(source=source)
+        evaluate(files, own, trained_runs(files, own, 42), str(tmp_path / "set"), "cpu")
+        assert len(desk.images) == number
+
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("more classes", {"y": LABELS + 5}, "y, index 5: label = 10; labels must be 0 to 9"),
+    ("both, fewer classes", {f"{name}_{part}": values for part in ("train", "test") for name, values in
+                             (("x", IMAGES), ("y", LABELS % 5))},
+     "has 5 classes; must have the 10 of the study"),
+    ("other size", {"x": IMAGES.repeat(2, axis=1).repeat(2, axis=2)}, "image size = 16: the network takes images"),
+    ("colour", {"x": IMAGES[..., None].repeat(3, axis=3)}, "in colour; the network takes greyscale images"),
+    ("both, other size", {f"{name}_{part}": values for part in ("train", "test") for name, values in
+                          (("x", np.zeros((30, 9, 9), np.uint8)), ("y", LABELS))},
+     "images of 9x9x1 pixels and channels; must be 8x8x1, none is resized"),
+    ("both, colour", {f"{name}_{part}": values for part in ("train", "test") for name, values in
+                      (("x", IMAGES[..., None] * np.arange(3, dtype=np.uint8)), ("y", LABELS))},
+     "images of 8x8x3 pixels and channels; must be 8x8x1, none is resized"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arrays", "message"), [each[1:] for each in WRONG], ids=[each[0] for each in WRONG])
+def test_a_set_that_does_not_fit_is_one_line_and_is_not_opened(
+    files: StudyFiles,
+    plan: Plan,
+    retrained: Retrained,
+    desk: Desk,
+    tmp_path: Path,
+    arrays: dict[str, Any],
+    message: str,
+) -> None:
+    retrained(NETWORK)
+    values = arrays if "x_train" in arrays else {"x": IMAGES, "y": LABELS} | arrays
+    with pytest.raises(DataError) as caught:
+        evaluate(files, plan, trained_runs(files, plan, 42), write_npz(tmp_path / "a.npz", **values), "cpu")
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert not ledgers(files) and len(desk.images) == 0
+
+
+def test_a_set_may_lack_classes_of_the_study(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    labels = np.array([0, 1, 8])[LABELS % 3]
+    spec = write_npz(tmp_path / "a.npz", x=IMAGES, y=labels)
+    found = evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    np.testing.assert_array_equal(desk.labels, labels)
+    assert [found.of_class(index)[0] for index in (0, 1, 2, 8, 9)] == [12, 9, 0, 9, 0]
+
+
+def write_classes(folder: Path, *classes: str) -> str:
+    """An image of each class, in the order that they are given."""
+    for number, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        Image.fromarray(IMAGES[number]).save(folder / name / "1.png")
+    return str(folder)
+
+
+def test_named_classes_may_be_some_of_the_studys_and_keep_its_numbers(
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    classes = ("0", "1", "10", "11", "2", "3", "4", "5", "6", "7")  # as sorted folders come
+    plan = make_plan(data=Data.of(open_dataset("digits")).model_copy(update={"classes": classes}))
+    evaluate(files, plan, trained_runs(files, plan, 42), write_classes(tmp_path / "set", "0", "1", "2", "11"), "cpu")
+    taken = {image.tobytes(): int(label) for image, label in zip(desk.images, desk.labels, strict=True)}
+    assert [taken[image.tobytes()] for image in IMAGES[:4]] == [0, 1, 4, 3]
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_class_that_the_study_has_not_is_named(
+    files: StudyFiles, plan: Plan, retrained: Retrained, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    spec = write_classes(tmp_path / "set", "1", "cat")
+    message = "its class 1 is 'cat'; must be one of the study's 10, which are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    with pytest.raises(DataError, match=message):
+        evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    assert not ledgers(files)
+
+
+def test_a_set_that_is_nowhere_is_told_as_for_a_search(files: StudyFiles, plan: Plan, retrained: Retrained) -> None:
+    retrained(NETWORK)
+    for spec in ("digit", str(files.studies / "nothing"), "~nobody-of-this-name/x", ""):
+        with pytest.raises(DataError) as caught:
+            evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+        assert "\n" not in str(caught.value)
+
+
+def test_predictions_have_the_ids_of_the_source(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    np.savez(tmp_path / "a.npz", images=IMAGES, ids=np.arange(30) + 7)
+    (run,) = trained_runs(files, plan, 42)
+    assert predict(plan, run, tmp_path / "a.npz", "cpu") == [(str(number + 7), 0) for number in range(30)]
+    np.testing.assert_array_equal(desk.images[..., 0], IMAGES)
+    assert not ledgers(files), "without labels there is nothing to look at"

@@ -1,0 +1,500 @@
+"""Full-length training: a winner is chosen by validation, and the test set is opened once per final network."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulation import SimulatedFleet
+
+from models.architecture import Architecture, Stage, Stem
+from models.count import count_macs, count_parameters
+from search.errors import StorageError, TrainingError
+from search.files import StudyFiles
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Worker
+from search.recipe import Recipe
+from search.run.candidates import Candidate, with_dropout
+from search.run.retraining import Retraining
+from search.study.plan import Plan, run_seed
+from search.study.results import read_run, read_runs
+
+FULL = Recipe(name="full", epochs=3, batch_size=16)
+ADDED = ("correct", "holdout", "recipe_digest")
+ACCURACY = {8: (0.90, 0.50), 16: (0.79, 0.81), 4: (0.60, 0.60)}  # by width, for seeds 0 and 1
+
+
+def candidate(number: int, width: int, recipe: Recipe = FULL) -> Candidate:
+    architecture = Architecture(Stem(4), (Stage("basic", 1, width),), in_channels=1)
+    return Candidate(f"{number:04d}", architecture, recipe, 6_000)
+
+
+CANDIDATES = [candidate(3, 8), candidate(7, 16), candidate(11, 4)]
+
+
+def write_weights(folder: Path, num_params: int) -> None:
+    """A safetensors file of one tensor of zeros."""
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [num_params], "data_offsets": [0, 4 * num_params]}})
+    folder.mkdir(parents=True, exist_ok=True)
+    content = len(header).to_bytes(8, "little") + header.encode() + bytes(4 * num_params)
+    (folder / "weights.safetensors").write_bytes(content)
+
+
+def saving(job: Job, epoch: int) -> float:
+    """Ends at the accuracy of its width and seed, and keeps weights as a real worker does."""
+    if job.keep is not None and epoch == job.recipe.epochs:
+        write_weights(job.keep, count_parameters(job.architecture))
+    seed = int(job.label.split()[-1]) % 2
+    return ACCURACY[job.architecture.stages[0].width][seed] - 0.1 * (job.recipe.epochs - epoch)
+
+
+@pytest.fixture
+def retrain(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., Retraining]:
+    """A retraining of the toy study; `fleet` holds the jobs, `told` is filled with what it tells."""
+
+    def make(fleet: SimulatedFleet | None = None, told: list[tuple[Job, Measurement]] | None = None) -> Retraining:
+        notes = told if told is not None else []
+        fleet = fleet or SimulatedFleet(1, saving)
+        return Retraining(make_plan(seed=5), files, fleet, lambda job, epoch: notes.append((job, epoch)))
+
+    return make
+
+
+def jobs(fleet: SimulatedFleet) -> list[Job]:
+    return [job for worker in fleet.workers for job in worker.jobs]  # type: ignore[attr-defined]
+
+
+def ledger(files: StudyFiles, plan: Plan) -> list[dict[str, Any]]:
+    path = files.ledger(plan.question.data.ledger_name)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_the_winner_is_chosen_by_its_mean_not_by_the_best_single_run(
+    retrain: Callable[..., Retraining], num_workers: int
+) -> None:
+    ranking = retrain(SimulatedFleet(num_workers, saving)).choose(CANDIDATES)
+    assert [each.label for each, _ in ranking] == ["0007", "0003", "0011"]
+    assert [accuracy for _, accuracy in ranking] == pytest.approx([0.80, 0.70, 0.60])
+
+
+@pytest.mark.parametrize("num_workers", [2, 5])
+def test_results_do_not_depend_on_the_number_of_workers(
+    retrain: Callable[..., Retraining], files: StudyFiles, num_workers: int
+) -> None:
+    alone = retrain(SimulatedFleet(1, saving)).finish(CANDIDATES, 2)
+    shutil.rmtree(files.folder)
+    fleet = SimulatedFleet(num_workers, saving)
+    assert retrain(fleet).finish(CANDIDATES, 2) == alone
+    assert all(worker.jobs for worker in fleet._workers), "all of them have trained"
+
+
+def test_a_run_without_memory_says_the_half_batch_that_it_was_trained_with(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    recipe = FULL.model_copy(update={"halve_batch": True})
+
+    def curve(job: Job, epoch: int) -> float | Failed:
+        is_short = job.recipe.batch_size == 16 and job.label == "0003 seed 1"
+        return Failed("out of memory at batch_size = 16", "memory") if is_short else saving(job, epoch)
+
+    notes: list[str] = []
+    retraining = retrain(SimulatedFleet(2, curve))
+    retraining.on_note = lambda job, text: notes.append(f"{job.label}: {text}")
+    found = retraining.finish([candidate(3, 8, recipe)], 2)
+    assert [run.batch_size for run in found] == [run.batch_size for run in read_runs(files)] == [16, 8]
+    now = "now with batch_size = 8 and lr = 0.05; goes on in a new process"
+    assert notes == [f"0003 seed 1: out of memory at batch_size = 16; {now}"]
+    fleet = SimulatedFleet(1, curve)
+    assert retrain(fleet).finish([candidate(3, 8, recipe)], 2) == found
+    assert jobs(fleet) == [], "it is what was asked for, and is not trained again"
+
+
+def test_finalists_leave_the_test_set_closed(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    fleet = SimulatedFleet(2, saving)
+    retraining = retrain(fleet)
+    retraining.choose(CANDIDATES)
+    assert {job.purpose for job in jobs(fleet)} == {"finalist"}
+    assert {job.keep for job in jobs(fleet)} == {None}
+    assert ledger(files, retraining.plan) == []
+    runs = read_runs(files)
+    assert len(runs) == 6
+    assert {(run.purpose, run.test_accuracy, run.test_loss, run.confusion) for run in runs} == {
+        ("finalist", None, None, None)
+    }
+
+
+BY_DROPOUT = {0.0: (0.70, 0.80), 0.1: (0.60, 0.95), 0.2: (0.90, 0.50)}  # of finalist 7, for seeds 0 and 1
+
+
+def dropping(job: Job, epoch: int) -> float:
+    """As `saving`, but finalist 7 depends on its dropout."""
+    if job.purpose == "finalist" and job.label.startswith("0007"):
+        return BY_DROPOUT[job.architecture.stages[0].dropout][int(job.label[-1])]
+    return saving(job, epoch)
+
+
+@pytest.fixture
+def retrain_dropouts(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., Retraining]:
+    """A retraining of a study whose space has three dropouts; `notes` is filled with what it notes."""
+
+    def make(fleet: SimulatedFleet, notes: list[str] | None = None) -> Retraining:
+        space = make_plan().question.space.model_copy(update={"dropout": (0.0, 0.1, 0.2)})
+        told = notes if notes is not None else []
+        note = lambda job, text: told.append(f"{job.label}: {text}")  # noqa: E731
+        return Retraining(make_plan(seed=5, space=space), files, fleet, lambda job, epoch: None, note)
+
+    return make
+
+
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_the_winners_dropout_is_chosen_by_its_mean_at_full_length(
+    retrain_dropouts: Callable[..., Retraining], files: StudyFiles, num_workers: int
+) -> None:
+    fleet = SimulatedFleet(num_workers, dropping)
+    retraining = retrain_dropouts(fleet)
+    ranking = retraining.choose(CANDIDATES)
+    assert [candidate.label for candidate, _ in ranking] == [
+        "0007 with dropout 0.1", "0007", "0007 with dropout 0.2", "0003", "0011",
+    ]  # fmt: skip
+    assert [accuracy for _, accuracy in ranking] == pytest.approx([0.775, 0.75, 0.70, 0.70, 0.60])
+    varied = [job for job in jobs(fleet) if "dropout" in job.label]
+    assert {(job.label, job.seed) for job in varied} == {
+        (f"0007 with dropout {value} seed {seed}", run_seed(5, seed)) for value in (0.1, 0.2) for seed in (0, 1)
+    }
+    assert {job.purpose for job in varied} == {"finalist"} and len(varied) == 4
+    (final,) = retraining.finish([ranking[0][0]], 1)
+    assert {stage.dropout for stage in final.architecture.stages} == {0.1}
+    assert final.params == count_parameters(CANDIDATES[1].architecture)
+    path = files.retrained(7, 0, dropout=0.1) / "result.json"
+    assert read_run(path)[0] == final
+    assert [line["label"] for line in ledger(files, retraining.plan)] == ["0007 with dropout 0.1"]
+
+
+def test_dropouts_that_were_tried_are_not_tried_again(retrain_dropouts: Callable[..., Retraining]) -> None:
+    ranking = retrain_dropouts(SimulatedFleet(2, dropping)).choose(CANDIDATES)
+    fleet = SimulatedFleet(1, dropping)
+    assert retrain_dropouts(fleet).choose(CANDIDATES) == ranking
+    assert jobs(fleet) == []
+
+
+def test_a_trial_keeps_its_own_runs_beside_those_with_another_dropout(
+    retrain_dropouts: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    changed = with_dropout(CANDIDATES[1], 0.1)
+    views = [retrain_dropouts(SimulatedFleet(1, saving)).finish([each], 2) for each in (changed, CANDIDATES[1])]
+    fleet = SimulatedFleet(1, saving)
+    assert retrain_dropouts(fleet).finish([changed], 2) == views[0]
+    assert jobs(fleet) == [] and read_runs(files) == sorted(
+        [*views[0], *views[1]], key=lambda run: (run.seed, len(run.label))
+    )
+
+
+def test_of_equal_dropouts_the_trials_own_is_kept(retrain_dropouts: Callable[..., Retraining]) -> None:
+    ranking = retrain_dropouts(SimulatedFleet(1, lambda job, epoch: 0.5)).choose([with_dropout(CANDIDATES[0], 0.1)])
+    assert ranking[0][0].architecture.stages[0].dropout == 0.1
+
+
+def test_a_dropout_that_cannot_be_trained_is_told_and_left_out(retrain_dropouts: Callable[..., Retraining]) -> None:
+    def curve(job: Job, epoch: int) -> float | Failed:
+        return Failed("loss is nan") if job.label == "0007 with dropout 0.1 seed 1" else dropping(job, epoch)
+
+    notes: list[str] = []
+    ranking = retrain_dropouts(SimulatedFleet(1, curve), notes).choose(CANDIDATES)
+    assert [candidate.label for candidate, _ in ranking][:2] == ["0007", "0007 with dropout 0.2"]
+    assert "0007 with dropout 0.1" not in [candidate.label for candidate, _ in ranking]
+    assert notes == ["0007 with dropout 0.1 seed 1: failed, and is left out: loss is nan"]
+
+
+def test_a_final_run_with_another_dropout_may_not_fail(retrain_dropouts: Callable[..., Retraining]) -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: Failed("loss is nan"))
+    with pytest.raises(TrainingError, match=r"^0007 with dropout 0\.1 seed 0 failed: loss is nan$"):
+        retrain_dropouts(fleet).finish([with_dropout(CANDIDATES[1], 0.1)], 1)
+
+
+def test_every_final_run_opens_the_test_set_once_and_is_one_line_in_the_ledger(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    retraining = retrain(SimulatedFleet(2, saving))
+    views = retraining.finish(CANDIDATES[:2], 3)
+    lines = ledger(files, retraining.plan)
+    assert sorted((line["label"], line["seed"]) for line in lines) == [
+        ("0003", 0), ("0003", 1), ("0003", 2), ("0007", 0), ("0007", 1), ("0007", 2),
+    ]  # fmt: skip
+    by_run = {(line["label"], line["seed"]): line["accuracy"] for line in lines}
+    assert {(view.label, view.seed): view.test_accuracy for view in views} == by_run
+    assert {(line["study"], line["recipe"]) for line in lines} == {("toy", "full")}
+
+
+def test_final_runs_come_back_in_the_order_asked_for(retrain: Callable[..., Retraining]) -> None:
+    views = retrain(SimulatedFleet(3, saving)).finish(CANDIDATES, 2)
+    expected = [(each.label, seed) for each in CANDIDATES for seed in (0, 1)]
+    assert [(view.label, view.seed) for view in views] == expected
+
+
+def test_final_jobs_keep_their_weights_and_know_the_limit(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    fleet = SimulatedFleet(1, saving)
+    retrain(fleet).finish(CANDIDATES[:1], 2)
+    assert [(job.purpose, job.max_params, job.keep) for job in jobs(fleet)] == [
+        ("final", 6_000, files.retrained(3, 0)),
+        ("final", 6_000, files.retrained(3, 1)),
+    ]
+
+
+def test_all_candidates_are_trained_with_the_same_seeds_apart_from_the_finalists(
+    retrain: Callable[..., Retraining],
+) -> None:
+    fleet = SimulatedFleet(1, saving)
+    retraining = retrain(fleet)
+    retraining.choose(CANDIDATES)
+    retraining.finish(CANDIDATES, 2)
+    seeds = {
+        purpose: [{job.seed for job in jobs(fleet) if job.purpose == purpose and job.label.startswith(each.label)}
+                  for each in CANDIDATES]
+        for purpose in ("finalist", "final")
+    }  # fmt: skip
+    assert seeds["finalist"] == [{run_seed(5, 0), run_seed(5, 1)}] * 3
+    assert seeds["final"][0] == seeds["final"][1] == seeds["final"][2]
+    assert not seeds["final"][0] & seeds["finalist"][0]
+
+
+def test_a_result_holds_all_there_is_to_tell(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    (view,) = retrain().finish(CANDIDATES[:1], 1)
+    values = json.loads((files.retrained(3, 0) / "result.json").read_text())
+    architecture = CANDIDATES[0].architecture
+    assert (view.params, view.macs) == (count_parameters(architecture), count_macs(architecture, 8))
+    assert (view.device, view.precision, view.epochs, view.seconds) == ("simulated", "fp32", 3, 3.0)
+    assert view.test_accuracy == pytest.approx(0.9)
+    assert [epoch.epoch for epoch in view.history] == [1, 2, 3]
+    assert {epoch.validation_accuracy for epoch in view.history} == {None}
+    assert Architecture.from_dict(values["architecture"]) == architecture
+    assert (values["mean"], values["std"], values["versions"]) == ([0.5], [0.25], {"python": "simulated"})
+    assert read_runs(files) == [view]
+
+
+def test_every_epoch_is_told(retrain: Callable[..., Retraining]) -> None:
+    told: list[tuple[Job, Measurement]] = []
+    retrain(told=told).finish(CANDIDATES[:1], 2)
+    assert [(job.label, epoch.epoch) for job, epoch in told] == [
+        (f"0003 seed {seed}", epoch) for seed in (0, 1) for epoch in (1, 2, 3)
+    ]
+
+
+def test_results_that_are_there_are_not_trained_again(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    first = retrain()
+    ranking, views = first.choose(CANDIDATES), first.finish(CANDIDATES[:1], 2)
+    fleet = SimulatedFleet(1, saving)
+    again = retrain(fleet)
+    assert again.choose(CANDIDATES) == ranking
+    assert again.finish(CANDIDATES[:1], 2) == views
+    assert jobs(fleet) == []
+    assert len(ledger(files, first.plan)) == 2
+
+
+def test_a_result_from_before_a_recipe_had_a_field_is_still_the_same(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    (view,) = retrain().finish(CANDIDATES[:1], 1)
+    (path,) = files.folder.glob("retrain/*/*/result.json")
+    values = json.loads(path.read_text())
+    assert values["recipe_values"].pop("ema_window") == 0.0 and values["recipe_values"].pop("halve_batch") is False
+    path.write_text(json.dumps(values))
+    fleet = SimulatedFleet(1, saving)
+    assert retrain(fleet).finish(CANDIDATES[:1], 1) == [view]
+    assert jobs(fleet) == []
+
+
+def test_a_compiled_run_says_so_and_is_the_same_run(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    fleet = SimulatedFleet(1, saving)
+    retraining = retrain(fleet)
+    assert retraining.finish(CANDIDATES[:1], 1) and not jobs(fleet)[0].compile
+    fleet = SimulatedFleet(1, saving)
+    compiling = Retraining(retraining.plan, files, fleet, retraining.on_epoch, compile=True)
+    compiling.finish(CANDIDATES[:2], 1)
+    assert [(job.label, job.compile) for job in jobs(fleet)] == [("0007 seed 0", True)]
+    results = [json.loads((files.retrained(number, 0) / "result.json").read_text()) for number in (3, 7)]
+    assert [result["compiled"] for result in results] == [False, True]
+
+
+def test_only_what_is_missing_is_trained(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    retrain().finish(CANDIDATES[:1], 1)
+    fleet = SimulatedFleet(1, saving)
+    retraining = retrain(fleet)
+    views = retraining.finish(CANDIDATES[:2], 2)
+    assert [job.label for job in jobs(fleet)] == ["0003 seed 1", "0007 seed 0", "0007 seed 1"]
+    assert [(view.label, view.seed) for view in views] == [("0003", 0), ("0003", 1), ("0007", 0), ("0007", 1)]
+    assert len(ledger(files, retraining.plan)) == 4
+
+
+def test_a_result_of_another_architecture_under_the_same_number_is_trained_again(
+    retrain: Callable[..., Retraining],
+) -> None:
+    """A study whose database was lost has begun anew, beside the results of the trials it had before."""
+    retrain().finish([candidate(3, 8)], 1)
+    (view,) = retrain().finish([candidate(3, 16)], 1)
+    assert view.architecture == candidate(3, 16).architecture
+
+
+@pytest.mark.parametrize("change", [{"epochs": 2}, {"lr": 0.05}, {"name": "other"}])
+def test_a_changed_recipe_is_trained_again(
+    retrain: Callable[..., Retraining], files: StudyFiles, change: dict[str, Any]
+) -> None:
+    retrain().finish(CANDIDATES[:1], 1)
+    fleet, recipe = SimulatedFleet(1, saving), FULL.model_copy(update=change)
+    retraining = retrain(fleet)
+    (view,) = retraining.finish([candidate(3, 8, recipe)], 1)
+    assert len(jobs(fleet)) == 1
+    assert (view.recipe, view.epochs) == (recipe.name, recipe.epochs)
+    assert len(ledger(files, retraining.plan)) == 2  # the test set was opened twice, and both openings are told
+
+
+@pytest.mark.parametrize("message", [Failed("out of memory"), Lost("worker ended by signal 9")])
+def test_a_failed_run_is_told_by_its_name(
+    retrain: Callable[..., Retraining], files: StudyFiles, message: Failed | Lost
+) -> None:
+    def curve(job: Job, epoch: int) -> float | Failed | Lost:
+        return message if job.label == "0007 seed 1" and epoch == 2 else saving(job, epoch)
+
+    with pytest.raises(TrainingError, match=f"^0007 seed 1 failed: {message.reason}$"):
+        retrain(SimulatedFleet(1, curve)).choose(CANDIDATES)
+    assert [(run.label, run.seed) for run in read_runs(files)] == [("0003", 0), ("0003", 1), ("0007", 0)]
+
+
+def test_weights_of_the_wrong_size_are_no_result_but_the_opening_is_told(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    def curve(job: Job, epoch: int) -> float:
+        assert job.keep is not None
+        write_weights(job.keep, count_parameters(job.architecture) + 1)
+        return 0.5
+
+    retraining = retrain(SimulatedFleet(1, curve))
+    with pytest.raises(TrainingError, match="but the architecture has"):
+        retraining.finish(CANDIDATES[:1], 1)
+    assert read_runs(files) == []
+    assert len(ledger(files, retraining.plan)) == 1
+
+
+def test_weights_that_were_not_kept_are_no_result(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    with pytest.raises(StorageError, match="not a readable safetensors file"):
+        retrain(SimulatedFleet(1, lambda job, epoch: 0.5)).finish(CANDIDATES[:1], 1)
+    assert read_runs(files) == []
+
+
+class WatchedFleet(SimulatedFleet):
+    """Notes what stands in the ledger when the test set is opened; a coordinator ends there if it `is_killed`."""
+
+    def __init__(self, read: Callable[[], list[dict[str, Any]]], is_killed: bool = False) -> None:
+        super().__init__(1, saving)
+        self.read, self.is_killed = read, is_killed
+        self.at_openings: list[list[dict[str, Any]]] = []
+
+    def receive(self, timeout: float) -> tuple[Worker, Message] | None:
+        received = super().receive(timeout)
+        if received is not None and isinstance(received[1], Finished) and received[1].test is not None:
+            self.at_openings.append(self.read())
+            if self.is_killed:
+                raise SystemExit("killed")
+        return received
+
+
+def test_the_line_stands_in_the_ledger_before_the_test_set_is_opened(
+    retrain: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    fleet = WatchedFleet(lambda: ledger(files, make_plan(seed=5)))
+    retrain(fleet).finish(CANDIDATES[:1], 2)
+    told = [[(line["seed"], line["accuracy"]) for line in lines] for lines in fleet.at_openings]
+    assert told == [[(0, None)], [(0, 0.9), (1, None)]]
+
+
+def test_an_opening_whose_run_was_killed_is_told_and_so_is_the_next(
+    retrain: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    fleet = WatchedFleet(lambda: ledger(files, make_plan(seed=5)), is_killed=True)
+    with pytest.raises(SystemExit, match="killed"):
+        retrain(fleet).finish(CANDIDATES[:1], 1)
+    assert read_runs(files) == []
+    assert [line["accuracy"] for line in ledger(files, make_plan(seed=5))] == [None]
+    retrain().finish(CANDIDATES[:1], 1)
+    assert [line["accuracy"] for line in ledger(files, make_plan(seed=5))] == [None, 0.9]
+
+
+def test_a_run_that_ends_before_its_last_epoch_leaves_the_test_set_closed(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: Failed("training loss is nan") if epoch == 3 else 0.5)
+    retraining = retrain(fleet)
+    with pytest.raises(TrainingError):
+        retraining.finish(CANDIDATES[:1], 1)
+    assert ledger(files, retraining.plan) == []
+
+
+def test_no_test_set_is_opened_that_cannot_be_logged(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    files.studies.mkdir()
+    (files.studies / "test-ledger").write_text("a file where the folder should be")
+    fleet = WatchedFleet(list)
+    with pytest.raises(StorageError, match="cannot write"):
+        retrain(fleet).finish(CANDIDATES[:1], 1)
+    assert fleet.at_openings == []
+
+
+def test_runs_with_a_holdout_validate_and_are_kept_apart(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    (whole,) = retrain().finish(CANDIDATES[:1], 1)
+    fleet = SimulatedFleet(1, saving)
+    (held,) = retrain(fleet).finish(CANDIDATES[:1], 1, holdout=True)
+    assert [job.holdout for job in jobs(fleet)] == [True]
+    assert (whole.holdout, held.holdout) == (False, True)
+    assert whole.history[-1].validation_accuracy is None
+    assert held.history[-1].validation_accuracy == pytest.approx(0.9)
+    assert sorted(path.parent.name for path in files.folder.glob("retrain/*/*/result.json")) == [
+        "seed-0", "seed-0-holdout",
+    ]  # fmt: skip
+    assert sorted(run.holdout for run in read_runs(files)) == [False, True]
+
+
+def test_a_run_is_reused_only_by_who_asks_for_the_same_holdout(retrain: Callable[..., Retraining]) -> None:
+    for holdout in (False, True):
+        retrain().finish(CANDIDATES[:1], 1, holdout)
+    fleet = SimulatedFleet(1, saving)
+    again = [retrain(fleet).finish(CANDIDATES[:1], 1, holdout)[0].holdout for holdout in (False, True)]
+    assert (again, jobs(fleet)) == ([False, True], [])
+
+
+def test_a_recipe_that_needs_the_validation_split_is_trained_once_however_it_is_asked(
+    retrain: Callable[..., Retraining],
+) -> None:
+    watching = candidate(3, 8, FULL.model_copy(update={"keep_best": True}))
+    (first,) = retrain().finish([watching], 1)
+    fleet = SimulatedFleet(1, saving)
+    assert retrain(fleet).finish([watching], 1, holdout=True) == [first]
+    assert jobs(fleet) == []
+
+
+def test_recipes_of_one_name_are_told_apart(retrain: Callable[..., Retraining]) -> None:
+    (one,) = retrain().finish([candidate(3, 8)], 1)
+    (other,) = retrain().finish([candidate(3, 8, FULL.model_copy(update={"lr": 0.05}))], 1)
+    assert (one.recipe, one.epochs) == (other.recipe, other.epochs)
+    assert one.recipe_digest != other.recipe_digest
+
+
+def test_results_of_earlier_versions_are_read(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    (view,) = retrain().finish(CANDIDATES[:1], 1)
+    path = files.retrained(3, 0) / "result.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({name: values[name] for name in values if name not in ADDED}))
+    assert read_runs(files) == [view]
+
+
+@pytest.mark.parametrize("content", ["{", "", "[]", "{}", '{"label": "0003"}'])
+def test_a_damaged_result_is_one_line(retrain: Callable[..., Retraining], files: StudyFiles, content: str) -> None:
+    path = files.retrained(3, 0) / "result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    for attempt in (lambda: read_runs(files), lambda: retrain().finish(CANDIDATES[:1], 1)):
+        with pytest.raises(StorageError) as caught:
+            attempt()
+        assert str(caught.value).startswith(f"{path}: cannot be read (")
+        assert "\n" not in str(caught.value)

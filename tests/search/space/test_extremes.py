@@ -1,0 +1,77 @@
+"""Smallest and largest networks, in all and by choice, against listing every vector."""
+
+from typing import Any
+
+import pytest
+
+from models.architecture import Architecture
+from search.space.choices import StageChoices, StemChoices
+from search.space.extremes import Choice, Reach
+from search.space.menu import Menu, Metric
+
+METRICS: tuple[Metric, ...] = ("params", "macs")
+
+
+def holds(listing: Any, design: Architecture, choice: Choice) -> bool:
+    """Whether a vector with that choice decodes to the design."""
+    if choice.stage is None:
+        if choice.field == "num_stages":
+            return len(design.stages) == choice.value
+        if choice.field == "shortcut":
+            # Networks that never change shape are written with shortcut B, whichever was chosen.
+            is_plain = len(design.stages) == 1 and design.stem.width == design.stages[0].width
+            return is_plain or design.shortcut == choice.value
+        return bool(getattr(design.stem, choice.field.removeprefix("stem_")) == choice.value)
+    if choice.stage > len(design.stages):
+        return False
+    stage = design.stages[choice.stage - 1]
+    if choice.block is not None and stage.block != choice.block:
+        return False
+    ignored = {"reduction": stage.block == "basic", "even_kernel": stage.kernel % 2 == 1}
+    return bool(ignored.get(choice.field) or getattr(stage, choice.field) == choice.value)
+
+
+def all_choices(space: Any) -> set[Choice]:
+    found = {
+        Choice(None, f"stem_{name}", value) for name in StemChoices.model_fields for value in _of(space.stem, name)
+    }
+    found |= {Choice(None, "shortcut", value) for value in space.shortcut}
+    found |= {Choice(None, "num_stages", value) for value in space.num_stages}
+    for index in range(space.num_stages[-1]):
+        choices = space.stage_choices(index)
+        found |= {Choice(index + 1, name, value) for name in StageChoices.model_fields for value in _of(choices, name)}
+        found |= {Choice(index + 1, "width", width, block) for width in choices.width for block in choices.block}
+    return found
+
+
+def _of(choices: Any, name: str) -> Any:
+    return getattr(choices, name)
+
+
+@pytest.mark.parametrize("largest", [False, True])
+@pytest.mark.parametrize("metric", METRICS)
+def test_extremes_are_those_of_the_list(listing: Any, metric: Metric, largest: bool) -> None:
+    costs = [getattr(cost, metric) for cost in listing.designs.values()]
+    pick = max if largest else min
+    found = Reach(Menu(listing.space, listing.task, (metric,)), largest).extreme
+    assert found == (pick(costs) if costs else None)
+
+
+@pytest.mark.parametrize("largest", [False, True])
+@pytest.mark.parametrize("metric", METRICS)
+def test_extremes_with_every_choice_are_those_of_the_list(listing: Any, metric: Metric, largest: bool) -> None:
+    pick = max if largest else min
+    expected = {}
+    for choice in all_choices(listing.space):
+        costs = [getattr(cost, metric) for design, cost in listing.designs.items() if holds(listing, design, choice)]
+        expected[choice] = pick(costs) if costs else None
+    assert Reach(Menu(listing.space, listing.task, (metric,)), largest).holding() == expected
+
+
+def test_extremes_within_a_limit_of_activations_are_those_of_the_list(listing: Any) -> None:
+    for share in (0, 0.3):
+        most = listing.at(share, "peak")
+        sizes = [cost.params for cost in listing.designs.values() if cost.peak <= most]
+        menu = Menu(listing.space, listing.task, most_activations=most)
+        assert Reach(menu).extreme == min(sizes, default=None)
+        assert Reach(menu, largest=True).extreme == max(sizes, default=None)

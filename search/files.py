@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import StorageError, StudyError
+from search.identity import Identity
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -73,35 +74,37 @@ class StudyFiles:
         """Checkpoints of a trial that is running or was interrupted."""
         return self.folder / "trials" / f"{number:04d}"
 
-    def finalist(self, number: int, seed: int, dropout: float | None = None) -> Path:
+    def finalist(self, identity: Identity, seed: int) -> Path:
         """A full-length run on the training split alone, by which a winner is chosen, and the winner's dropout."""
-        return self.folder / "finalists" / f"{number:04d}" / _run(seed, dropout=dropout)
+        return self.folder / "finalists" / f"{identity.trial:04d}" / _run(identity, seed)
 
-    def audited(self, number: int, seed: int) -> Path:
+    def audited(self, identity: Identity, seed: int) -> Path:
         """A full-length run on the training split alone, by which the short schedule is judged."""
-        return self.folder / "proxy" / f"{number:04d}" / f"seed-{seed}"
+        return self.folder / "proxy" / f"{identity.trial:04d}" / _run(identity, seed)
 
-    def retrained(self, number: int, seed: int, holdout: bool = False, dropout: float | None = None) -> Path:
-        """A final run of a trial; with a holdout, one that did not train on the validation split, and with a dropout,
-        one of another than the trial's own."""
-        return self.folder / "retrain" / f"{number:04d}" / _run(seed, holdout, dropout)
+    def final(self, identity: Identity, recipe: str, seed: int, holdout: bool = False) -> Path:
+        """A final run; with a holdout, one that did not train on the validation split. A baseline's stands under the
+        name of its recipe, since it may be trained by several."""
+        folder = self.finals(identity)
+        if identity.baseline is not None:
+            folder /= _one_name("recipe", recipe)
+        return folder / _run(identity, seed, holdout)
+
+    def finals(self, identity: Identity) -> Path:
+        """All final runs of a trial, whatever their dropout, or of a baseline."""
+        name = _one_name("baseline", identity.baseline) if identity.baseline is not None else f"{identity.trial:04d}"
+        return self.folder / "retrain" / name
 
     def checkpoints(self, run: Path) -> Path:
         """Checkpoints of a full-length run that goes on or was interrupted."""
         return run / "checkpoints"
 
-    def baseline(self, name: str, recipe: str, seed: int, holdout: bool = False) -> Path:
-        """A final run of a baseline, which may be trained by several recipes."""
-        folder = self.folder / "retrain" / _one_name("baseline", name) / _one_name("recipe", recipe)
-        return folder / _run(seed, holdout)
-
     def tensorboard(self, run: str) -> Path:
         return self.folder / "tensorboard" / _one_name("run", run)
 
-    def export(self, network: int | str) -> Path:
-        """The exported files of a trial by its number, or of a baseline by its name."""
-        name = f"{network:04d}" if isinstance(network, int) else _one_name("baseline", network)
-        return self.folder / "export" / name
+    def export(self, identity: Identity) -> Path:
+        """The exported files of a trial or of a baseline."""
+        return self.folder / "export" / self.finals(identity).name
 
     def ledger(self, data: str) -> Path:
         """The list of all openings of one test set, shared by all studies."""
@@ -118,9 +121,9 @@ class StudyFiles:
         return self.studies / ".last-study"
 
 
-def _run(seed: int, holdout: bool = False, dropout: float | None = None) -> str:
-    changed = f"-dropout-{str(dropout).removesuffix('.0')}" if dropout is not None else ""
-    return f"seed-{seed}{changed}-holdout" if holdout else f"seed-{seed}{changed}"
+def _run(identity: Identity, seed: int, holdout: bool = False) -> str:
+    dropout = "" if identity.dropout is None else f"-dropout-{str(identity.dropout).removesuffix('.0')}"
+    return f"seed-{seed}{dropout}-holdout" if holdout else f"seed-{seed}{dropout}"
 
 
 def _one_name(what: str, name: str) -> str:

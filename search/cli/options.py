@@ -156,15 +156,11 @@ def print_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
     from search.report.notation import duration, plural
     from search.report.verdicts import comparison_sentences, network_sentences
     from search.study.reading import read_view
-    from search.study.view import trial_name, trial_of
 
     budget = plan.question.budget
     for run in runs:
-        if trial := trial_of(run.label):
-            folder = files.retrained(trial[0], run.seed, run.holdout, trial[1])
-        else:
-            folder = files.baseline(run.label, run.recipe, run.seed, run.holdout)
-        name = trial_name(run.label) or f"{run.label} by {run.recipe}"
+        folder = files.final(run.identity, run.recipe, run.seed, run.holdout)
+        name = run.identity.name + (f" by {run.recipe}" if run.identity.baseline else "")
         within = f"budget {budget:,}" if run.params <= budget else f"a reference, over the budget of {budget:,}"
         kept = f" with the weights of epoch {run.kept_epoch}" if run.kept_epoch is not None else ""
         kept += ", validation images held out" if run.holdout else ""

@@ -115,7 +115,7 @@ def export(
     from search.run.export import export as write_export
 
     files, plan, runs = _trained("export", studies, study, trial, baseline, recipe, dropout)
-    folder = output or files.export(trial if trial is not None else str(baseline))
+    folder = output or files.export(runs[0].view.identity)
     for path in write_export(files, plan, runs[0], model_card(files, plan, runs), folder):
         print(path.resolve())
 

@@ -187,14 +187,13 @@ def retrain(
     from search.cli.logs import open_log
     from search.cli.progress import RetrainProgress
     from search.report.dropouts import dropout_choice
-    from search.report.notation import duration, network
+    from search.report.notation import duration
     from search.run import launch
     from search.run.candidates import baseline_candidate, best_trials, best_within, candidate_of, with_dropout
     from search.run.interruption import Interruption
     from search.space.limits import parse_count
     from search.study.results import read_runs
     from search.study.storage import read_study
-    from search.study.view import trial_of
 
     asked = (bool(trial), top is not None, per_budget is not None)
     if sum(asked) > 1 or not (any(asked) or baseline):
@@ -228,12 +227,13 @@ def retrain(
         )  # fmt: skip
     rounds = [run for run in read_runs(files) if run.purpose == "finalist"]
     for candidate, accuracy in ranking:
-        own = [run for run in rounds if run.label == candidate.label]
+        own = [run for run in rounds if run.identity == candidate.identity]
         cost = f"{own[0].macs:,} MACs, {duration(fmean(run.seconds for run in own))} a run"
-        name = network(candidate.label).removeprefix("trial ")
+        name = candidate.identity.name.removeprefix("trial ")
         print(f"finalist {name}: mean validation accuracy {accuracy:.2%} at full length, {cost}")
-    if ranking and (winner := trial_of(ranking[0][0].label)) and (choice := dropout_choice(rounds, winner[0])):
-        print(f"chosen is trial {winner[0]} with {choice.told}")
+    winner = ranking[0][0].identity.trial if ranking else None
+    if winner is not None and (choice := dropout_choice(rounds, winner)):
+        print(f"chosen is trial {winner} with {choice.told}")
     print_runs(files, plan, runs)
 
 

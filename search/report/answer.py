@@ -3,14 +3,15 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from search.identity import Identity
 from search.report.comparisons import compare
 from search.report.dropouts import dropout_choice
 from search.report.finalists import finalists_frame, unfinished_round
-from search.report.networks import Network, quoted
 from search.report.notation import count, duration, interval, percent, plural, points, sentence_list, short
 from search.report.runs import CONFIDENCE, finalist_runs, half_width, tested_runs
 from search.report.tables import measured_epochs, ranked
-from search.study.view import StudyView, TrialView, trial_label
+from search.study.networks import Network, quoted
+from search.study.view import StudyView, TrialView
 
 STATES = ("complete", "pruned", "failed", "running")
 
@@ -56,7 +57,7 @@ def find_answer(view: StudyView) -> Answer | None:
     if not complete:
         return None
     how = f"the best validation accuracy of {plural(len(complete), 'complete trial')}"
-    label = trial_label(complete[0].number)
+    label = Identity(trial=complete[0].number).label
     return Answer(complete[0], how, label, final_of(view, label))
 
 

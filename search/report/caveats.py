@@ -6,11 +6,11 @@ from collections import Counter
 from search.report.answer import Answer, states
 from search.report.classes import num_test_images
 from search.report.finalists import finalists_frame, unfinished_round
-from search.report.networks import Network, alike, quoted
 from search.report.notation import count, exists, network, percent, plural, points, sentence_list
 from search.report.runs import final_runs, final_summary, kind, known_runs, last_validation, tested_runs
 from search.report.tables import ranked
 from search.report.verdicts import MAX_MACS_RATIO
+from search.study.networks import Network, alike, quoted
 from search.study.sanity import first_loss_warning
 from search.study.view import StudyView, TrialView
 

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from search.report.networks import quoted
 from search.report.runs import final_runs, tested_runs
+from search.study.networks import quoted
 from search.study.view import StudyView
 
 Counts = npt.NDArray[np.int64]

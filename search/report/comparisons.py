@@ -11,9 +11,9 @@ from typing import Literal
 import pandas as pd
 
 from search.report import resampling, significance
-from search.report.networks import Network, alike
 from search.report.notation import exists
 from search.report.runs import kind, known_runs
+from search.study.networks import Network, alike
 from search.study.view import StudyView
 
 Verdict = Literal["better", "worse", "not distinguishable"]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from models.architecture import Architecture
 from search.report.notation import exists, percent, sentence_list
 from search.report.runs import last_validation
-from search.study.view import RunView, at_dropout, trial_of
+from search.study.view import RunView, at_dropout
 
 
 class Tried(NamedTuple):
@@ -49,9 +49,9 @@ def dropout_choice(runs: Iterable[RunView], number: int) -> DropoutChoice | None
     own: list[RunView] = []
     groups: dict[float, list[RunView]] = defaultdict(list)
     for run in runs:
-        trial = trial_of(run.label)
-        if run.purpose == "finalist" and trial is not None and trial[0] == number and exists(last_validation(run)):
-            (own if trial[1] is None else groups[trial[1]]).append(run)
+        dropout = run.identity.dropout
+        if run.purpose == "finalist" and run.identity.trial == number and exists(last_validation(run)):
+            (own if dropout is None else groups[dropout]).append(run)
     ways, seeds = {_way(run) for run in own}, {run.seed for run in own}
     if len(ways) != 1:
         return None

@@ -4,12 +4,13 @@ from collections import Counter
 
 import pandas as pd
 
-from search.report.networks import alike
+from search.identity import Identity
 from search.report.notation import plural
 from search.report.runs import finalist_runs, last_validation
 from search.report.tables import ranked
+from search.study.networks import alike
 from search.study.results import NUM_FINALIST_SEEDS
-from search.study.view import StudyView, trial_of
+from search.study.view import StudyView
 
 
 def unfinished_round(view: StudyView) -> str | None:
@@ -28,14 +29,12 @@ def unfinished_round(view: StudyView) -> str | None:
 
 
 def _number(label: str) -> int | None:
-    trial = trial_of(label)
-    return trial[0] if trial else None
+    return Identity.parse(label).trial
 
 
 def _dropout(label: str) -> float | None:
     """What was tried with a winner; None for a trial as it was found."""
-    trial = trial_of(label)
-    return trial[1] if trial else None
+    return Identity.parse(label).dropout
 
 
 def finalists_frame(view: StudyView) -> pd.DataFrame:

@@ -6,12 +6,13 @@ from statistics import fmean, stdev
 from typing import Any
 
 from search.files import StudyFiles
+from search.identity import Identity
 from search.report.notation import count, design, interval, percent, plural
 from search.report.runs import CONFIDENCE, half_width
 from search.study.ledger import Ledger
 from search.study.plan import Plan
 from search.study.trained import TrainedRun
-from search.study.view import RunView, trial_of
+from search.study.view import RunView
 
 MAX_CLASSES = 20
 
@@ -78,7 +79,7 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
     kept = f", the weights of epoch {view.kept_epoch}" if view.kept_epoch is not None else ""
     return CARD.format(
         title=f"{run.name[0].upper()}{run.name[1:]}: {count(view.params)} parameters, {_text(data.name)}",
-        origin=_origin(view.label),
+        origin=_origin(view.identity),
         study=files.name,
         design=design(view.architecture),
         params=_params(view.params, budget),
@@ -103,11 +104,10 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
     )
 
 
-def _origin(label: str) -> str:
-    trial = trial_of(label)
-    if trial is None:
+def _origin(identity: Identity) -> str:
+    if identity.kind == "baseline":
         return "designed by hand"
-    return "found by search" + (", here with another dropout than it had there" if trial[1] is not None else "")
+    return "found by search" + (", here with another dropout than it had there" if identity.dropout is not None else "")
 
 
 def _params(params: int, budget: int) -> str:

@@ -4,7 +4,7 @@ import math
 from itertools import pairwise
 
 from models.architecture import Architecture, Stage, Stem
-from search.study.view import trial_name
+from search.identity import Identity
 
 MISSING = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -77,7 +77,7 @@ def sentence_list(words: list[str]) -> str:
 
 def network(label: str) -> str:
     """How a run's label is told: a trial's by its number, a baseline's as it is."""
-    return trial_name(label) or label
+    return Identity.parse(label).name
 
 
 def design(architecture: Architecture) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from search.identity import Identity
 from search.report.agreement import NUM_RESAMPLES, Agreement, Correlation, agreement
 from search.report.drawing import BLUE, GREY, ORANGE, Drawing, accuracy_axis, blank, records, safe
 from search.report.notation import count, design, exists, percent, plural, points, sentence_list
@@ -30,7 +31,9 @@ def proxy_frame(view: StudyView) -> pd.DataFrame:
     for trial in sorted(view.trials, key=lambda trial: trial.number):
         # A study may have begun anew after its database broke, with other networks under the same numbers.
         runs = [
-            run for run in view.proxy if run.label == f"{trial.number:04d}" and run.architecture == trial.architecture
+            run
+            for run in view.proxy
+            if run.identity == Identity(trial=trial.number) and run.architecture == trial.architecture
         ]
         measured = ((run, last_validation(run)) for run in sorted(runs, key=lambda run: run.seed))
         full = [(run, value) for run, value in measured if value is not None and exists(value)]

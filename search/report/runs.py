@@ -9,9 +9,10 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from models.architecture import Architecture
-from search.report.networks import alike, quoted, weight
+from search.identity import Identity
 from search.report.notation import exists
-from search.study.view import RunPurpose, RunView, StudyView, TrialView, at_dropout, trial_of
+from search.study.networks import alike, quoted, weight
+from search.study.view import RunPurpose, RunView, StudyView, TrialView, at_dropout
 
 RUN_COLUMNS = [
     "label", "kind", "purpose", "seed", "recipe", "epochs", "holdout", "params", "macs", "train_accuracy",
@@ -27,7 +28,7 @@ CONFIDENCE = 0.95
 
 def kind(label: str) -> str:
     """Whether a label is a trial's or names a baseline."""
-    return "trial" if trial_of(label) else "baseline"
+    return Identity.parse(label).kind
 
 
 def _order(run: RunView) -> tuple[bool, str, str, int, bool, int]:
@@ -43,9 +44,8 @@ def known_runs(view: StudyView) -> tuple[list[RunView], list[RunView]]:
     own: list[RunView] = []
     others: list[RunView] = []
     for run in sorted(view.runs, key=_order):
-        number, dropout = trial_of(run.label) or (None, None)
-        trial = trials.get(number) if number is not None else None
-        (own if trial is None or run.architecture == _network(trial, dropout) else others).append(run)
+        trial = trials.get(run.identity.trial) if run.identity.trial is not None else None
+        (own if trial is None or run.architecture == _network(trial, run.identity.dropout) else others).append(run)
     return own, others
 
 
@@ -58,7 +58,7 @@ def final_runs(view: StudyView) -> list[RunView]:
     final = [run for run in known_runs(view)[0] if run.purpose == "final"]
     recipes = {label: {run.recipe for run in group} for label, group in groupby(final, key=lambda run: run.label)}
     return [
-        replace(run, label=f"{run.label} by {run.recipe}")
+        replace(run, identity=Identity(baseline=f"{run.label} by {run.recipe}"))
         if kind(run.label) == "baseline" and len(recipes[run.label]) > 1
         else run
         for run in final

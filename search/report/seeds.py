@@ -3,9 +3,9 @@
 import pandas as pd
 
 from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, records, safe
-from search.report.networks import alike
 from search.report.notation import exists, interval, network, percent, sentence_list
 from search.report.runs import CONFIDENCE, half_width, kind, tested_runs
+from search.study.networks import alike
 from search.study.view import StudyView
 
 COLUMNS = ["place", "label", "kind", "recipe", "epochs", "holdout", "seed", "accuracy", "mean", "half_width"]

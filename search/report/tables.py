@@ -9,10 +9,10 @@ import pandas as pd
 from models.architecture import Architecture
 from models.count import parts
 from search.files import write_atomically
-from search.report.networks import quoted
 from search.report.notation import design, exists
 from search.report.runs import tested_runs
-from search.study.view import StudyView, TrialView, merit, trial_of
+from search.study.networks import quoted
+from search.study.view import StudyView, TrialView, merit
 
 T = TypeVar("T")
 
@@ -107,9 +107,10 @@ def _tested(view: StudyView) -> dict[int, Tested]:
     networks = quoted(tested_runs(view))
     found = {}
     for label in sorted(networks, reverse=True):  # a trial's own dropout comes last
-        if trial := trial_of(label):
-            how = "" if trial[1] is None else f" (tested with dropout {trial[1]:g})"
-            found[trial[0]] = Tested(networks[label].mean, how)
+        identity = networks[label].runs[0].identity
+        if identity.trial is not None:
+            how = "" if identity.dropout is None else f" (tested with dropout {identity.dropout:g})"
+            found[identity.trial] = Tested(networks[label].mean, how)
     return found
 
 

@@ -1,11 +1,11 @@
 """Comparisons with baselines in plain sentences: what can be said, how sure it is, and what it costs."""
 
 from search.report.comparisons import Comparison, compare, networks, unalike
-from search.report.networks import Network
 from search.report.notation import duration, exists, network, percent, plural, points, short
 from search.report.runs import CONFIDENCE
 from search.report.significance import MAX_SEEDS
 from search.report.tables import ranked
+from search.study.networks import Network
 from search.study.view import StudyView
 
 # A design that costs much more than what it is compared with has not won on parameters alone.

@@ -9,21 +9,21 @@ from models.architecture import Architecture
 from models.baselines import find_baseline
 from models.count import count_macs
 from search.errors import StudyError
+from search.identity import Identity
 from search.recipe import Recipe
 from search.study.plan import Plan
 from search.study.storage import architecture_of, is_whole
-from search.study.view import at_dropout, merit, trial_label, trial_of
+from search.study.view import at_dropout, merit
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An architecture and how to train it at full length.
 
-    `label` is a trial's (see `search.study.view.trial_label`) or a baseline's name. A baseline has no `max_params`: it
-    may be over the budget, as a reference.
+    A baseline has no `max_params`: it may be over the budget, as a reference.
     """
 
-    label: str
+    identity: Identity
     architecture: Architecture
     recipe: Recipe
     max_params: int | None
@@ -45,11 +45,11 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe
         raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
     if not is_whole(trial):
         raise StudyError(f"trial = {number}: it was recorded without its design, so there is nothing to retrain")
-    return Candidate(trial_label(number), architecture_of(trial), recipe, budget)
+    return Candidate(Identity(trial=number), architecture_of(trial), recipe, budget)
 
 
 def with_dropout(candidate: Candidate, dropout: float) -> Candidate:
-    """A trial with this dropout in all its stages, and under a label that says so; as it is, if it has it anyway.
+    """A trial with this dropout in all its stages, which its identity then says; as it is, if it has it anyway.
 
     It has as many parameters and multiply-accumulates as the trial.
 
@@ -60,9 +60,7 @@ def with_dropout(candidate: Candidate, dropout: float) -> Candidate:
     changed = at_dropout(architecture, dropout)
     if changed == architecture:
         return candidate
-    trial = trial_of(candidate.label)
-    assert trial is not None, "baselines keep the dropout they were published with"
-    return replace(candidate, label=trial_label(trial[0], dropout), architecture=changed)
+    return replace(candidate, identity=replace(candidate.identity, dropout=dropout), architecture=changed)
 
 
 def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
@@ -74,7 +72,7 @@ def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
     task = plan.task
     architecture = find_baseline(name, task.in_channels, task.num_classes)
     count_macs(architecture, task.image_size)
-    return Candidate(name, architecture, recipe, None)
+    return Candidate(Identity(baseline=name), architecture, recipe, None)
 
 
 def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:

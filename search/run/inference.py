@@ -93,7 +93,9 @@ def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, d
         if found is not None and found.test.any():
             opened.setdefault(own.ledger_name, found.test)
         ledgers = [Ledger(files, name) for name in opened]
-        lines = [[each.record(view.label, view.seed, view.recipe, view.holdout) for view in views] for each in ledgers]
+        lines = [
+            [each.record(view.identity, view.seed, view.recipe, view.holdout) for view in views] for each in ledgers
+        ]
         answer = ask(setup, Evaluate(tuple(run.network for run in runs), images, labels), Path(os.devnull))
     assert isinstance(answer, Evaluated)
     for ledger, of_runs, part in zip(ledgers, lines, opened.values(), strict=True):

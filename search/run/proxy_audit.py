@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterable, Sequence
 
 from search.errors import InputError
+from search.identity import Identity
 from search.recipe import Recipe
 from search.run.candidates import Candidate
 from search.study.view import TrialView
@@ -56,4 +57,4 @@ def _one_of_each(trials: Sequence[TrialView], num: int, chance: random.Random) -
 
 def audit_candidates(sample: Iterable[TrialView], recipe: Recipe, budget: int) -> list[Candidate]:
     """The sampled trials, to be trained at full length by the recipe."""
-    return [Candidate(f"{trial.number:04d}", trial.architecture, recipe, budget) for trial in sample]
+    return [Candidate(Identity(trial=trial.number), trial.architecture, recipe, budget) for trial in sample]

@@ -31,7 +31,7 @@ from search.run.interruption import Interruption
 from search.study.ledger import Ledger
 from search.study.plan import Plan, run_seed
 from search.study.results import NUM_FINALIST_SEEDS, read_run, write_run
-from search.study.view import RunPurpose, RunView, trial_of
+from search.study.view import RunPurpose, RunView
 from search.study.weights import certify_saved
 from search.workers.crew import Crew, Restarted
 
@@ -112,16 +112,15 @@ class Retraining:
         views = self._train([self._finalist(each, seed) for each in candidates for seed in range(NUM_FINALIST_SEEDS)])
         ranked = []
         for candidate in candidates:
-            own = [view.history[-1].validation_accuracy for view in views if view.label == candidate.label]
+            own = [view.history[-1].validation_accuracy for view in views if view.identity == candidate.identity]
             values = [value for value in own if value is not None]
             if len(values) == NUM_FINALIST_SEEDS:
                 ranked.append((candidate, fmean(values)))
         return sorted(ranked, key=lambda item: -item[1])
 
     def _finalist(self, candidate: Candidate, seed: int) -> _Run:
-        number, dropout = _trial(candidate)
-        folder = self.files.finalist(number, seed, dropout)
-        return _Run(candidate, seed, "finalist", folder, may_fail=dropout is not None)
+        folder = self.files.finalist(candidate.identity, seed)
+        return _Run(candidate, seed, "finalist", folder, may_fail=candidate.identity.dropout is not None)
 
     def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
         """Train trials on the training split, as finalists are, to compare their values with those of the search.
@@ -132,7 +131,7 @@ class Retraining:
             StorageError: a result cannot be written.
         """
         runs = [
-            _Run(candidate, seed, "proxy", self.files.audited(_trial(candidate)[0], seed), may_fail=True)
+            _Run(candidate, seed, "proxy", self.files.audited(candidate.identity, seed), may_fail=True)
             for candidate in candidates
             for seed in range(num_seeds)
         ]
@@ -156,10 +155,7 @@ class Retraining:
         return self._train(runs)
 
     def _final(self, candidate: Candidate, seed: int, holdout: bool) -> _Run:
-        if trial := trial_of(candidate.label):
-            folder = self.files.retrained(trial[0], seed, holdout, trial[1])
-        else:
-            folder = self.files.baseline(candidate.label, candidate.recipe.name, seed, holdout)
+        folder = self.files.final(candidate.identity, candidate.recipe.name, seed, holdout)
         return _Run(candidate, seed, "final", folder, holdout)
 
     def _train(self, runs: list[_Run]) -> list[RunView]:
@@ -194,7 +190,9 @@ class Retraining:
         elif isinstance(message, Opening):
             run = running.run
             # The line comes first: a test set that is open is in the ledger, whatever happens next.
-            running.opening = self._ledger.record(run.candidate.label, run.seed, running.job.recipe.name, run.holdout)
+            running.opening = self._ledger.record(
+                run.candidate.identity, run.seed, running.job.recipe.name, run.holdout
+            )
             self._crew.open(event.key)
         elif isinstance(message, Finished):
             del self._running[event.key]
@@ -224,7 +222,7 @@ class Retraining:
         base = {"finalist": 0, "final": FIRST_FINAL_RUN, "proxy": FIRST_PROXY_RUN}[run.purpose]
         # The same seeds for every candidate: what differs between two of them is the architecture.
         seed = run_seed(self.plan.question.seed, base + run.seed)
-        label = f"{run.candidate.label} seed {run.seed}"
+        label = f"{run.candidate.identity.label} seed {run.seed}"
         keep = run.folder if run.purpose == "final" else None
         candidate = run.candidate
         return Job(
@@ -256,12 +254,5 @@ class Retraining:
             assert running.opening is not None, "a worker opens the test set only when it is told to"
             self._ledger.enter(running.opening, finished.test.accuracy)
             certify_saved(run.folder / "weights.safetensors", job.architecture, job.max_params)
-        label, path = run.candidate.label, run.folder / "result.json"
-        return write_run(path, self.plan, label, run.seed, job, running.history, finished, ready)
-
-
-def _trial(candidate: Candidate) -> tuple[int, float | None]:
-    """The number of a candidate that is a trial, and its dropout where that is not the trial's own."""
-    trial = trial_of(candidate.label)
-    assert trial is not None, "baselines are neither finalists nor audited"
-    return trial
+        identity, path = run.candidate.identity, run.folder / "result.json"
+        return write_run(path, self.plan, identity, run.seed, job, running.history, finished, ready)

@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from search.errors import RecipeError
+from search.identity import Identity
 from search.recipe import Recipe
 from search.recipes import RECIPES
 from search.space.space import load_space
 from search.study.plan import Data, Plan
-from search.study.view import RunView, trial_of
+from search.study.view import RunView
 
 
 def search_command(plan: Plan, name: str) -> str:
@@ -49,14 +50,13 @@ def retrain_commands(runs: Iterable[RunView], data: Data, name: str) -> list[str
     # In the order in which they were trained: a later one may have taken the place of an earlier one's first seeds.
     for (dropout, _), group in sorted(groups.items(), key=lambda item: max(run.time for run in item[1])):
         recipe = _retraining(group, data) + (["--holdout"] if group[0].holdout else [])
-        seeds: dict[str, int] = {}
+        seeds: dict[Identity, int] = {}
         for run in group:
-            seeds[run.label] = max(seeds.get(run.label, 0), run.seed + 1)
+            seeds[run.identity] = max(seeds.get(run.identity, 0), run.seed + 1)
         for number in sorted(set(seeds.values())):
             words = ["nas", "retrain", "--study", name]
-            for label in (label for label in seeds if seeds[label] == number):
-                trial = trial_of(label)
-                words += ["--trial", str(trial[0])] if trial else ["--baseline", label]
+            for identity in (identity for identity in seeds if seeds[identity] == number):
+                words += ["--baseline", identity.name] if identity.baseline else ["--trial", str(identity.trial)]
             words += [word for value in dropout for word in ("--dropout", str(value))]
             commands.append(shlex.join([*words, "--seeds", str(number), *recipe]))
     return commands
@@ -68,8 +68,7 @@ def _order(run: RunView) -> tuple[str, int, bool, tuple[float, ...]]:
 
 def _dropout(run: RunView) -> tuple[float, ...]:
     """Of dropouts there is one at most: that which is not a trial's own."""
-    _, dropout = trial_of(run.label) or (None, None)
-    return () if dropout is None else (dropout,)
+    return () if run.identity.dropout is None else (run.identity.dropout,)
 
 
 def _retraining(runs: list[RunView], data: Data) -> list[str]:

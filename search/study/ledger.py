@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from search.errors import StorageError
 from search.files import StudyFiles, append_line, why, write_atomically
+from search.identity import Identity
 from search.study.plan import now
 from search.study.view import LedgerEntry
 
@@ -27,13 +28,13 @@ class Ledger:
         self._files = files
         self._path = files.ledger(data)
 
-    def record(self, label: str, seed: int, recipe: str, holdout: bool = False) -> str:
+    def record(self, identity: Identity, seed: int, recipe: str, holdout: bool = False) -> str:
         """Write that a run of this study is about to open the test set, and return the line.
 
         Raises:
             StorageError: it cannot be written, so the test set must stay closed.
         """
-        values = {"time": now(), "study": self._files.name, "label": label, "seed": seed, "accuracy": None}
+        values = {"time": now(), "study": self._files.name, "label": identity.label, "seed": seed, "accuracy": None}
         values |= {"recipe": recipe} | ({"holdout": True} if holdout else {})
         with self._locked():
             append_line(self._path, values)

@@ -11,6 +11,7 @@ from models.architecture import Architecture
 from models.count import count_macs, count_parameters
 from search.errors import StorageError
 from search.files import StudyFiles, write_atomically
+from search.identity import Identity
 from search.protocol import Finished, Job, Measurement, Ready
 from search.recipe import Recipe
 from search.study.plan import Plan, now
@@ -51,6 +52,7 @@ def read_audit(files: StudyFiles) -> list[RunView]:
 def run_view(values: dict[str, Any]) -> RunView:
     """The RunView of a result.json."""
     fields = {name: values[name] for name in RunView.__dataclass_fields__ if name in values}
+    fields["identity"] = Identity.parse(values["label"])
     fields["architecture"] = Architecture.from_dict(values["architecture"])
     fields["history"] = tuple(Measurement(**epoch) for epoch in values["history"])
     fields["recipe_values"] = _recipe_values(values)
@@ -63,7 +65,7 @@ def run_view(values: dict[str, Any]) -> RunView:
 def write_run(
     path: Path,
     plan: Plan,
-    label: str,
+    identity: Identity,
     seed: int,
     job: Job,
     history: list[Measurement],
@@ -79,7 +81,7 @@ def write_run(
     recipe, test = job.recipe, finished.test
     recipe_values = recipe.model_dump(mode="json")
     view = RunView(
-        label=label,
+        identity=identity,
         purpose=job.purpose,
         seed=seed,
         architecture=job.architecture,
@@ -102,16 +104,21 @@ def write_run(
         recipe_values=recipe_values,
         time=now(),
     )
-    values = asdict(view) | {
-        "architecture": job.architecture.to_dict(),
-        "mean": finished.mean,
-        "std": finished.std,
-        "classes": plan.question.data.classes,
-        "data": plan.question.data.ledger_name,
-        "torch_seed": job.seed,
-        "compiled": job.compile,
-        "versions": plan.circumstances.versions | ready.versions,
-    }
+    values = (
+        {"label": view.label}
+        | asdict(view)
+        | {
+            "architecture": job.architecture.to_dict(),
+            "mean": finished.mean,
+            "std": finished.std,
+            "classes": plan.question.data.classes,
+            "data": plan.question.data.ledger_name,
+            "torch_seed": job.seed,
+            "compiled": job.compile,
+            "versions": plan.circumstances.versions | ready.versions,
+        }
+    )
+    del values["identity"]  # the label says it
     write_atomically(path, json.dumps(values, indent=1))
     return view
 

@@ -10,10 +10,11 @@ from typing import Any
 from models.baselines import find_baseline
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles
+from search.identity import Identity
 from search.protocol import Precision, TrainedNetwork
 from search.study.plan import Plan
 from search.study.results import run_view
-from search.study.view import RunView, trial_name
+from search.study.view import RunView
 from search.study.weights import certify_saved
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
@@ -30,7 +31,8 @@ class TrainedRun:
     @property
     def name(self) -> str:
         """As people say it: trial 42, trial 42 with dropout 0.1, or baseline resnet40."""
-        return trial_name(self.view.label) or f"baseline {self.view.label}"
+        identity = self.view.identity
+        return identity.name if identity.kind == "trial" else f"baseline {identity.name}"
 
 
 def trained_runs(
@@ -55,14 +57,13 @@ def trained_runs(
     assert (trial is None) != (baseline is None)
     if baseline is not None:
         find_baseline(baseline)
-        folder = files.baseline(baseline, "any", 0).parent.parent  # a recipe's folder in it, and the seeds in that
-        what, command, pattern = f"baseline = {baseline}", f"--baseline {baseline}", "*/seed-*/result.json"
+        identity, pattern = Identity(baseline=baseline), "*/seed-*/result.json"  # a folder for each recipe
+        what, command = f"baseline = {baseline}", f"--baseline {baseline}"
     else:
-        assert trial is not None
-        folder = files.retrained(trial, 0).parent
-        what, command, pattern = f"trial = {trial}", f"--trial {trial}", "seed-*/result.json"
+        identity, pattern = Identity(trial=trial), "seed-*/result.json"
+        what, command = f"trial = {trial}", f"--trial {trial}"
     max_params = plan.question.budget if baseline is None else None
-    runs = [_read(path) for path in folder.glob(pattern)]
+    runs = [_read(path) for path in files.finals(identity).glob(pattern)]
     if not runs:
         raise StudyError(f"{what}: has no trained weights; run `nas retrain {command}` first")
     recipes = sorted({run.view.recipe for run in runs})
@@ -109,7 +110,7 @@ def _of_dropout(runs: list[TrainedRun], dropout: float, what: str) -> list[Train
 def _of_last_dropout(runs: list[TrainedRun]) -> list[TrainedRun]:
     """The runs of a trial with the dropout that was trained last."""
     last = max(runs, key=lambda run: str(run.values.get("time", "")))
-    return [run for run in runs if run.view.label == last.view.label]
+    return [run for run in runs if run.view.identity == last.view.identity]
 
 
 def _way(run: TrainedRun) -> tuple[Any, ...]:

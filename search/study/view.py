@@ -4,30 +4,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from models.architecture import Architecture
+from search.identity import Identity
 from search.protocol import Measurement
 
 State = Literal["complete", "pruned", "failed", "running"]
 RunPurpose = Literal["finalist", "proxy", "final"]
 Epoch = Measurement
-
-_WITH_DROPOUT = " with dropout "
-
-
-def trial_label(number: int, dropout: float | None = None) -> str:
-    """What runs of a trial are called: '0042', or '0042 with dropout 0.1' where that is not the trial's own."""
-    return f"{number:04d}" if dropout is None else f"{number:04d}{_WITH_DROPOUT}{str(dropout).removesuffix('.0')}"
-
-
-def trial_of(label: str) -> tuple[int, float | None] | None:
-    """The trial's number and dropout of a `trial_label`; None for a baseline's name."""
-    number, _, dropout = label.partition(_WITH_DROPOUT)
-    return (int(number), float(dropout) if dropout else None) if number.isdecimal() else None
-
-
-def trial_name(label: str) -> str | None:
-    """How people say a `trial_label`: trial 42 with dropout 0.1. None for a baseline's name."""
-    trial = trial_of(label)
-    return f"trial {trial[0]}{label.lstrip('0123456789')}" if trial else None
 
 
 def at_dropout(architecture: Architecture, dropout: float) -> Architecture:
@@ -73,16 +55,16 @@ class RunView:
     """One full-length run. A final run has test values. A finalist's run, by which a winner is chosen, and a proxy's,
     by which the short schedule is judged, have none.
 
-    `label` is a trial's (see `trial_label`), or a baseline's name. `confusion[i][j]` counts test images of class i
-    taken for class j; `correct` tells of each test image whether it was taken for its own (see `search.flags`).
-    `kept_epoch` is the epoch whose weights the network has, where the recipe keeps the best. With `holdout` a final run
-    left out the validation split, as was asked; where its recipe needs the split, it is left out anyway.
-    `epochs` is how many it was trained, which is less than the recipe has where it stopped early. `recipe_digest` tells
-    recipes of one name apart by their `recipe_values`. `batch_size` is what it was trained with: the recipe's, or half
-    of it where that did not fit into memory. `time` is when it ended, ISO 8601 in UTC; older results may lack it.
+    `confusion[i][j]` counts test images of class i taken for class j; `correct` says of each test image whether it was
+    classified correctly (see `search.flags`). `kept_epoch` is the epoch whose weights the network has, where the recipe
+    keeps the best. With `holdout` a final run left out the validation split, as was asked; where its recipe needs the
+    split, it is left out anyway. `epochs` is how many it was trained, fewer than the recipe's where it stopped early.
+    `recipe_digest` tells recipes of one name apart by their `recipe_values`. `batch_size` is what it was trained with:
+    the recipe's, or half of it where that did not fit into memory. `time` is when it ended, ISO 8601 in UTC; older
+    results may lack it.
     """
 
-    label: str
+    identity: Identity
     purpose: RunPurpose
     seed: int
     architecture: Architecture
@@ -104,6 +86,10 @@ class RunView:
     batch_size: int | None = None
     recipe_values: dict[str, Any] = field(default_factory=dict, hash=False)
     time: str = field(default="", compare=False)
+
+    @property
+    def label(self) -> str:
+        return self.identity.label
 
     @property
     def way(self) -> tuple[str, bool]:

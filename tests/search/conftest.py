@@ -20,6 +20,7 @@ from simulation import SimulatedFleet
 from models.architecture import Architecture
 from models.count import count_parameters
 from search.files import StudyFiles
+from search.identity import Identity
 from search.protocol import Finished, Fleet, Job, Measurement, Ready, TestResult, Timed
 from search.recipe import Recipe
 from search.run.coordinator import Coordinator
@@ -29,7 +30,6 @@ from search.space.space import Space
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.results import write_run
 from search.study.storage import Record, locked, read_study
-from search.study.view import trial_of
 
 BUDGET = 6_000
 EPOCHS = 4
@@ -311,19 +311,15 @@ def retrained(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[...
             if buffer.is_floating_point():
                 buffer.copy_(torch.rand_like(buffer) + (0.5 if name.endswith("var") else -0.5))
         recipe = recipe or Recipe(name="full", epochs=1)
-        trial = trial_of(label)
-        folder = (
-            files.retrained(trial[0], seed, holdout, trial[1])
-            if trial
-            else files.baseline(label, recipe.name, seed, holdout)
-        )
+        identity = Identity.parse(label)
+        folder = files.final(identity, recipe.name, seed, holdout)
         save(module, network, folder)
         job = Job(label, network, recipe, seed, "final", BUDGET, holdout=holdout)
         history = [Measurement(1, 1.0, 0.5, None, None, 0.1, 1.0)]
         confusion = tuple(tuple(10 * (i == j) for j in range(10)) for i in range(10))
         finished = Finished(1.0, (0.3,), (0.25,), TestResult(0.1, accuracy, confusion))
         ready = Ready("CPU", "fp32", {"torch": "2.11"})
-        write_run(folder / "result.json", make_plan(), label, seed, job, history, finished, ready)
+        write_run(folder / "result.json", make_plan(), identity, seed, job, history, finished, ready)
         return module
 
     return leave

@@ -13,6 +13,7 @@ import pytest
 
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles, append_line, replacing, write_atomically
+from search.identity import Identity
 
 
 @contextmanager
@@ -73,15 +74,15 @@ def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
     files = StudyFiles(tmp_path, "mine")
     paths = [files.plan, files.database, files.lock, files.trials_csv, files.report]
     paths += [
-        files.finalist(42, 1),
-        files.finalist(42, 1, 0.1),
-        files.retrained(42, 0),
-        files.retrained(42, 0, True),
-        files.retrained(42, 0, False, 1e-05),
-        files.retrained(42, 0, True, 0.0),
-        files.baseline("resnet40", "as1", 0),
+        files.finalist(Identity(trial=42), 1),
+        files.finalist(Identity(trial=42, dropout=0.1), 1),
+        files.final(Identity(trial=42), "", 0),
+        files.final(Identity(trial=42), "", 0, True),
+        files.final(Identity(trial=42, dropout=1e-05), "", 0),
+        files.final(Identity(trial=42, dropout=0.0), "", 0, True),
+        files.final(Identity(baseline="resnet40"), "as1", 0),
         files.tensorboard("trial-0001"),
-        files.export(42),
+        files.export(Identity(trial=42)),
     ]
     assert [str(path.relative_to(tmp_path / "mine")) for path in paths] == [
         "plan.yaml",
@@ -106,8 +107,8 @@ def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
 def test_what_a_recipe_or_a_data_set_is_called_cannot_lead_out_of_the_folder(name: str) -> None:
     files = StudyFiles(Path("studies"), "mine")
     for what, path in (
-        ("baseline", lambda: files.baseline(name, "as1", 0)),
-        ("recipe", lambda: files.baseline("resnet40", name, 0)),
+        ("baseline", lambda: files.final(Identity(baseline=name), "as1", 0)),
+        ("recipe", lambda: files.final(Identity(baseline="resnet40"), name, 0)),
         ("run", lambda: files.tensorboard(name)),
         ("data", lambda: files.ledger(name)),
     ):
@@ -118,7 +119,7 @@ def test_what_a_recipe_or_a_data_set_is_called_cannot_lead_out_of_the_folder(nam
 
 
 def test_a_recipe_may_have_a_name_of_several_words() -> None:
-    path = StudyFiles(Path("studies"), "mine").baseline("resnet40", "größer, 2nd try", 0)
+    path = StudyFiles(Path("studies"), "mine").final(Identity(baseline="resnet40"), "größer, 2nd try", 0)
     assert path == Path("studies/mine/retrain/resnet40/größer, 2nd try/seed-0")
 
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from search.identity import Identity
 from search.report import answer, caveats, classes, comparisons, finalists, runs, tables, verdicts
 from search.report.dropouts import dropout_choice
-from search.study.view import trial_label
 
 ACCURACIES = {None: (0.70, 0.80), 0.1: (0.60, 0.95), 0.2: (0.90, 0.50)}  # by dropout, for seeds 0 and 1
 
@@ -18,7 +18,11 @@ def tried(architecture, run):
     def make(number, accuracies=ACCURACIES, **changes):
         return tuple(
             run(
-                trial_label(number, dropout), seed, value, "finalist", architecture=architecture(dropout=dropout or 0.0)
+                Identity(trial=number, dropout=dropout).label,
+                seed,
+                value,
+                "finalist",
+                architecture=architecture(dropout=dropout or 0.0),
             )
             for dropout, values in accuracies.items()
             for seed, value in enumerate(values)
@@ -31,7 +35,7 @@ def tried(architecture, run):
 def final(architecture, run):
     def make(number, dropout=None, seed=0, accuracy=0.9, **changes):
         network = architecture(dropout=dropout or 0.0)
-        return run(trial_label(number, dropout), seed, accuracy, architecture=network, **changes)
+        return run(Identity(trial=number, dropout=dropout).label, seed, accuracy, architecture=network, **changes)
 
     return make
 
@@ -99,7 +103,10 @@ def test_finalists_stand_with_the_winners_dropouts_and_without_a_losers(study, t
 def test_one_trial_with_two_dropouts_is_two_networks_everywhere(study, trial, final, errors):
     finals = [final(1, dropout, seed, accuracy, confusion=errors(accuracy))
               for dropout, accuracy in ((None, 0.8), (0.1, 0.9)) for seed in (0, 1)]  # fmt: skip
-    baseline = [replace(each, label="resnet40", test_accuracy=0.5 + 0.01 * each.seed) for each in finals[:2]]
+    baseline = [
+        replace(each, identity=Identity(baseline="resnet40"), test_accuracy=0.5 + 0.01 * each.seed)
+        for each in finals[:2]
+    ]
     view = study(trials=(trial(1, 0.8),), runs=(*finals, *baseline))
     summary = runs.final_summary(view)
     both = ["0001", "0001 with dropout 0.1"]

@@ -10,6 +10,7 @@ import pytest
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.files import StudyFiles
+from search.identity import Identity
 from search.protocol import TrainedNetwork
 from search.recipe import Recipe
 from search.report.model_card import model_card
@@ -64,7 +65,7 @@ def make_runs(run: Callable[..., RunView]) -> Callable[..., list[TrainedRun]]:
 def test_a_card_tells_the_numbers_of_the_runs(files: StudyFiles, make_runs: Callable[..., list[TrainedRun]]) -> None:
     ledger = Ledger(files, DATA.ledger_name)
     for label, seed in (("0042", 0), ("0042", 1), ("0042", 2), ("resnet40", 0)):
-        ledger.enter(ledger.record(label, seed, "cosine"), 0.9)
+        ledger.enter(ledger.record(Identity.parse(label), seed, "cosine"), 0.9)
     card = model_card(files, make_plan(), make_runs(0.90, 0.92, 0.94))
     params = count_parameters(NETWORK)
     assert card.startswith(f"# Trial 42: {params:,} parameters, cifar10\n")

@@ -4,6 +4,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.errors import StudyError
+from search.identity import Identity
 from search.recipe import Recipe
 from search.run.candidates import Candidate, best_trials, best_within, candidate_of, with_dropout
 
@@ -61,7 +62,7 @@ def test_more_trials_than_were_completed_cannot_be_the_best() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_trained_trial_is_a_candidate(number: int) -> None:
-    expected = Candidate(f"{number:04d}", NETWORK, FULL, 6_000)
+    expected = Candidate(Identity(trial=number), NETWORK, FULL, 6_000)
     assert candidate_of(TRIALS, number, 6_000, FULL) == expected
 
 
@@ -97,15 +98,15 @@ def test_a_budget_that_no_trial_keeps_is_refused() -> None:
 
 def test_another_dropout_is_another_network_of_the_same_cost() -> None:
     two = Architecture(Stem(4), (Stage("basic", 1, 8, dropout=0.3), Stage("bottleneck", 2, 8)), in_channels=1)
-    found = with_dropout(Candidate("0042", two, FULL, 6_000), 0.1)
-    assert (found.label, found.recipe, found.max_params) == ("0042 with dropout 0.1", FULL, 6_000)
+    found = with_dropout(Candidate(Identity(trial=42), two, FULL, 6_000), 0.1)
+    assert (found.identity.label, found.recipe, found.max_params) == ("0042 with dropout 0.1", FULL, 6_000)
     assert [stage.dropout for stage in found.architecture.stages] == [0.1, 0.1]
     assert count_parameters(found.architecture) == count_parameters(two)
     assert count_macs(found.architecture, 8) == count_macs(two, 8)
 
 
 def test_its_own_dropout_changes_nothing_and_an_impossible_one_is_refused() -> None:
-    own = Candidate("0042", NETWORK, FULL, 6_000)
+    own = Candidate(Identity(trial=42), NETWORK, FULL, 6_000)
     assert with_dropout(own, 0) is own
     with pytest.raises(ArchitectureError, match=r"^dropout = 1\.0: must be a number from 0 to below 1$"):
         with_dropout(own, 1.0)

@@ -11,6 +11,7 @@ from simulation import SimulatedFleet
 from models.architecture import Architecture, Stage, Stem
 from search.errors import InputError, StorageError
 from search.files import StudyFiles
+from search.identity import Identity
 from search.protocol import Failed, Job
 from search.recipe import Recipe
 from search.run.proxy_audit import audit_candidates, is_trained, stratified_sample
@@ -152,7 +153,7 @@ def test_an_audit_stands_apart_from_finalists_and_final_runs(
     candidates = audit_candidates(SAMPLE, FULL, 6_000)
     retraining(SimulatedFleet(1, growing)).choose(candidates[:1])
     views = retraining(SimulatedFleet(1, growing)).audit(candidates, 1)
-    assert files.audited(2, 0) == files.folder / "proxy" / "0002" / "seed-0"
+    assert files.audited(Identity(trial=2), 0) == files.folder / "proxy" / "0002" / "seed-0"
     assert {run.purpose for run in read_runs(files)} == {"finalist"}
     assert read_audit(files) == views
     assert read_view(files).proxy == tuple(views)
@@ -196,7 +197,7 @@ def test_only_the_runs_of_the_recipe_with_most_trials_are_read(
 
 def test_a_damaged_result_is_one_line(files: StudyFiles) -> None:
     assert read_audit(files) == []
-    path = files.audited(3, 0) / "result.json"
+    path = files.audited(Identity(trial=3), 0) / "result.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"label": "0003"}))
     with pytest.raises(StorageError) as caught:

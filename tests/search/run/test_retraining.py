@@ -13,6 +13,7 @@ from models.architecture import Architecture, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
+from search.identity import Identity
 from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Worker
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
@@ -27,7 +28,7 @@ ACCURACY = {8: (0.90, 0.50), 16: (0.79, 0.81), 4: (0.60, 0.60)}  # by width, for
 
 def candidate(number: int, width: int, recipe: Recipe = FULL) -> Candidate:
     architecture = Architecture(Stem(4), (Stage("basic", 1, width),), in_channels=1)
-    return Candidate(f"{number:04d}", architecture, recipe, 6_000)
+    return Candidate(Identity(trial=number), architecture, recipe, 6_000)
 
 
 CANDIDATES = [candidate(3, 8), candidate(7, 16), candidate(11, 4)]
@@ -75,7 +76,7 @@ def test_the_winner_is_chosen_by_its_mean_not_by_the_best_single_run(
     retrain: Callable[..., Retraining], num_workers: int
 ) -> None:
     ranking = retrain(SimulatedFleet(num_workers, saving)).choose(CANDIDATES)
-    assert [each.label for each, _ in ranking] == ["0007", "0003", "0011"]
+    assert [each.identity.label for each, _ in ranking] == ["0007", "0003", "0011"]
     assert [accuracy for _, accuracy in ranking] == pytest.approx([0.80, 0.70, 0.60])
 
 
@@ -155,7 +156,7 @@ def test_the_winners_dropout_is_chosen_by_its_mean_at_full_length(
     fleet = SimulatedFleet(num_workers, dropping)
     retraining = retrain_dropouts(fleet)
     ranking = retraining.choose(CANDIDATES)
-    assert [candidate.label for candidate, _ in ranking] == [
+    assert [candidate.identity.label for candidate, _ in ranking] == [
         "0007 with dropout 0.1", "0007", "0007 with dropout 0.2", "0003", "0011",
     ]  # fmt: skip
     assert [accuracy for _, accuracy in ranking] == pytest.approx([0.775, 0.75, 0.70, 0.70, 0.60])
@@ -167,7 +168,7 @@ def test_the_winners_dropout_is_chosen_by_its_mean_at_full_length(
     (final,) = retraining.finish([ranking[0][0]], 1)
     assert {stage.dropout for stage in final.architecture.stages} == {0.1}
     assert final.params == count_parameters(CANDIDATES[1].architecture)
-    path = files.retrained(7, 0, dropout=0.1) / "result.json"
+    path = files.final(Identity(trial=7, dropout=0.1), "", 0) / "result.json"
     assert read_run(path)[0] == final
     assert [line["label"] for line in ledger(files, retraining.plan)] == ["0007 with dropout 0.1"]
 
@@ -202,8 +203,8 @@ def test_a_dropout_that_cannot_be_trained_is_told_and_left_out(retrain_dropouts:
 
     notes: list[str] = []
     ranking = retrain_dropouts(SimulatedFleet(1, curve), notes).choose(CANDIDATES)
-    assert [candidate.label for candidate, _ in ranking][:2] == ["0007", "0007 with dropout 0.2"]
-    assert "0007 with dropout 0.1" not in [candidate.label for candidate, _ in ranking]
+    assert [candidate.identity.label for candidate, _ in ranking][:2] == ["0007", "0007 with dropout 0.2"]
+    assert "0007 with dropout 0.1" not in [candidate.identity.label for candidate, _ in ranking]
     assert notes == ["0007 with dropout 0.1 seed 1: failed, and is left out: loss is nan"]
 
 
@@ -229,7 +230,7 @@ def test_every_final_run_opens_the_test_set_once_and_is_one_line_in_the_ledger(
 
 def test_final_runs_come_back_in_the_order_asked_for(retrain: Callable[..., Retraining]) -> None:
     views = retrain(SimulatedFleet(3, saving)).finish(CANDIDATES, 2)
-    expected = [(each.label, seed) for each in CANDIDATES for seed in (0, 1)]
+    expected = [(each.identity.label, seed) for each in CANDIDATES for seed in (0, 1)]
     assert [(view.label, view.seed) for view in views] == expected
 
 
@@ -239,8 +240,8 @@ def test_final_jobs_keep_their_weights_and_know_the_limit(
     fleet = SimulatedFleet(1, saving)
     retrain(fleet).finish(CANDIDATES[:1], 2)
     assert [(job.purpose, job.max_params, job.keep) for job in jobs(fleet)] == [
-        ("final", 6_000, files.retrained(3, 0)),
-        ("final", 6_000, files.retrained(3, 1)),
+        ("final", 6_000, files.final(Identity(trial=3), "", 0)),
+        ("final", 6_000, files.final(Identity(trial=3), "", 1)),
     ]
 
 
@@ -251,9 +252,10 @@ def test_all_candidates_are_trained_with_the_same_seeds_apart_from_the_finalists
     retraining = retrain(fleet)
     retraining.choose(CANDIDATES)
     retraining.finish(CANDIDATES, 2)
+    labels = [candidate.identity.label for candidate in CANDIDATES]
     seeds = {
-        purpose: [{job.seed for job in jobs(fleet) if job.purpose == purpose and job.label.startswith(each.label)}
-                  for each in CANDIDATES]
+        purpose: [{job.seed for job in jobs(fleet) if job.purpose == purpose and job.label.startswith(label)}
+                  for label in labels]
         for purpose in ("finalist", "final")
     }  # fmt: skip
     assert seeds["finalist"] == [{run_seed(5, 0), run_seed(5, 1)}] * 3
@@ -263,7 +265,7 @@ def test_all_candidates_are_trained_with_the_same_seeds_apart_from_the_finalists
 
 def test_a_result_holds_all_there_is_to_tell(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
     (view,) = retrain().finish(CANDIDATES[:1], 1)
-    values = json.loads((files.retrained(3, 0) / "result.json").read_text())
+    values = json.loads((files.final(Identity(trial=3), "", 0) / "result.json").read_text())
     architecture = CANDIDATES[0].architecture
     assert (view.params, view.macs) == (count_parameters(architecture), count_macs(architecture, 8))
     assert (view.device, view.precision, view.epochs, view.seconds) == ("simulated", "fp32", 3, 3.0)
@@ -315,7 +317,9 @@ def test_a_compiled_run_says_so_and_is_the_same_run(retrain: Callable[..., Retra
     compiling = Retraining(retraining.plan, files, fleet, retraining.on_epoch, compile=True)
     compiling.finish(CANDIDATES[:2], 1)
     assert [(job.label, job.compile) for job in jobs(fleet)] == [("0007 seed 0", True)]
-    results = [json.loads((files.retrained(number, 0) / "result.json").read_text()) for number in (3, 7)]
+    results = [
+        json.loads((files.final(Identity(trial=number), "", 0) / "result.json").read_text()) for number in (3, 7)
+    ]
     assert [result["compiled"] for result in results] == [False, True]
 
 
@@ -482,7 +486,7 @@ def test_recipes_of_one_name_are_told_apart(retrain: Callable[..., Retraining]) 
 
 def test_results_of_earlier_versions_are_read(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
     (view,) = retrain().finish(CANDIDATES[:1], 1)
-    path = files.retrained(3, 0) / "result.json"
+    path = files.final(Identity(trial=3), "", 0) / "result.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({name: values[name] for name in values if name not in ADDED}))
     assert read_runs(files) == [view]
@@ -490,7 +494,7 @@ def test_results_of_earlier_versions_are_read(retrain: Callable[..., Retraining]
 
 @pytest.mark.parametrize("content", ["{", "", "[]", "{}", '{"label": "0003"}'])
 def test_a_damaged_result_is_one_line(retrain: Callable[..., Retraining], files: StudyFiles, content: str) -> None:
-    path = files.retrained(3, 0) / "result.json"
+    path = files.final(Identity(trial=3), "", 0) / "result.json"
     path.parent.mkdir(parents=True)
     path.write_text(content)
     for attempt in (lambda: read_runs(files), lambda: retrain().finish(CANDIDATES[:1], 1)):

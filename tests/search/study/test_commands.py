@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from models.architecture import Architecture, Stage, Stem
+from search.identity import Identity
 from search.recipe import Recipe
 from search.recipes import RECIPES
 from search.space.space import load_space
@@ -21,8 +22,8 @@ DATA = Data(name="toy", fingerprint="0", image_size=32, channels=3, classes=("ca
 def run(label: str, seed: int, purpose: str = "final", **changes: object) -> RunView:
     values = {"recipe": "full", "epochs": 60} | changes
     return RunView(
-        label, purpose, seed, NETWORK, 1, 1, history=(), seconds=1.0, device="", precision="fp32", test_loss=None,
-        test_accuracy=None, confusion=None, **values,  # type: ignore[arg-type]
+        Identity.parse(label), purpose, seed, NETWORK, 1, 1, history=(), seconds=1.0, device="", precision="fp32",
+        test_loss=None, test_accuracy=None, confusion=None, **values,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

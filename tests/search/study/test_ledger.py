@@ -9,6 +9,7 @@ from filelock import FileLock
 
 from search.errors import StorageError
 from search.files import StudyFiles, append_line
+from search.identity import Identity
 from search.study import ledger
 from search.study.ledger import Ledger
 from search.study.view import LedgerEntry
@@ -20,7 +21,7 @@ def lines(files: StudyFiles) -> list[dict[str, object]]:
 
 def test_an_opening_is_a_line_without_an_accuracy_until_the_result_has_come(files: StudyFiles) -> None:
     book = Ledger(files, "toy")
-    opening = book.record("0003", 1, "full")
+    opening = book.record(Identity(trial=3), 1, "full")
     (line,) = lines(files)
     assert (line["study"], line["label"], line["seed"], line["recipe"]) == ("toy", "0003", 1, "full")
     assert line["accuracy"] is None
@@ -32,9 +33,9 @@ def test_an_opening_is_a_line_without_an_accuracy_until_the_result_has_come(file
 
 def test_a_result_goes_to_its_own_line(files: StudyFiles) -> None:
     book = Ledger(files, "toy")
-    book.record("0003", 0, "full")
-    second = book.record("0003", 1, "full", holdout=True)
-    book.record("0003", 2, "full")
+    book.record(Identity(trial=3), 0, "full")
+    second = book.record(Identity(trial=3), 1, "full", holdout=True)
+    book.record(Identity(trial=3), 2, "full")
     book.enter(second, 0.5)
     assert [(line["seed"], line["accuracy"], line.get("holdout")) for line in lines(files)] == [
         (0, None, None), (1, 0.5, True), (2, None, None),
@@ -44,14 +45,14 @@ def test_a_result_goes_to_its_own_line(files: StudyFiles) -> None:
 def test_an_opening_that_was_repeated_after_a_kill_is_two(files: StudyFiles) -> None:
     """In the same second their lines are alike: a result belongs to one of them, and the other stays without."""
     book = Ledger(files, "toy")
-    book.record("0003", 0, "full")
-    book.enter(book.record("0003", 0, "full"), 0.5)
+    book.record(Identity(trial=3), 0, "full")
+    book.enter(book.record(Identity(trial=3), 0, "full"), 0.5)
     assert sorted(str(entry.accuracy) for entry in book.entries()) == ["0.5", "None"]
 
 
 def test_lines_of_earlier_versions_are_read(files: StudyFiles) -> None:
     append_line(files.ledger("toy"), {"time": "t", "study": "s", "label": "0001", "seed": 0, "accuracy": 0.9})
-    Ledger(files, "toy").record("0002", 0, "full")
+    Ledger(files, "toy").record(Identity(trial=2), 0, "full")
     assert [(entry.label, entry.accuracy) for entry in Ledger(files, "toy").entries()] == [
         ("0001", 0.9), ("0002", None),
     ]  # fmt: skip
@@ -59,7 +60,7 @@ def test_lines_of_earlier_versions_are_read(files: StudyFiles) -> None:
 
 def test_a_line_that_somebody_removed_is_written_again_with_its_result(files: StudyFiles) -> None:
     book = Ledger(files, "toy")
-    opening = book.record("0003", 1, "full")
+    opening = book.record(Identity(trial=3), 1, "full")
     files.ledger("toy").write_text("")
     book.enter(opening, 0.5)
     assert [(line["label"], line["accuracy"]) for line in lines(files)] == [("0003", 0.5)]
@@ -69,7 +70,7 @@ def test_studies_that_test_at_the_same_time_lose_no_line(files: StudyFiles) -> N
     def run(name: str) -> None:
         book = Ledger(StudyFiles(files.studies, name), "toy")
         for seed in range(10):
-            book.enter(book.record("0001", seed, "full"), seed / 10)
+            book.enter(book.record(Identity(trial=1), seed, "full"), seed / 10)
 
     threads = [Thread(target=run, args=(name,)) for name in ("one", "two", "three")]
     for thread in threads:
@@ -83,7 +84,7 @@ def test_studies_that_test_at_the_same_time_lose_no_line(files: StudyFiles) -> N
 
 def test_the_folder_of_ledgers_holds_ledgers_alone(files: StudyFiles) -> None:
     book = Ledger(files, "toy")
-    book.enter(book.record("0003", 1, "full"), 0.5)
+    book.enter(book.record(Identity(trial=3), 1, "full"), 0.5)
     assert [path.name for path in files.ledger("toy").parent.iterdir()] == ["toy.jsonl"]
 
 
@@ -91,13 +92,13 @@ def test_a_ledger_that_another_process_holds_is_one_line(files: StudyFiles, monk
     monkeypatch.setattr(ledger, "LOCK_SECONDS", 0.05)
     files.studies.mkdir()
     with FileLock(files.ledger_lock), pytest.raises(StorageError, match="another process has held its lock for"):
-        Ledger(files, "toy").record("0003", 1, "full")
+        Ledger(files, "toy").record(Identity(trial=3), 1, "full")
 
 
 def test_a_ledger_that_cannot_be_written_keeps_the_test_set_closed(tmp_path: Path) -> None:
     (tmp_path / "studies").write_text("a file where the folder should be")
     with pytest.raises(StorageError, match=r"^cannot write .*toy\.jsonl"):
-        Ledger(StudyFiles(tmp_path / "studies", "toy"), "toy").record("0003", 1, "full")
+        Ledger(StudyFiles(tmp_path / "studies", "toy"), "toy").record(Identity(trial=3), 1, "full")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", "1"])

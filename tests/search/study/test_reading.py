@@ -15,6 +15,7 @@ from simulation import SimulatedFleet
 from models.count import count_macs, count_parameters
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles, append_line
+from search.identity import Identity
 from search.protocol import Failed, Job, Measurement
 from search.run.candidates import Candidate
 from search.run.retraining import Retraining
@@ -145,7 +146,9 @@ def test_runs_of_both_kinds_are_seen(files: StudyFiles, make_plan: Callable[...,
     plan = make_plan()
     plan.save(files)
     smallest = {slot.name: slot.value(0) for slot in plan.question.space.slots}
-    candidate = Candidate("0001", plan.question.space.decode(smallest, plan.task), plan.question.recipe, None)
+    candidate = Candidate(
+        Identity(trial=1), plan.question.space.decode(smallest, plan.task), plan.question.recipe, None
+    )
 
     def keeping(job: Job, epoch: int) -> float:
         if job.keep is not None:

@@ -11,6 +11,7 @@ from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.baselines import find_baseline
 from search.errors import StorageError, StudyError, TrainingError
 from search.files import StudyFiles
+from search.identity import Identity
 from search.recipe import Recipe
 from search.study.plan import Plan
 from search.study.trained import of_seeds, trained_runs
@@ -35,7 +36,7 @@ def test_all_seeds_of_a_trial_are_found_in_order(files: StudyFiles, plan: Plan, 
     assert [run.view.seed for run in runs] == [0, 2, 10]
     assert {run.name for run in runs} == {"trial 42"}
     assert [run.network.weights for run in runs] == [
-        files.retrained(42, seed) / "weights.safetensors" for seed in (0, 2, 10)
+        files.final(Identity(trial=42), "", seed) / "weights.safetensors" for seed in (0, 2, 10)
     ]
     assert (runs[0].network.mean, runs[0].network.std, runs[0].network.precision) == ((0.3,), (0.25,), "fp32")
     assert runs[0].values["versions"]["torch"] == "2.11"
@@ -63,7 +64,7 @@ def test_of_a_trials_dropouts_the_one_that_was_trained_last_is_meant(
         changed = Architecture(Stem(4), (Stage("basic", 1, 8, dropout=dropout),), in_channels=1)
         for seed in (0, 1):
             retrained(changed, label=f"0042 with dropout {dropout}", seed=seed)
-            path = files.retrained(42, seed, dropout=dropout) / "result.json"
+            path = files.final(Identity(trial=42, dropout=dropout), "", seed) / "result.json"
             path.write_text(json.dumps(json.loads(path.read_text()) | {"time": f"2026-01-0{int(10 * dropout)}"}))
     runs = trained_runs(files, plan, 42)
     assert [(run.name, run.view.seed) for run in runs] == [("trial 42 with dropout 0.2", seed) for seed in (0, 1)]
@@ -78,7 +79,7 @@ def test_a_dropout_that_is_asked_for_is_taken_though_another_was_trained_last(
     changed = Architecture(Stem(4), (Stage("basic", 1, 8, dropout=0.1),), in_channels=1)
     for seed in (0, 1):
         retrained(changed, label="0042 with dropout 0.1", seed=seed)
-        path = files.retrained(42, seed, dropout=0.1) / "result.json"
+        path = files.final(Identity(trial=42, dropout=0.1), "", seed) / "result.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"time": "2026-01-01"}))
     retrained(NETWORK)
     assert [run.name for run in trained_runs(files, plan, 42)] == ["trial 42"]
@@ -129,7 +130,7 @@ def test_weights_are_counted(files: StudyFiles, make_plan: Callable[..., Plan], 
     retrained(NETWORK)
     with pytest.raises(TrainingError, match="over the limit of 100"):
         trained_runs(files, make_plan(budget=100), 42)
-    weights = files.retrained(42, 0) / "weights.safetensors"
+    weights = files.final(Identity(trial=42), "", 0) / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(StorageError, match="not a readable safetensors file"):
         trained_runs(files, make_plan(), 42)
@@ -144,7 +145,7 @@ def test_a_damaged_result_is_one_line(
     files: StudyFiles, plan: Plan, retrained: Retrained, damage: dict[str, Any]
 ) -> None:
     retrained(NETWORK)
-    path: Path = files.retrained(42, 0) / "result.json"
+    path: Path = files.final(Identity(trial=42), "", 0) / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | damage))
     with pytest.raises(StorageError, match=r"result.json: cannot be read") as caught:
         trained_runs(files, plan, 42)

@@ -24,6 +24,7 @@ from models.architecture import Architecture, Stage, Stem
 from search.data.datasets import Dataset, open_dataset
 from search.errors import InputError, StorageError, TrainingError
 from search.files import StudyFiles
+from search.identity import Identity
 from search.protocol import OPEN, PAUSE, STOP, Job, Lost, Measurement, Ready, Setup, Timing
 from search.recipe import Recipe, with_epochs
 from search.recipes import FAST
@@ -615,7 +616,7 @@ def test_retraining_writes_the_same_where_the_node_sees_the_study_and_where_file
     on_ray: Machine, question: Question, said: list[str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     recipe = question.recipe.model_copy(update={"name": "full"})
-    candidate = Candidate("0000", NETWORK, recipe, BUDGET)
+    candidate = Candidate(Identity(trial=0), NETWORK, recipe, BUDGET)
     plan = Plan(
         question=question,
         circumstances=Circumstances(source="digits", storage=None, created="2026-01-01T00:00:00+00:00", num_trials=1),
@@ -633,7 +634,7 @@ def test_retraining_writes_the_same_where_the_node_sees_the_study_and_where_file
             arrived.update(path.name for path in job.checkpoints.glob("attempt-1/*"))
 
         launch.retrain(files, plan, [candidate], [], 2, False, on_ray, on_epoch, lambda *_: None)
-        folders = [files.retrained(0, seed) for seed in range(2)]
+        folders = [files.final(Identity(trial=0), "", seed) for seed in range(2)]
         assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [
             ["architecture.json", "result.json", "weights.safetensors"]
         ] * 2

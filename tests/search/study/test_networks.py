@@ -4,25 +4,33 @@ from dataclasses import replace
 
 import pytest
 
-from search.report.networks import alike, quoted
+from search.identity import Identity
+from search.study.networks import alike, quoted
+from studies import make_architecture as architecture
+from studies import make_run as run
 
 
-def test_runs_that_differ_in_their_seeds_alone_are_one_network(run, architecture):
+def test_runs_that_differ_in_their_seeds_alone_are_one_network():
     same = [run("0001", seed, 0.9, recipe_digest="a", epochs=40 + seed) for seed in range(3)]
     (network,) = alike(same)
     assert (network.seeds, network.epochs, network.training) == (3, 42, "cosine, 42 epochs")
-    for change in ({"label": "0002"}, {"architecture": architecture(64)}, {"recipe_digest": "b"}, {"holdout": True}):
+    for change in (
+        {"identity": Identity(trial=2)},
+        {"architecture": architecture(64)},
+        {"recipe_digest": "b"},
+        {"holdout": True},
+    ):
         assert [each.seeds for each in alike([*same, replace(same[0], seed=3, **change)])] == [3, 1]
 
 
-def test_without_a_digest_recipe_and_length_are_the_way(run):
+def test_without_a_digest_recipe_and_length_are_the_way():
     assert len(alike([run("0001", 0, 0.9), run("0001", 1, 0.9)])) == 1
     assert len(alike([run("0001", 0, 0.9), run("0001", 1, 0.9, epochs=19)])) == 2
     assert len(alike([run("0001", 0, 0.9), run("0001", 1, 0.9, recipe="other")])) == 2
 
 
 @pytest.mark.parametrize("is_turned", [False, True])
-def test_quoted_is_the_network_of_most_seeds_then_the_one_without_a_holdout_then_the_longest(run, is_turned):
+def test_quoted_is_the_network_of_most_seeds_then_the_one_without_a_holdout_then_the_longest(is_turned):
     held = [run("0001", seed, 0.93, holdout=True) for seed in (0, 1)]
     whole = [run("0001", 0, 0.9)]
     short = [run("0001", 0, 0.99, epochs=5)]
@@ -31,7 +39,7 @@ def test_quoted_is_the_network_of_most_seeds_then_the_one_without_a_holdout_then
         runs = [each for group in groups for each in group]
         return list(quoted(runs[::-1] if is_turned else runs)["0001"].runs)
 
-    assert sorted(run.seed for run in found(held, whole)) == [0, 1]
+    assert sorted(each.seed for each in found(held, whole)) == [0, 1]
     assert found(held[:1], whole) == whole
     assert found(held[:1], short) == short
     assert found(short, whole) == whole

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from search.report.notation import plural
 from search.study.view import RunView
 
 
@@ -72,7 +71,7 @@ class Network:
     def training(self) -> str:
         """How it was trained, in words."""
         held_out = ", validation images held out" if self.holdout else ""
-        return f"{self.recipe}, {plural(self.epochs, 'epoch')}{held_out}"
+        return f"{self.recipe}, {self.epochs} epoch{'' if self.epochs == 1 else 's'}{held_out}"
 
 
 def alike(runs: Iterable[RunView]) -> list[Network]:

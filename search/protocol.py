@@ -45,9 +45,6 @@ class Job:
 
     With `checkpoints`, a folder, the job goes on from the newest checkpoint of an earlier attempt, after it has
     repeated the measurements up to there, and writes its own as those of `attempt`.
-
-    With `compile` its steps go through torch.compile: a matter of speed, not of what is asked, so that
-    attempts may differ in it.
     """
 
     label: str
@@ -61,7 +58,6 @@ class Job:
     checkpoints: Path | None = None
     attempt: int = 1
     holdout: bool = False
-    compile: bool = False
 
 
 @dataclass(frozen=True, slots=True)

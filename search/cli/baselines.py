@@ -8,7 +8,6 @@ import typer
 from models.architecture import Architecture, ArchitectureError
 from search.cli.options import (
     BatchSize,
-    Compile,
     CpusPerWorker,
     Device,
     GpusPerWorker,
@@ -83,7 +82,6 @@ def train(
     data: Annotated[str, typer.Option("--data", help="Data set of a new study.")] = "cifar10",
     budget: Annotated[str, typer.Option("--budget", help="Limit of a new study.")] = "5M",
     device: Device = "auto",
-    compile: Compile = False,
     log: LogName = None,
     study: Annotated[
         str | None, typer.Option("--study", help="A study to train them in, new or not; without it, DATA-baselines.")
@@ -110,7 +108,7 @@ def train(
     for name in names:
         find_baseline(name)
     recipes = {name: recipe_of(recipe or BASELINES[name].recipe, epochs, batch_size) for name in names}
-    machine = machine_of(device, workers, compile, ray, gpus_per_worker, cpus_per_worker)
+    machine = machine_of(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
     plan = launch.baselines_study(files, data, parse_count(budget))
     dataset = launch.open_study_data(plan)

@@ -35,10 +35,6 @@ Workers = Annotated[
     str,
     typer.Option("--workers", help="Networks trained at the same time; auto: one a core or GPU, all with --ray."),
 ]
-Compile = Annotated[
-    bool,
-    typer.Option("--compile", help="Compile the network first: pays where epochs are many; counts in the first one."),
-]
 Ray = Annotated[
     str | None,
     typer.Option(
@@ -73,7 +69,6 @@ def recipe_of(name: str, epochs: int | None, batch_size: str | None = None) -> "
 def machine_of(
     device: str,
     workers: str,
-    compile: bool = False,
     ray: str | None = None,
     gpus_per_worker: float | None = None,
     cpus_per_worker: float | None = None,
@@ -89,12 +84,12 @@ def machine_of(
         for name, value in (("gpus-per-worker", gpus_per_worker), ("cpus-per-worker", cpus_per_worker)):
             if value is not None:
                 raise InputError(f"{name} = {value:g}: is for workers on a cluster; give --ray too")
-        return Machine(device, num_workers, compile)
+        return Machine(device, num_workers)
 
     from search.workers.ray_cluster import Cluster
 
     cpus = 1.0 if cpus_per_worker is None else cpus_per_worker
-    return Machine(device, num_workers, compile, Cluster(ray, _to_stderr, gpus_per_worker, cpus))
+    return Machine(device, num_workers, Cluster(ray, _to_stderr, gpus_per_worker, cpus))
 
 
 def _to_stderr(text: str) -> None:

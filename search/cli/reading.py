@@ -40,7 +40,6 @@ def trials(study: StudyName = None, studies: Studies = Path("studies"), format: 
             "epochs": each.num_epochs,
             "seconds": each.seconds,
             "baseline": each.baseline,
-            "control": each.is_control,
             "architecture": each.architecture.to_dict(),
         }
         for each in read_view(files).trials

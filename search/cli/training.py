@@ -9,7 +9,6 @@ import typer
 
 from search.cli.options import (
     BatchSize,
-    Compile,
     CpusPerWorker,
     Device,
     GpusPerWorker,
@@ -64,9 +63,6 @@ def search(
     warm_start: Annotated[
         bool, typer.Option(" /--no-warm-start", help="Leave out the hand-made networks that are the first trials.")
     ] = True,
-    control: Annotated[
-        str, typer.Option("--control", help="Share of trials that are uniform random designs, to compare with: 0.25.")
-    ] = "0",
     log: LogName = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Sample and count the designs, train none.")] = False,
     format: OutputFormat = Format.TABLE,
@@ -75,7 +71,7 @@ def search(
     from search.data.datasets import open_dataset
     from search.recipes import FULL
     from search.run import launch
-    from search.run.proposals import parse_control, with_default_fill
+    from search.run.proposals import with_default_fill
     from search.space.limits import parse_count, parse_duration, parse_fill, parse_limits
     from search.space.space import load_space
     from search.study.plan import Data, Question
@@ -96,11 +92,10 @@ def search(
         limits=limits.texts,
         fill=limits.fill,
         warm_start=warm_start,
-        control=parse_control(control),
     )
     if fill is None:
         question = with_default_fill(question)
-    machine = machine_of(device, workers, False, ray, gpus_per_worker, cpus_per_worker)
+    machine = machine_of(device, workers, ray, gpus_per_worker, cpus_per_worker)
     if dry_run:
         rows, draws = launch.dry_run(question, num_trials)
         if format is Format.TABLE:
@@ -140,8 +135,6 @@ def search(
         "or a repeat"
     )
     _print_best(files, storage)
-    if question.control:
-        _print_control(files, storage)
 
 
 def retrain(
@@ -170,7 +163,6 @@ def retrain(
     gpus_per_worker: GpusPerWorker = None,
     cpus_per_worker: CpusPerWorker = None,
     device: Device = "auto",
-    compile: Compile = False,
     log: LogName = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
@@ -217,7 +209,7 @@ def retrain(
     if dropout is not None:
         candidates = [with_dropout(candidate, dropout) for candidate in candidates]
     baselines = [baseline_candidate(name, plan, full) for name in dict.fromkeys(baseline or [])]
-    machine = machine_of(device, workers, compile, ray, gpus_per_worker, cpus_per_worker)
+    machine = machine_of(device, workers, ray, gpus_per_worker, cpus_per_worker)
     choose = top is not None and top > 1
     with open_log(log, files) as to_log, Interruption() as interruption:
         progress = RetrainProgress(Console(), to_log)
@@ -253,13 +245,6 @@ def _print_best(files: StudyFiles, storage: str | None) -> None:
         f"({best.params / view.budget:.0%} of the budget), {best.macs:,} MACs: {design(best.architecture)}"
     )
     print(f"next: nas retrain --trial {best.number}, or nas retrain --top 3 to choose at full length; then nas report")
-
-
-def _print_control(files: StudyFiles, storage: str | None) -> None:
-    from search.report.control import control_sentences
-    from search.study.reading import read_view
-
-    print("control: " + " ".join(control_sentences(read_view(files, storage))))
 
 
 def _short_count(number: int) -> str:

@@ -10,7 +10,6 @@ from search.report.drawing import (
     BLUE,
     GREY,
     ORANGE,
-    PURPLE,
     RED,
     Drawing,
     accuracy_axis,
@@ -99,20 +98,13 @@ def history_figure(frame: pd.DataFrame) -> Drawing:
     improved = frame["best"].notna() & (frame["best"] != frame["best"].shift())
     shown = thinned(frame, improved)
     complete = shown[(shown["state"] == "complete") & shown["value"].notna()]
-    looks = (
-        (False, "complete", {"color": BLUE, "size": 7, "opacity": 0.8}),
-        (True, "complete, of the control", {"color": PURPLE, "size": 8, "symbol": "square-open", "line": {"width": 2}}),
-    )
-    for is_control, name, marker in looks:
-        rows = complete[complete["control"] == is_control]
-        if rows.empty:
-            continue
+    if not complete.empty:
         figure.add_scatter(
-            x=rows["number"].tolist(),
-            y=rows["value"].round(5).tolist(),
+            x=complete["number"].tolist(),
+            y=complete["value"].round(5).tolist(),
             mode="markers",
-            name=name,
-            marker=marker,
+            name="complete",
+            marker={"color": BLUE, "size": 7, "opacity": 0.8},
             hovertemplate="trial %{x}: %{y:.2%}<extra></extra>",
         )
     so_far = shown.dropna(subset=["best"])

@@ -10,7 +10,6 @@ from search.report import (
     cells,
     classes,
     comparisons,
-    control,
     curves,
     diagram,
     figures,
@@ -22,6 +21,7 @@ from search.report import (
     run_figures,
     runs,
     seeds,
+    size,
     tables,
     time_ledger,
     verdicts,
@@ -40,7 +40,6 @@ def contents(view: StudyView, audit: Audit | None, budgets: Sequence[int]) -> di
         **_summary(view, found),
         **_search(view, budgets),
         "audit": audit_figure(audit) if audit is not None else None,
-        **_control(view),
         **_networks(view, found),
         **_retraining(view),
         **_errors(view, found),
@@ -67,6 +66,7 @@ def _search(view: StudyView, budgets: Sequence[int]) -> dict[str, Any]:
         "by_params": figures.accuracy_figure(accuracy, figures.PARAMETERS, view.budget) if complete else None,
         "by_macs": figures.accuracy_figure(accuracy, figures.MACS, view.max_macs) if complete else None,
         "budgets": cells.budgets_table(tables.budgets_frame(view, budgets)) if budgets else None,
+        "size": size.size_sentence(view) if complete else None,
         "history": figures.history_figure(history) if len(history) else None,
         "curves": curves.curves_figure(learning, len(curves.drawable_trials(view))) if len(learning) else None,
         "why_no_importances": why_none,
@@ -74,15 +74,6 @@ def _search(view: StudyView, budgets: Sequence[int]) -> dict[str, Any]:
         "parallel": parallel.parallel_figure(parallel.parallel_frame(view))
         if len(complete) >= parallel.MIN_TRIALS
         else None,
-    }
-
-
-def _control(view: StudyView) -> dict[str, Any]:
-    frame = control.control_frame(view)
-    return {
-        "control": control.control_figure(frame) if len(frame) else None,
-        "control_sentences": control.control_sentences(view),
-        "size": control.size_sentence(view) if tables.ranked(view) else None,
     }
 
 

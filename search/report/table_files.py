@@ -9,7 +9,6 @@ import pandas as pd
 from search.files import write_atomically
 from search.report.classes import classes_frame
 from search.report.comparisons import comparisons_frame
-from search.report.control import control_frame
 from search.report.finalists import finalists_frame
 from search.report.importances import importances_frame
 from search.report.proxy_audit import proxy_frame
@@ -28,7 +27,6 @@ def all_frames(view: StudyView) -> dict[str, pd.DataFrame]:
         "trials": trials_frame(view),
         "epochs": epochs_frame(view),
         "importances": importances_frame(view),
-        "control": control_frame(view),
         "runs": runs_frame(view),
         "run_epochs": run_epochs_frame(view),
         "finalists": finalists_frame(view),

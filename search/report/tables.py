@@ -24,7 +24,7 @@ def trials_frame(view: StudyView) -> pd.DataFrame:
     """One row a trial, by number: the record, the decoded choices (missing where switched off), the network as JSON."""
     rows = [_trial_row(trial) for trial in sorted(view.trials, key=lambda trial: trial.number)]
     choices = list(dict.fromkeys(name for trial in view.trials for name in trial.choices))
-    record = ["number", "state", "value", "params", "macs", "epochs", "seconds", "baseline", "control"]
+    record = ["number", "state", "value", "params", "macs", "epochs", "seconds", "baseline"]
     decoded = [name for name in choices if name not in (*record, "architecture")]
     frame = pd.DataFrame(rows, columns=[*record, *decoded, "architecture"])
     # Without this a depth beside a missing one would be written 3.0.
@@ -43,7 +43,6 @@ def _trial_row(trial: TrialView) -> dict[str, Any]:
         "epochs": measured_epochs(trial),
         "seconds": trial.seconds,
         "baseline": trial.baseline,
-        "control": trial.is_control,
         "architecture": trial.architecture.to_json(),
     }
 
@@ -71,7 +70,7 @@ def ranked(view: StudyView) -> list[TrialView]:
 def leaderboard(view: StudyView, size: int = LEADERBOARD_SIZE) -> pd.DataFrame:
     """The best complete trials: rank, number, value, params, share of the budget, macs, design, test_accuracy.
 
-    A hand-made network among the trials has its name beside its design, and one of the control is marked. A test
+    A hand-made network among the trials has its name beside its design. A test
     accuracy with another dropout than the trial's own, if there is no other, is told beside the design.
     """
     tested = _tested(view)
@@ -116,8 +115,7 @@ def _tested(view: StudyView) -> dict[int, Tested]:
 
 def _named(trial: TrialView) -> str:
     made = f" ({trial.baseline}, made by hand)" if trial.baseline else ""
-    drawn = " (control: drawn at random)" if trial.is_control else ""
-    return design(trial.architecture) + made + drawn
+    return design(trial.architecture) + made
 
 
 def budgets_frame(view: StudyView, budgets: Sequence[int]) -> pd.DataFrame:
@@ -170,7 +168,7 @@ def thinned(frame: pd.DataFrame, keep: pd.Series, limit: int = MAX_POINTS) -> pd
 
 
 def history_frame(view: StudyView) -> pd.DataFrame:
-    """Trials that have ended, by number: number, state, control (of it or not), value, best (value so far)."""
+    """Trials that have ended, by number: number, state, value, best (value so far)."""
     best, rows = float("nan"), []
     for trial in sorted(view.trials, key=lambda trial: trial.number):
         if trial.state == "running":
@@ -178,8 +176,8 @@ def history_frame(view: StudyView) -> pd.DataFrame:
         value = trial.value if trial.value is not None and exists(trial.value) else float("nan")
         if trial.state == "complete" and exists(value):
             best = value if not exists(best) else max(best, value)
-        rows.append((trial.number, trial.state, trial.is_control, value, best))
-    return pd.DataFrame(rows, columns=["number", "state", "control", "value", "best"])
+        rows.append((trial.number, trial.state, value, best))
+    return pd.DataFrame(rows, columns=["number", "state", "value", "best"])
 
 
 def evenly(items: Sequence[T], limit: int) -> Sequence[T]:

@@ -152,8 +152,6 @@ class Coordinator:
             "macs": count_macs(architecture, self.plan.task.image_size),
             "baseline": self._hand_made.get(architecture),
         }
-        if self.sampler.is_control(proposed.number):
-            attributes["control"] = True
         self._dispatch(self.record.accept(proposed, attributes))
         self._num_proposed += 1
 

@@ -139,7 +139,6 @@ def dry_run(question: Question, num_trials: int) -> tuple[list[dict[str, Any]], 
                 "value": None,
                 "params": count_parameters(architecture),
                 "macs": count_macs(architecture, question.data.image_size),
-                "control": sampler.is_control(trial.number),
                 "architecture": architecture.to_dict(),
             }
         )
@@ -220,7 +219,7 @@ def _retraining(
         remember(files)
         fleet = hire(files)
         try:
-            yield Retraining(plan, files, fleet, on_epoch, on_note, interruption, machine.compile)
+            yield Retraining(plan, files, fleet, on_epoch, on_note, interruption)
         finally:
             fleet.close()
 

@@ -13,7 +13,6 @@ from models.baselines import BASELINES, find_baseline
 from models.count import count_parameters
 from search.errors import InputError
 from search.space.feasibility import require_design
-from search.space.limits import parse_share
 from search.space.sampler import BudgetSampler
 from search.space.space import Task
 from search.space.thinning import FrugalTPESampler, Thinned
@@ -38,8 +37,7 @@ def hand_made(task: Task) -> dict[Architecture, str]:
 
 def make_sampler(question: Question, seen: list[Architecture], first: Sequence[Architecture] = ()) -> BudgetSampler:
     """The question's sampler. Its draws depend on the seed and on how many trials there are, so that a study that is
-    continued does not repeat its draws. Designs of `first` that may be proposed come before all others but the
-    question's control trials.
+    continued does not repeat its draws. Designs of `first` that may be proposed come before all others.
 
     Raises:
         SpaceError: no design of the space is within the limits.
@@ -48,21 +46,9 @@ def make_sampler(question: Question, seen: list[Architecture], first: Sequence[A
     base_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     base = Thinned(FrugalTPESampler(seed=base_seed)) if question.sampler == "tpe" else None
     space, data, limits = question.space, question.data, question.all_limits
-    sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first, question.control)
+    sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first)
     require_design(space, data.task, limits, data.name, lambda: sampler.vectors)
     return sampler
-
-
-def parse_control(text: str) -> float:
-    """The share of trials that are uniform random designs, from 0 to below 1, written as 0.25 or 25%.
-
-    Raises:
-        InputError: anything else.
-    """
-    control = parse_share(text)
-    if control is None or control >= 1:
-        raise InputError(f"control = {text!r}: must be at least 0 and below 1, as in 0.25 or 25%")
-    return control
 
 
 def require_feasible(question: Question) -> None:

@@ -67,7 +67,7 @@ class Retraining:
     """Trains candidates of one study on a fleet, under the study's lock.
 
     A run that is already there with the same recipe is not trained again; one that was interrupted goes on from its
-    last checkpoint. With `compile` its steps go through torch.compile; what is already there need not have.
+    last checkpoint.
     """
 
     def __init__(
@@ -78,14 +78,12 @@ class Retraining:
         on_epoch: OnEpoch,
         on_note: OnNote = lambda job, text: None,
         interruption: Interruption | None = None,
-        compile: bool = False,
     ) -> None:
         self.plan = plan
         self.files = files
         self.on_epoch = on_epoch
         self.on_note = on_note
         self._interruption = interruption or Interruption()
-        self._compile = compile
         self._ledger = Ledger(files, plan.question.data.ledger_name)
         self._crew = Crew(fleet)
         self._running: dict[Path, _Running] = {}
@@ -235,7 +233,6 @@ class Retraining:
             keep,
             checkpoints=self.files.checkpoints(run.folder),
             holdout=run.holdout,
-            compile=self._compile,
         )
 
     def _find(self, run: _Run) -> RunView | None:

@@ -165,27 +165,6 @@ class Limits:
             return False
         return self.macs is None or macs <= self.macs
 
-    def violations(self, architecture: Architecture, image_size: int) -> list[str]:
-        """Every counted limit that the network breaks, one `name = value: the limit is ...` each."""
-        params, found = count_parameters(architecture), []
-        if params > self.params:
-            found.append(f"params = {params:,}: the budget is {self.params:,}")
-        if params < self.least_params:
-            found.append(f"params = {params:,}: fill = {self.fill} asks for at least {self.least_params:,}")
-        if self.bytes is not None and in_bytes(params, self.bytes_precision) > self.bytes:
-            size, limit = in_bytes(params, self.bytes_precision), self.bytes
-            found.append(f"bytes = {size:,}: the limit is {limit:,} in {self.bytes_precision}")
-        try:
-            macs, peak = count_macs(architecture, image_size), peak_activations(architecture, image_size)
-        except ArchitectureError as error:
-            return [*found, str(error)]
-        if self.macs is not None and macs > self.macs:
-            found.append(f"macs = {macs:,}: the limit is {self.macs:,}")
-        if self.activations is not None and self.most_activations is not None and peak > self.most_activations:
-            size, limit = in_bytes(peak, self.activations_precision), self.activations
-            found.append(f"activations = {size:,}: the limit is {limit:,} bytes in {self.activations_precision}")
-        return found
-
 
 def parse_limits(texts: Iterable[str], params: int, fill: float = 0.0) -> Limits:
     """The budget with limits as people write them: `macs=6e8`, `bytes=300KB@int8`, `activations=1MiB`, `latency=5ms`.

@@ -1,10 +1,8 @@
 """BudgetSampler: an Optuna sampler that proposes only networks within all limits, and none twice."""
 
-import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -39,8 +37,7 @@ class BudgetSampler(BaseSampler):
     A vector that breaks a limit or the rule of widths is moved to one near it that does not (see
     `search.space.repair`). Where the other sampler has nothing to say yet, or has not found a new design in
     `MAX_BASE_DRAWS` draws, the design is a uniform draw: uniform over the vectors of the space, conditioned on the
-    limits, and exact (see `search.space.draws`). Control trials are such draws too, whatever the other sampler has to
-    say; it sees how they ended, as of all trials of the study. If `MAX_UNIFORM_DRAWS` of these are all seen, draws are
+    limits, and exact (see `search.space.draws`). If `MAX_UNIFORM_DRAWS` of these are all seen, draws are
     uniform over designs, for the same number, and then from the list of all designs, if rounding leaves at most
     `MAX_LISTED`. Where there are more, `MAX_LAST_DRAWS` further draws without a new design end the search.
 
@@ -51,8 +48,6 @@ class BudgetSampler(BaseSampler):
         seed: of this sampler's own draws.
         first: architectures to propose before any other, in this order, as far as the space holds them, they are
             within the limits and new. They need not fill the budget: it is known what they are.
-        control: the share of trials that are uniform draws alone, so that the rest can be compared with them; at least
-            0 and below 1. They are interleaved by the number of the trial, see `is_control`.
 
     Attributes:
         draws: vectors drawn so far, accepted or not.
@@ -69,7 +64,6 @@ class BudgetSampler(BaseSampler):
         seen: Iterable[Architecture] = (),
         seed: int | Sequence[int] = 0,
         first: Sequence[Architecture] = (),
-        control: float = 0.0,
     ) -> None:
         self.space = space
         self.task = task
@@ -83,7 +77,6 @@ class BudgetSampler(BaseSampler):
         self._others = base or RandomSampler(seed=int(np.random.default_rng(seed).integers(2**31)))
         self._seen = {architecture.canonical() for architecture in seen}
         self._first = deque(first)
-        self._control = Fraction(str(control))  # as it was written: 0.29 is 29 of 100
 
     @cached_property
     def vectors(self) -> Draws:
@@ -114,10 +107,6 @@ class BudgetSampler(BaseSampler):
             return None
         return upto - below
 
-    def is_control(self, number: int) -> bool:
-        """Whether the trial of this number is a control. Of the first n trials floor(n * control) are."""
-        return math.floor((number + 1) * self._control) > math.floor(number * self._control)
-
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self.space.distributions
 
@@ -129,8 +118,6 @@ class BudgetSampler(BaseSampler):
         Raises:
             SpaceExhaustedError: no new design within the limits is left, or none is met any more.
         """
-        if self.is_control(trial.number):
-            return self._uniform()
         while self._first:
             vector = self._wanted(self._first.popleft().canonical())
             if vector is not None:

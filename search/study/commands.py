@@ -30,8 +30,6 @@ def search_command(plan: Plan, name: str) -> str:
         words += ["--space", "space.yaml"]
     words += ["--trials", str(circumstances.num_trials), *_recipe(question.recipe, question.data)]
     words += ["--sampler", question.sampler, "--pruner", question.pruner, "--seed", str(question.seed)]
-    if question.control:
-        words += ["--control", f"{question.control:g}"]
     if not question.warm_start:
         words.append("--no-warm-start")
     return shlex.join(words)

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from search.data.datasets import Dataset
 from search.errors import StudyError
@@ -61,7 +61,7 @@ class Question(_Part):
     `budget` is the most parameters, `limits` the other limits, kept in their canonical form however they are written
     (see `search.space.limits`), and `fill` the least share of the budget to be used. `seed` fixes the validation split,
     the proposals and every trial's training. With `warm_start` the hand-made networks that the space holds and the
-    limits admit are the first trials. `control` is the share of trials that are uniform random designs, for comparison.
+    limits admit are the first trials.
     """
 
     budget: int
@@ -74,7 +74,16 @@ class Question(_Part):
     limits: tuple[str, ...] = ()
     fill: float = 0.0
     warm_start: bool = True
-    control: float = Field(default=0.0, ge=0.0, lt=1.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_control(cls, values: Any) -> Any:
+        """Studies begun before 0.1.0 have an entry for the share of random designs among their trials."""
+        if isinstance(values, dict) and "control" in values:
+            values = dict(values)
+            if values.pop("control"):
+                raise ValueError("was begun with --control, which nas no longer has; give the search a new --study")
+        return values
 
     @model_validator(mode="after")
     def _limits_are_canonical(self) -> Self:

@@ -52,7 +52,6 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         ledger=Ledger(files, question.data.ledger_name).entries(),
         proxy=tuple(read_audit(files)),
         sampler=question.sampler,
-        control=question.control,
         worker_seconds=attributes.get("worker_seconds"),
         max_macs=question.all_limits.macs,
         plan=plan.to_yaml(),
@@ -78,7 +77,6 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
         num_epochs=len(reported),
         baseline=trial.user_attrs.get("baseline"),
         too_slow=trial.user_attrs.get("too_slow", False),
-        is_control=trial.user_attrs.get("control", False),
         lost_seconds=trial.user_attrs.get("lost_seconds", 0.0),
         batch_size=trial.user_attrs.get("batch_size"),
     )
@@ -88,7 +86,6 @@ def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
     question, circumstances = plan.question, plan.circumstances
     recipe = question.recipe
     fill = [f"fill={question.fill}"] if question.fill else []
-    control = f", control {question.control:g}" if question.control else ""
     size, classes = question.data.image_size, len(question.data.classes)
     colours = "greyscale" if question.data.channels == 1 else "colour"
     return (
@@ -96,7 +93,7 @@ def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("data fingerprint", question.data.fingerprint),
         ("budget", f"{question.budget:,} parameters"),
         ("further limits", ", ".join([*question.limits, *fill]) or "none"),
-        ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}{control}"),
+        ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}"),
         ("recipe", f"{recipe.name}, {recipe.epochs} epochs, precision {circumstances.precision or recipe.precision}"),
         ("seed", str(question.seed)),
         ("begun", circumstances.created),

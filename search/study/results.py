@@ -114,7 +114,6 @@ def write_run(
             "classes": plan.question.data.classes,
             "data": plan.question.data.ledger_name,
             "torch_seed": job.seed,
-            "compiled": job.compile,
             "versions": plan.circumstances.versions | ready.versions,
         }
     )

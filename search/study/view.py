@@ -24,13 +24,21 @@ def merit(value: float, params: int, number: int) -> tuple[float, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class TrialView:
-    """One trial. `value` is the last epoch's validation accuracy, None if there is none; `choices` the decoded
-    choices of the search space; `reason` why the trial failed; `seconds` what it took in all,
-    `num_epochs` how many epochs were measured, `baseline` the name of a hand-made network that was a first trial.
-    A trial that is `too_slow` missed the limit of latency and was not trained. One that `is_control` is a uniform
-    random design, drawn for comparison. `lost_seconds` were trained in vain and trained again, after a kill or a crash;
-    they are not among `seconds`, but for a failed trial, whose seconds are all it took. `batch_size` is what it was
-    trained with, None for a trial that was not trained to an end; it is half of the recipe's where that did not fit."""
+    """One trial.
+
+    Attributes:
+        value: the last epoch's validation accuracy; None if there is none.
+        choices: what the search space offered and the trial took, decoded.
+        seconds: what the trial took in all.
+        reason: why it failed.
+        num_epochs: how many epochs were measured.
+        baseline: the name of the hand-made network that it is, among the first trials.
+        too_slow: it missed the limit of latency and was not trained.
+        lost_seconds: seconds trained in vain, and trained again, after a kill or a crash. They are not part of
+            `seconds`, except for a failed trial, whose `seconds` are all it took.
+        batch_size: what it was trained with, half of the recipe's where that did not fit; None if it was not trained to
+            its end.
+    """
 
     number: int
     state: State
@@ -45,7 +53,6 @@ class TrialView:
     num_epochs: int = 0
     baseline: str | None = None
     too_slow: bool = False
-    is_control: bool = False
     lost_seconds: float = 0.0
     batch_size: int | None = None
 
@@ -112,13 +119,19 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """All that a study has to tell. `asked` and `versions` are pairs of a term and its value, ready to be read.
+    """All there is to know about a study.
 
-    `num_trials` is how many trained trials were asked for, `draws` how many vectors of the search space were drawn to
-    propose all trials, `seconds` the coordinator's wall clock over all its runs, and `worker_seconds` the same times
-    the workers of each run: the device time that was there to be used, None where it was not recorded. `control` is the
-    share of trials that were to be uniform random designs. `max_macs` is a further limit, `plan` the study's plan as
-    YAML, and `commands` are what asks its question again.
+    Attributes:
+        num_trials: how many trained trials were asked for.
+        asked: pairs of a term and its value: the question, ready to be read.
+        versions: pairs of a package and its version, and the device.
+        draws: how many vectors of the search space were drawn to propose all trials.
+        seconds: the coordinator's wall clock over all its runs.
+        worker_seconds: the same multiplied by the workers of each run, which is the device time that was available;
+            None where it was not recorded.
+        max_macs: a further limit.
+        plan: the study's plan as YAML.
+        commands: the commands that ask its question again.
     """
 
     name: str
@@ -137,7 +150,6 @@ class StudyView:
     ledger: tuple[LedgerEntry, ...]
     proxy: tuple[RunView, ...] = ()
     sampler: str = "tpe"
-    control: float = 0.0
     worker_seconds: float | None = None
     max_macs: int | None = None
     plan: str = ""

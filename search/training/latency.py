@@ -22,7 +22,7 @@ MAX_SECONDS = 1.0
 def latency(architecture: Architecture, image_size: int, device: torch.device, precision: str, cache: Path) -> float:
     """Seconds from one image on the device to its logits: the median of up to 50 runs in a second, after a warm-up.
 
-    A batch of one image, in evaluation mode, in the precision that trials are trained in, without compilation. The
+    A batch of one image, in evaluation mode, in the precision that trials are trained in. The
     answer is kept in `cache` for this hardware, version of torch and number of threads, so that a design is measured
     once and a search that goes on decides as before.
     """

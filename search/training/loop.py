@@ -14,7 +14,6 @@ from search.errors import RecipeError, TrainingError
 from search.flags import pack
 from search.protocol import Measurement, TestResult
 from search.recipe import Recipe
-from search.training.compilation import Compiler, compiled, explained
 from search.training.images import Images, Normalisation
 from search.training.optimisation import Schedule, make_optimizer
 from search.training.pipeline import Pipeline
@@ -34,9 +33,6 @@ class Training:
     Everything random is drawn from `seed`: on one machine, with the same versions and number of threads, the CPU gives
     the same bits again, also where a training goes on in another process from its `state`.
 
-    With a `compiler`, a backend of torch.compile, the steps go through another form of the model, of the same weights,
-    which is made in the first of them. Measuring and states know nothing of it.
-
     Raises:
         RecipeError: the batch is larger than the data.
     """
@@ -52,14 +48,12 @@ class Training:
         seed: int,
         precision: str,
         is_unwanted: Callable[[], bool] = lambda: False,
-        compiler: Compiler | None = None,
     ) -> None:
         batch_size, _, _ = recipe.sizes
         if batch_size > len(data):
             raise RecipeError(f"batch_size = {batch_size}: larger than the {len(data):,} training images")
         assert validation is not None or not recipe.needs_validation
         self.model = model.to(memory_format=MEMORY_FORMAT)
-        self.forward = compiled(self.model, compiler) if compiler is not None else self.model
         self.recipe = recipe
         self.data = data
         self.validation = validation
@@ -90,11 +84,10 @@ class Training:
         """Train epoch after epoch, from where the training is.
 
         Raises:
-            TrainingError: the loss is not finite, or the model cannot be compiled.
+            TrainingError: the loss is not finite.
         """
         while self.epoch < self.recipe.epochs and not self.is_over:
-            with explained():
-                measurement = self._train_epoch()
+            measurement = self._train_epoch()
             if measurement is None:
                 return
             self._note(measurement)
@@ -154,7 +147,7 @@ class Training:
                 return None
             batch = self.pipeline(pixels, labels)
             with autocast(self.device, self.precision):
-                logits = self.forward(batch.images.contiguous(memory_format=MEMORY_FORMAT))
+                logits = self.model(batch.images.contiguous(memory_format=MEMORY_FORMAT))
                 loss = batch.loss(logits, self.recipe.label_smoothing)
             self.optimizer.zero_grad(set_to_none=True)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own gap

@@ -46,7 +46,6 @@ from search.protocol import (
 )
 from search.recipe import Recipe
 from search.training.certify import certify
-from search.training.compilation import INDUCTOR
 from search.training.contact_sheet import draw_contact_sheet
 from search.training.images import Images, Normalisation, Splits
 from search.training.inference import Inference
@@ -174,7 +173,6 @@ class Trainer:
             seed=job.seed,
             precision=precision,
             is_unwanted=is_unwanted,
-            compiler=INDUCTOR if job.compile else None,
         )
 
     def _normalisation(self, recipe: Recipe, data: Images) -> Normalisation:

@@ -116,11 +116,6 @@ class Crew:
         return bool(self._idle)
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a task is being done, or waits for a worker in the place of a lost one."""
-        return bool(self._duties or self._orphaned)
-
-    @property
     def is_complete(self) -> bool:
         """Whether every worker that is there has said that it is ready, and there is one."""
         return not self._starting and bool(self._ready)

@@ -17,11 +17,10 @@ Hire = Callable[[StudyFiles], Fleet]
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What to run on: 'auto', 'cpu' or 'cuda', and the number of workers, None for as many as pay, or as a cluster has
-    places for. With `compile` full-length training goes through torch.compile; a search never does."""
+    places for."""
 
     device: str = "auto"
     num_workers: int | None = 1
-    compile: bool = False
     cluster: Cluster | None = None
 
     def setup(self, dataset: Dataset, seed: int, num_workers: int = 1) -> Setup:

@@ -168,11 +168,6 @@ def test_dry_run_counts_and_stores_nothing(nas: Nas, tmp_path: Path) -> None:
     assert not (tmp_path / "studies").exists()
 
 
-def test_dry_run_marks_the_control(nas: Nas) -> None:
-    result = nas(*SEARCH[:7], "--trials", "10", "--control", "30%", "--dry-run", "--format", "json")
-    assert [row["number"] for row in json.loads(result.stdout) if row["control"]] == [3, 6, 9]
-
-
 def test_space_counts_what_a_budget_leaves(nas: Nas) -> None:
     values = json.loads(nas("space", "--space", "small.yaml", "--budget", "5k", "--format", "json").stdout)
     assert values["total"] > values["feasible"] > 0
@@ -386,10 +381,6 @@ WRONG = [
     (("search", "--data", "digits", "--budget", "1M", "--recipe", "fats"), "did you mean fast or ft?"),
     (("search", "--data", "digits", "--budget", "1M", "--epochs", "0"), "epochs = 0"),
     (("search", "--data", "digits", "--budget", "1M", "--sampler", "grid"), "sampler = 'grid': must be one of"),
-    (
-        ("search", "--data", "digits", "--budget", "1M", "--control", "1"),
-        "control = '1': must be at least 0 and below 1",
-    ),
     (("search", "--data", "digits", "--budget", "1M", "--device", "cuda"), "device = cuda: no CUDA GPU"),
     (("search", "--data", "digits", "--budget", "1M", "--timeout", "soon"), "timeout = 'soon'"),
     (("search", "--data", "digits", "--budget", "1M", "--workers", "all"), "workers = 'all': must be auto"),

@@ -167,12 +167,9 @@ def make_audit(trials: tuple[TrialView, ...], number: int = 12) -> tuple[RunView
 
 
 def make_realistic(number: int = 40) -> StudyView:
-    """A whole study: a search with a control, three finalists, its winner and two baselines at full length, all with
+    """A whole study: a search, three finalists, its winner and two baselines at full length, all with
     three seeds, and an audit of the short schedule."""
-    trials = tuple(
-        replace(trial, is_control=trial.number % 4 == 3, seconds=2.2 * trial.num_epochs)
-        for trial in make_search(number)
-    )
+    trials = tuple(replace(trial, seconds=2.2 * trial.num_epochs) for trial in make_search(number))
     best = sorted((t for t in trials if t.state == "complete"), key=lambda t: -(t.value or 0))[:3]
     runs = [
         make_run(
@@ -229,7 +226,6 @@ def make_realistic(number: int = 40) -> StudyView:
         asked=asked,
         versions=versions,
         proxy=make_audit(trials),
-        control=0.25,
         worker_seconds=11_530.0,
         plan="question:\n  budget: 5000000\n",
         commands=("nas search --study cifar10-5M --data cifar10 --budget 5000000 --space space.yaml --trials 40",),

@@ -13,11 +13,6 @@ def test_workers_are_a_number_or_auto(text: str, num_workers: int | None) -> Non
     assert machine_of("cpu", text) == Machine("cpu", num_workers)
 
 
-def test_networks_are_compiled_only_where_that_is_asked() -> None:
-    assert not machine_of("cpu", "1").compile
-    assert machine_of("cpu", "1", True) == Machine("cpu", 1, compile=True)
-
-
 @pytest.mark.parametrize("text", ["0", "65", "-1", "2.5", "many", "", "Auto"])
 def test_other_workers_are_refused(text: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -37,8 +32,8 @@ def test_a_cluster_may_have_more_workers(text: str, ray: str | None, most: int) 
 
 
 def test_a_cluster_is_as_the_options_say(capsys: pytest.CaptureFixture[str]) -> None:
-    machine = machine_of("cuda", "auto", True, "head:6379", 0.25, 0.5)
-    assert (machine.device, machine.num_workers, machine.compile) == ("cuda", None, True)
+    machine = machine_of("cuda", "auto", "head:6379", 0.25, 0.5)
+    assert (machine.device, machine.num_workers) == ("cuda", None)
     cluster = machine.cluster
     assert cluster is not None and cluster.address == "head:6379"
     assert (cluster.gpus_per_worker, cluster.cpus_per_worker) == (0.25, 0.5)
@@ -58,7 +53,7 @@ def test_a_worker_on_a_cluster_has_one_cpu_and_the_gpus_that_pay_unless_told_oth
 )
 def test_shares_are_only_for_workers_on_a_cluster(gpus: float | None, cpus: float | None, value: str) -> None:
     with pytest.raises(InputError) as caught:
-        machine_of("auto", "auto", False, None, gpus, cpus)
+        machine_of("auto", "auto", None, gpus, cpus)
     assert str(caught.value) == f"{value}: is for workers on a cluster; give --ray too"
 
 

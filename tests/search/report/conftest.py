@@ -100,8 +100,6 @@ def odd_studies() -> dict[str, StudyView]:
         "a perfect test": study(trials=(trial(0),), runs=(run("0000", 0, 1.0, confusion=((5, 0), (0, 5))),)),
         "an empty test": study(trials=(trial(0),), runs=(run("0000", 0, 0.0, confusion=((0, 0), (0, 0))),)),
         "zero accuracy": study(trials=(trial(0, 0.0),), runs=(run("0000", 0, 0.0),)),
-        "only control": study(control=0.5, trials=tuple(trial(n, is_control=True) for n in range(6))),
-        "a control asked for": study(control=0.5, trials=(trial(0),)),
         "an audit of one": study(trials=(trial(0),), proxy=(run("0000", 0, 0.9, "proxy"),)),
         "an opening without a result": study(ledger=(LedgerEntry("2026-11-20T10:05:00Z", "other", "0003", 0, None),)),
     }
@@ -126,4 +124,4 @@ def sections() -> Sections:
         "summary leaderboard accuracy history curves importances parallel networks retraining comparisons errors time "
         "ledger plan"
     )
-    return Sections(tuple(always.split()), ("space", "control", "proxy"))
+    return Sections(tuple(always.split()), ("space", "proxy"))

@@ -81,7 +81,7 @@ def test_a_browser_shows_every_section_in_silence_and_asks_for_nothing(shown, se
     page, said, asked = shown
     names = (*sections.always, *sections.sometimes)
     assert [section for section in names if page.locator(f"section#{section} h2").count() != 1] == []
-    assert page.locator(".plotly-graph-div").count() == 16
+    assert page.locator(".plotly-graph-div").count() == 15
     assert page.locator("svg.diagram").count() == 3
     assert_all_drawn(page)
     assert said == []

@@ -61,14 +61,6 @@ def test_many_trials_are_drawn_in_a_selection_that_says_so(study, trial):
     assert "2,000 of 2,500 trials" in drawn.caption
 
 
-def test_the_course_of_the_search_shows_the_control_apart(study, trial):
-    view = study(trials=(trial(0, 0.8), trial(1, 0.7, is_control=True)))
-    drawn = figures.history_figure(tables.history_frame(view))
-    assert named(drawn, "complete").x == (0,)
-    assert named(drawn, "complete, of the control").x == (1,)
-    assert drawn.data is not None and drawn.data["number"].tolist() == [0]
-
-
 def test_pruned_and_failed_trials_have_a_strip_of_their_own(study, trial):
     view = study(trials=(trial(0, 0.8), trial(1, 0.3, "pruned"), trial(2, None, "failed")))
     drawn = figures.history_figure(tables.history_frame(view))

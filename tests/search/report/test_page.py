@@ -55,7 +55,7 @@ def test_the_page_asks_for_nothing_from_elsewhere(markup):
 
 def test_every_figure_has_a_text_and_every_table_a_caption(markup):
     captions = re.findall(r'<figcaption id="[\w-]+">(.+?)</figcaption>', markup)
-    assert len(captions) == markup.count('class="plotly-graph-div"') == 16
+    assert len(captions) == markup.count('class="plotly-graph-div"') == 15
     assert all(len(caption) > 40 for caption in captions)
     assert markup.count("<table") == markup.count("<caption>") == 21
 

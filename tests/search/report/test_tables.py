@@ -37,7 +37,7 @@ def test_trials_frame_keeps_the_network_as_json_that_reads_back(study, trial, ar
 def test_trials_frame_of_an_empty_study_has_its_columns(study):
     frame = tables.trials_frame(study())
     assert list(frame.columns) == [
-        "number", "state", "value", "params", "macs", "epochs", "seconds", "baseline", "control",
+        "number", "state", "value", "params", "macs", "epochs", "seconds", "baseline",
         "architecture",
     ]  # fmt: skip
     assert len(frame) == 0
@@ -236,14 +236,6 @@ def test_hand_made_trials_are_named_in_the_leaderboard(study, trial):
     assert first.endswith(" (resnet40, made by hand)")
     assert "hand" not in second
     assert tables.trials_frame(view)["baseline"].fillna("").tolist() == ["resnet40", ""]
-
-
-def test_trials_of_the_control_are_marked_wherever_trials_are_listed(study, trial):
-    view = study(trials=(trial(0, 0.9, is_control=True), trial(1, 0.8)))
-    first, second = tables.leaderboard(view)["design"]
-    assert first.endswith(" (control: drawn at random)") and "control" not in second
-    assert tables.trials_frame(view)["control"].tolist() == [True, False]
-    assert tables.history_frame(view)["control"].tolist() == [True, False]
 
 
 def test_runs_with_a_holdout_are_another_way_of_training(study, run):

@@ -777,36 +777,6 @@ def test_without_a_warm_start_nothing_is_marked(search: Search) -> None:
     assert {trial.user_attrs["baseline"] for trial in found.trials} == {None}
 
 
-def controls(trials: list[FrozenTrial]) -> list[int]:
-    return [trial.number for trial in trials if trial.user_attrs.get("control")]
-
-
-@pytest.mark.parametrize("num_workers", [1, 3])
-def test_every_fourth_trial_is_a_control_where_a_quarter_is_asked_for(search: Search, num_workers: int) -> None:
-    found = search(21, num_workers=num_workers, sampler="tpe", control=0.25)
-    assert controls(found.trials) == [3, 7, 11, 15, 19]
-    assert len(set(designs(found.trials))) == 21
-    assert max(map(count_parameters, designs(found.trials))) <= found.plan.question.budget
-
-
-def test_a_search_of_pieces_keeps_the_share_of_its_control(search: Search, curve: Callable[[Job, int], float]) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        search(20, fleet=KillingFleet(1, curve, 2 + 5 * 3 + 2), control=0.3)
-    search(9, control=0.3)
-    assert controls(search(20, control=0.3).trials) == [3, 6, 9, 13, 16, 19]
-
-
-def test_hand_made_networks_and_control_trials_are_marked_apart(search: Search) -> None:
-    found = search(6, space=HAND_MADE, budget=300_000, control=0.5)
-    assert controls(found.trials) == [1, 3, 5]
-    made = [trial.user_attrs["baseline"] for trial in found.trials]
-    assert made[::2] == ["resnet20-b", "resnet20-a", None]
-
-
-def test_without_a_control_no_trial_is_marked(search: Search) -> None:
-    assert [trial.number for trial in search(5).trials if "control" in trial.user_attrs] == []
-
-
 def by_number(job: Job, epoch: int) -> float:
     """Looks random, and does not depend on the design, which a resumed search draws anew."""
     return random.Random(100 * number_of(job) + epoch).random() / 2 + 0.1 * epoch

@@ -6,17 +6,15 @@ import pytest
 import yaml
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.trial import TrialState
-from pydantic import ValidationError
 
 from models.architecture import Architecture
 from models.count import count_parameters
-from search.errors import InputError, SpaceError, StudyError
+from search.errors import SpaceError, StudyError
 from search.files import StudyFiles
 from search.run.proposals import (
     AfterStartup,
     make_pruner,
     make_sampler,
-    parse_control,
     require_feasible,
     with_default_fill,
 )
@@ -118,32 +116,26 @@ def test_a_plan_with_limits_is_read_back_equal(files: StudyFiles, make_plan: Cal
 def test_a_plan_from_before_there_were_limits_is_still_read(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
     make_plan().save(files)
     values = yaml.safe_load(files.plan.read_text())
-    for name in ("limits", "fill", "warm_start", "control"):
+    for name in ("limits", "fill", "warm_start"):
         del values["question"][name]
     files.plan.write_text(yaml.safe_dump(values))
     assert Plan.load(files) == make_plan()
 
 
-def test_a_share_of_control_trials_is_part_of_the_question(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
-    plan = make_plan(control=0.25)
-    plan.save(files)
-    assert Plan.load(files) == plan
-    with pytest.raises(StudyError, match=r"\(control = 0.25, now 0.0\)"):
-        require_same(files, plan.question, make_plan().question)
-    for control in (-0.1, 1.0, 1.5):
-        with pytest.raises(ValidationError, match="control"):
-            make_plan(control=control)
-
-
-@pytest.mark.parametrize(("text", "share"), [("0", 0.0), ("0.25", 0.25), ("29%", 0.29), (".5", 0.5), ("99.9%", 0.999)])
-def test_a_share_is_written_as_a_fraction_or_in_percent(text: str, share: float) -> None:
-    assert parse_control(text) == share
-
-
-@pytest.mark.parametrize("text", ["1", "100%", "-0.1", "1.5", "a quarter", "nan", ""])
-def test_what_is_no_share_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"^control = '.*': must be at least 0 and below 1, as in 0.25 or 25%$"):
-        parse_control(text)
+def test_a_plan_that_names_the_removed_control_is_read_where_it_asked_for_none(
+    files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    make_plan().save(files)
+    values = yaml.safe_load(files.plan.read_text())
+    values["question"]["control"] = 0.0
+    files.plan.write_text(yaml.safe_dump(values))
+    assert Plan.load(files) == make_plan()
+    values["question"]["control"] = 0.25
+    files.plan.write_text(yaml.safe_dump(values))
+    with pytest.raises(StudyError) as caught:
+        Plan.load(files)
+    assert "was begun with --control, which nas no longer has" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_changed_limits_are_shown_in_one_line(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:

@@ -309,20 +309,6 @@ def test_a_result_from_before_a_recipe_had_a_field_is_still_the_same(
     assert jobs(fleet) == []
 
 
-def test_a_compiled_run_says_so_and_is_the_same_run(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
-    fleet = SimulatedFleet(1, saving)
-    retraining = retrain(fleet)
-    assert retraining.finish(CANDIDATES[:1], 1) and not jobs(fleet)[0].compile
-    fleet = SimulatedFleet(1, saving)
-    compiling = Retraining(retraining.plan, files, fleet, retraining.on_epoch, compile=True)
-    compiling.finish(CANDIDATES[:2], 1)
-    assert [(job.label, job.compile) for job in jobs(fleet)] == [("0007 seed 0", True)]
-    results = [
-        json.loads((files.final(Identity(trial=number), "", 0) / "result.json").read_text()) for number in (3, 7)
-    ]
-    assert [result["compiled"] for result in results] == [False, True]
-
-
 def test_only_what_is_missing_is_trained(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
     retrain().finish(CANDIDATES[:1], 1)
     fleet = SimulatedFleet(1, saving)

@@ -212,19 +212,10 @@ def test_limits_admit_a_network_at_its_own_costs_and_not_below() -> None:
     params, macs, peak = count_parameters(NETWORK), count_macs(NETWORK, 32), peak_activations(NETWORK, 32)
     at = {"params": params, "macs": macs, "bytes": 4 * params, "activations": 4 * peak}
     assert Limits(**at).admits(NETWORK, 32)
-    assert Limits(**at).violations(NETWORK, 32) == []
     for name, cost in at.items():
-        limits = Limits(**at | {name: cost - 1})
-        assert not limits.admits(NETWORK, 32)
-        (violation,) = limits.violations(NETWORK, 32)
-        assert violation.startswith(f"{name} = {cost:,}: the ")
-        assert f"{cost - 1:,}" in violation
+        assert not Limits(**at | {name: cost - 1}).admits(NETWORK, 32)
     assert Limits(**at, fill=1.0).admits(NETWORK, 32)
-    short = Limits(2 * params, fill=0.51)
-    assert not short.admits(NETWORK, 32)
-    assert short.violations(NETWORK, 32) == [
-        f"params = {params:,}: fill = 0.51 asks for at least {short.least_params:,}"
-    ]
+    assert not Limits(2 * params, fill=0.51).admits(NETWORK, 32)
     assert Limits(**at, latency=1e-9).admits(NETWORK, 32)  # measured elsewhere
 
 
@@ -232,11 +223,3 @@ def test_no_limits_admit_a_network_that_takes_no_such_images() -> None:
     odd = Architecture(Stem(4), (Stage("basic", 1, 4), Stage("basic", 1, 4, kernel=2)))
     assert Limits(10**9).admits(odd, 16)
     assert not Limits(10**9).admits(odd, 15)
-    (violation,) = Limits(10**9).violations(odd, 15)
-    assert violation.startswith("kernel = 2: ")
-
-
-def test_all_limits_that_are_broken_are_named() -> None:
-    limits = Limits(1, macs=1, bytes=1, activations=4)
-    names = [violation.split(" =")[0] for violation in limits.violations(NETWORK, 32)]
-    assert names == ["params", "bytes", "macs", "activations"]

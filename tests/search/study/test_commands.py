@@ -38,12 +38,10 @@ def test_a_search_is_written_out_with_every_option(make_plan: Callable[..., Plan
     recipe = RECIPES["fast"].fit_to("toy", 1_000, 8, 1)
     plan = make_plan(
         7, space=load_space(), recipe=recipe.model_copy(update={"epochs": 3}), seed=5, fill=0.8, limits=("macs=2e6",),
-        control=0.25,
     )  # fmt: skip
     assert options(search_command(plan, "mine")) == {
         "--study": "mine", "--data": "toy", "--budget": "6000", "--limit": "macs=2000000", "--fill": "0.8",
         "--trials": "7", "--recipe": "fast", "--epochs": "3", "--sampler": "random", "--pruner": "none", "--seed": "5",
-        "--control": "0.25",
     }  # fmt: skip
 
 

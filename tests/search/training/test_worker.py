@@ -3,7 +3,6 @@
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,28 +123,6 @@ def test_a_batch_larger_than_the_data_is_the_trials_failure(trainer: Trainer) ->
 def test_a_job_tells_the_batch_it_was_trained_with(trainer: Trainer) -> None:
     answer, _ = perform(trainer, job())
     assert isinstance(answer, Finished) and answer.batch_size == 512
-
-
-@pytest.mark.parametrize("purpose", ["finalist", "final"])
-def test_a_compiled_job_keeps_the_weights_of_a_plain_one(
-    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, purpose: Purpose
-) -> None:
-    monkeypatch.setattr(worker, "INDUCTOR", "eager")
-    answers = [
-        perform(trainer, replace(job(purpose=purpose), keep=tmp_path / str(compile), compile=compile))[0]
-        for compile in (False, True)
-    ]
-    tests = [answer.test for answer in answers if isinstance(answer, Finished)]
-    assert len(tests) == 2 and tests[0] == tests[1]
-    plain, compiled = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("False", "True"))
-    assert plain == compiled
-
-
-def test_a_job_that_cannot_be_compiled_is_the_trials_failure(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "INDUCTOR", raising(OSError("no compiler")))
-    answer, said = perform(trainer, replace(job(), compile=True))
-    assert answer == Failed("compile: torch cannot do it here (OSError: no compiler); leave out --compile", "trial")
-    assert said == []
 
 
 def test_images_are_surveyed_once_for_all_jobs_that_train_on_them(

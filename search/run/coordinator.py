@@ -173,7 +173,7 @@ class Coordinator:
             question.recipe.model_copy(update={"precision": precision}) if precision else question.recipe,
             run_seed(question.seed, number),
             "search",
-            question.all_limits.most_params,
+            question.all_limits.max_params,
             max_latency=question.all_limits.latency,
             checkpoints=self.record.files.trial(number),
         )

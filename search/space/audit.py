@@ -102,9 +102,9 @@ def audit(space: Space, task: Task, limits: Limits | None) -> Audit:
         histogram = _histogram(smallest, edges, _counts(menu, edges) or [])
     else:
         within = menu
-        if limits.most_activations is not None:
-            within = Menu(space, task, most_activations=limits.most_activations)
-        least, most = limits.least_params, limits.most_params
+        if limits.max_activations is not None:
+            within = Menu(space, task, max_activations=limits.max_activations)
+        least, most = limits.min_params, limits.max_params
         bounds = [least - 1, most, max(least, -(-9 * most // 10)) - 1, 11 * most // 10]
         numbers, edges, upto = _counts_around(menu, within, bounds, edges, designs)
         histogram = _histogram(smallest, edges, upto)
@@ -119,15 +119,15 @@ def audit(space: Space, task: Task, limits: Limits | None) -> Audit:
         total=designs,
         feasible=feasible,
         share=feasible / designs,
-        budget=limits.params if limits is not None else None,
+        budget=limits.budget if limits is not None else None,
         smallest=smallest,
         largest=largest,
         slots=len(space.slots),
         error=error,
         limits=limits.texts if limits is not None else (),
         fill=limits.fill if limits is not None else 0.0,
-        least=limits.least_params if limits is not None else None,
-        most=limits.most_params if limits is not None else None,
+        least=limits.min_params if limits is not None else None,
+        most=limits.max_params if limits is not None else None,
         impossible=total(Menu(space, task, any_size=True), "designs") - designs,
         vectors=prod(len(slot.choices) for slot in space.slots),
         vectors_valid=valid,

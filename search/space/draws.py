@@ -56,11 +56,11 @@ class Draws:
     def __init__(self, space: Space, task: Task, limits: Limits, measure: Measure = "vectors") -> None:
         self.limits = limits
         metrics: tuple[Metric, ...] = ("params",) if limits.macs is None else ("params", "macs")
-        self._menu = Menu(space, task, metrics, limits.most_activations)
+        self._menu = Menu(space, task, metrics, limits.max_activations)
         self._measure = measure
         self._dropouts = space.dropout
-        self._least = np.array([limits.least_params, 0][: len(metrics)], np.int64)
-        self._most = np.array([limits.most_params, limits.macs or 0][: len(metrics)], np.int64)
+        self._least = np.array([limits.min_params, 0][: len(metrics)], np.int64)
+        self._most = np.array([limits.max_params, limits.macs or 0][: len(metrics)], np.int64)
         self._tables = Tables(self._menu, measure, self._least, self._most)
         self._roots = list(self._find_roots())
         self._ends = np.cumsum([len(root.weights) for root in self._roots])

@@ -30,9 +30,9 @@ def require_design(
     if smallest is None:
         raise SpaceError(no_network(space, task))
     smallest_network = f"the smallest network of this space on {data_name}"
-    if smallest > limits.params:
-        raise SpaceError(f"budget = {limits.params:,}: {smallest_network} has {smallest:,} parameters")
-    if smallest > limits.most_params:
+    if smallest > limits.budget:
+        raise SpaceError(f"budget = {limits.budget:,}: {smallest_network} has {smallest:,} parameters")
+    if smallest > limits.max_params:
         size, precision = in_bytes(smallest, limits.bytes_precision), limits.bytes_precision
         raise SpaceError(f"limit bytes = {limits.bytes}@{precision}: {smallest_network} takes {size:,} bytes")
     if limits.macs is None and limits.activations is None and not limits.fill:
@@ -45,21 +45,21 @@ def require_design(
         assert macs is not None
         if macs > limits.macs:
             raise SpaceError(f"limit macs = {limits.macs:,}: {smallest_network} needs {macs:,} multiply-accumulates")
-    if limits.most_activations is not None:
+    if limits.max_activations is not None:
         peak = _least_activations(space, task)
-        if peak > limits.most_activations:
+        if peak > limits.max_activations:
             size, precision = in_bytes(peak, limits.activations_precision), limits.activations_precision
             raise SpaceError(
                 f"limit activations = {limits.activations}@{precision}: {smallest_network} needs {size:,} bytes of them"
             )
     if limits.fill:
-        largest = _largest_within(Menu(space, task), limits.most_params)
-        if largest is not None and largest < limits.least_params:
+        largest = _largest_within(Menu(space, task), limits.max_params)
+        if largest is not None and largest < limits.min_params:
             raise SpaceError(
-                f"fill = {limits.fill}: asks for at least {limits.least_params:,} parameters, and the largest network "
+                f"fill = {limits.fill}: asks for at least {limits.min_params:,} parameters, and the largest network "
                 f"of this space on {data_name} within the budget has {largest:,}"
             )
-    texts = [f"budget={limits.params}", *limits.texts, *([f"fill={limits.fill}"] if limits.fill else [])]
+    texts = [f"budget={limits.budget}", *limits.texts, *([f"fill={limits.fill}"] if limits.fill else [])]
     raise SpaceError(
         f"limits = {', '.join(texts)}: no network of this space on {data_name} was found to keep them all, "
         "though each can be kept by itself"
@@ -90,7 +90,7 @@ def _least_activations(space: Space, task: Task) -> int:
     """The least limit of activations that leaves a network, by halving."""
 
     def is_possible(most: int) -> bool:
-        return Reach(Menu(space, task, most_activations=most)).extreme is not None
+        return Reach(Menu(space, task, max_activations=most)).extreme is not None
 
     low, high = 0, 1
     while not is_possible(high):

@@ -42,18 +42,18 @@ def find_never(space: Space, task: Task, limits: Limits) -> tuple[Never, ...]:
     menu = Menu(space, task)
     found: dict[Choice, Never] = {}
     for choice, cost in Reach(menu).holding().items():
-        if cost is None or cost > limits.most_params:
+        if cost is None or cost > limits.max_params:
             found[choice] = Never(choice, "params", cost)
-    if limits.least_params:
+    if limits.min_params:
         for choice, cost in Reach(menu, largest=True).holding().items():
-            if cost is not None and cost < limits.least_params:
+            if cost is not None and cost < limits.min_params:
                 found.setdefault(choice, Never(choice, "fill", cost))
     if limits.macs is not None:
         for choice, cost in Reach(Menu(space, task, ("macs",))).holding().items():
             if cost is not None and cost > limits.macs:
                 found.setdefault(choice, Never(choice, "macs", cost))
-    if limits.most_activations is not None:
-        within = Menu(space, task, most_activations=limits.most_activations)
+    if limits.max_activations is not None:
+        within = Menu(space, task, max_activations=limits.max_activations)
         for choice, cost in Reach(within).holding().items():
             if cost is None:
                 found.setdefault(choice, Never(choice, "activations", None))

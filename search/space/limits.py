@@ -86,20 +86,20 @@ class Limits:
     """Hard limits of a network. None is no limit.
 
     Attributes:
-        params: most trainable parameters.
+        budget: most trainable parameters.
         macs: most multiply-accumulates for one image.
         bytes: most bytes of weights, at `bytes_precision`: 4 for every parameter in fp32, 2 in fp16 and bf16, 1 in
             int8, a half in int4, rounded up. Parameters are what is counted: BatchNorm's running statistics are left
             out, since they are folded into the convolutions when a network is deployed.
         activations: most bytes of live feature maps for one image, at `activations_precision`; see `models.count`.
         latency: most seconds for one image. It is measured, not counted: nothing here checks it.
-        fill: least share of `params` that a network must have; 0 asks for nothing.
+        fill: least share of the budget that a network must have; 0 asks for nothing.
 
     Raises:
         InputError: a fill outside 0 to 1, or limits that contradict each other.
     """
 
-    params: int
+    budget: int
     macs: int | None = None
     bytes: int | None = None
     bytes_precision: Precision = "fp32"
@@ -111,27 +111,27 @@ class Limits:
     def __post_init__(self) -> None:
         if not 0 <= self.fill <= 1:
             raise InputError(f"fill = {self.fill}: must be above 0 and at most 1, as in 0.9")
-        if self.least_params > self.most_params:
+        if self.min_params > self.max_params:
             raise InputError(
-                f"fill = {self.fill}: asks for at least {self.least_params:,} parameters, "
-                f"but limit {self._bytes_text} leaves at most {self.most_params:,}"
+                f"fill = {self.fill}: asks for at least {self.min_params:,} parameters, "
+                f"but limit {self._bytes_text} leaves at most {self.max_params:,}"
             )
 
     @cached_property
-    def most_params(self) -> int:
-        """The most parameters that the limits of parameters and bytes leave."""
+    def max_params(self) -> int:
+        """The most parameters a network may have: what the budget and the limit of bytes leave."""
         if self.bytes is None:
-            return self.params
-        return min(self.params, 8 * self.bytes // BITS[self.bytes_precision])
+            return self.budget
+        return min(self.budget, 8 * self.bytes // BITS[self.bytes_precision])
 
     @cached_property
-    def least_params(self) -> int:
+    def min_params(self) -> int:
         """The fewest parameters that fill the budget: 0 if nothing is asked."""
         # As a fraction of what was written: 0.9 means nine tenths, not the float beside it.
-        return -(-Fraction(str(self.fill)) * self.params // 1)
+        return -(-Fraction(str(self.fill)) * self.budget // 1)
 
     @cached_property
-    def most_activations(self) -> int | None:
+    def max_activations(self) -> int | None:
         """The most numbers in live feature maps."""
         if self.activations is None:
             return None
@@ -155,18 +155,18 @@ class Limits:
 
     def admits(self, architecture: Architecture, image_size: int) -> bool:
         """Whether the network can take images of that size and meets every limit that is counted."""
-        if not self.least_params <= count_parameters(architecture) <= self.most_params:
+        if not self.min_params <= count_parameters(architecture) <= self.max_params:
             return False
         try:
             macs = count_macs(architecture, image_size)
-            if self.most_activations is not None and peak_activations(architecture, image_size) > self.most_activations:
+            if self.max_activations is not None and peak_activations(architecture, image_size) > self.max_activations:
                 return False
         except ArchitectureError:
             return False
         return self.macs is None or macs <= self.macs
 
 
-def parse_limits(texts: Iterable[str], params: int, fill: float = 0.0) -> Limits:
+def parse_limits(texts: Iterable[str], budget: int, fill: float = 0.0) -> Limits:
     """The budget with limits as people write them: `macs=6e8`, `bytes=300KB@int8`, `activations=1MiB`, `latency=5ms`.
 
     Sizes are in bytes; KB is 1,000 and KiB 1,024 of them, and so on. The precision is fp32 unless it is given.
@@ -189,7 +189,7 @@ def parse_limits(texts: Iterable[str], params: int, fill: float = 0.0) -> Limits
     size, size_precision = _parse_bytes("bytes", given.get("bytes"))
     activations, activations_precision = _parse_bytes("activations", given.get("activations"))
     return Limits(
-        params=params,
+        budget=budget,
         macs=parse_count(given["macs"], "limit macs") if "macs" in given else None,
         bytes=size,
         bytes_precision=size_precision,

@@ -79,7 +79,7 @@ class Menu:
 
     Args:
         metrics: what `costs` are in, in this order.
-        most_activations: parts of a higher peak are left out; None leaves out none.
+        max_activations: parts of a higher peak are left out; None leaves out none.
         any_size: whether to hold parts that no image of the task's size can pass, too. Then sizes are unknown, and
             neither MACs nor activations can be asked for.
     """
@@ -89,25 +89,25 @@ class Menu:
         space: Space,
         task: Task,
         metrics: tuple[Metric, ...] = ("params",),
-        most_activations: int | None = None,
+        max_activations: int | None = None,
         any_size: bool = False,
     ) -> None:
         self.space = space
         self.task = task
         self.metrics = metrics
         self.num_places = space.num_stages[-1]
-        self._most_activations = most_activations
+        self._max_activations = max_activations
         self._any_size = any_size
         self._choices = [space.stage_choices(index) for index in range(self.num_places)]
         self._ways: dict[tuple[Shortcut, int, Point, int], Ways] = {}
         self._options: dict[tuple[int, int], dict[Stage, int]] = {}
-        assert not any_size or (metrics == ("params",) and most_activations is None)
+        assert not any_size or (metrics == ("params",) and max_activations is None)
 
     @cached_property
     def _uses_size(self) -> bool:
         """Whether anything depends on the pixels that a part receives."""
         has_even = any(kernel % 2 == 0 for choices in self._choices for kernel in choices.kernel)
-        return not self._any_size and (has_even or "macs" in self.metrics or self._most_activations is not None)
+        return not self._any_size and (has_even or "macs" in self.metrics or self._max_activations is not None)
 
     @cached_property
     def places(self) -> list[int]:
@@ -192,7 +192,7 @@ class Menu:
         return Architecture(start.stem, dropped, start.shortcut, task.in_channels, task.num_classes).canonical()
 
     def _forbids(self, peak: int) -> bool:
-        return self._most_activations is not None and peak > self._most_activations
+        return self._max_activations is not None and peak > self._max_activations
 
     def _find_ways(self, shortcut: Shortcut, place: int, point: Point, width: int) -> Ways:
         is_first = place == 0
@@ -220,7 +220,7 @@ class Menu:
             return True
         if not takes(stage, point.size, is_first):
             return False
-        most = self._most_activations
+        most = self._max_activations
         return most is None or stage_peak(stage, point.width, point.size, is_first) <= most
 
     def _stage_costs(self, stage: Stage, point: Point, shortcut: Shortcut, is_first: bool) -> Costs:

@@ -31,7 +31,7 @@ def repair(
             return None
         if limits.admits(architecture, task.image_size):
             return moved
-        step = 1 if count_parameters(architecture) < limits.least_params else -1
+        step = 1 if count_parameters(architecture) < limits.min_params else -1
         present = [slot for slot in slots.values() if _has(architecture, slot)]
         for index in rng.permutation(len(present)):
             slot = present[index]

@@ -100,9 +100,9 @@ class BudgetSampler(BaseSampler):
             return len(self._listed)
         if self.limits.macs is not None:
             return None
-        tally = Tally(Menu(self.space, self.task, most_activations=self.limits.most_activations))
+        tally = Tally(Menu(self.space, self.task, max_activations=self.limits.max_activations))
         try:
-            below, upto = tally.counts([self.limits.least_params - 1, self.limits.most_params])
+            below, upto = tally.counts([self.limits.min_params - 1, self.limits.max_params])
         except TooManyError:
             return None
         return upto - below

@@ -143,7 +143,7 @@ class Listing:
         return {
             design: cost
             for design, cost in self.designs.items()
-            if limits.fill * limits.params <= cost.params <= limits.params
+            if limits.fill * limits.budget <= cost.params <= limits.budget
             and (limits.macs is None or cost.macs <= limits.macs)
             and (limits.activations is None or 4 * cost.peak <= limits.activations)
         }

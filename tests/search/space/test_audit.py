@@ -63,7 +63,7 @@ def test_every_number_equals_that_of_listing_every_vector(listing: Any) -> None:
             for cost in listing.designs.values()
             if limits.activations is None or 4 * cost.peak <= limits.activations
         ]
-        least, most = limits.least_params, limits.most_params
+        least, most = limits.min_params, limits.max_params
         assert (found.least, found.most) == (least, most)
         assert found.vectors_feasible == sum(cost.vectors for cost in fitting.values())
         near = max(least, 0.9 * most)

@@ -72,6 +72,6 @@ def test_extremes_within_a_limit_of_activations_are_those_of_the_list(listing: A
     for share in (0, 0.3):
         most = listing.at(share, "peak")
         sizes = [cost.params for cost in listing.designs.values() if cost.peak <= most]
-        menu = Menu(listing.space, listing.task, most_activations=most)
+        menu = Menu(listing.space, listing.task, max_activations=most)
         assert Reach(menu).extreme == min(sizes, default=None)
         assert Reach(menu, largest=True).extreme == max(sizes, default=None)

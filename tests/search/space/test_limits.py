@@ -115,7 +115,7 @@ def test_limits_stand_in_one_order_whatever_they_are_given_in() -> None:
     limits = parse_limits(texts, 5_000_000, 0.1)
     assert limits == parse_limits(reversed(texts), 5_000_000, 0.1)
     assert [text.split("=")[0] for text in limits.texts] == ["macs", "bytes", "activations", "latency"]
-    assert (limits.params, limits.fill) == (5_000_000, 0.1)
+    assert (limits.budget, limits.fill) == (5_000_000, 0.1)
     assert parse_limits([], 7).texts == ()
 
 
@@ -193,16 +193,16 @@ def test_a_limit_of_bytes_is_a_limit_of_parameters() -> None:
     for precision in ("fp32", "fp16", "bf16", "int8", "int4"):
         for size in (1, 2, 7, 300_000):
             limits = parse_limits([f"bytes={size}@{precision}"], 10**9)
-            most = limits.most_params
+            most = limits.max_params
             assert in_bytes(most, precision) <= size < in_bytes(most + 1, precision)
-    assert parse_limits(["bytes=1GB@int8"], 5_000_000).most_params == 5_000_000
+    assert parse_limits(["bytes=1GB@int8"], 5_000_000).max_params == 5_000_000
 
 
 def test_what_is_asked_to_be_filled_is_what_was_written() -> None:
-    assert Limits(5_000_000, fill=0.9).least_params == 4_500_000
-    assert Limits(10, fill=0.3).least_params == 3  # 10 x 0.3 is a little above 3 in floating point
-    assert Limits(7, fill=0.5).least_params == 4
-    assert Limits(7).least_params == 0
+    assert Limits(5_000_000, fill=0.9).min_params == 4_500_000
+    assert Limits(10, fill=0.3).min_params == 3  # 10 x 0.3 is a little above 3 in floating point
+    assert Limits(7, fill=0.5).min_params == 4
+    assert Limits(7).min_params == 0
 
 
 NETWORK = Architecture(Stem(16), (Stage("basic", 2, 16), Stage("bottleneck", 1, 32, kernel=5)))
@@ -210,7 +210,7 @@ NETWORK = Architecture(Stem(16), (Stage("basic", 2, 16), Stage("bottleneck", 1, 
 
 def test_limits_admit_a_network_at_its_own_costs_and_not_below() -> None:
     params, macs, peak = count_parameters(NETWORK), count_macs(NETWORK, 32), peak_activations(NETWORK, 32)
-    at = {"params": params, "macs": macs, "bytes": 4 * params, "activations": 4 * peak}
+    at = {"budget": params, "macs": macs, "bytes": 4 * params, "activations": 4 * peak}
     assert Limits(**at).admits(NETWORK, 32)
     for name, cost in at.items():
         assert not Limits(**at | {name: cost - 1}).admits(NETWORK, 32)

@@ -46,7 +46,7 @@ def test_designs_that_take_no_images_of_the_size_are_counted_nowhere(listing: An
 def test_designs_above_a_limit_of_activations_are_counted_nowhere(listing: Any) -> None:
     for share in (0, 0.2, 0.6):
         most = listing.at(share, "peak")
-        tally = Tally(Menu(listing.space, listing.task, most_activations=most))
+        tally = Tally(Menu(listing.space, listing.task, max_activations=most))
         params = [cost.params for cost in listing.designs.values() if cost.peak <= most]
         asked = bounds(listing)
         assert tally.counts(asked) == [sum(size <= bound for size in params) for bound in asked]

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PARALLEL := -n 2 --dist loadfile
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test test-all test-avx2 check bench clean
 
 demo: $(INSTALLED)  ## search, retrain and report on the embedded digits, in under two minutes
 	$(BIN)/nas search --data digits --budget 20k --trials 20 --epochs 6 --workers 2 --study demo
@@ -17,6 +17,9 @@ test: $(INSTALLED)  ## the quick tests
 
 test-all: $(INSTALLED)  ## all tests
 	$(BIN)/python -m pytest -q $(PARALLEL)
+
+test-avx2: $(INSTALLED)  ## what trains, by the convolutions of a processor without AVX-512
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -q $(PARALLEL) -m "not slow" tests/models tests/search/training
 
 check: $(INSTALLED)  ## style, types, and the floors of the house
 	$(BIN)/ruff check

@@ -12,6 +12,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+class Conv(nn.Conv2d):
+    """nn.Conv2d, but a strided 1x1 first takes the pixels that it reads and then goes over all of them: the same sums.
+
+    Torch computes on the CPU by oneDNN, whose own strided 1x1 convolution writes past its buffer in the backward pass
+    where images in channels_last have fewer channels than a vector register has floats. Gradients are then wrong, or
+    the process dies (https://github.com/uxlfoundation/oneDNN/issues/6035).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kernel_size != (1, 1) or self.stride == (1, 1):
+            return super().forward(x)
+        assert self.padding == (0, 0)
+        rows, columns = self.stride
+        return functional.conv2d(x[:, :, ::rows, ::columns], self.weight, self.bias)
+
+
 class ZeroPadShortcut(nn.Module):
     """Shortcut A: the input subsampled by `stride`, with channels of zeros appended. No parameters."""
 
@@ -31,7 +47,7 @@ def make_shortcut(kind: str, in_width: int, width: int, stride: int) -> nn.Modul
         return nn.Identity()
     if kind == "A":
         return ZeroPadShortcut(in_width, width, stride)
-    projection = nn.Conv2d(in_width, width, 1, stride, bias=False)
+    projection = Conv(in_width, width, 1, stride, bias=False)
     return nn.Sequential(projection, nn.BatchNorm2d(width)) if kind == "B" else projection
 
 
@@ -41,7 +57,7 @@ class ConvNorm(nn.Sequential):
     def __init__(
         self, in_width: int, width: int, kernel: int, stride: int = 1, padding: int = 0, pool: bool = False
     ) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(in_width, width, kernel, stride, padding, bias=False)]
+        layers: list[nn.Module] = [Conv(in_width, width, kernel, stride, padding, bias=False)]
         if pool:
             layers.append(nn.AvgPool2d(2, stride=1))
         super().__init__(*layers, nn.BatchNorm2d(width))

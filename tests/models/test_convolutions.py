@@ -1,0 +1,173 @@
+"""Every convolution that the default space can build: its output and gradients on this processor are those of float64.
+
+A convolution that writes past its buffers may end its process or never come back. So each set of instructions has a
+process of its own: this file, run as a script.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import blocks
+from models.architecture import Architecture, Stage, Stem
+from models.build import build_on_meta
+
+INSTRUCTIONS = ("native", "AVX2", "SSE41")
+# The largest error of an element, as a share of the root of their mean square. Sums have up to 25,600 terms.
+TOLERANCES = {"fp32": 1e-4, "bf16": 1e-1}
+NARROW = 16
+
+
+class Shape(NamedTuple):
+    """The class that the blocks use, and what it is made from."""
+
+    kind: str
+    in_width: int
+    width: int
+    kernel: int
+    stride: int
+    padding: int
+
+
+def shapes_of(architecture: Architecture) -> Iterator[Shape]:
+    for module in build_on_meta(architecture).modules():
+        if isinstance(module, nn.Conv2d):
+            square = module.kernel_size[0], module.stride[0], module.padding[0]
+            yield Shape(type(module).__name__, module.in_channels, module.out_channels, *square)
+
+
+@cache
+def narrow_shapes() -> list[Shape]:
+    """Those of networks of 1 to 16 channels, with the kernels and strides that a space of one's own may ask for too."""
+    designs = (("basic", "pad-then-valid"), ("basic", "average-pool"), ("bottleneck", "average-pool"))
+    shapes = set[Shape]()
+    for width, kernel, (block, even_kernel) in product(range(1, NARROW + 1), (1, 2, 3, 5), designs):
+        for in_channels, stride, next_width in product((1, 3), (1, 2), (width, NARROW)):
+            stem = Stem(width, kernel, stride, kernel // 2)
+            stages = [
+                Stage(block, 1, each, kernel, reduction=min(each, 4), even_kernel=even_kernel)  # type: ignore[arg-type]
+                for each in (width, next_width)
+            ]
+            shapes.update(shapes_of(Architecture(stem, tuple(stages), "b", in_channels)))
+    return sorted(shapes)
+
+
+@cache
+def default_shapes() -> list[Shape]:
+    """Those of the default space: of every stem, and of every two stages that may follow each other."""
+    from search.space.space import load_space
+
+    space = load_space()
+    assert space.rules.non_decreasing_width
+    assert not space.overrides
+    stage = space.stage
+    stem = {name: getattr(space.stem, name)[0] for name in ("kernel", "stride", "padding")}
+    pairs = set(product(space.stem.width, stage.width)) | set(product(stage.width, stage.width))
+    shapes = set[Shape]()
+    for block, kernel, (before, after) in product(stage.block, stage.kernel, sorted(pairs)):
+        if before <= after:
+            last = Stage(block, 2, after, kernel, reduction=stage.reduction[0])
+            shapes.update(shapes_of(Architecture(Stem(before), (Stage("basic", 1, before), last), "b")))
+            if before in space.stem.width:
+                for in_channels in (1, 3):
+                    shapes.update(shapes_of(Architecture(Stem(before, **stem), (last,), "b", in_channels)))
+    return sorted(shapes)
+
+
+def tensors_of(layer: nn.Conv2d, images: Tensor, gradient: Tensor) -> list[Tensor]:
+    """The output, and the gradients of the images and of the weights."""
+    images = images.clone(memory_format=torch.preserve_format).requires_grad_()
+    output = layer(images)
+    output.backward(gradient.to(output.dtype))
+    assert images.grad is not None
+    assert layer.weight.grad is not None
+    return [output.detach(), images.grad, layer.weight.grad]
+
+
+def errors(shape: Shape, precision: str) -> list[float]:
+    """The largest errors of output, gradient of the images and gradient of the weights."""
+    kind, in_width, width, kernel, stride, padding = shape
+    # A batch that two threads cannot share evenly: one of them then starts in the middle of an image.
+    num_images, size = 3, 16 if max(in_width, width) <= 64 else 8
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    layer = (getattr(blocks, kind, None) or getattr(nn, kind))(in_width, width, kernel, stride, padding, bias=False)
+    torch.manual_seed(0)
+    images = torch.randn(num_images, in_width, size, size).to(dtype)
+    with torch.no_grad():
+        layer.weight.normal_(std=(in_width * kernel**2) ** -0.5).copy_(layer.weight.to(dtype))
+    reference = nn.Conv2d(in_width, width, kernel, stride, padding, bias=False, dtype=torch.float64)
+    reference.load_state_dict(layer.state_dict())
+    num_pixels = (size + 2 * padding - kernel) // stride + 1
+    gradient = torch.randn(num_images, width, num_pixels, num_pixels).to(dtype)
+    expected = tensors_of(reference, images.double(), gradient.double())
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        found = tensors_of(
+            layer.to(memory_format=torch.channels_last),
+            images.float().contiguous(memory_format=torch.channels_last),
+            gradient,
+        )
+    return [
+        ((ours - theirs).abs().max() / theirs.square().mean().sqrt()).item()
+        for ours, theirs in zip(found, expected, strict=True)
+    ]
+
+
+def measure() -> None:
+    """Reads shapes, and writes each before it is computed and its errors after."""
+    for line in sys.stdin:
+        shape = Shape(*json.loads(line))
+        print(line.strip(), flush=True)
+        for num_threads, precision in product((1, 2), TOLERANCES):
+            torch.set_num_threads(num_threads)
+            print(json.dumps([num_threads, precision, errors(shape, precision)]), flush=True)
+
+
+def wrong_shapes(shapes: list[Shape], instructions: str, timeout: float) -> list[str]:
+    """What is wrong, a line each. Where the process ends early, the shape in its hands is the last line."""
+    environment = os.environ | {"OMP_WAIT_POLICY": "passive"}  # other tests want the processors
+    environment.pop("ONEDNN_MAX_CPU_ISA", None)
+    if instructions != "native":
+        environment["ONEDNN_MAX_CPU_ISA"] = instructions
+    asked = "".join(json.dumps(shape) + "\n" for shape in shapes)
+    command = [sys.executable, __file__]
+    try:
+        done = subprocess.run(
+            command, input=asked, capture_output=True, text=True, env=environment, timeout=timeout, check=False
+        )
+        written, end = done.stdout, f"exit status {done.returncode}: {done.stderr}" if done.returncode else ""
+    except subprocess.TimeoutExpired as expired:
+        written, end = (expired.stdout or b"").decode(), f"no end within {timeout} seconds"
+    shape, wrong = None, []
+    for line in written.splitlines():
+        values = json.loads(line)
+        if isinstance(values[0], str):
+            shape = Shape(*values)
+            continue
+        num_threads, precision, found = values
+        if not max(found) < TOLERANCES[precision]:  # not a number is wrong, too
+            wrong.append(f"{shape}, {num_threads} threads, {precision}: errors {found}")
+    return [*wrong, f"{shape}: {end}"] if end else wrong
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_narrow_convolutions_have_the_gradients_of_float64(instructions: str) -> None:
+    assert wrong_shapes(narrow_shapes(), instructions, timeout=120) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_the_convolutions_of_the_default_space_have_the_gradients_of_float64(instructions: str) -> None:
+    assert wrong_shapes(default_shapes(), instructions, timeout=500) == []
+
+
+if __name__ == "__main__":
+    measure()

@@ -29,8 +29,7 @@ check: $(INSTALLED)  ## style, types, and the floors of the house
 
 bench: $(INSTALLED)  ## measure; see benchmarks/README.md
 	$(BIN)/python benchmarks/proposals.py
-	$(BIN)/python benchmarks/input_pipeline.py
-	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/trials.py
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -1,23 +1,22 @@
-"""What a proposal costs, and what plain Optuna wastes: `make bench` prints these tables.
+"""What a proposal costs, and what plain Optuna wastes. Nothing is trained.
 
 Plain Optuna has no hard constraints. It is used in two ways: a trial whose network breaks a limit or a rule of the
-space is pruned at once, or it is pruned and tells by how much (`Trial.set_constraint`), which TPE knows how to use. All
-methods see the same space, budgets, seeds and objective, and go on until they have trained the same number of networks.
-Nothing is trained here: the objective is a function of the architecture, by default a stand-in that says nothing about
-accuracy. `main` takes another one, such as a surrogate fitted to networks that were really trained.
-
-Ratios are of one run on one machine; they are printed, never asserted.
+space is pruned at once, or it is pruned and its excess is passed on as a constraint (`Trial.set_constraint`), which TPE
+takes into account. All methods see the same space, budgets, seeds and objective, and go on until they have trained the
+same number of networks. The objective is a function of the architecture that says nothing about accuracy; quality.py
+compares the same methods by a surrogate of networks that were really trained.
 """
 
-import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from statistics import mean, stdev
+from typing import Any
 
 import numpy as np
 import optuna
 from fvcore.nn import parameter_count
+from measuring import Rows, make_parser, print_table, save_results
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -35,6 +34,7 @@ NUM_TRIALS = 100
 MAX_ASKS = 1_000
 BUDGETS = (5_000_000, 1_000_000, 300_000)
 HISTORIES = (100, 1_000, 10_000)
+NUM_TIMED = 20  # asks after a history
 
 Objective = Callable[[Architecture], float]
 
@@ -50,7 +50,7 @@ def stand_in(architecture: Architecture) -> float:
 
 @dataclass
 class Run:
-    """What one method did: asks for a network, networks trained in order (with values), seconds of sampling."""
+    """What one method did: asks for a network, values and set of the networks trained, seconds of sampling."""
 
     asks: int = 0
     values: list[float] = field(default_factory=list)
@@ -63,55 +63,55 @@ class Run:
         return self.asks - len(self.trained)
 
 
-def plain(base: Callable[[int], BaseSampler], tells_how_much: bool) -> Callable[..., Run]:
-    """Optuna's own sampler; what does not fit is pruned, with its excess as a constraint if `tells_how_much`."""
+def plain(base: Callable[[int], BaseSampler], with_constraint: bool) -> Callable[..., Run]:
+    """Optuna's own sampler; what does not fit is pruned, with its excess as a constraint where that is asked for."""
 
-    def run(space: Space, budget: int, seed: int, objective: Objective) -> Run:
+    def search(space: Space, budget: int, seed: int, objective: Objective) -> Run:
         study = optuna.create_study(direction="maximize", sampler=base(seed))
-        done = Run()
-        while len(done.trained) < NUM_TRIALS and done.asks < MAX_ASKS:
+        run = Run()
+        while len(run.trained) < NUM_TRIALS and run.asks < MAX_ASKS:
             started = time.process_time()
             trial = study.ask(fixed_distributions=space.distributions)
-            done.seconds += time.process_time() - started
-            done.asks += 1
+            run.seconds += time.process_time() - started
+            run.asks += 1
             try:
                 architecture = space.decode(trial.params, TASK)
                 excess = count_parameters(architecture) / budget - 1
             except ArchitectureError:
                 architecture, excess = None, 1.0
-            if tells_how_much:
+            if with_constraint:
                 trial.set_constraint("budget", excess)
             if architecture is None or excess > 0:
                 study.tell(trial, state=TrialState.PRUNED)
                 continue
-            done.trained.add(architecture)
-            done.values.append(objective(architecture))
-            study.tell(trial, done.values[-1])
-        return done
+            run.trained.add(architecture)
+            run.values.append(objective(architecture))
+            study.tell(trial, run.values[-1])
+        return run
 
-    return run
+    return search
 
 
 def ours(base: Callable[[int], BaseSampler | None], fill: float = 0.0) -> Callable[..., Run]:
     """BudgetSampler around a sampler."""
 
-    def run(space: Space, budget: int, seed: int, objective: Objective) -> Run:
+    def search(space: Space, budget: int, seed: int, objective: Objective) -> Run:
         sampler = BudgetSampler(space, TASK, Limits(budget, fill=fill), base(seed), seed=seed)
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        done = Run()
-        while len(done.trained) < NUM_TRIALS and done.asks < MAX_ASKS:
+        run = Run()
+        while len(run.trained) < NUM_TRIALS and run.asks < MAX_ASKS:
             started = time.process_time()
             trial = study.ask(fixed_distributions=space.distributions)
-            done.seconds += time.process_time() - started
-            done.asks += 1
+            run.seconds += time.process_time() - started
+            run.asks += 1
             architecture = space.decode(trial.params, TASK)
             if count_parameters(architecture) <= budget:
-                done.trained.add(architecture)
-            done.values.append(objective(architecture))
-            study.tell(trial, done.values[-1])
-        return done
+                run.trained.add(architecture)
+            run.values.append(objective(architecture))
+            study.tell(trial, run.values[-1])
+        return run
 
-    return run
+    return search
 
 
 def tpe(seed: int) -> TPESampler:
@@ -119,9 +119,9 @@ def tpe(seed: int) -> TPESampler:
 
 
 METHODS: dict[str, Callable[..., Run]] = {
-    "Optuna TPE, pruned": plain(tpe, tells_how_much=False),
-    "Optuna TPE, constraint": plain(tpe, tells_how_much=True),
-    "Optuna random, pruned": plain(lambda seed: RandomSampler(seed=seed), tells_how_much=False),
+    "Optuna TPE, pruned": plain(tpe, with_constraint=False),
+    "Optuna TPE, constraint": plain(tpe, with_constraint=True),
+    "Optuna random, pruned": plain(lambda seed: RandomSampler(seed=seed), with_constraint=False),
     "nas TPE": ours(tpe),
     "nas TPE, fill 0.5": ours(tpe, 0.5),
     "nas TPE, fill 0.8": ours(tpe, 0.8),
@@ -131,85 +131,117 @@ METHODS: dict[str, Callable[..., Run]] = {
 }
 
 
-def compare_methods(space: Space, num_seeds: int, objective: Objective) -> None:
-    print(f"Until {NUM_TRIALS} networks are trained or {MAX_ASKS} are asked for; means of {num_seeds} seeds.\n")
-    print("| budget | method | asks | trained | wasted | asks a trained | best (sd) | ms an ask |")
-    print("| ---: | :--- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for budget in BUDGETS:
-        for name, method in METHODS.items():
-            runs = [method(space, budget, seed, objective) for seed in range(num_seeds)]
-            asks, trained = mean(run.asks for run in runs), mean(len(run.trained) for run in runs)
-            # At equal numbers of trained networks: a run that trained fewer is compared by what it has.
-            best = [max(run.values[:NUM_TRIALS]) for run in runs if run.values] or [float("nan")]
-            spread = stdev(best) if len(best) > 1 else 0.0
-            print(
-                f"| {budget:,} | {name} | {asks:.0f} | {trained:.0f} | {mean(run.wasted for run in runs):.0f} "
-                f"| {asks / max(trained, 1):.2f} | {mean(best):.3f} ({spread:.3f}) "
-                f"| {1e3 * mean(run.seconds / run.asks for run in runs):.1f} |",
-                flush=True,
-            )
+def compare_methods(space: Space, num_seeds: int, objective: Objective = stand_in) -> Rows:
+    """One row a budget and method: means over seeds, and every seed's best value."""
+    results: Rows = []
+
+    def lines() -> Iterator[list[str]]:
+        for budget in BUDGETS:
+            for name, method in METHODS.items():
+                runs = [method(space, budget, seed, objective) for seed in range(num_seeds)]
+                row: dict[str, Any] = {
+                    "budget": budget,
+                    "method": name,
+                    "asks": mean(run.asks for run in runs),
+                    "trained": mean(len(run.trained) for run in runs),
+                    "wasted": mean(run.wasted for run in runs),
+                    # A run that trained fewer networks than others is compared by what it has.
+                    "best": [max(run.values[:NUM_TRIALS]) for run in runs if run.values],
+                    "ms an ask": 1e3 * mean(run.seconds / run.asks for run in runs),
+                }
+                results.append(row)
+                best = row["best"] or [float("nan")]
+                deviation = stdev(best) if len(best) > 1 else 0.0
+                yield [
+                    f"{budget:,}",
+                    name,
+                    *(f"{row[count]:.0f}" for count in ("asks", "trained", "wasted")),
+                    f"{row['asks'] / max(row['trained'], 1):.2f}",
+                    f"{mean(best):.3f} ({deviation:.3f})",
+                    f"{row['ms an ask']:.1f}",
+                ]
+
+    print(f"Until {NUM_TRIALS} networks are trained or {MAX_ASKS} asked for; means of {num_seeds} seeds.")
+    columns = ("asks", "trained", "wasted", "asks a trained network", "best (sd)", "ms an ask")
+    print_table(("budget", "method", *columns), lines())
+    return results
 
 
 def seconds_each(function: Callable[[], object], times: int) -> float:
+    """Seconds of the processor that one call takes, the mean of some."""
     started = time.process_time()
     for _ in range(times):
         function()
     return (time.process_time() - started) / times
 
 
-def time_arithmetic(space: Space) -> None:
+def time_arithmetic(space: Space) -> Rows:
+    """Seconds of counts, draws and audits."""
     limits, rng = Limits(300_000), np.random.default_rng(0)
-    made = seconds_each(lambda: Draws(space, TASK, limits), 3)
+    tables = seconds_each(lambda: Draws(space, TASK, limits), 3)
     draws, filled = Draws(space, TASK, limits), Draws(space, TASK, Limits(300_000, fill=0.9))
     designs = [draws.draw(rng) for _ in range(50)]
     count = seconds_each(lambda: [count_parameters(design) for design in designs], 20) / len(designs)
     built = seconds_each(lambda: [parameter_count(build_on_meta(design)) for design in designs], 1) / len(designs)
-    print("\n| what | time |\n| :--- | ---: |")
-    print(f"| one count, by arithmetic | {1e6 * count:.1f} us |")
-    print(f"| one count, built and counted by fvcore | {1e6 * built:,.0f} us ({built / count:,.0f} times) |")
-    print(f"| tables for draws within 300,000 | {1e3 * made:.0f} ms |")
-    print(f"| one uniform draw within 300,000 | {1e6 * seconds_each(lambda: draws.draw(rng), 500):.0f} us |")
-    print(f"| one from 270,000 to 300,000 | {1e6 * seconds_each(lambda: filled.draw(rng), 500):.0f} us |")
+    draw, filled_draw = (seconds_each(lambda source=source: source.draw(rng), 500) for source in (draws, filled))  # type: ignore[misc]
+    rows = [
+        ("one count, by arithmetic", count, f"{1e6 * count:.1f} us"),
+        ("one count, built and counted by fvcore", built, f"{1e6 * built:,.0f} us ({built / count:,.0f} times)"),
+        ("tables for draws within 300,000", tables, f"{1e3 * tables:.0f} ms"),
+        ("one uniform draw within 300,000", draw, f"{1e6 * draw:.0f} us"),
+        ("one from 270,000 to 300,000", filled_draw, f"{1e6 * filled_draw:.0f} us"),
+    ]
     for budget in BUDGETS:
-        whole = seconds_each(lambda budget=budget: audit(space, TASK, Limits(budget)), 1)  # type: ignore[misc]
-        print(f"| audit of the default space at {budget:,} | {whole:.2f} s |")
+        audited = seconds_each(lambda budget=budget: audit(space, TASK, Limits(budget)), 1)  # type: ignore[misc]
+        rows.append((f"audit of the default space at {budget:,}", audited, f"{audited:.2f} s"))
+    print_table(("what", "time"), [(name, cell) for name, _, cell in rows])
+    return [{"what": name, "seconds": seconds} for name, seconds, _ in rows]
 
 
-def time_histories(space: Space, objective: Objective) -> None:
-    print("\n| trials of history | ms an ask, Optuna TPE | ms an ask, nas TPE |\n| ---: | ---: | ---: |")
+def time_histories(space: Space, objective: Objective = stand_in) -> Rows:
+    """Milliseconds of an ask after so many trials, by Optuna's TPE and by ours."""
     limits, rng = Limits(1_000_000), np.random.default_rng(0)
-    source = BudgetSampler(space, TASK, limits, None, seed=1)
-    study = optuna.create_study(sampler=source)
+    study = optuna.create_study(sampler=BudgetSampler(space, TASK, limits, None, seed=1))
     history: list[FrozenTrial] = []
     for _ in range(max(HISTORIES)):
         params = study.ask(fixed_distributions=space.distributions).params
         value = objective(space.decode(params, TASK)) + 0.01 * rng.standard_normal()
         history.append(create_trial(params=params, distributions=space.distributions, value=value))
-    for number in HISTORIES:
-        seen = [space.decode(trial.params, TASK) for trial in history[:number]]
-        own = BudgetSampler(space, TASK, limits, tpe(0), seen, seed=0)
-        assert own.vectors.upper  # the tables are made once, before the first trial
-        times = []
-        for sampler in (tpe(0), own):
-            study = optuna.create_study(direction="maximize", sampler=sampler)
-            study.add_trials(history[:number])
+    results: Rows = []
 
-            def ask_and_tell(study: optuna.Study = study) -> None:
-                study.tell(study.ask(fixed_distributions=space.distributions), 0.0)
+    def lines() -> Iterator[list[str]]:
+        for number in HISTORIES:
+            seen = [space.decode(trial.params, TASK) for trial in history[:number]]
+            ours = BudgetSampler(space, TASK, limits, tpe(0), seen, seed=0)
+            assert ours.vectors.upper  # the tables are made once, before the first trial
+            asks = [asking(space, sampler, history[:number]) for sampler in (tpe(0), ours)]
+            theirs_ms, ours_ms = (1e3 * seconds_each(ask, NUM_TIMED) for ask in asks)
+            results.append({"history": number, "ms an ask, Optuna TPE": theirs_ms, "ms an ask, nas TPE": ours_ms})
+            yield [f"{number:,}", f"{theirs_ms:.1f}", f"{ours_ms:.1f}", f"{ours_ms / theirs_ms:.2f}"]
 
-            times.append(1e3 * seconds_each(ask_and_tell, 20))
-        print(f"| {number:,} | {times[0]:.1f} | {times[1]:.1f} |")
+    print_table(("trials of history", "ms an ask, Optuna TPE", "ms an ask, nas TPE", "times Optuna TPE"), lines())
+    return results
 
 
-def main(objective: Objective = stand_in) -> None:
-    parser = argparse.ArgumentParser(description="What a proposal costs, and what plain Optuna wastes.")
+def asking(space: Space, sampler: BaseSampler, history: list[FrozenTrial]) -> Callable[[], None]:
+    """A function that asks for one more trial after a history, and tells its value."""
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.add_trials(history)
+
+    def ask_and_tell() -> None:
+        study.tell(study.ask(fixed_distributions=space.distributions), 0.0)
+
+    return ask_and_tell
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="searches of each method and budget")
-    num_seeds = parser.parse_args().seeds
+    options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = load_space()
-    compare_methods(space, num_seeds, objective)
-    time_arithmetic(space)
-    time_histories(space, objective)
+    rows = compare_methods(space, options.seeds) + time_arithmetic(space) + time_histories(space)
+    save_results(options.results, "proposals", rows)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""How many workers one coordinator can keep busy: `python benchmarks/scale.py` prints these tables.
+"""How many workers one coordinator keeps busy.
 
-The coordinator, its record on disk, TPE and the pruner are those of `nas search`. The workers are simulated: 30 s an
-epoch on average, a design's own pace (half to one and a half times that; `--spread`) and 10% more or less from epoch
-to epoch, 10 epochs a trial. Time is virtual while the coordinator waits, and real while it works: what workers say
-meanwhile waits, and a worker is idle until its next job arrives. The history, of uniform draws valued by the surrogate,
-is written into the database before.
+The coordinator, its database, TPE and the pruner are those of `nas search`. The workers are simulated: 30 s an epoch on
+average, at a design's own pace (half to one and a half times that; `--spread`) and 10% more or less from epoch to
+epoch, 10 epochs a trial. Time is virtual while the coordinator waits and real while it works: messages of workers wait
+meanwhile, and a worker is idle until its next job arrives. The history, of uniform draws valued by the surrogate, is
+written into the database before.
 
-Every case runs in a process of its own. Start-up, until every worker has its first job, is told apart from the steady
-state, from the end of the first jobs to the last proposal. The coordinator's seconds are of the processor with
-`--clock cpu`; with `--clock wall`, the default, they include waiting for the disk, and whatever else the machine does.
+Every case runs in a process of its own. The table shows the steady state, from the end of the first jobs to the last
+proposal; start-up, until every worker has its first job, has a column of its own. The coordinator's seconds are of the
+processor with `--clock cpu`; with `--clock wall`, the default, they include waiting for the disk and whatever else the
+machine does. 'Times' compares milliseconds a trial with those of the first row.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
@@ -33,6 +34,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from measuring import Rows, make_parser, print_table, save_results
 from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models as tables
 from optuna.trial import TrialState
@@ -66,13 +68,14 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class Silent:
-    """A listener that tells nobody."""
+    """A listener that does nothing."""
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_: None
 
 
 def make_plan(num_trials: int, pruner: PrunerName = "asha") -> Plan:
+    """The plan of a search by TPE in the default space."""
     data = Data(name="none", fingerprint="0" * 64, image_size=32, channels=3, classes=tuple("0123456789"))
     recipe = FAST.fit_to("cifar10", 45_000, 32, 3).model_copy(update={"epochs": EPOCHS})
     question = Question(
@@ -83,8 +86,8 @@ def make_plan(num_trials: int, pruner: PrunerName = "asha") -> Plan:
 
 
 class Curves:
-    """What the simulated workers measure, by the surrogate, and how long they take: a design's own pace is up to
-    `spread` above or below 1."""
+    """Accuracies by the surrogate and seconds of an epoch, for simulated workers; a design's own pace is up to `spread`
+    above or below 1."""
 
     def __init__(self, spread: float = 0.5) -> None:
         self._spread = spread
@@ -111,8 +114,8 @@ class Curves:
 
 
 def write_history(files: StudyFiles, plan: Plan, number: int) -> None:
-    """A study of `number` trials, as it is left by a search with asha at half of the schedule. Written in bulk, by
-    Optuna's own tables: one by one it would take ten minutes."""
+    """Write a study of `number` trials, as a search with asha at half of the schedule leaves it: in bulk, into Optuna's
+    own tables, since one by one it would take ten minutes."""
     question, rng, curves = plan.question, np.random.default_rng(1), Curves()
     draws = Draws(question.space, plan.task, question.all_limits, "vectors")
     designs: dict[Architecture, None] = {}
@@ -129,9 +132,9 @@ def write_history(files: StudyFiles, plan: Plan, number: int) -> None:
             rung = accuracies[EPOCHS // 2 - 1]
             rungs.append(rung)
             is_pruned = rung < sorted(rungs)[-max(1, len(rungs) // 3)] if index >= 5 else False
-            told = accuracies[: EPOCHS // 2] if is_pruned else accuracies
-            history = [{"epoch": epoch, "validation_accuracy": value} for epoch, value in enumerate(told, 1)]
-            own = {
+            reported = accuracies[: EPOCHS // 2] if is_pruned else accuracies
+            history = [{"epoch": epoch, "validation_accuracy": value} for epoch, value in enumerate(reported, 1)]
+            user_attributes = {
                 "architecture": architecture.to_json(),
                 "params": count_parameters(architecture),
                 "macs": count_macs(architecture, 32),
@@ -141,10 +144,9 @@ def write_history(files: StudyFiles, plan: Plan, number: int) -> None:
                 "batch_size": 128,
                 "history": json.dumps(history),
             }
-            of_pruner = {"completed_rung_0": rung} | ({"pruned_after": EPOCHS // 2} if is_pruned else {})
-            add_rows(
-                rows, study_id, index + 1, question, question.space.encode(architecture, free), told, own, of_pruner
-            )
+            system_attributes = {"completed_rung_0": rung} | ({"pruned_after": EPOCHS // 2} if is_pruned else {})
+            vector = question.space.encode(architecture, free)
+            add_rows(rows, study_id, index + 1, question, vector, reported, user_attributes, system_attributes)
         for table, content in rows.items():
             session.bulk_insert_mappings(table, content)
         session.commit()
@@ -168,73 +170,75 @@ def add_rows(
     trial_id: int,
     question: Question,
     vector: dict[str, Any],
-    told: list[float],
-    own: dict[str, Any],
-    of_pruner: dict[str, Any],
+    reported: list[float],
+    user_attributes: dict[str, Any],
+    system_attributes: dict[str, Any],
 ) -> None:
+    """Add a trial's rows to those of every table."""
     trial, param, value, intermediate, user, system = TABLES
-    state = TrialState.COMPLETE if len(told) == EPOCHS else TrialState.PRUNED
+    state = TrialState.COMPLETE if len(reported) == EPOCHS else TrialState.PRUNED
     times = {"_datetime_start_utc": BEGUN, "_datetime_complete_utc": BEGUN}
     rows[trial].append({"trial_id": trial_id, "number": trial_id - 1, "study_id": study_id, "state": state, **times})
     finite = tables.TrialValueModel.TrialValueType.FINITE
-    rows[value].append({"trial_id": trial_id, "objective": 0, "value": told[-1], "value_type": finite})
+    rows[value].append({"trial_id": trial_id, "objective": 0, "value": reported[-1], "value_type": finite})
     for name, distribution in question.space.distributions.items():
         inner = distribution.to_internal_repr(vector[name])
         content = {"param_name": name, "param_value": inner, "distribution_json": distribution_to_json(distribution)}
         rows[param].append({"trial_id": trial_id, **content})
     finite_step = tables.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
-    for step, accuracy in enumerate(told, 1):
+    for step, accuracy in enumerate(reported, 1):
         content = {"step": step, "intermediate_value": accuracy, "intermediate_value_type": finite_step}
         rows[intermediate].append({"trial_id": trial_id, **content})
-    for table, attributes in ((user, own), (system, of_pruner)):
+    for table, attributes in ((user, user_attributes), (system, system_attributes)):
         rows[table] += [
             {"trial_id": trial_id, "key": key, "value_json": json.dumps(attributes[key])} for key in attributes
         ]
 
 
 class Shares:
-    """Adds up the seconds in parts of the coordinator, the inner part alone where one calls another."""
+    """Seconds in parts of the coordinator; where one part calls another, they count for the inner one alone."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._clock = clock
         self._stack: list[list[float]] = []
 
     def watch(self, target: Any, method: str, part: str) -> None:
+        """Count the seconds of a method for a part from now on."""
         inner = getattr(target, method)
 
         @wraps(inner)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            begun, spent_inside = self._clock(), [0.0]
+            started, spent_inside = self._clock(), [0.0]
             self._stack.append(spent_inside)
             try:
                 return inner(*args, **kwargs)
             finally:
                 self._stack.pop()
-                took = self._clock() - begun
-                self.seconds[part] += took - spent_inside[0]
+                elapsed = self._clock() - started
+                self.seconds[part] += elapsed - spent_inside[0]
                 if self._stack:
-                    self._stack[-1][0] += took
+                    self._stack[-1][0] += elapsed
 
         setattr(target, method, timed)
 
 
 def run_case(
-    num_workers: int, history: int, studies: Path, clock_name: str, most: int, pruner: PrunerName, spread: float
+    num_workers: int, history: int, studies: Path, clock_name: str, max_trials: int, pruner: PrunerName, spread: float
 ) -> dict[str, Any]:
-    """One search in this process. The figures of its steady state, and of its start."""
+    """Figures of the steady state and of the start of one search in this process."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     clock, curves = CLOCKS[clock_name], Curves(spread)
-    num_trials = history + num_workers + max(MIN_TRIALS, min(most, 2 * num_workers))
+    num_trials = history + num_workers + max(MIN_TRIALS, min(max_trials, 2 * num_workers))
     files = StudyFiles(studies / "run", STUDY)
     shutil.rmtree(files.folder, ignore_errors=True)
     shutil.copytree(StudyFiles(studies / str(history), STUDY).folder, files.folder)
     plan = make_plan(num_trials, pruner)
-    begun = clock()
+    started = clock()
     with locked(files), Record(files) as record:
-        opened = clock() - begun
+        opening = clock() - started
         fleet = SimulatedFleet(num_workers, curves.accuracy, EPOCH_SECONDS, clock, curves.seconds)
-        coordinator = Coordinator(plan, record, fleet, Silent(), clock=lambda: fleet.now)  # type: ignore[arg-type]
+        coordinator = Coordinator(plan, record, fleet, Silent(), clock=lambda: fleet.now)
         shares = Shares(clock)
         shares.watch(coordinator.sampler, "sample_relative", "proposals")
         shares.watch(record._mirror.pruner, "prune", "pruner")
@@ -250,7 +254,7 @@ def run_case(
         "history": history,
         "pruner": pruner,
         "spread": spread,
-        "opening": opened,
+        "opening": opening,
         **steady(fleet.starts, num_workers),
         "shares": {part: seconds / fleet.worked for part, seconds in shares.seconds.items()},
         "MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -278,50 +282,72 @@ def steady(starts: list[Start], num_workers: int) -> dict[str, Any]:
     }
 
 
+def run_cases(options: argparse.Namespace, studies: Path) -> Iterator[dict[str, Any]]:
+    """Figures of every case, as soon as they are there."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
+        for history, num_workers in itertools.product(options.history, options.workers):
+            files = StudyFiles(studies / str(history), STUDY)
+            if not files.plan.is_file():
+                pool.submit(write_history, files, make_plan(history), history).result()
+            case = (num_workers, history, studies, options.clock, options.trials, options.pruner, options.spread)
+            yield pool.submit(run_case, *case).result()
+
+
+PARTS = ("proposals", "database", "pruner", "simulation")
+
+
+def cells(row: dict[str, Any], reference: dict[str, Any]) -> list[str]:
+    """A line of the table."""
+    shares = [row["shares"].get(part, 0.0) for part in PARTS]
+    return [
+        f"{row['workers']:,}",
+        f"{row['history']:,}",
+        f"{row['trials a second']:.3f}",
+        f"{row['ms a trial']:.0f}",
+        f"{row['ms a trial'] / reference['ms a trial']:.2f}",
+        f"{row['load']:.1%}",
+        f"{row['mean wait']:.2f} s",
+        f"{row['p95 wait']:.2f} s",
+        f"{row['idle']:.2%}",
+        f"{row['start seconds']:.0f} s",
+        f"{row['MiB']:.0f}",
+        *(f"{share:.0%}" for share in (*shares, 1 - sum(shares))),
+    ]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How many workers one coordinator can keep busy.")
-    parser.add_argument("--workers", type=int, nargs="*", default=WORKERS)
-    parser.add_argument("--history", type=int, nargs="*", default=HISTORIES)
+    parser = make_parser(__doc__)
+    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
+    parser.add_argument("--history", type=int, nargs="+", default=HISTORIES)
     parser.add_argument("--trials", type=int, default=MAX_TRIALS, help="at most so many after the first of each worker")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="of the coordinator's own time")
     parser.add_argument("--pruner", choices=("asha", "none"), default="asha")
     parser.add_argument("--spread", type=float, default=0.5, help="of the designs' paces around 30 s an epoch")
     parser.add_argument("--folder", type=Path, help="where to keep histories from run to run")
-    parser.add_argument("--forget", action="store_true", help="do not write results/scale.json")
-    arguments = parser.parse_args()
+    options = parser.parse_args()
+    figures = (
+        "history",
+        "trials/s",
+        "ms a trial",
+        "times",
+        "load",
+        "wait, mean",
+        "wait, 95%",
+        "idle",
+        "first jobs",
+        "MiB",
+    )
+    rows: Rows = []
+
+    def lines(studies: Path) -> Iterator[list[str]]:
+        for row in run_cases(options, studies):
+            rows.append(row)
+            save_results(options.results, "scale", rows)
+            yield cells(row, rows[0])
+
     with tempfile.TemporaryDirectory() as temporary:
-        studies = arguments.folder or Path(temporary)
-        rows = [*cases(studies, arguments)]
-    if not arguments.forget:
-        from runs import keep
-
-        keep("scale", rows)
-
-
-def cases(studies: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    figures = "workers | history | trials/s | ms a trial | load | wait, mean | wait, 95% | idle | first jobs | MiB"
-    print(f"| {figures} | {' | '.join(PARTS)} |")
-    print("| ---: " * (10 + len(PARTS)) + "|")
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
-        for history, workers in itertools.product(arguments.history, arguments.workers):
-            files = StudyFiles(studies / str(history), STUDY)
-            if not files.plan.is_file():
-                pool.submit(write_history, files, make_plan(history), history).result()
-            case = (workers, history, studies, arguments.clock, arguments.trials, arguments.pruner, arguments.spread)
-            row = pool.submit(run_case, *case).result()
-            shares = [f"{row['shares'].get(part, 0.0):.0%}" for part in PARTS[:-1]]
-            shares.append(f"{1 - sum(row['shares'].values()):.0%}")
-            print(
-                f"| {workers:,} | {history:,} | {row['trials a second']:.3f} | {row['ms a trial']:.0f} "
-                f"| {row['load']:.1%} | {row['mean wait']:.2f} s | {row['p95 wait']:.2f} s | {row['idle']:.2%} "
-                f"| {row['start seconds']:.0f} s | {row['MiB']:.0f} | {' | '.join(shares)} |",
-                flush=True,
-            )
-            yield row
-
-
-PARTS = ("proposals", "database", "pruner", "simulation", "rest")
+        print_table(("workers", *figures, *PARTS, "rest"), lines(options.folder or Path(temporary)))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """An accuracy that costs microseconds: a smooth function fitted to networks that were really trained.
 
-It is made from benchmarks/recorded.json.gz (see recording.py): a ridge regression of second order on the size and shape
-of a design, on the logit of its last validation accuracy. Designs outside the recorded range of a feature are moved to
-its edge, so that nothing is extrapolated. The recorded designs have at most 300,000 parameters; for another budget,
-parameters and MACs count relative to it.
+It is fitted to benchmarks/recorded.json.gz (LOG.md says how that was made): a ridge regression of second order from the
+size and shape of a design to the logit of its last validation accuracy. Designs outside the recorded range of a feature
+are moved to its edge, so that nothing is extrapolated. The recorded designs have at most 300,000 parameters; for
+another budget, parameters and MACs count relative to it.
 """
 
 import gzip
@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
-from scipy.stats import spearmanr
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -33,7 +32,7 @@ Array = npt.NDArray[np.float64]
 
 
 def features(architecture: Architecture, budget: int, image_size: int) -> Array:
-    """What an accuracy may depend on; sizes relative to the recorded budget and image."""
+    """The features of a design, (9,); sizes are relative to the recorded budget and image."""
     stages = architecture.stages
     blocks = sum(stage.depth for stage in stages)
     scale = RECORDED_BUDGET / budget
@@ -64,12 +63,13 @@ class Surrogate:
     image_size: int
 
     def __call__(self, architecture: Architecture) -> float:
-        found = features(architecture, self.budget, self.image_size).clip(self.low, self.high)
-        return float(expit(self.model.predict(found[None])[0]))
+        point = features(architecture, self.budget, self.image_size).clip(self.low, self.high)
+        return float(expit(self.model.predict(point[None])[0]))
 
 
 @cache
 def recorded() -> dict[str, list[dict[str, object]]]:
+    """The recording: 'designs', each with its curve of validation accuracies, and 'repeats' of some by other seeds."""
     content: dict[str, list[dict[str, object]]] = json.loads(gzip.decompress(RECORDED.read_bytes()))
     return content
 
@@ -88,6 +88,7 @@ def _model() -> Pipeline:
 
 
 def make_surrogate(budget: int, image_size: int = 32) -> Surrogate:
+    """The surrogate for searches under `budget`, fitted to all recorded designs."""
     x, y = _data()
     return Surrogate(_model().fit(x, y), x.min(axis=0), x.max(axis=0), budget, image_size)
 
@@ -104,17 +105,8 @@ def seed_noise() -> float:
     return float(np.sqrt(np.mean(variances)))
 
 
-def main() -> None:
-    """How good the surrogate is, by ten-fold cross-validation."""
+def left_out_predictions() -> tuple[Array, Array]:
+    """Last accuracies of the recorded designs: as predicted by fits that left them out (ten-fold), and as recorded."""
     x, y = _data()
-    predicted = cross_val_predict(_model(), x, y, cv=KFold(10, shuffle=True, random_state=0))
-    errors = expit(predicted) - expit(y)
-    accuracies = expit(y)
-    print(f"{len(y)} designs, accuracies {accuracies.min():.1%} to {accuracies.max():.1%}")
-    print(f"left out: R2 {1 - (errors**2).sum() / ((accuracies - accuracies.mean()) ** 2).sum():.3f}", end="")
-    print(f", rank correlation {spearmanr(predicted, y).statistic:.3f}, error {np.sqrt((errors**2).mean()):.2%}")
-    print(f"noise between seeds {seed_noise():.2%} (standard deviation)")
-
-
-if __name__ == "__main__":
-    main()
+    folds = KFold(10, shuffle=True, random_state=0)
+    return expit(cross_val_predict(_model(), x, y, cv=folds)), expit(y)

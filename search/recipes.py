@@ -18,7 +18,7 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD_PER_IMAGE = (0.2023, 0.1994, 0.2010)
 STD = (0.2470, 0.2435, 0.2616)
 
-# What was measured for them stands in benchmarks/README.md. Half way through a one-cycle schedule the average ranks
+# What was measured for them stands in benchmarks/LOG.md. Half way through a one-cycle schedule the average ranks
 # designs far better than the weights themselves; at its end, where the rate is zero, the two are the same.
 FAST = Recipe(
     name="fast",

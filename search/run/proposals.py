@@ -64,7 +64,7 @@ def with_default_fill(question: Question) -> Question:
     """The question for designs that use at least `DEFAULT_FILL` of the budget, or as it is in a space that holds fewer
     than `MIN_DESIGNS` of them.
 
-    It is a choice by measurement (benchmarks/README.md): searches that leave out what uses less than half of the budget
+    It is a choice by measurement (benchmarks/LOG.md): searches that leave out what uses less than half of the budget
     find better designs at every budget; more than half was not distinguishable from it, and costs time and choice.
     """
     try:
@@ -82,7 +82,7 @@ def make_pruner(name: PrunerName, epochs: int) -> BasePruner:
     halving with one rung (Li et al. 2018, https://arxiv.org/abs/1810.05934). Earlier epochs rank poorly under a
     one-cycle schedule. 'median' ends a trial whose best accuracy so far is below the median of the completed trials at
     that epoch, not in the first third of the schedule. Neither ends one of the first `NUM_STARTUP` trials. What they
-    save and lose was measured on recorded learning curves (benchmarks/README.md).
+    save and lose was measured on recorded learning curves (benchmarks/LOG.md).
     """
     if name == "median":
         return MedianPruner(n_startup_trials=NUM_STARTUP, n_warmup_steps=epochs // 3 + 1)

@@ -1,7 +1,7 @@
 """Full-length training: finalists, by which a winner is chosen, and final runs, which open the test set.
 
 Choosing and quoting are kept apart. Finalists are trained on the training split and compared on the validation split,
-and so are the dropouts of the best of them, since the short schedule of a search favours none (benchmarks/dropout.py);
+and so are the dropouts of the best of them, since the short schedule of a search favours none (benchmarks/LOG.md);
 the test set is opened by final runs alone, once per trained network, and every opening is a line in the test ledger.
 """
 

@@ -15,8 +15,8 @@ WAIT_SECONDS = 1.0
 MOST_WORKERS = 16
 MEMORY_OF_ONE = 2 * 2**30  # bytes; about 1 GB with CIFAR-10, and the network's own
 # How often a thread looks whether the others are done before it sleeps. libgomp's own 300,000 outlast a turn of the
-# scheduler: where another process has a core, threads spin for one that cannot run. On quiet cores this costs nothing
-# (benchmarks/README.md), and results are the same bits.
+# scheduler: where another process has a core, threads spin for one that cannot run. Results are the same bits; speeds
+# are compared by benchmarks/trials.py --part workers.
 SPINS = "10000"
 
 

@@ -1,0 +1,116 @@
+"""What the benchmarks share: rates measured in turn, ratios, intervals, tables, and results kept with their origin.
+
+Torch is imported where it is needed: scale.py measures the memory of a process that has none.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+from scipy.stats import t
+
+RESULTS = Path(__file__).with_name("results")
+
+Rows = list[dict[str, Any]]
+Epoch = Callable[[], int]  # does one epoch, to its end on the device; the number of images it took
+
+
+def make_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with what every benchmark takes: --results FOLDER."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON is written")
+    return parser
+
+
+def pick_device(name: str) -> str:
+    """'cuda' or 'cpu'; 'auto' is CUDA where there is one."""
+    import torch
+
+    has_cuda = torch.cuda.is_available()
+    if name == "cuda" and not has_cuda:
+        sys.exit("device = cuda: torch finds no CUDA device here")
+    return "cuda" if has_cuda and name != "cpu" else "cpu"
+
+
+def measure_rates(contenders: Mapping[str, Epoch], repeats: int, seconds: float = 0.0) -> dict[str, list[float]]:
+    """Images a second of every contender, one figure a round.
+
+    Contenders take turns, so that a change of the machine meets all of them; before the first round each warms up for
+    one epoch. A figure covers whole epochs: as many as `seconds` take, at least one.
+    """
+    for epoch in contenders.values():
+        epoch()
+    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, epoch in contenders.items():
+            started, num_images, elapsed = time.perf_counter(), 0, 0.0
+            while num_images == 0 or elapsed < seconds:
+                num_images += epoch()
+                elapsed = time.perf_counter() - started
+            rates[name].append(num_images / elapsed)
+    return rates
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """How many times as fast, round by round."""
+    return [our_rate / their_rate for our_rate, their_rate in zip(ours, theirs, strict=True)]
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """Median, smallest and largest: '2.15 (1.94 to 2.35)'."""
+    middle, low, high = (f"{value:,.{digits}f}" for value in (median(values), min(values), max(values)))
+    return f"{middle} ({low} to {high})"
+
+
+def paired_interval(differences: Sequence[float]) -> str:
+    """Mean of paired differences in points with Student's 95% interval: '+1.36 (+0.38 to +2.34)'."""
+    centre, number = mean(differences), len(differences)
+    if number < 2:
+        return f"{100 * centre:+.2f}"
+    half = float(t.ppf(0.975, number - 1)) * stdev(differences) / number**0.5
+    return f"{100 * centre:+.2f} ({100 * (centre - half):+.2f} to {100 * (centre + half):+.2f})"
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table in Markdown, each row as soon as it is there; the first column to the left, the others right."""
+    print("\n| " + " | ".join(header) + " |")
+    print("| :--- |" + " ---: |" * (len(header) - 1), flush=True)
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+def save_results(folder: Path, name: str, rows: Rows) -> None:
+    """Write FOLDER/NAME.json: the rows, and where, when and how they were measured."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"measured on": provenance(), "rows": rows}, indent=1)
+    (folder / f"{name}.json").write_text(text + "\n")
+
+
+def provenance() -> dict[str, str]:
+    """Machine, versions, date and command of a measurement."""
+    import torch
+
+    cores = f"{len(os.sched_getaffinity(0))} cores allowed, {torch.get_num_threads()} threads"
+    return {
+        "hardware": f"{processor()}, {cores}",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": " ".join(["python", *sys.argv]),
+    }
+
+
+def processor() -> str:
+    """The processor's name, as Linux has it, or else its architecture."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from models.architecture import Architecture
 from models.build import build
-from search.data.datasets import open_dataset, split
+from search.data.datasets import open_dataset
+from search.data.splits import split
 from search.recipe import Recipe
 from search.recipes import FAST
 from search.training.images import Images, Normalisation

@@ -26,10 +26,11 @@ from PIL import Image
 import search.data.cache
 import search.data.catalogue
 import search.data.datasets
-from search.data import sources
+from search.data import arrays
 from search.data.catalogue import NAMED, safe_name
-from search.data.datasets import Dataset, load_cached, open_dataset, split
+from search.data.datasets import Dataset, load_cached, open_dataset
 from search.data.decoding import EncodedImages
+from search.data.splits import split
 from search.errors import DataError, StorageError
 from search.training import download
 
@@ -645,7 +646,7 @@ def test_image_folders_that_make_no_data_set_are_refused(tmp_path: Path) -> None
     write_images(tmp_path / "half" / "train")
     assert "has train but no test, val, valid, validation beside it" in refusal(tmp_path / "half")
     write_images(tmp_path / "half" / "test", classes=("cat", "emu"))
-    assert "emu': is no class of" in refusal(tmp_path / "half")
+    assert "emu': not a class of" in refusal(tmp_path / "half")
     write_images(tmp_path / "void")
     (tmp_path / "void" / "emu").mkdir()
     assert "emu': holds no images" in refusal(tmp_path / "void")
@@ -724,7 +725,7 @@ def test_an_npz_that_would_unpack_into_more_than_the_memory_is_refused_unread(
         y_test=np.zeros(6, np.uint8),
     )
     assert path.stat().st_size < 100_000
-    monkeypatch.setattr(sources, "memory", lambda: 30 * 10**6)
+    monkeypatch.setattr(arrays, "memory", lambda: 30 * 10**6)
     message = refusal(path)
     assert message.endswith(
         "bomb.npz': its arrays need 0.0419 GB; must fit into the 0.03 GB of memory that this machine has"
@@ -742,7 +743,7 @@ def test_an_npz_whose_header_claims_an_absurd_shape_is_refused(tmp_path: Path) -
 
 
 def test_memory_is_what_the_machine_has() -> None:
-    assert 2**28 < sources.memory() < 2**50
+    assert 2**28 < arrays.memory() < 2**50
 
 
 def test_parquet_of_an_absurd_number_of_rows_is_refused_unread(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from search.data.datasets import open_dataset
-from search.data.unlabelled import Shape, decode, decode_labelled, has_both_parts, read_labelled, read_unlabelled
+from search.data.decoding import Shape, decode
+from search.data.labelled import decode_labelled, has_both_parts, read_labelled
+from search.data.unlabelled import read_unlabelled
 from search.errors import DataError, StorageError
 
 GREY, COLOUR = Shape(8, 1), Shape(8, 3)
@@ -238,7 +240,7 @@ def no_pixels(path: Path) -> Path:
     return path / "a.npz"
 
 
-NO_ID = "index 0: is no id; ids must be whole numbers of 64 bits, or text of at most 256 characters"
+NO_ID = "index 0: not an id; ids must be whole numbers of 64 bits, or text of at most 256 characters"
 FAULTS: list[tuple[str, Callable[[Path], Path], Shape, str]] = [
     ("missing", lambda path: path / "nothing", COLOUR, "no such file or folder; must be a folder of images"),
     ("empty folder", empty_folder, COLOUR, "holds no images; must be a folder of images"),
@@ -249,7 +251,7 @@ FAULTS: list[tuple[str, Callable[[Path], Path], Shape, str]] = [
     ("damaged", damaged, COLOUR, "3.png': damaged or not an image"),
     ("no array", lambda path: write_npz(path / "a.npz", z=IMAGES), COLOUR, "must hold x_test or x or images or data"),
     ("floats", lambda path: write_npz(path / "a.npz", x=IMAGES / 255), COLOUR, "images must be uint8, 0 to 255"),
-    ("list", lambda path: write_pickle(path / "a", data=[1, 2]), COLOUR, "data: is no array; images must be one"),
+    ("list", lambda path: write_pickle(path / "a", data=[1, 2]), COLOUR, "data: not an array; images must be one"),
     ("rows", lambda path: write_npz(path / "a.npz", x=ROWS[:, 1:]), COLOUR, "rows of 191 values; must have 192"),
     ("no rows", lambda path: write_npz(path / "a.npz", x=IMAGES[:0]), COLOUR, "holds no images"),
     ("same ids", lambda path: write_npz(path / "a.npz", x=IMAGES, ids=LABELS), COLOUR, "two images have the id '0'"),

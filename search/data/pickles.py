@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from search.errors import DataError
 
 MAX_INSTRUCTIONS = 10_000_000  # a million names take three million; each may make an object of some 100 bytes
-MAX_NESTED_TUPLES = 100  # those of an array nest 2 deep
 
 # Those that make plain values, lists, tuples and dictionaries, remember and recall them, and call. Left out are sets,
 # other ways to make objects, and values from outside the file.
@@ -34,6 +33,7 @@ _INSTRUCTIONS = re.compile(
     "|(EMPTY_)?(TUPLE|LIST|DICT)|TUPLE[123]|APPENDS?|SETITEMS?"
     "|PUT|(LONG_)?BINPUT|MEMOIZE|GET|(LONG_)?BINGET|(STACK_)?GLOBAL|REDUCE|BUILD"
 )
+_KEYS = "holds a dictionary with a key that is neither text nor a whole number; must have such keys"
 _TYPES = re.compile(r"[biuf][1248]|[SU][1-9][0-9]*")
 
 
@@ -43,7 +43,7 @@ class _Refused(ValueError):
 
 def read_pickle(path: Path) -> dict[str, Any]:
     """The dictionary of a pickled batch: numpy arrays of numbers or text, lists, numbers, text and bytes under their
-    names. What stands under a number is left out.
+    names. What stands under a number is left out, and an array inside of a list or dictionary cannot be used.
 
     Raises:
         DataError: the file cannot be read, is not a pickled dictionary, or holds anything but data.
@@ -80,15 +80,16 @@ def _check(program: bytes) -> None:
     allocate them first. Besides that:
 
     - The memo is an array as long as its largest index, so an index must not be larger than the file.
-    - The keys of a dictionary are hashed, and a hash of tuples in tuples takes C stack for each level, so the nesting
-      is limited. It is followed through stack and memo. Lists may nest to any depth, since no list is hashed.
+    - The keys of a dictionary are hashed. For tuples in tuples, that can overflow the C stack, or never end where they
+      share their items, so a tuple must not be a key. Tuples are followed through stack and memo. Other values may nest
+      as they like, for no list or dictionary is hashed.
 
     Raises:
         _Refused, or anything that a damaged pickle raises.
     """
-    depths: list[int] = []  # for each value on the stack, at least the depth of its tuples
+    are_tuples: list[bool] = []  # of each value on the stack
     marks: list[int] = []
-    memo: dict[int, int] = {}
+    memo: dict[int, bool] = {}
     argument: Any
     for number, (opcode, argument, _) in enumerate(pickletools.genops(program)):
         name = opcode.name
@@ -97,25 +98,28 @@ def _check(program: bytes) -> None:
         if number == MAX_INSTRUCTIONS:
             raise _Refused(f"a pickle of over {MAX_INSTRUCTIONS:,} instructions; must be a batch as CIFAR's are")
         if name == "MARK":
-            marks.append(len(depths))
+            marks.append(len(are_tuples))
         elif name == "MEMOIZE" or name.endswith("PUT"):
             index = len(memo) if name == "MEMOIZE" else argument
             if index > len(program):
                 raise ValueError(f"{name} {index}")
-            memo[index] = depths[-1]
+            memo[index] = are_tuples[-1]
         elif name.endswith("GET"):
-            depths.append(memo[argument])
+            are_tuples.append(memo[argument])
         else:
             taken = opcode.stack_before
             has_mark = pickletools.markobject in taken
-            start = marks.pop() - taken.index(pickletools.markobject) if has_mark else len(depths) - len(taken)
+            start = marks.pop() - taken.index(pickletools.markobject) if has_mark else len(are_tuples) - len(taken)
             if start < (marks[-1] if marks else 0):
                 raise ValueError(f"{name} on too short a stack")
-            depth = max(depths[start:], default=0) + name.startswith("TUPLE")
-            if depth > MAX_NESTED_TUPLES:
-                raise _Refused(f"tuples in tuples, over {MAX_NESTED_TUPLES} deep; must be a batch as CIFAR's are")
-            depths[start:] = [depth] * len(opcode.stack_after)
-    if depths or marks:
+            first_key = {"DICT": start, "SETITEM": start + 1, "SETITEMS": start + 1}.get(name)
+            if first_key is not None and any(are_tuples[first_key::2]):
+                raise _Refused(_KEYS)
+            # What changes a value leaves it on the stack, even a tuple, if there is nothing to change.
+            changes = name in ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD")
+            is_tuple = are_tuples[start] if changes else "TUPLE" in name
+            are_tuples[start:] = [is_tuple] * len(opcode.stack_after)
+    if are_tuples or marks:
         raise ValueError("a program that leaves more than one value")
 
 
@@ -211,5 +215,5 @@ def _finished(value: Any) -> Any:
 def _name(key: Any) -> str | None:
     """The text of a key, which Python 2 writes as bytes; None for a number."""
     if not isinstance(key, str | bytes | int):
-        raise _Refused("holds a dictionary with a key that is neither text nor a whole number; must have such keys")
+        raise _Refused(_KEYS)
     return None if isinstance(key, int) else key if isinstance(key, str) else key.decode()

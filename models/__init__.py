@@ -1,1 +1,1 @@
-"""What a network is: architectures as frozen values, their exact cost, and the modules built from them."""
+"""What is a network? Architectures as frozen values, their exact cost, and the modules built from them."""

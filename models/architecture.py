@@ -1,8 +1,8 @@
 """Residual networks as frozen values: Stem, Stage, Architecture.
 
-Everything that decides the shape of a network stands here and nothing else does: two architectures with the same
-canonical form build the same module. The notation is that of He et al. 2015 (https://arxiv.org/abs/1512.03385): a stem
-convolution, stages of residual blocks, global average pooling and one linear layer.
+An architecture holds all that decides the shape of a network, and nothing else: two with the same canonical form build
+the same module. The terms are those of He et al. 2015 (https://arxiv.org/abs/1512.03385): a stem convolution, stages of
+residual blocks, global average pooling and one linear layer.
 """
 
 import json
@@ -21,7 +21,7 @@ MAX_KERNEL = 31
 
 
 class ArchitectureError(ValueError):
-    """A value that no network can have. The message is one line: name = value, then the rule."""
+    """An invalid value of an architecture. The message is one line: name = value, then the rule."""
 
 
 def _integer(name: str, value: object, low: int, high: int) -> None:
@@ -58,10 +58,10 @@ class Stem:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`depth` residual blocks of `width` output channels; the first may change shape, the others keep it.
+    """`depth` residual blocks of `width` output channels; the first may change the shape, the others keep it.
 
-    A basic block is two `kernel` x `kernel` convolutions. A bottleneck is 1x1 to `width // reduction` channels,
-    `kernel` x `kernel` (which carries the stride), and 1x1 to `width`. Every convolution is bias-free and followed by
+    A basic block has two `kernel` x `kernel` convolutions. A bottleneck has three: 1x1 to `width // reduction`
+    channels, `kernel` x `kernel` (with the stride), and 1x1 to `width`. Every convolution is bias-free and followed by
     BatchNorm. `dropout` is the probability of zeroing an activation, after a basic block's first conv-BN-ReLU and
     before a bottleneck's last convolution.
 
@@ -70,8 +70,8 @@ class Stage:
     kernel / 2 and a 2x2 average pooling of stride 1 follows each.
 
     Raises:
-        ArchitectureError: a value is out of range, or an even kernel is padded in a bottleneck, which has only one
-            such convolution.
+        ArchitectureError: a value is out of range, or a bottleneck, which has only one such convolution, pads an even
+            kernel.
     """
 
     block: Block
@@ -103,11 +103,11 @@ class Stage:
 
     @property
     def inner_width(self) -> int:
-        """Channels between a block's convolutions."""
+        """The channels between a block's convolutions."""
         return self.width if self.block == "basic" else self.width // self.reduction
 
     def canonical(self) -> "Stage":
-        """This stage with every field that changes nothing set to its default."""
+        """This stage, with the default for every field that does not change the network."""
         default = {field.name: field.default for field in fields(self)}
         irrelevant = {}
         if self.block == "basic":
@@ -121,9 +121,9 @@ class Stage:
 class Architecture:
     """A residual network for square images: stem, stages, global average pooling, one linear layer with bias.
 
-    The first block of every stage after the first has stride 2. `shortcut` is what a block adds where its shape
-    changes (He et al. 2015, section 4.1): 'A' the input subsampled and zero-padded to the new width, without
-    parameters; 'B' a 1x1 convolution with BatchNorm; 'b' a 1x1 convolution alone.
+    The first block of every stage but the first has stride 2. `shortcut` is what a block adds where its shape changes
+    (He et al. 2015, section 4.1): 'A' is the input subsampled and zero-padded to the new width, without parameters;
+    'B' a 1x1 convolution with BatchNorm; 'b' a 1x1 convolution alone.
 
     Raises:
         ArchitectureError: there is no stage, a value is out of range, or shortcut A would have to drop channels.
@@ -149,11 +149,11 @@ class Architecture:
 
     @property
     def depth(self) -> int:
-        """Weighted layers as papers count them: convolutions on the main path and the linear layer."""
+        """The weighted layers as papers count them: convolutions on the main path, and the linear layer."""
         return 2 + sum(stage.depth * (2 if stage.block == "basic" else 3) for stage in self.stages)
 
     def canonical(self) -> "Architecture":
-        """The one form shared by all architectures that build this same network."""
+        """The form that all architectures of the same network share."""
         changes_shape = len(self.stages) > 1 or self.stem.width != self.stages[0].width
         return replace(
             self,
@@ -162,33 +162,34 @@ class Architecture:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: what `to_json` writes and `from_dict` reads."""
+        """Plain values, which `from_dict` reads."""
         return asdict(self) | {"stages": [asdict(stage) for stage in self.stages]}
 
     def to_json(self, indent: int | None = None) -> str:
+        """The values of `to_dict` as JSON, which `from_json` reads."""
         return json.dumps(self.to_dict(), indent=indent)
 
     @classmethod
     def from_dict(cls, values: object) -> "Architecture":
-        """Read what `to_dict` made. Fields with a default may be left out.
+        """The architecture of values as `to_dict` gives them. Fields with a default may be left out.
 
         Raises:
             ArchitectureError: an unknown or missing field, or a value out of range.
         """
-        known = _fields_of(cls, "architecture", values)
-        stages = known.get("stages")
+        items = _fields_of(cls, "architecture", values)
+        stages = items.get("stages")
         if not isinstance(stages, list | tuple):
             raise ArchitectureError(f"stages = {stages!r}: must be a list")
-        known["stem"] = Stem(**_fields_of(Stem, "stem", known["stem"]))
-        known["stages"] = tuple(Stage(**_fields_of(Stage, "stage", stage)) for stage in stages)
-        return cls(**known)
+        items["stem"] = Stem(**_fields_of(Stem, "stem", items["stem"]))
+        items["stages"] = tuple(Stage(**_fields_of(Stage, "stage", stage)) for stage in stages)
+        return cls(**items)
 
     @classmethod
     def from_json(cls, text: str) -> "Architecture":
-        """Read what `to_json` made.
+        """The architecture of JSON as `to_json` gives it.
 
         Raises:
-            ArchitectureError: not JSON, or not an architecture.
+            ArchitectureError: the text is not JSON, or not an architecture.
         """
         try:
             values = json.loads(text)
@@ -198,7 +199,7 @@ class Architecture:
 
 
 def _fields_of(kind: type, name: str, values: object) -> dict[str, Any]:
-    """The mapping's items, if they are fields of `kind` and none without a default is missing."""
+    """The items of a mapping, if all are fields of the dataclass `kind` and no field without a default is missing."""
     if not isinstance(values, Mapping):
         raise ArchitectureError(f"{name} = {values!r}: must be a mapping")
     names = [field.name for field in fields(kind)]

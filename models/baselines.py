@@ -1,7 +1,7 @@
 """Networks that people designed by hand for CIFAR-10 and a limit of 5 million parameters, by name.
 
-They come from five reports of such work and from He et al. 2015 (https://arxiv.org/abs/1512.03385). Accuracies are
-those their authors reported, by their own training and choice of model, not ours.
+They come from five reports of such work and from He et al. 2015 (https://arxiv.org/abs/1512.03385). The accuracies are
+their authors', from their own training and choice of model; none is measured by this project.
 """
 
 from dataclasses import dataclass, replace
@@ -14,8 +14,8 @@ BUDGET = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A named network: which report it is from, the recipe it was trained by (one of search/recipes.py), the accuracy
-    reported, and what had to be inferred to rebuild it."""
+    """A named network: the number of its report, from 0; the recipe that trained it, by its name in search/recipes.py;
+    the accuracy reported; and a note, such as what had to be inferred to rebuild it."""
 
     name: str
     report: int
@@ -26,7 +26,7 @@ class Baseline:
 
 
 def _basic(widths: tuple[int, ...], depths: tuple[int, ...], shortcut: Shortcut = "B") -> Architecture:
-    """Basic blocks behind a 3x3 stem as wide as the first stage."""
+    """Basic blocks after a 3x3 stem as wide as the first stage."""
     stages = tuple(Stage("basic", depth, width) for depth, width in zip(depths, widths, strict=True))
     return Architecture(Stem(widths[0]), stages, shortcut)
 
@@ -38,7 +38,7 @@ def _flexible(
     even_kernel: EvenKernel = "pad-then-valid",
     stem: Stem | None = None,
 ) -> Architecture:
-    """Report 2's networks. Shortcut b everywhere, which reproduces both totals it states."""
+    """A network of report 2. Shortcut b is inferred: it reproduces both totals that the report states."""
     built = tuple(Stage(block, depth, width, kernel, dropout, 4, even_kernel) for block, depth, width in stages)
     return Architecture(stem or Stem(64), built, "b")
 
@@ -129,10 +129,10 @@ BASELINES = {baseline.name: baseline for baseline in _ALL}
 
 
 def find_baseline(name: str, in_channels: int = 3, num_classes: int = 10) -> Architecture:
-    """The architecture of a named baseline, for images of that many channels and classes.
+    """The architecture of a named baseline, for images with these channels and classes.
 
     Raises:
-        ArchitectureError: there is no such baseline; the nearest names are offered.
+        ArchitectureError: there is no such baseline; the message offers the nearest names.
     """
     if name not in BASELINES:
         near = get_close_matches(name, BASELINES, n=3, cutoff=0.5) or list(BASELINES)

@@ -1,7 +1,7 @@
 """Residual networks as torch modules.
 
-This file imports torch alone: `nas export` hands it to users as it stands. A network is made from plain values; the
-names of the arguments are those of `models.architecture`, where their meaning is told.
+This file imports torch alone, for `nas export` gives users a copy. A network is made from plain values; the arguments
+have the names and the meaning of the fields in `models.architecture`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,10 @@ class Conv(nn.Conv2d):
 
 
 class ZeroPadShortcut(nn.Module):
-    """Shortcut A: the input subsampled by `stride`, with channels of zeros appended. No parameters."""
+    """Shortcut A: the input subsampled by `stride`, with channels of zeros appended; it has no parameters.
+
+    Shape: (N, in_width, H, W) to (N, width, H / stride, W / stride).
+    """
 
     def __init__(self, in_width: int, width: int, stride: int) -> None:
         super().__init__()
@@ -42,7 +45,7 @@ class ZeroPadShortcut(nn.Module):
 
 
 def make_shortcut(kind: str, in_width: int, width: int, stride: int) -> nn.Module:
-    """What a block adds to its main path: the input itself where the shape stays, else shortcut A, B or b."""
+    """What a block adds to its main path: the input itself if the shape stays, else shortcut A, B or b."""
     if stride == 1 and in_width == width:
         return nn.Identity()
     if kind == "A":
@@ -52,7 +55,7 @@ def make_shortcut(kind: str, in_width: int, width: int, stride: int) -> nn.Modul
 
 
 class ConvNorm(nn.Sequential):
-    """A bias-free convolution, an average pooling where an even kernel asks for one, and BatchNorm."""
+    """A bias-free convolution, a 2x2 average pooling of stride 1 if `pool`, and BatchNorm."""
 
     def __init__(
         self, in_width: int, width: int, kernel: int, stride: int = 1, padding: int = 0, pool: bool = False

@@ -1,4 +1,4 @@
-"""Architecture -> nn.Module, with the initialisation that the field uses."""
+"""The module of an architecture, with the usual initialisation of residual networks."""
 
 import torch
 from torch import nn
@@ -8,10 +8,10 @@ from models.blocks import BasicBlock, Bottleneck, ResNet
 
 
 def build(architecture: Architecture, *, zero_init_last_norm: bool = False) -> ResNet:
-    """The network as a module on torch's default device, drawn from torch's global generator.
+    """The network on torch's default device, with weights from torch's global generator.
 
     Convolutions are He-normal in fan-out mode (https://arxiv.org/abs/1502.01852), BatchNorm scales are one, biases
-    zero. With `zero_init_last_norm` the last BatchNorm of every block starts at scale zero, so that every block
+    zero. With `zero_init_last_norm`, the last BatchNorm of every block starts at scale zero, so that every block
     begins as its shortcut (Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section 5.1).
     """
     network = ResNet(**architecture.to_dict())
@@ -28,6 +28,6 @@ def build(architecture: Architecture, *, zero_init_last_norm: bool = False) -> R
 
 
 def build_on_meta(architecture: Architecture) -> ResNet:
-    """The network without memory or values, for counting."""
+    """The network on the meta device: shapes without memory or values, for counting."""
     with torch.device("meta"):
         return ResNet(**architecture.to_dict())

@@ -1,18 +1,20 @@
-"""The exact cost of an architecture by integer arithmetic: nothing is built.
+"""The exact cost of an architecture, by integer arithmetic: nothing is built.
 
 Parameters are all trainable numbers: convolutions, BatchNorm scales and shifts, the linear layer. They add up stage by
-stage, and a stage depends on what came before only through the width it receives; the audit of a space rests on that.
+stage, and a stage depends on the earlier ones only through the width it receives. The audit of a space relies on that.
 
-Multiply-accumulates (MACs) are those of convolutions and the linear layer for one image, the convention of papers and
-of fvcore's `conv` and `linear` entries; BatchNorm, pooling, activations and additions are left out. They add up stage
-by stage too, and a stage's share depends on the width and the size in pixels that it receives.
+Multiply-accumulates (MACs) are those of convolutions and the linear layer for one image, as in papers and in fvcore's
+`conv` and `linear` entries; BatchNorm, pooling, activations and additions are left out. They add up stage by stage too,
+and a stage's share depends on the width and the size in pixels that it receives.
 
-Peak activations are the most numbers that live feature maps hold at one time, for one image and inference: a property
-of the network, and a lower bound of what a framework reserves. While a convolution, a pooling or the linear layer runs,
-its input and its output are live. A block's input lives until the block's sum, for the shortcut needs it. A shortcut
-that changes the shape makes a tensor of its own after the main path (zero-padding, too), so that the block's input, the
-main path's output and the shortcut's are live together. BatchNorm, ReLU, dropout and the sum work in place, and weights
-are not counted: a limit of bytes counts those.
+Peak activations are the most numbers that the live feature maps hold at one time, in inference on one image. This is a
+property of the network, and a lower bound of what a framework reserves. While a convolution, a pooling or the linear
+layer runs, its input and its output are live. A block's input is live until the block's sum, where the shortcut needs
+it. A shortcut that changes the shape makes its own tensor after the main path (so does zero-padding), so the block's
+input, the main path's output and the shortcut's are live together. BatchNorm, ReLU, dropout and the sum work in place.
+Weights are not included; a limit of bytes counts them.
+
+Sizes are heights and widths of square maps in pixels.
 """
 
 from dataclasses import dataclass
@@ -21,22 +23,24 @@ from models.architecture import Architecture, ArchitectureError, Shortcut, Stage
 
 
 def batch_norm(width: int) -> int:
+    """Parameters of a BatchNorm."""
     return 2 * width
 
 
 def convolution(in_width: int, out_width: int, kernel: int) -> int:
+    """Parameters of a bias-free convolution, which are also its MACs for each output pixel."""
     return in_width * out_width * kernel * kernel
 
 
 def shortcut_parameters(shortcut: Shortcut, in_width: int, out_width: int) -> int:
-    """Parameters of a shortcut where the shape changes."""
+    """Parameters of a shortcut that changes the shape."""
     if shortcut == "A":
         return 0
     return convolution(in_width, out_width, 1) + (batch_norm(out_width) if shortcut == "B" else 0)
 
 
 def block_parameters(stage: Stage, in_width: int) -> int:
-    """Parameters of one block's main path."""
+    """Parameters of the main path of one block that receives `in_width` channels."""
     inner, width, kernel = stage.inner_width, stage.width, stage.kernel
     if stage.block == "basic":
         return (in_width + inner) * inner * kernel * kernel + 4 * inner
@@ -44,11 +48,12 @@ def block_parameters(stage: Stage, in_width: int) -> int:
 
 
 def stem_parameters(stem: Stem, in_channels: int) -> int:
+    """Parameters of the stem's convolution and BatchNorm."""
     return convolution(in_channels, stem.width, stem.kernel) + batch_norm(stem.width)
 
 
 def stage_parameters(stage: Stage, in_width: int, shortcut: Shortcut, is_first: bool) -> int:
-    """Parameters of a stage that receives `in_width` channels; the first stage keeps the resolution."""
+    """Parameters of a stage that receives `in_width` channels. The first stage keeps the size, the others halve it."""
     total = block_parameters(stage, in_width) + (stage.depth - 1) * block_parameters(stage, stage.width)
     if not is_first or in_width != stage.width:
         total += shortcut_parameters(shortcut, in_width, stage.width)
@@ -56,11 +61,12 @@ def stage_parameters(stage: Stage, in_width: int, shortcut: Shortcut, is_first: 
 
 
 def head_parameters(width: int, num_classes: int) -> int:
+    """Parameters of the linear layer, with its bias."""
     return (width + 1) * num_classes
 
 
 def count_parameters(architecture: Architecture) -> int:
-    """Trainable parameters of the network, exactly."""
+    """The trainable parameters of the network, exactly."""
     width = architecture.stem.width
     total = stem_parameters(architecture.stem, architecture.in_channels)
     for index, stage in enumerate(architecture.stages):
@@ -71,9 +77,9 @@ def count_parameters(architecture: Architecture) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One row of the table of a network: its stem, a stage, or its head.
+    """A part of a network: its stem, a stage, or its head.
 
-    `size` is the height and width in pixels of the part's output, `params` and `macs` the part's own.
+    `channels` and `size` are those of its output, `params` and `macs` its own, for one image.
     """
 
     name: str
@@ -88,7 +94,7 @@ def _output_size(size: int, kernel: int, stride: int, padding: int) -> int:
 
 
 def stem_size(stem: Stem, image_size: int) -> int:
-    """Pixels of the stem's output.
+    """The size of the stem's output.
 
     Raises:
         ArchitectureError: the image is too small for the stem.
@@ -100,24 +106,24 @@ def stem_size(stem: Stem, image_size: int) -> int:
 
 
 def stem_macs(stem: Stem, in_channels: int, size: int) -> int:
-    """MACs of a stem whose output has `size` pixels."""
+    """MACs of a stem whose output has this size."""
     return convolution(in_channels, stem.width, stem.kernel) * size**2
 
 
 def takes(stage: Stage, size: int, is_first: bool) -> bool:
-    """Whether the stage can halve maps of `size` pixels: an even kernel of stride 2 needs an even size."""
+    """Whether the stage takes maps of this size: an even kernel of stride 2 needs an even size."""
     return is_first or stage.kernel % 2 == 1 or size % 2 == 0
 
 
 def size_after(size: int, is_first: bool) -> int:
-    """Pixels of a stage's output; the first stage keeps them, the others halve them."""
+    """The size of a stage's output: the first stage keeps it, the others halve it, rounded up."""
     return size if is_first else -(-size // 2)
 
 
 def _block_sizes(stage: Stage, size: int, stride: int) -> tuple[int, int, int]:
-    """Output sizes of a block's first and second kxk convolution and of the block, for an input of `size` pixels.
+    """The output sizes of a block's first and second kxk convolution, before any pooling, and of the block.
 
-    A bottleneck has one kxk convolution, reported as the first.
+    A bottleneck has one kxk convolution; its second size is 0.
     """
     kernel = stage.kernel
     pooled = 1 if kernel % 2 == 0 and stage.even_kernel == "average-pool" else 0
@@ -143,7 +149,7 @@ def _block_macs(stage: Stage, in_width: int, size: int, stride: int, shortcut: S
 
 
 def stage_macs(stage: Stage, in_width: int, size: int, shortcut: Shortcut, is_first: bool) -> int:
-    """MACs of a stage that receives `in_width` channels of `size` pixels and takes them."""
+    """MACs of a stage that receives `in_width` channels of a size that it takes."""
     after = size_after(size, is_first)
     others = (stage.depth - 1) * _block_macs(stage, stage.width, after, 1, shortcut)
     return _block_macs(stage, in_width, size, 1 if is_first else 2, shortcut) + others
@@ -169,7 +175,7 @@ def _block_peak(stage: Stage, in_width: int, size: int, stride: int) -> int:
 
 
 def stage_peak(stage: Stage, in_width: int, size: int, is_first: bool) -> int:
-    """Peak activations within a stage that receives `in_width` channels of `size` pixels and takes them."""
+    """Peak activations within a stage that receives `in_width` channels of a size that it takes."""
     peak = _block_peak(stage, in_width, size, 1 if is_first else 2)
     if stage.depth > 1:
         peak = max(peak, _block_peak(stage, stage.width, size_after(size, is_first), 1))
@@ -177,21 +183,27 @@ def stage_peak(stage: Stage, in_width: int, size: int, is_first: bool) -> int:
 
 
 def stem_peak(stem: Stem, in_channels: int, image_size: int) -> int:
+    """Peak activations of the stem: the image and the convolution's output.
+
+    Raises:
+        ArchitectureError: the image is too small for the stem.
+    """
     return in_channels * image_size**2 + stem.width * stem_size(stem, image_size) ** 2
 
 
 def head_peak(width: int, num_classes: int, size: int) -> int:
+    """Peak activations of the average pooling and the linear layer, for `width` maps of this size."""
     return max(width * size**2 + width, width + num_classes)
 
 
 def _received(architecture: Architecture, image_size: int) -> list[tuple[int, int]]:
-    """Width and size in pixels that each stage receives, and the head after them.
+    """The width and size that each stage receives, and the head after them.
 
     Raises:
         ArchitectureError: the image is too small for the stem, or an even kernel meets an odd size.
     """
     width, size = architecture.stem.width, stem_size(architecture.stem, image_size)
-    found = [(width, size)]
+    received = [(width, size)]
     for index, stage in enumerate(architecture.stages):
         if not takes(stage, size, index == 0):
             raise ArchitectureError(
@@ -199,12 +211,12 @@ def _received(architecture: Architecture, image_size: int) -> list[tuple[int, in
                 f"and stage {index + 1} receives {size} pixels"
             )
         width, size = stage.width, size_after(size, index == 0)
-        found.append((width, size))
-    return found
+        received.append((width, size))
+    return received
 
 
 def parts(architecture: Architecture, image_size: int) -> list[Part]:
-    """The network part by part, for one image of `image_size` x `image_size` pixels.
+    """The parts of the network in order, for one image of `image_size` x `image_size` pixels.
 
     Raises:
         ArchitectureError: the image is too small for the stem, or an even kernel meets an odd size.
@@ -223,19 +235,20 @@ def parts(architecture: Architecture, image_size: int) -> list[Part]:
 
 
 def count_macs(architecture: Architecture, image_size: int) -> int:
-    """Multiply-accumulates for one image of `image_size` x `image_size` pixels, exactly.
+    """The multiply-accumulates for one image of `image_size` x `image_size` pixels, exactly.
 
     Raises:
-        ArchitectureError: the network cannot take images of that size.
+        ArchitectureError: the network does not take images of this size.
     """
     return sum(part.macs for part in parts(architecture, image_size))
 
 
 def peak_activations(architecture: Architecture, image_size: int) -> int:
-    """The most numbers that live feature maps hold at one time, for one image; the convention stands above.
+    """The most numbers that live feature maps hold at one time, as defined at the top of this file, for one image of
+    `image_size` x `image_size` pixels.
 
     Raises:
-        ArchitectureError: the network cannot take images of that size.
+        ArchitectureError: the network does not take images of this size.
     """
     received = _received(architecture, image_size)
     stages = [

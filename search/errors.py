@@ -1,14 +1,14 @@
-"""Every error a user can meet. The message is one line: name = value, then the rule.
+"""Every error that a user can see. The message is one line: name = value, then the rule.
 
 NasError                      exit status 1: the work could not be done
-├── InputError (ValueError)   exit status 2: the request cannot be meant
-│   ├── SpaceError            the search space, or a limit it cannot meet
+├── InputError (ValueError)   exit status 2: the request is invalid
+│   ├── SpaceError            the search space, or a limit that it cannot meet
 │   ├── RecipeError           a training recipe
 │   ├── DataError             a data set
 │   └── StudyError            a study or a trial in it
 ├── TrainingError             a training run failed, or too many did
 ├── StorageError              the disk or the database failed
-└── Interrupted               exit status 130 or 143: a signal asked for the end
+└── Interrupted               exit status 130 or 143: a signal ended the command
 """
 
 
@@ -19,7 +19,7 @@ class NasError(Exception):
 
 
 class InputError(NasError, ValueError):
-    """What the user asked for cannot be meant."""
+    """The request is invalid."""
 
     exit_status = 2
 
@@ -37,11 +37,11 @@ class DataError(InputError):
 
 
 class StudyError(InputError):
-    """A study or a trial that does not exist, is in use, or asks another question."""
+    """A study or a trial that does not exist, is in use, or belongs to another question."""
 
 
 class TrainingError(NasError):
-    """A training run failed, or so many did that going on is pointless."""
+    """A training run failed, or so many did that it is pointless to continue."""
 
 
 class StorageError(NasError):
@@ -49,7 +49,7 @@ class StorageError(NasError):
 
 
 class Interrupted(NasError):
-    """A signal asked for the end. What there was to keep is kept."""
+    """A signal ended the command, after everything worth keeping was saved."""
 
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Where everything of a study lies, and how it is written: whole or not at all."""
+"""The paths of a study's files, and writing them: whole or not at all."""
 
 import errno
 import json
@@ -19,10 +19,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class StudyFiles:
-    """The paths of one study in the folder of studies. None leads out of it, whatever a recipe or a data set is called.
+    """The paths of one study in the folder of studies. No name of a recipe, baseline or data set leads out of it.
 
     Raises:
-        StudyError: a name could leave the folder or is too long.
+        StudyError: a name could lead out of the folder, or is too long.
     """
 
     studies: Path
@@ -54,7 +54,7 @@ class StudyFiles:
 
     @property
     def holder(self) -> Path:
-        """Names the process that holds the lock."""
+        """The name of the process that holds the lock."""
         return self.folder / "study.holder"
 
     @property
@@ -67,57 +67,57 @@ class StudyFiles:
 
     @property
     def tables(self) -> Path:
-        """The report's tables as files for other programs."""
+        """The folder of the report's tables, as files for other programs."""
         return self.folder / "tables"
 
     def trial(self, number: int) -> Path:
-        """Checkpoints of a trial that is running or was interrupted."""
+        """The folder of the checkpoints of a trial that is running or was interrupted."""
         return self.folder / "trials" / f"{number:04d}"
 
     def finalist(self, identity: Identity, seed: int) -> Path:
-        """A full-length run on the training split alone, by which a winner is chosen, and the winner's dropout."""
+        """The folder of a full-length run on the training split alone, to choose a winner or its dropout by."""
         return self.folder / "finalists" / f"{identity.trial:04d}" / _run(identity, seed)
 
     def audited(self, identity: Identity, seed: int) -> Path:
-        """A full-length run on the training split alone, by which the short schedule is judged."""
+        """The folder of a full-length run on the training split alone, to judge the short schedule by."""
         return self.folder / "proxy" / f"{identity.trial:04d}" / _run(identity, seed)
 
     def final(self, identity: Identity, recipe: str, seed: int, holdout: bool = False) -> Path:
-        """A final run; with a holdout, one that did not train on the validation split. A baseline's stands under the
-        name of its recipe, since it may be trained by several."""
+        """The folder of a final run. With a holdout, it did not train on the validation split. A baseline has a folder
+        for each recipe, since it may be trained by several."""
         folder = self.finals(identity)
         if identity.baseline is not None:
             folder /= _one_name("recipe", recipe)
         return folder / _run(identity, seed, holdout)
 
     def finals(self, identity: Identity) -> Path:
-        """All final runs of a trial, whatever their dropout, or of a baseline."""
+        """The folder of all final runs of a baseline, or of a trial at any dropout."""
         name = _one_name("baseline", identity.baseline) if identity.baseline is not None else f"{identity.trial:04d}"
         return self.folder / "retrain" / name
 
     def checkpoints(self, run: Path) -> Path:
-        """Checkpoints of a full-length run that goes on or was interrupted."""
+        """The folder of the checkpoints of a full-length run that is running or was interrupted."""
         return run / "checkpoints"
 
     def tensorboard(self, run: str) -> Path:
         return self.folder / "tensorboard" / _one_name("run", run)
 
     def export(self, identity: Identity) -> Path:
-        """The exported files of a trial or of a baseline."""
+        """The folder of the exported files of a trial or a baseline."""
         return self.folder / "export" / self.finals(identity).name
 
     def ledger(self, data: str) -> Path:
-        """The list of all openings of one test set, shared by all studies."""
+        """The list of all openings of one test set, which all studies share."""
         return self.studies / "test-ledger" / f"{_one_name('data', data)}.jsonl"
 
     @property
     def ledger_lock(self) -> Path:
-        """Held by whoever writes a line of a ledger."""
+        """The lock of whoever writes a line to a ledger."""
         return self.studies / ".test-ledger.lock"
 
     @property
     def last_used(self) -> Path:
-        """Names the study that commands take when none is given."""
+        """The name of the study that commands take when none is given."""
         return self.studies / ".last-study"
 
 
@@ -127,17 +127,17 @@ def _run(identity: Identity, seed: int, holdout: bool = False) -> str:
 
 
 def _one_name(what: str, name: str) -> str:
-    """The name, if it is one part of a path and no more."""
+    """The name, if it is safe as one part of a path."""
     if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 128:
         raise StudyError(f"{what} = {name!r}: must be 1 to 128 printable characters, none of them a slash")
     return name
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that readers, and whoever comes after a crash, see the old content or the new, never a part.
+    """Write a file whole: readers see the old content or the new, never a part, even after a crash.
 
     Raises:
-        StorageError: the file cannot be written (a full disk, missing rights); what stood there before still does.
+        StorageError: the file cannot be written (a full disk, missing rights); the old content remains.
     """
     with replacing(path) as temporary:
         data = content.encode() if isinstance(content, str) else content
@@ -145,10 +145,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def new_attempt(root: Path) -> int:
-    """Make the folder of the next attempt at something, `root`/attempt-<n>, and return its number, from 1.
+    """The number of the next attempt, counted from 1, whose folder `root`/attempt-<number> is made.
 
     Raises:
-        StorageError: it cannot be made.
+        StorageError: the folder cannot be made.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def new_attempt(root: Path) -> int:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder; what is written there replaces `path` when the block ends well.
+    """A temporary path in the same folder. What is written there replaces `path` when the block ends without an error.
 
     Raises:
         StorageError: as `write_atomically`.
@@ -186,28 +186,28 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def append_line(path: Path, values: dict[str, Any]) -> None:
-    """Append one JSON object to a list of lines and put it on disk.
+    """Append a JSON object to a file as one line, and wait until it is on disk.
 
     Raises:
-        StorageError: the line cannot be written; no part of it stands in the file.
+        StorageError: the line cannot be written; no part of it remains in the file.
     """
-    whole: int | None = None
+    old_size: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            whole = file.tell()
+            old_size = file.tell()
             file.write(json.dumps(values) + "\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        if whole is not None:
+        if old_size is not None:
             with suppress(OSError):
-                os.truncate(path, whole)
+                os.truncate(path, old_size)
         raise StorageError(f"cannot write {path}: {why(error)}") from error
 
 
 def why(error: OSError) -> str:
-    """The reason of a failed write, and what to do about a full disk."""
+    """The reason for a failed write, with advice if the disk is full."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason += "; free some room on that disk and run the same command again"

@@ -1,4 +1,4 @@
-"""Yes or no of many images, as text that a JSON file can hold."""
+"""Flags of many images, such as whether each was classified correctly, as short text for JSON files."""
 
 from base64 import b64decode, b64encode
 
@@ -12,10 +12,10 @@ def pack(flags: NDArray[np.bool_]) -> str:
 
 
 def unpack(text: str, number: int) -> NDArray[np.bool_]:
-    """The flags (number,) that `pack` wrote.
+    """The flags (number,) that `pack` wrote as text.
 
     Raises:
-        ValueError: the text is damaged, or of another number of flags.
+        ValueError: the text is damaged, or holds another number of flags.
     """
     content = np.frombuffer(b64decode(text, validate=True), dtype=np.uint8)
     if len(content) != (number + 7) // 8:

@@ -1,4 +1,4 @@
-"""YAML files of users, read into pydantic models. Every problem is one line: file, key, rule."""
+"""Users' YAML files as pydantic models. An error is one line: the file, then key = value: rule."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,21 +10,21 @@ from search.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-MAX_VALUES = 100_000  # of a document with every alias written out
+MAX_VALUES = 100_000  # with every alias written out
 
 
 def read_model(text: str, source: str, model: type[Model], error: type[InputError]) -> Model:
-    """The YAML text as a `model`; `source` names the text in messages.
+    """The YAML text as an instance of `model`. `source` names the text in errors.
 
     Raises:
-        error: not YAML, or not such a model.
+        error: the text is not YAML, or not a valid `model`.
     """
     try:
-        # Aliases of aliases make some lines stand for more values than any memory holds.
+        # With aliases of aliases, a few lines can stand for more values than fit into memory.
         if _num_values(yaml.compose(text, yaml.SafeLoader), {}) > MAX_VALUES:
             raise ValueError(f"more than {MAX_VALUES:,} values with its aliases written out")
         values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:  # a date of month 13 is a ValueError, for one
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:  # ValueError: a date in month 13, for one
         raise error(f"{source}: not YAML: {' '.join(str(problem).split())}") from None
     if not isinstance(values, dict):
         raise error(f"{source}: must be a mapping of keys to values, not {type(values).__name__}")
@@ -34,22 +34,25 @@ def read_model(text: str, source: str, model: type[Model], error: type[InputErro
         raise error(f"{source}: {describe(problem, values)}") from None
 
 
-def _num_values(node: yaml.Node | None, known: dict[yaml.Node, int]) -> int:
-    """Keys and values of a node with every alias written out; too many for one that holds itself."""
+def _num_values(node: yaml.Node | None, counts: dict[yaml.Node, int]) -> int:
+    """The number of keys and values in a node with every alias written out; too many if the node contains itself.
+    `counts` keeps those of nodes already counted."""
     if not isinstance(node, yaml.CollectionNode):
         return 1
-    if node not in known:
-        known[node] = MAX_VALUES + 1
-        parts = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
-        known[node] = 1 + sum(_num_values(part, known) for part in parts)
-    return known[node]
+    if node not in counts:
+        counts[node] = MAX_VALUES + 1  # what a node finds when it meets itself
+        children = (
+            [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else node.value
+        )
+        counts[node] = 1 + sum(_num_values(child, counts) for child in children)
+    return counts[node]
 
 
 def read_text(path: Path, error: type[InputError]) -> str:
-    """The file's text.
+    """The text of a file.
 
     Raises:
-        error: there is no such file, or it is not text.
+        error: the file cannot be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -59,11 +62,11 @@ def read_text(path: Path, error: type[InputError]) -> str:
 
 
 def describe(problem: ValidationError, values: dict[str, Any]) -> str:
-    """The first problem of a validation of `values` as `key = value: rule`, and how many other keys have one.
+    """The first error of a failed validation of `values` as `key = value: rule`, and the number of other errors.
 
-    Where a value may be of several kinds, pydantic reports a problem for each of them; together they are one rule.
+    For a value of a union type, pydantic reports an error for each type; together they are one rule.
     """
-    # An unknown key is often the misspelt name of a missing one, so it is told first.
+    # An unknown key comes first, for it is often the misspelt name of a missing one.
     first, *others = sorted(problem.errors(), key=lambda error: error["type"] != "extra_forbidden")
     key = _key(first["loc"], values)
     if first["type"] == "extra_forbidden":
@@ -74,20 +77,20 @@ def describe(problem: ValidationError, values: dict[str, Any]) -> str:
     else:
         same = [other for other in others if _key(other["loc"], values) == key and other["input"] is first["input"]]
         others = [other for other in others if other not in same]
-        rules = [one["msg"].removeprefix("Value error, ") for one in (first, *same)]
+        rules = [error["msg"].removeprefix("Value error, ") for error in (first, *same)]
         rule = ", or ".join(f"{rule[0].lower()}{rule[1:]}" for rule in rules) if key else rules[0]
         text = f"{key} = {first['input']!r}: {rule}" if key else rule
     return text + (f" (and {len(others)} more)" if others else "")
 
 
 def _key(location: tuple[int | str, ...], values: Any) -> str:
-    """As much of the location as the document has: the rest are names that pydantic gives to kinds of values."""
-    found = []
+    """The part of a location that exists in the document; what follows are pydantic's names for types of a union."""
+    keys = []
     for part in location:
         items = dict(enumerate(values)) if isinstance(values, list | tuple) else values
         names = {str(name): name for name in items} if isinstance(items, dict) else {}
         if str(part) not in names:
             break
         values = items[names[str(part)]]
-        found.append(str(part) if str(part).isprintable() else repr(part))
-    return ".".join(found)
+        keys.append(str(part) if str(part).isprintable() else repr(part))
+    return ".".join(keys)

@@ -1,4 +1,4 @@
-"""The cache of decoded data: where it lies, and how arrays are written there."""
+"""The cache of decoded data: its folder, and arrays written there."""
 
 import errno
 import hashlib
@@ -17,7 +17,7 @@ from search.errors import StorageError
 
 
 def cache_folder() -> Path:
-    """NAS_CACHE, or else a folder among the user's caches. It need not be there."""
+    """NAS_CACHE, or else budget-nas in the user's folder of caches. It need not exist."""
     if setting := os.environ.get("NAS_CACHE"):
         return Path(setting).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -26,10 +26,10 @@ def cache_folder() -> Path:
 
 @contextmanager
 def writing(cache: Path) -> Iterator[None]:
-    """What the block writes is in the cache.
+    """For a block that writes to the cache: its OSErrors become errors with advice.
 
     Raises:
-        StorageError: the disk is full, or the cache cannot be written for another reason.
+        StorageError: the cache cannot be written, because the disk is full or for another reason.
     """
     try:
         yield
@@ -42,7 +42,7 @@ def writing(cache: Path) -> Iterator[None]:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder in the cache for the time of the block.
+    """A folder in the cache that is deleted when the block ends.
 
     Raises:
         StorageError: it cannot be made.
@@ -56,9 +56,9 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunks: Iterable[NDArray[Any]]) -> str:
-    """Write a .npy file chunk by chunk and return the SHA-256 of its content, in hexadecimal.
+    """The SHA-256 of an array's type, shape and content, in hexadecimal; it is written to a .npy file chunk by chunk.
 
-    Not through a memory map: on a full disk that would end the process.
+    Not through a memory map, which would end the process on a full disk.
     """
     digest = hashlib.sha256(f"{dtype.str} {shape}".encode())
 
@@ -78,7 +78,7 @@ def write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], chunks
 
 
 def write(path: Path, content: Iterable[bytes]) -> None:
-    """Write a file and put it on disk."""
+    """Write a file and wait until it is on disk."""
     with path.open("wb") as file:
         file.writelines(content)
         file.flush()

@@ -1,4 +1,4 @@
-"""What `--data` means: a name looked up in NAS_DATA, a named set, or a path."""
+"""The data set that `--data` names: a name looked up in NAS_DATA, a named set, or a path."""
 
 import difflib
 import hashlib
@@ -15,11 +15,12 @@ from typing import Final
 
 from filelock import FileLock
 
+from search.data.arrays import read_npz
 from search.data.decoding import Source, brief
-from search.data.sources import find, read_digits, read_npz
+from search.data.sources import find_layout, read_digits
 from search.errors import DataError, StorageError
 
-# The class names of the named sets in the order of their labels, for files that do not hold them.
+# Class names of the named sets, in the order of their labels, for files that do not hold them.
 _CLASS_NAMES: Final[dict[str, str]] = {
     "digits": "0,1,2,3,4,5,6,7,8,9",
     "cifar10": "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck",
@@ -37,13 +38,13 @@ _CLASS_NAMES: Final[dict[str, str]] = {
     "svhn": "0,1,2,3,4,5,6,7,8,9",
 }
 NAMED: Final = {name: tuple(names.split(",")) for name, names in _CLASS_NAMES.items()}
-# Part of every key: one more when the same files come to be decoded in another way.
+# Part of every key; raised when a change decodes the same files differently.
 _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A data set that was found. `key` is a hash that changes with its files; `read` raises DataError."""
+    """A data set that exists. `key` is a hash that changes with its files; `read` raises DataError."""
 
     name: str
     key: str
@@ -51,14 +52,14 @@ class Entry:
 
 
 def look_up(spec: str, downloads: Path) -> Entry:
-    """Find what a data set's name or path means, without reading the data.
+    """The data set of a name or path, without reading the data.
 
-    A spec without a separator is a name: first of a folder or file in NAS_DATA (or NAS_DATA itself, if that is what it
-    is called), then of a named set, and only then of something in the working folder. Thus `./digits` is a folder and
+    Without a separator it is a name: first of a folder or file in NAS_DATA (or of NAS_DATA itself, if its folder has
+    this name), then of a named set, and only then of something in the working folder. Thus `./digits` is a folder and
     `digits` is not.
 
     Raises:
-        DataError: it means nothing, or nothing that can be read.
+        DataError: there is no such data set, or it cannot be read.
     """
     try:
         path = _in_nas_data(spec)
@@ -69,11 +70,10 @@ def look_up(spec: str, downloads: Path) -> Entry:
         classes = None if path is None else NAMED.get(spec)
         path = path or Path(spec).expanduser()
         if not spec.strip() or not path.exists():
-            known = ", ".join(NAMED)
-            rule = f"must be a path or one of {known}"
+            rule = f"must be a path or one of {', '.join(NAMED)}"
             raise DataError(f"data = {spec!r}: no such data set or path{_nearest(spec)}; {rule}")
         path = path.resolve()
-        layout = find(path, classes)
+        layout = find_layout(path, classes)
         name = spec if classes else safe_name(path.stem if path.is_file() else path.name)
         return Entry(name, _key(f"{name} {str(path)!r} {classes}", layout.files), layout.read)
     except (OSError, RuntimeError) as error:  # RuntimeError: the home folder of ~ is unknown
@@ -81,15 +81,15 @@ def look_up(spec: str, downloads: Path) -> Entry:
 
 
 def from_anywhere(spec: str) -> str:
-    """The same data set, named so that it is found from another working folder too: a path becomes absolute."""
+    """The same data set for any working folder: a path becomes absolute, a name stays."""
     if spec in NAMED or _in_nas_data(spec) is not None:
         return spec
     return str(Path(spec).expanduser().resolve())
 
 
 def path_of(spec: str) -> Path | None:
-    """Where a data set's name or path leads, as `look_up` takes it; None if nothing lies there, or it is a set that is
-    fetched by its name."""
+    """The absolute path of a data set that `look_up` takes; None if nothing exists there, or if it is a named set that
+    is downloaded."""
     try:
         path = _in_nas_data(spec) or (None if spec in NAMED or not spec.strip() else Path(spec).expanduser())
         return path.resolve() if path is not None and path.exists() else None
@@ -98,7 +98,7 @@ def path_of(spec: str) -> Path | None:
 
 
 def safe_name(name: str) -> str:
-    """A name made of letters, digits, '.', '_' and '-' that can begin a study's name."""
+    """The name with only letters, digits, '.', '_' and '-', at most 40, so that it can begin a study's name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("._-")[:40] or "data"
 
 
@@ -128,22 +128,23 @@ def _key(source: str, files: Sequence[Path]) -> str:
 
 
 def _download(name: str, downloads: Path) -> Source:
-    """Have torchvision fetch a set, in a process of its own: torch stays out of this one.
+    """The named set, downloaded by torchvision in another process, so that this one never imports torch.
 
     Raises:
-        DataError: the set could not be fetched.
+        DataError: it could not be downloaded.
+        StorageError: the folder of downloads cannot be written.
     """
     try:
         downloads.mkdir(parents=True, exist_ok=True)
         with FileLock(downloads / f"{name}.lock"):
             command = [sys.executable, "-P", "-m", "search.training.download", name, str(downloads)]
-            # On a terminal the user sees how far the download is.
+            # On a terminal, torchvision shows the user its progress on stderr.
             errors = None if sys.stderr.isatty() else subprocess.PIPE
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace")
             if done.returncode != 0:
-                said = done.stdout.strip() or (done.stderr or "").strip() or f"exit status {done.returncode}"
+                output = done.stdout.strip() or (done.stderr or "").strip() or f"exit status {done.returncode}"
                 advice = "set NAS_DATA to a folder that holds it, or pass a path"
-                reason = brief(said.splitlines()[-1])
+                reason = brief(output.splitlines()[-1])
                 raise DataError(f"data = {name!r}: could not be downloaded ({reason}); {advice}")
             archive = downloads / f"{name}.npz"
             source = read_npz(archive, NAMED[name])

@@ -1,6 +1,6 @@
 """Data sets, decoded once into a cache of plain arrays.
 
-A folder of the cache belongs to one state of one source: its name holds a hash over the source's path and the name,
+A folder in the cache belongs to one state of one source: its name holds a hash of the source's path and of the name,
 size and time of every file. It holds four .npy files and meta.json, and appears under its name whole or not at all.
 """
 
@@ -21,20 +21,18 @@ from numpy.typing import NDArray
 from search.data.cache import cache_folder, write, write_array, writing
 from search.data.catalogue import Entry, look_up
 from search.data.decoding import ColourFound, Part, Source
-from search.data.sources import set_aside
 from search.errors import DataError
 
 ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy")
-FEW_IMAGES = 20_000
-_DAY = 86_400
+_DAY = 86_400  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """A decoded data set in the cache.
 
-    `image_size` is in pixels, images are square; `channels` is 1 or 3. A label is an index into `classes`. The
-    fingerprint is the SHA-256, in hexadecimal, over arrays and class names.
+    Images are square, `image_size` pixels a side, with 1 or 3 `channels`. A label is an index into `classes`. The
+    fingerprint is the SHA-256 of arrays and class names, in hexadecimal.
     """
 
     name: str
@@ -47,15 +45,15 @@ class Dataset:
     num_test: int
 
     def train(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Training images (N, H, W, C), memory-mapped and read-only, and labels (N,).
+        """Training images (N, H, W, C), memory-mapped and read-only, and their labels (N,).
 
         Raises:
-            DataError: the cache was deleted or damaged since the data set was opened.
+            DataError: the cache has been deleted or damaged since the data set was opened.
         """
         return self._load("train")
 
     def test(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """As `train`, of the test images. Whoever calls this writes it into the test ledger."""
+        """As `train`, for the test images. The caller records it in the test ledger."""
         return self._load("test")
 
     def _load(self, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -67,13 +65,13 @@ class Dataset:
 
 
 def open_dataset(spec: str) -> Dataset:
-    """Open a data set by name or path (see `search.data.catalogue.look_up`); the first time it is decoded.
+    """The data set of a name or path (see `search.data.catalogue.look_up`), decoded the first time.
 
     Raises:
-        DataError: there is no such data set, or what it holds cannot be used; one line names the file and the rule.
+        DataError: there is no such data set, or it cannot be used; one line names the file and the rule.
         StorageError: the cache cannot be written.
     """
-    entry, folder = _find(spec)
+    entry, folder = _locate(spec)
     try:
         return load_cached(folder)
     except DataError:  # not there yet, or damaged from outside
@@ -86,19 +84,19 @@ def open_dataset(spec: str) -> Dataset:
 
 
 def open_cached(spec: str) -> Dataset:
-    """Open a data set that has been decoded before.
+    """The data set of a name or path, if it has been decoded before.
 
     Raises:
         DataError: it has not, or there is no such data set.
     """
-    return load_cached(_find(spec)[1])
+    return load_cached(_locate(spec)[1])
 
 
 def load_cached(folder: Path) -> Dataset:
-    """Reopen a folder of the cache by reading its meta.json.
+    """The data set in a folder of the cache, as its meta.json describes it.
 
     Raises:
-        DataError: it is not there, or not whole.
+        DataError: the folder is missing or not whole.
     """
     try:
         meta = json.loads((folder / "meta.json").read_bytes())
@@ -110,24 +108,15 @@ def load_cached(folder: Path) -> Dataset:
         raise _damaged(folder) from error
 
 
-def split(labels: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide the training images, of labels (N,), into sorted indices (train, validation).
-
-    Validation gets 10% of every class, 20% where there are under 20,000 images, fixed by the seed. A class with at
-    least 2 images has one on either side.
-    """
-    return set_aside(labels, 0.2 if len(labels) < FEW_IMAGES else 0.1, seed)
-
-
-def _find(spec: str) -> tuple[Entry, Path]:
-    """What a spec means, and its folder in the cache."""
+def _locate(spec: str) -> tuple[Entry, Path]:
+    """What a name or path stands for, and its folder in the cache."""
     cache = cache_folder()
     entry = look_up(spec, cache / "downloads")
     return entry, cache / f"{entry.name}-{entry.key}"
 
 
 def fingerprint(classes: tuple[str, ...], image_size: int, channels: int, hashes: dict[str, str]) -> str:
-    """The SHA-256 that identifies data, from those of its arrays."""
+    """The SHA-256 that identifies data, in hexadecimal, from the hashes of its arrays."""
     content = json.dumps([classes, image_size, channels, hashes], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -137,7 +126,7 @@ def _damaged(folder: Path) -> DataError:
 
 
 def _check(source: Source, spec: str) -> None:
-    """Refuse what nobody could train on or test with."""
+    """Refuse a data set too small to train, validate and test on."""
     for name, part in (("training", source.train), ("test", source.test)):
         if not len(part.labels):
             raise DataError(f"data = {spec!r}: 0 {name} images; there must be at least one")
@@ -152,7 +141,7 @@ def _check(source: Source, spec: str) -> None:
 def _decode(source: Source, name: str, folder: Path) -> None:
     """Write the four arrays, and meta.json last."""
     image_size = source.train.images.image_size()
-    # Greyscale is tried first: a set in colour mostly shows it at once, and a grey one only after the last image.
+    # Greyscale is tried first: most colour sets show it in their first image, a grey one only after its last.
     try:
         channels, hashes = 1, _write_parts(source, image_size, 1, folder)
     except ColourFound:
@@ -173,7 +162,7 @@ def _decode(source: Source, name: str, folder: Path) -> None:
 
 
 def _write_parts(source: Source, image_size: int, channels: int, folder: Path) -> dict[str, str]:
-    """The SHA-256 of each array."""
+    """Write the four arrays; returns the SHA-256 of each."""
     parts: list[tuple[str, Part]] = [("train", source.train), ("test", source.test)]
     needed = sum(len(part.labels) * (image_size**2 * channels + 8) for _, part in parts)
     if needed > shutil.disk_usage(folder).free:
@@ -190,7 +179,7 @@ def _write_parts(source: Source, image_size: int, channels: int, folder: Path) -
 
 @contextmanager
 def publishing(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder` of the cache that takes its name when the block ends well, and vanishes otherwise.
+    """A temporary folder that becomes `folder` of the cache when the block ends, or vanishes if it raises.
 
     Raises:
         StorageError: the disk is full, or the cache cannot be written for another reason.
@@ -200,7 +189,7 @@ def publishing(folder: Path) -> Iterator[Path]:
         with writing(folder.parent):
             folder.parent.mkdir(parents=True, exist_ok=True)
             for stale in folder.parent.glob(f".{folder.name}.*"):  # left by a process that was killed
-                with suppress(FileNotFoundError):  # it was another process's, which is done
+                with suppress(FileNotFoundError):  # it belonged to another process, which has finished
                     if time.time() - stale.stat().st_mtime > _DAY:
                         shutil.rmtree(stale, ignore_errors=True)
             temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -1,7 +1,7 @@
-"""From encoded images to arrays of one shape: square, 8 bits a channel, all greyscale or all in colour.
+"""Images decoded to arrays of one shape: square, 8 bits a channel, all greyscale or all in colour.
 
-Images come as files, as bytes in a Parquet column, or as arrays that need no decoding. Readers of all three are handed
-on as `Images`, which yields chunks of arrays, so a set larger than memory can be decoded.
+Images come as files, as bytes in a Parquet column, or as arrays that need no decoding. All three are `Images`, which
+yield chunks of arrays, so a data set may be larger than memory.
 """
 
 import io
@@ -12,18 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from search.data.cache import write_array, writing
 from search.errors import DataError
 
-MIN_SIZE, MAX_SIZE = 4, 512
-MAX_BYTES = 64 * 2**20
+MIN_SIZE, MAX_SIZE = 4, 512  # pixels a side
+MAX_BYTES = 64 * 2**20  # of an image file
 MAX_CLASSES = 10_000
-CHUNK = 1024
+CHUNK = 1024  # images
 # Image.open tries only these: Pillow's other readers are never needed, and some of them start programs.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
 GREY_MODES = frozenset({"1", "L", "LA"})
@@ -31,21 +32,28 @@ COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr"})
 
 
 class ColourFound(Exception):
-    """An image in colour stands in a set that was being read as greyscale; read the set again in colour."""
+    """An image has colour where the data set is being read as greyscale; it must be read again in colour."""
+
+
+class Shape(NamedTuple):
+    """The images that a network takes: `size` x `size` pixels, and 1 or 3 `channels`."""
+
+    size: int
+    channels: int
 
 
 class Images(Protocol):
-    """Images of one part of a data set, in order."""
+    """Images in order, as those of one part of a data set."""
 
     def image_size(self) -> int:
-        """The side of the first image in pixels. There must be one.
+        """The side in pixels of the first image, which must exist.
 
         Raises:
-            DataError: the first image cannot be read, is not square or has no allowed size.
+            DataError: the first image cannot be read, is not square, or is too small or large.
         """
 
     def chunks(self, image_size: int, channels: int) -> Iterator[NDArray[np.uint8]]:
-        """All images in order, in arrays of shape (up to 1,024, image_size, image_size, channels).
+        """All images in order, in arrays (N, image_size, image_size, channels) of at most 1,024 images each.
 
         Raises:
             DataError: an image cannot be read or has another size.
@@ -55,27 +63,28 @@ class Images(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EncodedImages:
-    """Images still encoded. Every call of `items` starts anew and yields (where it lies, its bytes or file)."""
+    """Images still encoded. Each call of `items` starts over; it yields where an image is, for errors, and its bytes or
+    file."""
 
     items: Callable[[], Iterator[tuple[str, bytes | Path]]]
 
     def image_size(self) -> int:
         with _quiet_pillow():
             where, item = next(self.items())
-            return len(_decode(where, item, None, 3))
+            return len(_decode_one(where, item, None, 3))
 
     def chunks(self, image_size: int, channels: int) -> Iterator[NDArray[np.uint8]]:
         # One thread: with two, images of 32 pixels take twice as long and those of 512 only a tenth less.
         items = self.items()
         while batch := list(itertools.islice(items, CHUNK)):
             with _quiet_pillow():
-                images = [_decode(where, item, image_size, channels) for where, item in batch]
+                images = [_decode_one(where, item, image_size, channels) for where, item in batch]
             yield np.stack(images)
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayImages:
-    """Images that are an array already, of shape (N, H, W, C). `where` names it in errors."""
+    """Images that are an array (N, H, W, C) already. `where` names it in errors."""
 
     where: str
     array: NDArray[np.uint8]
@@ -95,7 +104,7 @@ class ArrayImages:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The training or the test part: images and labels (N,)."""
+    """The training or the test part of a data set: images, and labels (N,)."""
 
     images: Images
     labels: NDArray[np.int64]
@@ -103,29 +112,58 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A data set that can be decoded."""
+    """A data set to be decoded. A label is an index into `classes`."""
 
     train: Part
     test: Part
     classes: tuple[str, ...]
 
 
+def decode(images: Images, num_images: int, shape: Shape, path: Path) -> str:
+    """The SHA-256 of the decoded images, in hexadecimal. They are written to `path`, a .npy file in the cache of uint8
+    (num_images, size, size, channels).
+
+    Raises:
+        DataError: an image cannot be read, or the network does not take it.
+        StorageError: the file cannot be written.
+    """
+    size, channels = shape
+    first_size = images.image_size()
+    if first_size != size:
+        rule = f"the network takes images of {size}x{size} pixels; none is resized"
+        raise DataError(f"image size = {first_size}: {rule}")
+    try:
+        with writing(path.parent):
+            full_shape = (num_images, size, size, channels)
+            return write_array(path, full_shape, np.dtype(np.uint8), images.chunks(size, channels))
+    except ColourFound:
+        raise DataError("images: in colour; the network takes greyscale images") from None
+
+
 def check_labels(labels: NDArray[Any], num_classes: int, where: str, unit: str) -> None:
-    """Raise DataError naming the first label that is no class, counted from 0 in `unit`s."""
+    """Require that all labels are classes. `unit` is what labels are counted by, from 0: rows or indices.
+
+    Raises:
+        DataError: one is not; the first is named.
+    """
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):
         rule = f"labels must be 0 to {num_classes - 1}, the classes of the training images"
         raise DataError(f"{where}, {unit} {wrong[0]}: label = {labels[wrong[0]]}; {rule}")
 
 
-def numbered(labels: NDArray[Any]) -> tuple[str, ...]:
-    """'0' to 'n-1', for a set that does not name its classes."""
-    # An absurd label is left out here, and so is found by check_labels.
+def number_names(labels: NDArray[Any]) -> tuple[str, ...]:
+    """The numbers up to the largest label, as names of classes that have no others."""
+    # An absurdly large label gets no name, so check_labels refuses it.
     return tuple(str(label) for label in range(min(int(labels.max()) + 1 if labels.size else 0, MAX_CLASSES)))
 
 
 def check_size(where: str, width: int, height: int, expected: int | None) -> None:
-    """Raise DataError unless an image is square, of an allowed size, and as large as `expected`, if given."""
+    """Require that an image is square, of an allowed size, and of the `expected` size if that is given, in pixels.
+
+    Raises:
+        DataError: it is not.
+    """
     if width != height:
         raise DataError(f"{where}: {width}x{height} pixels; images must be square")
     if not MIN_SIZE <= width <= MAX_SIZE:
@@ -137,12 +175,12 @@ def check_size(where: str, width: int, height: int, expected: int | None) -> Non
 
 
 def brief(text: object) -> str:
-    """What another library or a file says, as part of one line."""
+    """What another library or a file says, shortened to a part of one line."""
     return textwrap.shorten(str(text), 160, placeholder=" ...") or type(text).__name__
 
 
-def _decode(where: str, item: bytes | Path, image_size: int | None, channels: int) -> NDArray[np.uint8]:
-    """One image of shape (H, W, channels). Its size is checked before its pixels are decoded."""
+def _decode_one(where: str, item: bytes | Path, image_size: int | None, channels: int) -> NDArray[np.uint8]:
+    """One image (H, W, channels). Its size is checked before its pixels are decoded."""
     encoded = _read(where, item) if isinstance(item, Path) else item
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
@@ -178,7 +216,7 @@ def _read(where: str, path: Path) -> bytes:
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Silences what Pillow remarks about odd files, but makes its warning of a decompression bomb an error."""
+    """Silences Pillow's warnings about odd files, but makes its warning of a decompression bomb an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -4,6 +4,7 @@ Rows are counted from 0 in each file. Class names come from the metadata of the 
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,21 +14,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from search.data.decoding import CHUNK, EncodedImages, Part, Source, brief, check_labels, numbered
+from search.data.decoding import CHUNK, EncodedImages, Part, Source, brief, check_labels, number_names
+from search.data.splits import TEST_NAMES
 from search.errors import DataError
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
-MAX_ROWS = 100_000_000  # of one file; a run of equal labels takes no room in it, and 8 bytes each in memory
+MAX_ROWS = 100_000_000  # of one file: equal labels take no room in it, but 8 bytes each in memory
 # What pyarrow raises for a damaged file.
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str, ...] | None) -> Source:
-    """Read the labels of all files. `classes` are used where the files do not name theirs.
+    """The data set of training and test files. Their labels are read; `classes` names them where the files do not.
 
     Raises:
-        DataError: a file, a column or a label is not as it must be.
+        DataError: a file is damaged, a column is missing or of another type, or a label is not a class.
     """
     images = {file: _image_column(file) for file in (*train, *test)}
     columns = {file: _label_column(file) for file in images}
@@ -36,7 +38,7 @@ def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str
         if names is not None and named is not None and names != named:
             raise DataError(f"{_where(file)}: its class names differ from those of {train[0].name}; must be the same")
     labels = {file: _labels(file, columns[file][0]) for file in columns}
-    classes = named or classes or numbered(np.concatenate([labels[file] for file in train]))
+    classes = named or classes or number_names(np.concatenate([labels[file] for file in train]))
     for file in columns:
         check_labels(labels[file], len(classes), _where(file), "row")
 
@@ -47,20 +49,46 @@ def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str
     return Source(part(train), part(test), classes)
 
 
+def visible_parquet(folder: Path) -> list[Path]:
+    """The Parquet files of a folder, sorted, without hidden ones; none if it is not a folder."""
+    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    return [file for file in files if not file.name.startswith(".")]
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """The Parquet file at a path, or those of the folder there, or else of its sub-folder data."""
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".parquet" else []
+    return visible_parquet(path) or visible_parquet(path / "data")
+
+
+def files_of_test_part(files: list[Path]) -> list[Path]:
+    """Those Parquet files that are called a test part, or all if none is."""
+    for name in TEST_NAMES:
+        if part := [file for file in files if re.fullmatch(rf"{name}(-.*)?\.parquet", file.name)]:
+            return part
+    return files
+
+
 def _where(file: Path) -> str:
     return f"data = {str(file)!r}"
 
 
 def image_rows(files: Sequence[Path]) -> EncodedImages:
-    """The images of all files, whether they have labels or not.
+    """The images of all files, which need not have labels.
 
     Raises:
-        DataError: a file or its image column is not as it must be.
+        DataError: a file is damaged, or has no column of images.
     """
     return EncodedImages(partial(_rows, [(file, _image_column(file)) for file in files]))
 
 
 def count_rows(files: Sequence[Path]) -> int:
+    """The rows of all files.
+
+    Raises:
+        OSError, pyarrow.ArrowException: one cannot be read.
+    """
     return sum(pq.read_metadata(file).num_rows for file in files)
 
 
@@ -91,7 +119,7 @@ def _image_column(file: Path) -> str:
 
 
 def _label_column(file: Path) -> tuple[str, tuple[str, ...] | None]:
-    """The label column and the class names (None where the file does not tell)."""
+    """The label column, and the class names if the file has them."""
     field = _find_column(file, "a label", LABEL_COLUMNS)
     if not pa.types.is_integer(field.type):
         raise DataError(f"{_where(file)}: column {field.name} is {brief(field.type)}; must be whole numbers")
@@ -118,7 +146,7 @@ def _labels(file: Path, column: str) -> NDArray[np.int64]:
 
 
 def _rows(columns: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, bytes | Path]]:
-    """Every encoded image, and where it stands."""
+    """Every encoded image, and where it is."""
     for file, column in columns:
         row = 0
         try:

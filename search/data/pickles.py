@@ -1,16 +1,20 @@
-"""CIFAR-style batches, which are pickles: read without running them.
+"""CIFAR-style batches, which are pickles, read without running what they name.
 
-A pickle is a program for a small stack machine, and one that can call anything. Here `pickletools` takes it apart,
-instructions that make plain values are carried out, and calls are only written down. The few that numpy makes of an
-array are understood afterwards; a pickle that names anything else is refused. Nothing that it names is imported or
-called, which is why this does not go through `pickle` (https://docs.python.org/3/library/pickle.html).
+A pickle is a program that may import and call anything, and a batch may come from anyone. Three defences:
+
+1. Names. `find_class` imports nothing: it hands out stand-ins for the few constructors that arrays need ("Restricting
+   Globals" in https://docs.python.org/3/library/pickle.html). numpy's own would not do: `ndarray` takes any shape
+   without data, and a `dtype` that is given a hostile state makes numpy read memory that is not the array's.
+2. Instructions. The program is checked before it runs, see `_check`.
+3. Bytes. Everything that calls make is charged to the size of the file, see `_Unpickler._bytes`.
 """
 
+import io
+import pickle
 import pickletools
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,223 +23,197 @@ from numpy.typing import NDArray
 
 from search.errors import DataError
 
-# What numpy 1 and 2 name for arrays, their types and single numbers, and Python for bytes in its older protocols.
-_NAMES = re.compile(
-    r"numpy (ndarray|dtype)|numpy\._?core\.multiarray (_reconstruct|scalar)|numpy\._?core\.numeric _frombuffer"
-    r"|_codecs encode"
+MAX_INSTRUCTIONS = 10_000_000  # a million names take three million; each may make an object of some 100 bytes
+
+# Those that make plain values, lists, tuples and dictionaries, remember and recall them, and call. Left out are sets,
+# other ways to make objects, and values from outside the file.
+_INSTRUCTIONS = re.compile(
+    "PROTO|FRAME|STOP|MARK|NONE|NEWTRUE|NEWFALSE|INT|BININT[12]?|LONG[14]?|FLOAT|BINFLOAT"
+    "|STRING|(SHORT_)?BINSTRING|UNICODE|(SHORT_)?BINUNICODE|BINUNICODE8|(SHORT_)?BINBYTES|BINBYTES8|BYTEARRAY8"
+    "|(EMPTY_)?(TUPLE|LIST|DICT)|TUPLE[123]|APPENDS?|SETITEMS?"
+    "|PUT|(LONG_)?BINPUT|MEMOIZE|GET|(LONG_)?BINGET|(STACK_)?GLOBAL|REDUCE|BUILD"
 )
+_KEYS = "holds a dictionary with a key that is neither text nor a whole number; must have such keys"
 _TYPES = re.compile(r"[biuf][1248]|[SU][1-9][0-9]*")
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
-    """What the program would import: a module and a name in it."""
-
-    text: str
-
-
-@dataclass(slots=True)
-class _Call:
-    """What the program would call, and the state that it would give to the result."""
-
-    name: str
-    arguments: tuple[Any, ...]
-    state: Any = None
-
-
-class _Unsupported(ValueError):
-    """A pickle that is whole, of something that no batch holds."""
+class _Refused(ValueError):
+    """What a batch must not hold; the message is the end of a line that names the file."""
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
     """The dictionary of a pickled batch: numpy arrays of numbers or text, lists, numbers, text and bytes under their
-    names. What stands under a number is left out.
+    names. What stands under a number is left out, and an array inside of a list or dictionary cannot be used.
 
     Raises:
-        DataError: the file cannot be read, is no pickle of a dictionary, or holds anything but data.
+        DataError: the file cannot be read, is not a pickled dictionary, or holds anything but data.
     """
     where = f"data = {str(path)!r}"
     try:
-        values = _run(path.read_bytes(), where)
-        if not isinstance(values, dict):
-            raise DataError(f"{where}: a pickle of something else; must be one of a dictionary, as CIFAR's are")
-        maker = _Maker()
-        return {name: maker.value(value) for name, value in values.items() if isinstance(name, str)}
-    except DataError:
-        raise
-    except _Unsupported as error:
+        program = path.read_bytes()
+        _check(program)
+        batch = _Unpickler(program).load()
+        if not isinstance(batch, dict):
+            raise _Refused("a pickle of something else; must be one of a dictionary, as CIFAR's are")
+        return {name: _finished(value) for key, value in batch.items() if (name := _name(key)) is not None}
+    except _Refused as error:
         raise DataError(f"{where}: {error}") from error
     except OSError as error:
         raise DataError(f"{where}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    except Exception as error:  # a damaged pickle may raise anything, as the documentation of `pickle` says
         raise DataError(f"{where}: damaged or not a pickle; must be a batch as CIFAR's are") from error
 
 
-def _run(content: bytes, where: str) -> Any:
-    """The value that the program leaves, with a `_Call` wherever it would call something."""
-    stack: list[Any] = []
-    marks: list[int] = []  # where on the stack the items of a container begin
-    memo: dict[int, Any] = {}
-
-    def since_mark() -> list[Any]:
-        start = marks.pop()
-        items = stack[start:]
-        del stack[start:]
-        return items
-
-    def put(items: list[Any]) -> None:
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            stack[-1][_key(key)] = value
-
-    def name(text: str) -> _Name:
-        if not _NAMES.fullmatch(text):
-            named = ascii(text.replace(" ", ".")[:80])
-            raise DataError(f"{where}: a pickle that would run {named}; must hold numpy arrays and plain values alone")
-        return _Name(text)
-
-    argument: Any
-    for opcode, argument, _ in pickletools.genops(content):
-        match opcode.name:
-            case "PROTO" | "FRAME" | "STOP":
-                pass
-            case "INT" | "BININT" | "BININT1" | "BININT2" | "LONG" | "LONG1" | "LONG4" | "FLOAT" | "BINFLOAT":
-                stack.append(argument)
-            case "UNICODE" | "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8":
-                stack.append(argument)
-            case "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8" | "BYTEARRAY8":
-                stack.append(argument)
-            case "STRING" | "BINSTRING" | "SHORT_BINSTRING":  # bytes of Python 2, as text in latin-1
-                stack.append(argument)
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
-            case "MARK":
-                marks.append(len(stack))
-            case "EMPTY_TUPLE":
-                stack.append(())
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                marks.append(len(stack) - int(opcode.name[-1]))
-                stack.append(tuple(since_mark()))
-            case "TUPLE":
-                stack.append(tuple(since_mark()))
-            case "EMPTY_LIST":
-                stack.append([])
-            case "LIST":
-                stack.append(since_mark())
-            case "APPEND":
-                item = stack.pop()
-                stack[-1].append(item)
-            case "APPENDS":
-                items = since_mark()
-                stack[-1].extend(items)
-            case "EMPTY_DICT":
-                stack.append({})
-            case "DICT":
-                items = since_mark()
-                stack.append({})
-                put(items)
-            case "SETITEM":
-                put([stack.pop(-2), stack.pop()])
-            case "SETITEMS":
-                put(since_mark())
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                memo[argument] = stack[-1]
-            case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            case "GET" | "BINGET" | "LONG_BINGET":
-                stack.append(memo[argument])
-            case "GLOBAL":
-                stack.append(name(argument))
-            case "STACK_GLOBAL":
-                stack.append(name(f"{_text(stack.pop(-2))} {_text(stack.pop())}"))
-            case "REDUCE":
-                arguments = stack.pop()
-                stack.append(_Call(stack.pop().text, arguments))
-            case "BUILD":
-                state = stack.pop()
-                stack[-1].state = state
-            case other:
-                raise DataError(f"{where}: a pickle with the instruction {other}; must hold plain values alone")
-    (value,) = stack
-    return value
-
-
 def is_text_or_numbers(array: NDArray[Any]) -> bool:
-    """False for an array of text in which numbers stand that are no characters: numpy takes any, and what Python then
-    makes of them is broken."""
+    """False for an array of text with a code that is not a character: numpy takes any number, and Python then makes
+    broken text of it."""
     if array.dtype.kind != "U":
         return True
     codes = np.ascontiguousarray(array).view(f"{array.dtype.byteorder}u4")
     return not codes.size or int(codes.max()) <= sys.maxunicode
 
 
-class _Maker:
-    """Makes what the calls of a file stand for. What stands in a file once is made once, however often the file points
-    to it: else a small file could fill the memory."""
+def _check(program: bytes) -> None:
+    """Refuse a program that could take far more memory than its file, or crash the interpreter.
 
-    def __init__(self) -> None:
-        self._made: dict[Any, Any] = {}  # by the identity of what it is made of
+    `pickletools` itself refuses text and bytes of a stated length that the file does not have; unpickling would
+    allocate them first. Besides that:
 
-    def value(self, value: Any) -> Any:
-        """A value of the dictionary, with arrays in the place of the calls that would make them."""
-        if isinstance(value, list):
-            return self._once(id(value), lambda: [self._plain(item) for item in value])
-        return self._plain(value)
+    - The memo is an array as long as its largest index, so an index must not be larger than the file.
+    - The keys of a dictionary are hashed. For tuples in tuples, that can overflow the C stack, or never end where they
+      share their items, so a tuple must not be a key. Tuples are followed through stack and memo. Other values may nest
+      as they like, for no list or dictionary is hashed.
 
-    def _plain(self, value: Any) -> Any:
-        if not isinstance(value, _Call):
-            return value
-        match value.name.split(" ")[1]:
-            case "_reconstruct":
-                _, shape, dtype, is_fortran, content = value.state
-                return self._array(content, dtype, shape, "F" if is_fortran else "C")
-            case "_frombuffer":
-                content, dtype, shape, order = value.arguments
-                return self._array(content, dtype, shape, order)
-            case "scalar":
-                dtype, content = value.arguments
-                return self._once((id(dtype), id(content)), lambda: self._array(content, dtype, (), "C").item())
-            case "encode":
-                return self._bytes(value)
-        raise ValueError(value.name)
+    Raises:
+        _Refused, or anything that a damaged pickle raises.
+    """
+    are_tuples: list[bool] = []  # of each value on the stack
+    marks: list[int] = []
+    memo: dict[int, bool] = {}
+    argument: Any
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(program)):
+        name = opcode.name
+        if not _INSTRUCTIONS.fullmatch(name):
+            raise _Refused(f"a pickle with the instruction {name}; must hold plain values alone")
+        if number == MAX_INSTRUCTIONS:
+            raise _Refused(f"a pickle of over {MAX_INSTRUCTIONS:,} instructions; must be a batch as CIFAR's are")
+        if name == "MARK":
+            marks.append(len(are_tuples))
+        elif name == "MEMOIZE" or name.endswith("PUT"):
+            index = len(memo) if name == "MEMOIZE" else argument
+            if index > len(program):
+                raise ValueError(f"{name} {index}")
+            memo[index] = are_tuples[-1]
+        elif name.endswith("GET"):
+            are_tuples.append(memo[argument])
+        else:
+            taken = opcode.stack_before
+            has_mark = pickletools.markobject in taken
+            start = marks.pop() - taken.index(pickletools.markobject) if has_mark else len(are_tuples) - len(taken)
+            if start < (marks[-1] if marks else 0):
+                raise ValueError(f"{name} on too short a stack")
+            first_key = {"DICT": start, "SETITEM": start + 1, "SETITEMS": start + 1}.get(name)
+            if first_key is not None and any(are_tuples[first_key::2]):
+                raise _Refused(_KEYS)
+            # What changes a value leaves it on the stack, even a tuple, if there is nothing to change.
+            changes = name in ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "BUILD")
+            is_tuple = are_tuples[start] if changes else "TUPLE" in name
+            are_tuples[start:] = [is_tuple] * len(opcode.stack_after)
+    if are_tuples or marks:
+        raise ValueError("a program that leaves more than one value")
 
-    def _array(self, content: Any, dtype: _Call, shape: tuple[int, ...], order: Any) -> NDArray[Any]:
-        kind, byte_order = _text(dtype.arguments[0]), _text(dtype.state[1])
-        if not dtype.name.endswith(" dtype") or byte_order not in ("<", ">", "|", "="):
-            raise ValueError(kind)
-        if not _TYPES.fullmatch(kind):
-            raise _Unsupported(f"holds an array of type {kind[:20]!a}; must hold numbers or text")
-        array = np.frombuffer(self._bytes(content), np.dtype(byte_order + kind))
+
+class _Unpickler(pickle.Unpickler):
+    """Runs a checked program. Byte strings of Python 2 become text of the same characters in latin-1."""
+
+    def __init__(self, program: bytes) -> None:
+        super().__init__(io.BytesIO(program), encoding="latin-1")
+        # The oldest protocols write bytes as text, so what an array holds is made twice.
+        self._bytes_left = 2 * len(program)
+
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
+        """A stand-in for a constructor: those that numpy 1 and 2 name for arrays, dtypes and single values, and the
+        older protocols for bytes.
+
+        Each is a new function, for a pickle can set attributes of whatever it is handed.
+
+        Raises:
+            _Refused: any other name.
+        """
+        match module, name:
+            case "numpy", "ndarray":  # what _reconstruct makes; never called
+                return lambda: None
+            case "numpy", "dtype":
+                return lambda kind, *options: _Dtype(kind)
+            case "numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct":
+                return lambda *arguments: _Array(self._array)
+            case "numpy.core.multiarray" | "numpy._core.multiarray", "scalar":
+                return lambda dtype, content: self._array(content, dtype, (), "C").item()
+            case "numpy.core.numeric" | "numpy._core.numeric", "_frombuffer":
+                return lambda *arguments: _Array(self._array, self._array(*arguments))
+            case "_codecs", "encode":
+                return lambda text, encoding: self._bytes(text)
+            case "__builtin__" | "builtins", "bytes":  # empty ones
+                return lambda: b""
+        named = ascii(f"{module}.{name}"[:80])
+        raise _Refused(f"a pickle that would run {named}; must hold numpy arrays and plain values alone")
+
+    def _array(self, content: Any, dtype: "_Dtype", shape: Any, order: Any) -> NDArray[Any]:
+        """A view of the content, which must fill the shape."""
+        array = np.frombuffer(self._bytes(content), dtype.numpy)
         if not is_text_or_numbers(array):
-            raise ValueError(kind)
+            raise ValueError("text of no characters")
         return array.reshape(shape, order=order)
 
-    def _bytes(self, value: Any) -> bytes | bytearray:
-        made: bytes | bytearray = self._once(id(value), lambda: _bytes(value))
-        return made
+    def _bytes(self, content: Any) -> bytes | bytearray:
+        """The content as bytes, charged to the size of the file: else a small pickle could have one long text made into
+        bytes a thousand times."""
+        encoded = content if isinstance(content, bytes | bytearray) else str.encode(content, "latin-1")
+        self._bytes_left -= len(encoded)
+        if self._bytes_left < 0:
+            raise _Refused("a pickle that makes more than it holds; must be a batch as CIFAR's are")
+        return encoded
 
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+
+class _Dtype:
+    """Stands for a numpy.dtype. Of the state that a pickle gives it, the byte order alone is taken."""
+
+    def __init__(self, kind: str) -> None:
+        if not _TYPES.fullmatch(kind):
+            raise _Refused(f"holds an array of type {kind[:20]!a}; must hold numbers or text")
+        self.numpy = np.dtype(kind)
+
+    def __setstate__(self, state: Any) -> None:
+        self.numpy = self.numpy.newbyteorder(state[1])
 
 
-def _bytes(value: Any) -> bytes | bytearray:
-    """Bytes, which Python 2 and the older protocols write as text in latin-1."""
-    if isinstance(value, bytes | bytearray):
+class _Array:
+    """Stands for an array as long as the program runs, for a program may assign to elements of what it is handed, and
+    numpy writes lists in lists out to do so.
+
+    `_reconstruct` makes an array that has nothing yet; its state is a version, shape, dtype, whether the order is
+    Fortran's, and content.
+    """
+
+    def __init__(self, make: Callable[..., NDArray[Any]], array: NDArray[Any] | None = None) -> None:
+        self._make = make
+        self.array = array
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, is_fortran, content = state
+        self.array = self._make(content, dtype, shape, "F" if is_fortran else "C")
+
+
+def _finished(value: Any) -> Any:
+    if not isinstance(value, _Array):
         return value
-    if isinstance(value, _Call) and value.name == "_codecs encode":
-        value = value.arguments[0]
-    return str.encode(value, "latin-1")
+    if value.array is None:
+        raise ValueError("an array without its state")
+    return value.array
 
 
-def _text(value: Any) -> str:
-    """Text, which Python 2 writes as bytes."""
-    return value if isinstance(value, str) else _bytes(value).decode()
-
-
-def _key(value: Any) -> str | int:
-    if isinstance(value, int):
-        return value
-    if isinstance(value, str | bytes) or (isinstance(value, _Call) and value.name == "_codecs encode"):
-        return _text(value)
-    raise _Unsupported("holds a dictionary with a key that is neither text nor a whole number; must have such keys")
+def _name(key: Any) -> str | None:
+    """The text of a key, which Python 2 writes as bytes; None for a number."""
+    if not isinstance(key, str | bytes | int):
+        raise _Refused(_KEYS)
+    return None if isinstance(key, int) else key if isinstance(key, str) else key.decode()

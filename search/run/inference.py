@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from search.data.cache import scratch_folder
 from search.data.catalogue import from_anywhere, path_of, safe_name
 from search.data.datasets import open_cached, open_dataset
-from search.data.decoding import Part, brief
-from search.data.unlabelled import Shape, decode, decode_labelled, has_both_parts, read_labelled, read_unlabelled
+from search.data.decoding import Part, Shape, brief, decode
+from search.data.labelled import decode_labelled, has_both_parts, read_labelled
+from search.data.unlabelled import read_unlabelled
 from search.errors import DataError
 from search.files import StudyFiles
 from search.flags import unpack

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from search.data.datasets import Dataset, split
+from search.data.datasets import Dataset
+from search.data.splits import split
 from search.recipe import Recipe
 
 

@@ -1,3 +1,5 @@
+"""The cache of decoded data, and arrays written there."""
+
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ def test_an_array_of_chunks_is_the_whole_array(tmp_path: Path) -> None:
 def test_the_same_bytes_of_another_shape_or_type_have_another_hash(tmp_path: Path) -> None:
     array = np.arange(16, dtype=np.uint8)
     variants = [array, array.reshape(4, 4), array.view("<i2")]
-    assert len({write_array(tmp_path / "a.npy", each.shape, each.dtype, [each]) for each in variants}) == 3
+    assert len({write_array(tmp_path / "a.npy", variant.shape, variant.dtype, [variant]) for variant in variants}) == 3
 
 
 def test_a_scratch_folder_vanishes_with_what_is_in_it(cache: Path) -> None:
@@ -37,6 +39,6 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path: Path, monkeyp
         pass
 
 
-def test_only_errors_of_the_disk_are_told_as_such(tmp_path: Path) -> None:
+def test_only_errors_of_the_disk_become_storage_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="something else"), writing(tmp_path):
         raise ValueError("something else")

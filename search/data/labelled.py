@@ -1,0 +1,80 @@
+"""Labelled images to test a network on: data sets without a training part.
+
+More layouts are read here than for data to search with: single Parquet files, undivided class folders, arrays named x
+and y, and CIFAR-style pickles.
+"""
+
+import re
+from pathlib import Path
+
+from search.data.arrays import LABELS, as_array, first_of, labels_of, load_arrays, named_images, read_arrays
+from search.data.cache import write_array, writing
+from search.data.datasets import fingerprint
+from search.data.decoding import Part, Shape, check_labels, decode
+from search.data.folders import class_folders, read_class_folders
+from search.data.parquet import files_of_test_part, parquet_files, read_parquet
+from search.data.splits import TEST_NAMES
+from search.errors import DataError
+
+
+def has_both_parts(path: Path) -> bool:
+    """Whether a path holds a training and a test part, as `search.data.datasets.open_dataset` takes them.
+
+    Raises:
+        DataError: the path cannot be read.
+    """
+    try:
+        if path.is_file():
+            return path.suffix.lower() == ".npz" and bool(load_arrays(path, ("y_train",)))
+        if files := parquet_files(path):
+            parts = {re.split(r"[-.]", file.name)[0] for file in files}
+            return "train" in parts and not parts.isdisjoint(TEST_NAMES)
+        return (path / "train").is_dir()
+    except OSError as error:
+        raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
+
+
+def read_labelled(path: Path, shape: Shape, num_classes: int) -> tuple[Part, tuple[str, ...]]:
+    """The images and labels at a path, and the names of the classes: if the files do not name them, the numbers from 0
+    to `num_classes` - 1, of which some may have no image.
+
+    Raises:
+        DataError: there are no labelled images that can be read, or a label is not a class.
+    """
+    try:
+        part, classes = _read(path, shape, tuple(map(str, range(num_classes))))
+    except OSError as error:
+        raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
+    if not len(part.labels):
+        raise DataError(f"data = {str(path)!r}: 0 images; there must be at least one")
+    return part, classes
+
+
+def decode_labelled(part: Part, classes: tuple[str, ...], shape: Shape, images: Path, labels: Path) -> str:
+    """The fingerprint of the decoded images and labels, as `search.data.datasets.Dataset` has it. They are written to
+    two .npy files in the cache, labels as int64 (N,).
+
+    Raises:
+        DataError, StorageError: as `search.data.decoding.decode`.
+    """
+    values = part.labels.astype("<i8")
+    with writing(labels.parent):
+        label_hash = write_array(labels, values.shape, values.dtype, [values])
+    hashes = {"test-images": decode(part.images, len(values), shape, images), "test-labels": label_hash}
+    return fingerprint(classes, *shape, hashes)
+
+
+def _read(path: Path, shape: Shape, numbers: tuple[str, ...]) -> tuple[Part, tuple[str, ...]]:
+    if files := files_of_test_part(parquet_files(path)):
+        source = read_parquet(files, files, numbers)
+        return source.test, source.classes
+    if path.is_dir():
+        image_files = class_folders(next((path / name for name in TEST_NAMES if (path / name).is_dir()), path))
+        source = read_class_folders(image_files, image_files)
+        return source.test, source.classes
+    where, values = f"data = {str(path)!r}", read_arrays(path)
+    array_images = named_images(values, where, shape)
+    name, value = first_of(values, LABELS, where)
+    labels = labels_of(f"{where}, {name}", as_array(value), len(array_images.array))
+    check_labels(labels, len(numbers), f"{where}, {name}", "index")
+    return Part(array_images, labels), numbers

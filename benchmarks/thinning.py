@@ -25,7 +25,7 @@ from surrogate import make_surrogate, seed_noise
 from search.space.limits import Limits
 from search.space.sampler import BudgetSampler
 from search.space.space import load_space
-from search.space.thinning import Thinned
+from search.space.thinning import ThinningSampler
 
 BUDGET = 1_000_000
 FILL = 0.5
@@ -38,7 +38,7 @@ def sampler_of(method: str, seed: int) -> BaseSampler | None:
     if method == "uniform draws":
         return None
     base = TPESampler(seed=seed)
-    return base if method == FULL else Thinned(base, *CAPS[method])
+    return base if method == FULL else ThinningSampler(base, *CAPS[method])
 
 
 def run(method: str, seed: int, num_trials: int, num_running: int) -> dict[str, Any]:

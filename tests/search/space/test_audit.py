@@ -8,7 +8,6 @@ import pytest
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
 from search.errors import SpaceError
-from search.space import audit as audit_module
 from search.space.audit import audit
 from search.space.extremes import Choice
 from search.space.limits import Limits
@@ -33,7 +32,7 @@ def test_without_limits_everything_is_feasible() -> None:
     assert (found.total, found.feasible, found.share, found.budget) == (6, 6, 1.0, None)
     assert (found.smallest, found.largest) == (network(8), network(16, 16))
     assert (found.vectors, found.vectors_valid, found.vectors_feasible) == (8, 8, 8)
-    assert (found.near_budget, found.added, found.never) == (None, None, ())
+    assert (found.near_budget, found.added, found.impossible_choices) == (None, None, ())
 
 
 def test_a_budget_leaves_the_designs_of_at_most_that_size() -> None:
@@ -81,20 +80,22 @@ def test_a_choice_never_fits_if_no_listed_design_within_the_limit_has_it(listing
     if not listing.designs:
         return
     for limits in (Limits(listing.at(0.1)), Limits(listing.at(0.5)), Limits(listing.at(1), fill=0.8)):
-        never = {one.choice for one in audit(listing.space, listing.task, limits).never}
+        impossible_choices = {
+            impossible.choice for impossible in audit(listing.space, listing.task, limits).impossible_choices
+        }
         fitting = listing.within(limits)
         for index in range(listing.space.num_stages[-1]):
             stages = [design.stages[index] for design in fitting if len(design.stages) > index]
             for width in listing.space.stage_choices(index).width:
                 has_width = any(stage.width == width for stage in stages)
-                assert (Choice(index + 1, "width", width) in never) == (not has_width)
+                assert (Choice(index + 1, "width", width) in impossible_choices) == (not has_width)
         for number in listing.space.num_stages:
             has_number = any(len(design.stages) == number for design in fitting)
-            assert (Choice(None, "num_stages", number) in never) == (not has_number)
+            assert (Choice(None, "num_stages", number) in impossible_choices) == (not has_number)
 
 
 def texts(found: Any) -> list[str]:
-    return [one.text for one in found.never]
+    return [impossible.text for impossible in found.impossible_choices]
 
 
 def test_choices_that_never_fit_say_what_they_need() -> None:
@@ -132,9 +133,9 @@ def test_several_limits_of_many_designs_are_estimated_with_an_error(
     limits = Limits(listing.at(0.8), macs=listing.at(0.6, "macs"), fill=0.2)
     number = len(listing.within(limits))
     assert audit(listing.space, listing.task, limits).feasible == number
-    monkeypatch.setattr(audit_module, "MAX_LISTED", 0)
-    monkeypatch.setattr("search.space.tables.CELLS", {1: 12, 2: 12})
-    monkeypatch.setattr("search.space.tables.MOST_CELLS", {1: 12, 2: 12})
+    monkeypatch.setattr("search.space.draws.MAX_LISTED", 0)
+    monkeypatch.setattr("search.space.completion_tables.CELLS", {1: 12, 2: 12})
+    monkeypatch.setattr("search.space.completion_tables.MOST_CELLS", {1: 12, 2: 12})
     found = audit(listing.space, listing.task, limits)
     assert found.error > 0
     assert abs(found.feasible - number) <= 4 * found.error
@@ -179,18 +180,18 @@ def test_a_space_too_large_to_be_counted_is_counted_around_the_budget_and_then_e
 ) -> None:
     limits = Limits(100_000)
     exact = audit(load_space(), TASK, limits)
-    monkeypatch.setattr("search.space.tally.MAX_LISTED", 1_200_000)
+    monkeypatch.setattr("search.space.counting.MAX_LISTED", 1_200_000)
     around = audit(load_space(), TASK, limits)
     assert 5 < len(around.histogram) < 20
     assert around.histogram[:-1] == exact.histogram[: len(around.histogram) - 1]
     assert (around.histogram[-1].high, sum(one.designs for one in around.histogram)) == (exact.largest, exact.total)
-    unchanged = ("total", "feasible", "error", "near_budget", "added", "vectors_feasible", "never")
+    unchanged = ("total", "feasible", "error", "near_budget", "added", "vectors_feasible", "impossible_choices")
     assert [getattr(around, name) for name in unchanged] == [getattr(exact, name) for name in unchanged]
 
-    monkeypatch.setattr("search.space.tally.MAX_LISTED", 1_000)
+    monkeypatch.setattr("search.space.counting.MAX_LISTED", 1_000)
     estimated = audit(load_space(), TASK, limits)
     assert (estimated.near_budget, estimated.added, estimated.histogram) == (None, None, ())
     assert 0 < estimated.error < 0.01 * exact.feasible
     assert abs(estimated.feasible - exact.feasible) <= 4 * estimated.error
     assert estimated.vectors_feasible == pytest.approx(exact.vectors_feasible, rel=0.01)
-    assert (estimated.total, estimated.never) == (exact.total, exact.never)
+    assert (estimated.total, estimated.impossible_choices) == (exact.total, exact.impossible_choices)

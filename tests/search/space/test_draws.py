@@ -11,7 +11,7 @@ from models.architecture import Architecture
 from models.count import count_macs, count_parameters
 from search.space.draws import Draws
 from search.space.limits import Limits
-from search.space.menu import Measure
+from search.space.parts import Measure
 from search.space.space import Space, Task, load_space
 
 MEASURES: tuple[Measure, ...] = ("designs", "vectors")
@@ -107,7 +107,7 @@ def test_coarse_cells_refuse_more_and_draw_the_same(list_space: Any, monkeypatch
     limits = Limits(listing.at(0.6), macs=listing.at(0.6, "macs"), fill=0.1)
     fine = Draws(listing.space, listing.task, limits, "designs")
     for name in ("CELLS", "MOST_CELLS"):
-        monkeypatch.setattr(f"search.space.tables.{name}", {1: 8, 2: 8})
+        monkeypatch.setattr(f"search.space.completion_tables.{name}", {1: 8, 2: 8})
     coarse, rng = Draws(listing.space, listing.task, limits, "designs"), np.random.default_rng(3)
     assert coarse.upper > fine.upper >= len(listing.within(limits))
     assert None in [coarse.try_draw(rng) for _ in range(500)]

@@ -398,7 +398,7 @@ def test_40_trials_of_the_default_space_are_40_different_designs_within_all_limi
 
 
 def test_where_designs_are_too_many_to_list_a_bounded_effort_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.space.sampler.MAX_LISTED", 5)
+    monkeypatch.setattr("search.space.draws.MAX_LISTED", 5)
     monkeypatch.setattr("search.space.sampler.MAX_LAST_DRAWS", 1_000)
     designs = all_designs(TINY, 10**12)
     sampler = BudgetSampler(TINY, TASK, Limits(10**12), None)

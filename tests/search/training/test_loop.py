@@ -247,7 +247,7 @@ def test_the_average_is_that_of_the_weights_and_statistics_after_every_step(spli
     assert result.loss != evaluate(model, splits.validation, normalise, "fp32").loss
 
 
-def test_an_unwanted_training_ends_before_its_next_step(splits: Splits) -> None:
+def test_a_training_that_should_stop_ends_before_its_next_step(splits: Splits) -> None:
     answers = iter([False] * (len(splits.train) // 32 + 7))
     model, steps = build(NETWORK), []
     training = Training(
@@ -258,7 +258,7 @@ def test_an_unwanted_training_ends_before_its_next_step(splits: Splits) -> None:
         Normalisation.of(RECIPE, splits.train),
         seed=0,
         precision="fp32",
-        is_unwanted=lambda: next(answers, True),
+        should_stop=lambda: next(answers, True),
     )
     training.optimizer.register_step_post_hook(lambda *_: steps.append(1))
     assert [measurement.epoch for measurement in training.epochs()] == [1]

@@ -61,7 +61,7 @@ def evaluate_all(task: Evaluate, device: torch.device) -> tuple[TestResult, ...]
     images = Images.from_arrays(load_images(task), labels, device)
     results = []
     for network in task.networks:
-        normalise = Normalisation.by(network.mean, network.std, device)
+        normalise = Normalisation.from_constants(network.mean, network.std, device)
         results.append(evaluate(load(network, device), images, normalise, precision_on(device, network)))
     return tuple(results)
 
@@ -73,7 +73,7 @@ def predict(network: TrainedNetwork, images: NDArray[np.uint8], device: torch.de
     Raises:
         TrainingError: the weights do not belong to the architecture.
     """
-    model, normalise = load(network, device), Normalisation.by(network.mean, network.std, device)
+    model, normalise = load(network, device), Normalisation.from_constants(network.mean, network.std, device)
     labels = []
     for start in range(0, len(images), EVALUATION_BATCH):
         batch = images[start : start + EVALUATION_BATCH]

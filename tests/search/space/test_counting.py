@@ -23,17 +23,17 @@ def bounds(listing: Any) -> list[int]:
 def test_counts_and_totals_equal_listing_every_vector(listing: Any, measure: Measure) -> None:
     parts = Parts(listing.space, listing.task)
     weights = [(cost.params, cost.vectors if measure == "vectors" else 1) for cost in listing.designs.values()]
-    counter, asked = DesignCounter(parts, measure), bounds(listing)
-    expected = [sum(weight for params, weight in weights if params <= bound) for bound in asked]
-    assert counter.counts(asked) == expected
-    assert [counter.count(bound) for bound in asked] == expected
+    counter, most = DesignCounter(parts, measure), bounds(listing)
+    expected = [sum(weight for params, weight in weights if params <= bound) for bound in most]
+    assert counter.counts(most) == expected
+    assert [counter.count(bound) for bound in most] == expected
     assert counter.total == count_all(parts, measure) == expected[-1]
 
 
 def test_numbers_may_be_asked_in_any_order_and_twice(list_space: Any) -> None:
     counter = DesignCounter(Parts(list_space("overrides").space, list_space("overrides").task))
-    asked = bounds(list_space("overrides"))
-    mixed = [*reversed(asked), *asked]
+    ascending = bounds(list_space("overrides"))
+    mixed = [*reversed(ascending), *ascending]
     assert counter.counts(mixed) == [counter.count(bound) for bound in mixed]
     assert counter.counts([]) == []
 
@@ -48,8 +48,8 @@ def test_designs_above_a_limit_of_activations_are_counted_nowhere(listing: Any) 
         most = listing.at(share, "peak")
         counter = DesignCounter(Parts(listing.space, listing.task, max_activations=most))
         params = [cost.params for cost in listing.designs.values() if cost.peak <= most]
-        asked = bounds(listing)
-        assert counter.counts(asked) == [sum(size <= bound for size in params) for bound in asked]
+        numbers = bounds(listing)
+        assert counter.counts(numbers) == [sum(size <= bound for size in params) for bound in numbers]
 
 
 def test_the_default_space_is_counted_the_same_in_one_list_and_in_two() -> None:

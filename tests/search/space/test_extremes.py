@@ -32,16 +32,16 @@ def holds(listing: Any, design: Architecture, choice: Choice) -> bool:
 
 
 def all_choices(space: Any) -> set[Choice]:
-    found = {
+    every = {
         Choice(None, f"stem_{name}", value) for name in StemChoices.model_fields for value in _of(space.stem, name)
     }
-    found |= {Choice(None, "shortcut", value) for value in space.shortcut}
-    found |= {Choice(None, "num_stages", value) for value in space.num_stages}
+    every |= {Choice(None, "shortcut", value) for value in space.shortcut}
+    every |= {Choice(None, "num_stages", value) for value in space.num_stages}
     for index in range(space.num_stages[-1]):
         choices = space.stage_choices(index)
-        found |= {Choice(index + 1, name, value) for name in StageChoices.model_fields for value in _of(choices, name)}
-        found |= {Choice(index + 1, "width", width, block) for width in choices.width for block in choices.block}
-    return found
+        every |= {Choice(index + 1, name, value) for name in StageChoices.model_fields for value in _of(choices, name)}
+        every |= {Choice(index + 1, "width", width, block) for width in choices.width for block in choices.block}
+    return every
 
 
 def _of(choices: Any, name: str) -> Any:
@@ -53,8 +53,8 @@ def _of(choices: Any, name: str) -> Any:
 def test_extremes_are_those_of_the_list(listing: Any, metric: Metric, largest: bool) -> None:
     costs = [getattr(cost, metric) for cost in listing.designs.values()]
     pick = max if largest else min
-    found = Extremes(Parts(listing.space, listing.task, (metric,)), largest).cost
-    assert found == (pick(costs) if costs else None)
+    extreme = Extremes(Parts(listing.space, listing.task, (metric,)), largest).cost
+    assert extreme == (pick(costs) if costs else None)
 
 
 @pytest.mark.parametrize("largest", [False, True])

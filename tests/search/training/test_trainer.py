@@ -86,7 +86,7 @@ def test_a_batch_larger_than_the_data_is_the_trials_failure(trainer: Trainer) ->
     assert answer == Failed(larger, "trial")
 
 
-def test_a_job_tells_the_batch_it_was_trained_with(trainer: Trainer) -> None:
+def test_the_answer_to_a_job_has_its_batch_size(trainer: Trainer) -> None:
     answer, _ = perform(trainer, job())
     assert isinstance(answer, Finished) and answer.batch_size == 512
 

@@ -40,7 +40,7 @@ from search.space.space import load_space
 from search.study.plan import Data, Plan, Question, run_seed
 from search.study.storage import Record, architecture_of, read_study
 from search.training import pipeline
-from search.training.worker import Asked, Trainer
+from search.training.trainer import Requests, Trainer
 from search.workers import crew
 from search.workers import local as workers
 
@@ -59,12 +59,12 @@ sys.addaudithook(lambda event, _: os._exit(99) if event in ("socket.connect", "s
 """
 # A worker that keeps every epoch, so that a trial of seconds has checkpoints as one of hours has.
 EAGER = """
-from search.training import run_log, timing
+from search.training import run_log, speed
 from search.training.worker import main
 
 if __name__ == "__main__":
     run_log.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-    timing.SECONDS = 0.05  # a guess will do
+    speed.SECONDS = 0.05  # a guess will do
     main()
 """
 # The same, whose first process finds its CUDA context poisoned in the second epoch that it trains.
@@ -350,7 +350,7 @@ def job(checkpoints: Path | None = None, epochs: int = 3) -> Job:
 def perform(trainer: Trainer, job: Job, *, pause: bool = False) -> tuple[list[Message], Message]:
     """What is said on the way, and in the end."""
     said: list[Message] = []
-    asked = Asked(threading.Event(), threading.Event())
+    asked = Requests(threading.Event(), threading.Event())
     if pause:
         asked.pause.set()
     return said, trainer.perform(job, said.append, asked)
@@ -455,10 +455,10 @@ def test_a_disk_too_full_for_a_checkpoint_is_told_and_leaves_the_one_before(trai
 KILLED_WRITING = """
 import os, pickle, signal, sys, threading
 from pathlib import Path
-from search.training.worker import Asked, Trainer
+from search.training.trainer import Requests, Trainer
 
 setup, job = pickle.loads(Path(sys.argv[1]).read_bytes())
-trainer, asked = Trainer(setup), Asked(threading.Event(), threading.Event())
+trainer, asked = Trainer(setup), Requests(threading.Event(), threading.Event())
 asked.pause.set()
 Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 trainer.perform(job, print, asked)

@@ -25,10 +25,10 @@ def lines(audit: Audit) -> list[str]:
     if audit.budget is not None:
         found += ["", *_fitting(audit)]
     found += ["", "parameters of all designs", *_bars(audit)]
-    if audit.never:
-        found += ["", "what no design within the limits has", *(f"  {one.text}" for one in audit.never[:MAX_NEVER])]
-        if len(audit.never) > MAX_NEVER:
-            found.append(f"  and {len(audit.never) - MAX_NEVER} more choices: --format json lists them")
+    if choices := audit.impossible_choices:
+        found += ["", "what no design within the limits has", *(f"  {choice.text}" for choice in choices[:MAX_NEVER])]
+        if len(choices) > MAX_NEVER:
+            found.append(f"  and {len(choices) - MAX_NEVER} more choices: --format json lists them")
     return found
 
 

@@ -84,7 +84,7 @@ class Coordinator:
         """
         self.prepare()
         if self._num_trained < num_trials:
-            designs = random_designs(self.sampler.vectors, self.plan.question.seed, self.plan.task.image_size)
+            designs = random_designs(self.sampler.vector_draws, self.plan.question.seed, self.plan.task.image_size)
             self._seconds_per_mac = seconds_per_mac(self._crew, designs, self.plan, self.listener, self._must_end)
         unfinished = self._unfinished()
         while True:

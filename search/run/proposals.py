@@ -15,7 +15,7 @@ from search.errors import InputError
 from search.space.feasibility import require_design
 from search.space.sampler import BudgetSampler
 from search.space.space import Task
-from search.space.thinning import FrugalTPESampler, Thinned
+from search.space.thinning import CachedTPESampler, ThinningSampler
 from search.study.plan import PrunerName, Question
 
 DEFAULT_FILL = 0.5
@@ -44,10 +44,10 @@ def make_sampler(question: Question, seen: list[Architecture], first: Sequence[A
     """
     entropy = [question.seed, len(seen)]
     base_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-    base = Thinned(FrugalTPESampler(seed=base_seed)) if question.sampler == "tpe" else None
+    base = ThinningSampler(CachedTPESampler(seed=base_seed)) if question.sampler == "tpe" else None
     space, data, limits = question.space, question.data, question.all_limits
     sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first)
-    require_design(space, data.task, limits, data.name, lambda: sampler.vectors)
+    require_design(space, data.task, limits, data.name, lambda: sampler.vector_draws)
     return sampler
 
 

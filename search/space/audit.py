@@ -1,4 +1,4 @@
-"""The audit of a space: what it holds and what limits leave of it, counted before anything is trained."""
+"""The audit of a space: how many networks it holds and how many of them limits leave, before anything is trained."""
 
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 
 from search.errors import SpaceError
+from search.space.counting import DesignCounter, TooManyError, count_all
 from search.space.draws import Draws
-from search.space.extremes import Reach
+from search.space.extremes import Extremes
 from search.space.feasibility import no_network
-from search.space.impossible_choices import Never, find_never
+from search.space.impossible_choices import ImpossibleChoice, find_impossible_choices
 from search.space.limits import Limits
-from search.space.menu import Measure, Menu
+from search.space.parts import Measure, Parts
 from search.space.space import Space, Task
-from search.space.tally import Tally, TooManyError, total
 
 NUM_BINS = 20
 NUM_DRAWS = 1_000
-MAX_LISTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +32,36 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What a space holds, in exact whole numbers but for those that `error` speaks of.
+    """What a space holds, in whole numbers. All are exact where `error` is 0.
 
     Attributes:
         total: different architectures that take images of the task.
-        feasible: those within the limits that are counted, and `share` of the total.
-        error: standard error of `feasible`. 0, for it is exact, unless there is a limit of MACs beside that of
-            parameters and too many designs keep both to be listed, or the space is too large for the exact count. Then
-            `feasible` is the number of designs within the limits rounded to cells, which is exact, times the share
-            of `NUM_DRAWS` uniform draws among these that keep the limits.
-        budget: the limit of parameters; `limits` the others as texts; `fill` the least share of the budget.
-        least, most: the interval of parameters that limits and fill leave.
-        smallest, largest: parameters of the smallest and largest network of the space, whatever the limits.
+        feasible: those of them within all limits but latency.
+        share: `feasible` / `total`.
+        budget: the limit on parameters; None without limits.
+        smallest: parameters of the smallest network of the space, whatever the limits.
+        largest: parameters of its largest.
+        slots: the length of the space's vector.
+        error: standard error of `feasible`: 0 (it is exact) unless MACs are limited as well as parameters and too many
+            designs keep both limits to be listed, or the space is too large for an exact count. `feasible` is then the
+            exact number of designs within limits rounded to cells, times the share of `NUM_DRAWS` uniform draws among
+            these that keep the limits themselves.
+        limits: the other limits as texts.
+        fill: the least share of the budget.
+        least: the fewest parameters that limits and fill leave.
+        most: the most.
         impossible: further architectures, which cannot take images of this size and are counted nowhere else.
-        slots: places of the space's vector.
-        vectors: all vectors; `vectors_valid` those that decode to a network that takes the images; `vectors_feasible`
-            those of these within the limits, as exact as `feasible`, and `vectors_share` of the valid.
-        near_budget: designs from 90% to 100% of `most`; `added` those that a budget larger by a tenth would add. Both
-            by parameters and activations. None without limits, and where the space is too large for exact counts.
-        histogram: all designs by parameters, in bins of equal width on a logarithmic axis. If the space is too large
-            for this, all beyond the bins around the budget stand in one last bin; if for that too, there is no bin.
-        never: choices that no network within the limits has.
+        vectors: all vectors.
+        vectors_valid: those that decode to a network that takes the images.
+        vectors_feasible: those of them within the limits, as exact as `feasible`.
+        vectors_share: `vectors_feasible` / `vectors_valid`.
+        near_budget: designs of 90% to 100% of `most` parameters, within the limit on activations. None without limits,
+            and where the space is too large for exact counts.
+        added: designs that a budget larger by a tenth would add, likewise.
+        histogram: all designs by parameters, in bins of equal width on a logarithmic axis. Where the space is too large
+            for that, the last bin holds all beyond the bins around the budget; where even that is too much, there are
+            no bins.
+        impossible_choices: choices that no network within the limits has; `never` in `as_dict`.
     """
 
     total: int
@@ -76,37 +84,38 @@ class Audit:
     near_budget: int | None
     added: int | None
     histogram: tuple[Bin, ...]
-    never: tuple[Never, ...]
+    impossible_choices: tuple[ImpossibleChoice, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values. A choice that never fits has its text, too."""
-        never = [asdict(one) | {"text": one.text} for one in self.never]
-        return asdict(self) | {"never": never}
+        """Plain values, as `nas space --format json` prints them. An impossible choice comes with its text."""
+        values = asdict(self)
+        del values["impossible_choices"]
+        return values | {"never": [asdict(choice) | {"text": choice.text} for choice in self.impossible_choices]}
 
 
 def audit(space: Space, task: Task, limits: Limits | None) -> Audit:
-    """Count the space; without limits everything is feasible.
+    """What the space holds and what the limits leave of it. Without limits everything is feasible.
 
     Raises:
         SpaceError: the space holds no network for such images.
     """
-    menu = Menu(space, task)
-    smallest, largest = Reach(menu).extreme, Reach(menu, largest=True).extreme
+    parts = Parts(space, task)
+    smallest, largest = Extremes(parts).cost, Extremes(parts, largest=True).cost
     if smallest is None or largest is None:
         raise SpaceError(no_network(space, task))
-    designs, valid = total(menu, "designs"), total(menu, "vectors")
+    designs, valid = count_all(parts, "designs"), count_all(parts, "vectors")
     edges = _edges(smallest, largest)
     near = added = None
     feasible, error, vectors = designs, 0, valid
     if limits is None:
-        histogram = _histogram(smallest, edges, _counts(menu, edges) or [])
+        histogram = _histogram(smallest, edges, _counts(parts, edges) or [])
     else:
-        within = menu
+        within = parts
         if limits.max_activations is not None:
-            within = Menu(space, task, max_activations=limits.max_activations)
+            within = Parts(space, task, max_activations=limits.max_activations)
         least, most = limits.min_params, limits.max_params
         bounds = [least - 1, most, max(least, -(-9 * most // 10)) - 1, 11 * most // 10]
-        numbers, edges, upto = _counts_around(menu, within, bounds, edges, designs)
+        numbers, edges, upto = _counts_around(parts, within, bounds, edges, designs)
         histogram = _histogram(smallest, edges, upto)
         if numbers:
             near, added = numbers[1] - numbers[2], numbers[3] - numbers[1]
@@ -128,7 +137,7 @@ def audit(space: Space, task: Task, limits: Limits | None) -> Audit:
         fill=limits.fill if limits is not None else 0.0,
         least=limits.min_params if limits is not None else None,
         most=limits.max_params if limits is not None else None,
-        impossible=total(Menu(space, task, any_size=True), "designs") - designs,
+        impossible=count_all(Parts(space, task, any_size=True), "designs") - designs,
         vectors=prod(len(slot.choices) for slot in space.slots),
         vectors_valid=valid,
         vectors_feasible=vectors,
@@ -136,43 +145,47 @@ def audit(space: Space, task: Task, limits: Limits | None) -> Audit:
         near_budget=near,
         added=added,
         histogram=histogram,
-        never=find_never(space, task, limits) if limits is not None else (),
+        impossible_choices=find_impossible_choices(space, task, limits) if limits is not None else (),
     )
 
 
-def _counts(menu: Menu, bounds: list[int], measure: Measure = "designs") -> list[int] | None:
-    """How many designs have at most each number of parameters; None if they are too many to count."""
+def _counts(parts: Parts, bounds: list[int], measure: Measure = "designs") -> list[int] | None:
+    """The number of designs (or vectors) of at most so many parameters, for each bound; None if there are too many."""
     try:
-        return Tally(menu, measure).counts(bounds)
+        return DesignCounter(parts, measure).counts(bounds)
     except TooManyError:
         return None
 
 
 def _counts_around(
-    menu: Menu, within: Menu, bounds: list[int], edges: list[int], designs: int
+    parts: Parts, within: Parts, bounds: list[int], edges: list[int], designs: int
 ) -> tuple[list[int] | None, list[int], list[int]]:
-    """Counts at the bounds (of the designs `within` a limit of activations) and at as many edges as can be counted,
-    with these edges and the last, up to which all designs are."""
+    """Counts at the bounds, and at as many edges as can be counted.
+
+    Returns:
+        The counts at the bounds, of the designs `within` a limit on activations, or None; the edges that were counted,
+        and the last; the number of all designs up to each of these.
+    """
     near = [edge for edge in edges if edge < bounds[-1]]
     for possible in (edges[:-1], near):
-        # In one go where that is possible: most of the work is to make the lists.
-        counts = _counts(menu, [*(bounds if within is menu else []), *possible])
+        # At once where that is possible: most of the work is making the lists.
+        counts = _counts(parts, [*(bounds if within is parts else []), *possible])
         if counts is not None:
-            numbers = counts[: len(bounds)] if within is menu else _counts(within, bounds)
+            numbers = counts[: len(bounds)] if within is parts else _counts(within, bounds)
             upto = counts[len(counts) - len(possible) :]
             return numbers, [*possible, edges[-1]], [*upto, designs]
     return None, [], []
 
 
 def _edges(smallest: int, largest: int) -> list[int]:
-    """The upper ends of the bins, ascending; the last is the largest."""
+    """The upper ends of the bins, in ascending order; the last is `largest`."""
     ratio = largest / smallest
     edges = {round(smallest * ratio ** (number / NUM_BINS)) for number in range(1, NUM_BINS)}
     return sorted({edge for edge in edges if smallest <= edge < largest} | {largest})
 
 
 def _histogram(smallest: int, edges: list[int], upto: list[int]) -> tuple[Bin, ...]:
-    """The bins between the edges, of which `upto` says how many designs there are; none if it says nothing."""
+    """The bins that end at the edges, up to which there are `upto` designs; none if `upto` is empty."""
     ends = pairwise([smallest - 1, *edges])
     return tuple(
         Bin(before + 1, end, number - fewer)
@@ -181,9 +194,9 @@ def _histogram(smallest: int, edges: list[int], upto: list[int]) -> tuple[Bin, .
 
 
 def _by_draws(space: Space, task: Task, limits: Limits) -> tuple[int, int, int]:
-    """How many designs keep all limits, the standard error of that number, and how many vectors do."""
+    """The number of designs within all limits, its standard error, and the number of vectors within them."""
     draws = Draws(space, task, limits, "designs")
-    if draws.upper <= MAX_LISTED:
+    if draws.can_be_listed:
         listed = list(draws.designs())
         return len(listed), 0, sum(map(space.num_vectors, listed))
     feasible, error = _estimate(draws)
@@ -191,8 +204,9 @@ def _by_draws(space: Space, task: Task, limits: Limits) -> tuple[int, int, int]:
 
 
 def _estimate(draws: Draws) -> tuple[int, int]:
+    """The number of designs or vectors within the limits, and its standard error."""
     rng = np.random.default_rng(0)
     kept = sum(draws.try_draw(rng) is not None for _ in range(NUM_DRAWS if draws.upper else 0))
-    # In whole numbers, for there may be more designs than a float can tell.
+    # In whole numbers, since there may be more designs than a float can count.
     error = round((kept * (NUM_DRAWS - kept) / NUM_DRAWS) ** 0.5)
     return draws.upper * kept // NUM_DRAWS, draws.upper * max(error, 1) // NUM_DRAWS

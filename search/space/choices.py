@@ -1,4 +1,4 @@
-"""What the fields of a network may be: the parts of space.yaml."""
+"""The sections of space.yaml: the choices for every field of a network."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -9,7 +9,7 @@ from models.architecture import Block, EvenKernel
 Value = TypeVar("Value")
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -19,19 +19,21 @@ def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
     if len(set(values)) < len(values):
         raise ValueError("has the same choice twice")
     if all(isinstance(value, int | float) for value in values):
-        return tuple(sorted(values))  # type: ignore[type-var]  # all numbers, as was just seen
+        return tuple(sorted(values))  # type: ignore[type-var]  # mypy does not see that all are numbers
     return values
 
 
-Choices = Annotated[tuple[Value, ...], BeforeValidator(_listed), AfterValidator(_distinct)]
+Choices = Annotated[tuple[Value, ...], BeforeValidator(_as_list), AfterValidator(_distinct)]
 Count = Annotated[int, Field(ge=1, le=65_536, strict=True)]
 
 
-class Part(BaseModel):
+class Section(BaseModel):
+    """A frozen section of the file, in which an unknown key is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class StemChoices(Part):
+class StemChoices(Section):
     """Choices of the first convolution; see `models.architecture.Stem`."""
 
     width: Choices[Count]
@@ -40,7 +42,7 @@ class StemChoices(Part):
     padding: Choices[Annotated[int, Field(ge=0, le=16, strict=True)]] = (1,)
 
 
-class StageChoices(Part):
+class StageChoices(Section):
     """Choices of a stage; see `models.architecture.Stage`."""
 
     block: Choices[Block]
@@ -51,8 +53,8 @@ class StageChoices(Part):
     even_kernel: Choices[EvenKernel] = ("pad-then-valid",)
 
 
-class StageOverride(Part):
-    """Choices that replace those of `stage` for one stage."""
+class StageOverride(Section):
+    """Choices for one stage, in place of those of `stage`."""
 
     block: Choices[Block] | None = None
     depth: Choices[Count] | None = None
@@ -62,7 +64,7 @@ class StageOverride(Part):
     even_kernel: Choices[EvenKernel] | None = None
 
 
-class Rules(Part):
-    """Conditions that every design meets."""
+class Rules(Section):
+    """Rules that every design of the space keeps."""
 
     non_decreasing_width: bool = False

@@ -1,7 +1,8 @@
 """Exact uniform draws among the designs of a space within all counted limits, and a list of them where they are few.
 
-A draw goes stage by stage, each with the weight of all ways to complete the network from there (`search.space.tables`).
-The tables round costs down, so that a few draws break a limit. These are refused, and what remains is uniform, exactly.
+A draw goes stage by stage. Each stage is drawn with the weight of all ways to complete the network from there (see
+`search.space.completion_tables`). The tables round costs down, so a few draws break a limit; these are rejected, and
+the rest are uniform, exactly.
 """
 
 from collections.abc import Iterator
@@ -10,32 +11,36 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.architecture import Architecture, Stage
+from search.space.completion_tables import CompletionTables, NextStages
 from search.space.limits import Limits
-from search.space.menu import Costs, Measure, Menu, Metric, Point, Start, Weights
+from search.space.parts import Costs, FeatureMap, Measure, Metric, Parts, Start, Weights
 from search.space.space import Space, Task
-from search.space.tables import Options, Tables
 
-MAX_REFUSED = 20_000
+MAX_REJECTED = 20_000
+MAX_LISTED = 20_000
 
 
 @dataclass(frozen=True)
 class _Root:
-    """All first stages behind a start, how many cells each leaves (from `low` to `high`) and the weight of each with
-    all that can follow it."""
+    """All n first stages that may follow a start.
+
+    Each leaves from `low` to `high` cells (metrics, n) for the rest, and has a weight (n,) with everything that may
+    follow it.
+    """
 
     start: Start
-    options: Options
+    candidates: NextStages
     low: Costs
     high: Costs
     weights: Weights
 
 
 @dataclass(frozen=True)
-class _Begun:
-    """A network's stages so far, where they lead, what they cost and how many cells they leave."""
+class _Beginning:
+    """A network's first stages: what they pass on, what they cost, and how many cells they leave for the rest."""
 
     stages: tuple[Stage, ...]
-    point: Point
+    output: FeatureMap
     spent: Costs
     low: Costs
     high: Costs
@@ -46,8 +51,14 @@ class Draws:
 
     With measure 'designs' every architecture weighs one. With 'vectors' it weighs as many vectors of the space as
     decode to it: the measure of a uniform draw of vectors, conditioned on the limits. A lower limit (fill) costs next
-    to nothing: draws are within the interval from the start, where sampling a shape and then solving for widths would
-    have to weigh shapes by how many widths fill them.
+    to nothing: draws stay within the interval from the start, where drawing a shape first and then solving for widths
+    would have to weigh each shape by how many widths fill the budget.
+
+    Args:
+        space: the search space.
+        task: image size, channels and classes of the data.
+        limits: what a design may cost; latency is not checked.
+        measure: what is drawn uniformly.
 
     Attributes:
         upper: the weight of all designs within the limits and of those that rounding lets in.
@@ -56,12 +67,12 @@ class Draws:
     def __init__(self, space: Space, task: Task, limits: Limits, measure: Measure = "vectors") -> None:
         self.limits = limits
         metrics: tuple[Metric, ...] = ("params",) if limits.macs is None else ("params", "macs")
-        self._menu = Menu(space, task, metrics, limits.max_activations)
+        self._parts = Parts(space, task, metrics, limits.max_activations)
         self._measure = measure
         self._dropouts = space.dropout
         self._least = np.array([limits.min_params, 0][: len(metrics)], np.int64)
         self._most = np.array([limits.max_params, limits.macs or 0][: len(metrics)], np.int64)
-        self._tables = Tables(self._menu, measure, self._least, self._most)
+        self._tables = CompletionTables(self._parts, measure, self._least, self._most)
         self._roots = list(self._find_roots())
         self._ends = np.cumsum([len(root.weights) for root in self._roots])
         weights = [root.weights for root in self._roots] or [np.zeros(1, np.int64)]
@@ -69,90 +80,94 @@ class Draws:
         self.upper = len(space.dropout) * int(self._cumulative[-1])
 
     def draw(self, rng: np.random.Generator) -> Architecture:
-        """One design within the limits, uniformly in this measure.
+        """A design within the limits, uniformly in this measure.
 
         Raises:
-            LookupError: there is none; or so few among those that rounding lets in that `MAX_REFUSED` draws met none.
+            LookupError: there is none, or so few among those that rounding lets in that `MAX_REJECTED` draws met none.
         """
-        for _ in range(MAX_REFUSED if self.upper else 0):
+        for _ in range(MAX_REJECTED if self.upper else 0):
             architecture = self.try_draw(rng)
             if architecture is not None:
                 return architecture
         raise LookupError("no design is within the limits")
 
     def try_draw(self, rng: np.random.Generator) -> Architecture | None:
-        """One draw from the `upper` designs; None if it breaks a limit, having come in by rounding."""
+        """One of the `upper` designs, or None if it breaks a limit and was let in by rounding."""
         index = _pick(self._cumulative, rng)
         number = int(np.searchsorted(self._ends, index, side="right"))
         root = self._roots[number]
-        begun = self._first(root, index - int(self._ends[number]) + len(root.weights))
-        for places in self._places_after(root.start):
-            options, low, high = self._next(root, places, begun)
-            picked = _pick(np.cumsum(self._tables.weigh(options, low, high)), rng)
-            begun = _extended(begun, options, picked)
-        if not self._fits(begun.spent):
+        beginning = self._first(root, index - int(self._ends[number]) + len(root.weights))
+        for positions in self._positions_after(root.start):
+            candidates, low, high = self._next(root, positions, beginning)
+            picked = _pick(np.cumsum(self._tables.weigh(candidates, low, high)), rng)
+            beginning = _extended(beginning, candidates, picked)
+        if not self._fits(beginning.spent):
             return None
         dropout = self._dropouts[int(rng.integers(len(self._dropouts)))]
-        return self._menu.architecture(root.start, begun.stages, dropout)
+        return self._parts.architecture(root.start, beginning.stages, dropout)
+
+    @property
+    def can_be_listed(self) -> bool:
+        """Whether `designs` are few: at most `MAX_LISTED`, by their upper bound."""
+        return self.upper <= MAX_LISTED
 
     def designs(self) -> Iterator[Architecture]:
-        """All designs within the limits, each once if designs are the measure. For small numbers of them."""
+        """All designs within the limits; each once if designs are the measure. Only where they are few."""
         for root in self._roots:
-            found = [self._first(root, picked) for picked in np.flatnonzero(root.weights).tolist()]
-            for places in self._places_after(root.start):
-                shorter, found = found, []
-                for begun in shorter:
-                    options, low, high = self._next(root, places, begun)
-                    possible = np.flatnonzero(self._tables.weigh(options, low, high)).tolist()
-                    found += [_extended(begun, options, picked) for picked in possible]
-            for begun in found:
-                for dropout in self._dropouts if self._fits(begun.spent) else ():
-                    yield self._menu.architecture(root.start, begun.stages, dropout)
+            beginnings = [self._first(root, picked) for picked in np.flatnonzero(root.weights).tolist()]
+            for positions in self._positions_after(root.start):
+                shorter, beginnings = beginnings, []
+                for beginning in shorter:
+                    candidates, low, high = self._next(root, positions, beginning)
+                    possible = np.flatnonzero(self._tables.weigh(candidates, low, high)).tolist()
+                    beginnings += [_extended(beginning, candidates, picked) for picked in possible]
+            for beginning in beginnings:
+                for dropout in self._dropouts if self._fits(beginning.spent) else ():
+                    yield self._parts.architecture(root.start, beginning.stages, dropout)
 
     def _fits(self, spent: Costs) -> bool:
-        """Whether a whole network of these costs is within the limits; the tables counted its last stage with its
-        head."""
+        """Whether a whole network of these costs is within the limits. The last stage's costs include the head's."""
         return bool(np.all(spent <= self._most) and np.all(spent >= self._least))
 
-    def _places_after(self, start: Start) -> list[tuple[int, ...]]:
-        """For every stage but the first, the places from it on."""
-        places = tuple(self._menu.places[: start.num_stages])
-        return [places[index:] for index in range(1, len(places))]
+    def _positions_after(self, start: Start) -> list[tuple[int, ...]]:
+        """For every stage but the first, the positions from that stage on."""
+        positions = tuple(self._parts.positions[: start.num_stages])
+        return [positions[index:] for index in range(1, len(positions))]
 
     def _find_roots(self) -> Iterator[_Root]:
         step = self._tables.step[:, None]
-        for start in self._menu.starts:
-            options = self._tables.first(start)
-            # The first stage's cost is known exactly, so that only the later ones are rounded.
-            left = (self._most - start.costs)[:, None] - options.costs
-            least = (self._least - start.costs)[:, None] - options.costs - (start.num_stages - 1) * (step - 1)
+        for start in self._parts.starts:
+            candidates = self._tables.first(start)
+            # The first stage's cost is known exactly, so only those of later stages are rounded.
+            left = (self._most - start.costs)[:, None] - candidates.costs
+            least = (self._least - start.costs)[:, None] - candidates.costs - (start.num_stages - 1) * (step - 1)
             high, low = left // step, -(-least // step)
-            counted = [self._menu.counts(start, point.width, self._measure) for point in options.points]
-            weights = self._tables.weigh(options, low, high) * np.array(counted, np.int64)
+            counted = [self._parts.is_counted(start, output.width, self._measure) for output in candidates.outputs]
+            weights = self._tables.weigh(candidates, low, high) * np.array(counted, np.int64)
             if self._measure == "vectors":
-                weights = weights * self._menu.absent_weight(start.num_stages)
+                weights = weights * self._parts.absent_weight(start.num_stages)
             if weights.any():
-                yield _Root(start, options, low, high, weights)
+                yield _Root(start, candidates, low, high, weights)
 
-    def _first(self, root: _Root, picked: int) -> _Begun:
-        options, spent = root.options, root.start.costs + root.options.costs[:, picked]
-        low, high = root.low[:, picked], root.high[:, picked]
-        return _Begun((options.stages[picked],), options.points[picked], spent, low, high)
+    def _first(self, root: _Root, picked: int) -> _Beginning:
+        stage, output = root.candidates.stages[picked], root.candidates.outputs[picked]
+        spent = root.start.costs + root.candidates.costs[:, picked]
+        return _Beginning((stage,), output, spent, root.low[:, picked], root.high[:, picked])
 
-    def _next(self, root: _Root, places: tuple[int, ...], begun: _Begun) -> tuple[Options, Costs, Costs]:
-        """The options that may come next, and how many cells each leaves."""
-        options = self._tables.following((root.start.shortcut, places, begun.point))
-        return options, begun.low[:, None] - options.cells, begun.high[:, None] - options.cells
+    def _next(self, root: _Root, positions: tuple[int, ...], beginning: _Beginning) -> tuple[NextStages, Costs, Costs]:
+        """The stages that may come next, and the fewest and the most cells that each leaves for the rest."""
+        candidates = self._tables.following((root.start.shortcut, positions, beginning.output))
+        return candidates, beginning.low[:, None] - candidates.cells, beginning.high[:, None] - candidates.cells
 
 
-def _extended(begun: _Begun, options: Options, picked: int) -> _Begun:
-    cells = options.cells[:, picked]
-    return _Begun(
-        (*begun.stages, options.stages[picked]),
-        options.points[picked],
-        begun.spent + options.costs[:, picked],
-        begun.low - cells,
-        begun.high - cells,
+def _extended(beginning: _Beginning, candidates: NextStages, picked: int) -> _Beginning:
+    cells = candidates.cells[:, picked]
+    return _Beginning(
+        (*beginning.stages, candidates.stages[picked]),
+        candidates.outputs[picked],
+        beginning.spent + candidates.costs[:, picked],
+        beginning.low - cells,
+        beginning.high - cells,
     )
 
 
@@ -165,5 +180,5 @@ def _pick(cumulative: Weights, rng: np.random.Generator) -> int:
         num_bytes = (total.bit_length() + 7) // 8
         surplus = 8 * num_bytes - total.bit_length()
         while (drawn := int.from_bytes(rng.bytes(num_bytes)) >> surplus) >= total:
-            pass  # fewer than one draw in two is refused
+            pass  # fewer than one draw in two is rejected
     return int(np.searchsorted(cumulative, drawn, side="right"))

@@ -1,32 +1,39 @@
-"""Whether a space holds a design within all limits, and if not, which limit is to blame and what could be reached."""
+"""Whether a space holds a design within all limits and, if not, which limit rules all out and what can be reached."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 import numpy as np
 
 from search.errors import SpaceError
+from search.space.counting import DesignCounter, TooManyError, count_all
 from search.space.draws import Draws
-from search.space.extremes import Reach
+from search.space.extremes import Extremes
 from search.space.limits import Limits, in_bytes
-from search.space.menu import Menu
+from search.space.parts import Parts
 from search.space.space import Space, Task
-from search.space.tally import Tally, TooManyError, total
 
-NUM_DRAWS = 100  # of designs within rounded limits, of which one within the limits is enough
-MAX_LISTED = 20_000  # of vectors: as many as can be tried one by one where draws have met none
+NUM_DRAWS = 100  # of designs within rounded limits; one within the limits themselves is enough
 
 
 def require_design(
     space: Space, task: Task, limits: Limits, data_name: str, draws: Callable[[], Draws] | None = None
 ) -> None:
-    """`draws` gives draws within the limits, if the caller has some; they are asked for only if they are needed.
+    """Check that the space holds a design within the limits.
+
+    Args:
+        space: the search space.
+        task: image size, channels and classes of the data.
+        limits: what a design may cost; latency is not checked.
+        data_name: what messages call the data.
+        draws: gives draws within the limits, if the caller has some; called only if they are needed.
 
     Raises:
         SpaceError: no design is within the limits. The message names the limit that no design meets and, exactly, the
-            smallest (for fill, the largest) that can be reached; or it says that only all limits together leave
-            nothing. Of limits that leave designs too rare to be met by `search.space.draws` it says the same.
+            smallest (for fill, the largest) value that can be reached; or it says that only all limits together leave
+            nothing. It says the same where designs are left, but too rare for `search.space.draws` to meet one.
     """
-    smallest = Reach(Menu(space, task)).extreme
+    smallest = Extremes(Parts(space, task)).cost
     if smallest is None:
         raise SpaceError(no_network(space, task))
     smallest_network = f"the smallest network of this space on {data_name}"
@@ -39,9 +46,9 @@ def require_design(
         return
     if _has_design(draws() if draws is not None else Draws(space, task, limits)):
         return
-    # Which limit is it? The search has failed, so that time matters no more.
+    # Which limit is it? The search has failed, so time no longer matters.
     if limits.macs is not None:
-        macs = Reach(Menu(space, task, ("macs",))).extreme
+        macs = Extremes(Parts(space, task, ("macs",))).cost
         assert macs is not None
         if macs > limits.macs:
             raise SpaceError(f"limit macs = {limits.macs:,}: {smallest_network} needs {macs:,} multiply-accumulates")
@@ -53,7 +60,7 @@ def require_design(
                 f"limit activations = {limits.activations}@{precision}: {smallest_network} needs {size:,} bytes of them"
             )
     if limits.fill:
-        largest = _largest_within(Menu(space, task), limits.max_params)
+        largest = _largest_within(Parts(space, task), limits.max_params)
         if largest is not None and largest < limits.min_params:
             raise SpaceError(
                 f"fill = {limits.fill}: asks for at least {limits.min_params:,} parameters, and the largest network "
@@ -67,8 +74,8 @@ def require_design(
 
 
 def no_network(space: Space, task: Task) -> str:
-    """What to say of a space without a network for such images."""
-    if total(Menu(space, task, any_size=True), "designs"):
+    """The message for a space without a network that takes such images."""
+    if count_all(Parts(space, task, any_size=True), "designs"):
         return f"space: none of its networks takes images of {task.image_size} pixels"
     return "space: no choice of its values is a network"
 
@@ -77,7 +84,7 @@ def _has_design(draws: Draws) -> bool:
     rng = np.random.default_rng(0)
     if any(draws.try_draw(rng) is not None for _ in range(NUM_DRAWS if draws.upper else 0)):
         return True
-    if draws.upper <= MAX_LISTED:
+    if draws.can_be_listed:
         return next(draws.designs(), None) is not None
     try:
         draws.draw(rng)
@@ -87,30 +94,25 @@ def _has_design(draws: Draws) -> bool:
 
 
 def _least_activations(space: Space, task: Task) -> int:
-    """The least limit of activations that leaves a network, by halving."""
+    """The lowest limit on activations, in numbers, that leaves a network of a space that holds one."""
 
     def is_possible(most: int) -> bool:
-        return Reach(Menu(space, task, max_activations=most)).extreme is not None
+        return Extremes(Parts(space, task, max_activations=most)).cost is not None
 
-    low, high = 0, 1
+    high = 1
     while not is_possible(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_possible(middle) else (middle, high)
-    return high
+        high *= 2
+    return bisect_left(range(high), True, key=is_possible)
 
 
-def _largest_within(menu: Menu, most: int) -> int | None:
-    """Parameters of the largest design of at most `most`, of which there is one: the least number that as many keep.
-    None if there are too many to count."""
-    tally = Tally(menu)
+def _largest_within(parts: Parts, most: int) -> int | None:
+    """Parameters of the largest design of at most `most`, of which there is one; None if there are too many to count.
+
+    It is the lowest bound that counts as many designs as `most` does.
+    """
+    counter = DesignCounter(parts)
     try:
-        number = tally.count(most)
+        number = counter.count(most)
     except TooManyError:
         return None
-    low, high = 0, most
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if tally.count(middle) == number else (middle, high)
-    return high
+    return bisect_left(range(most), True, key=lambda bound: counter.count(bound) == number)

@@ -1,20 +1,24 @@
-"""Choices of a space that no network within the limits has."""
+"""The choices of a space that no network within the limits has."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from search.space.extremes import Choice, Reach
+from search.space.extremes import Choice, Extremes
 from search.space.limits import Limits
-from search.space.menu import Menu
+from search.space.parts import Parts
 from search.space.space import Space, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Never:
+class ImpossibleChoice:
     """A choice that no network within the limits has.
 
-    `extreme` is what its smallest network costs, where that is above the limit, or what its largest does, where that
-    does not fill the budget. It is None where no network at all has the choice, and for activations.
+    Attributes:
+        choice: the choice.
+        limit: the limit that rules it out.
+        extreme: what the smallest network with the choice costs, where that is above the limit, or, for 'fill', what
+            the largest costs, where that does not fill the budget. None if no network at all has the choice, and for
+            'activations'.
     """
 
     choice: Choice
@@ -23,6 +27,7 @@ class Never:
 
     @property
     def text(self) -> str:
+        """The choice and why it is impossible, in one line."""
         choice = self.choice
         where = f"stage {choice.stage}: " if choice.stage is not None else ""
         what = f"{where}{choice.field} {choice.value}" + (f" with {choice.block}" if choice.block else "")
@@ -36,33 +41,36 @@ class Never:
         return f"{what} needs at least {self.extreme:,} {unit}"
 
 
-def find_never(space: Space, task: Task, limits: Limits) -> tuple[Never, ...]:
-    """The choices, each with the first limit that forbids it. Limits of parameters, fill, MACs and activations are
-    looked at one by one. A width with a block is left out where one of the two alone is found already."""
-    menu = Menu(space, task)
-    found: dict[Choice, Never] = {}
-    for choice, cost in Reach(menu).holding().items():
+def find_impossible_choices(space: Space, task: Task, limits: Limits) -> tuple[ImpossibleChoice, ...]:
+    """The choices that no network within the limits has, each with the first limit that rules it out.
+
+    The limits on parameters, fill, MACs and activations are examined one at a time, in this order. A width with a block
+    is left out if the width or the block is impossible by itself.
+    """
+    parts = Parts(space, task)
+    impossible: dict[Choice, ImpossibleChoice] = {}
+    for choice, cost in Extremes(parts).by_choice().items():
         if cost is None or cost > limits.max_params:
-            found[choice] = Never(choice, "params", cost)
+            impossible[choice] = ImpossibleChoice(choice, "params", cost)
     if limits.min_params:
-        for choice, cost in Reach(menu, largest=True).holding().items():
+        for choice, cost in Extremes(parts, largest=True).by_choice().items():
             if cost is not None and cost < limits.min_params:
-                found.setdefault(choice, Never(choice, "fill", cost))
+                impossible.setdefault(choice, ImpossibleChoice(choice, "fill", cost))
     if limits.macs is not None:
-        for choice, cost in Reach(Menu(space, task, ("macs",))).holding().items():
+        for choice, cost in Extremes(Parts(space, task, ("macs",))).by_choice().items():
             if cost is not None and cost > limits.macs:
-                found.setdefault(choice, Never(choice, "macs", cost))
+                impossible.setdefault(choice, ImpossibleChoice(choice, "macs", cost))
     if limits.max_activations is not None:
-        within = Menu(space, task, max_activations=limits.max_activations)
-        for choice, cost in Reach(within).holding().items():
+        within = Parts(space, task, max_activations=limits.max_activations)
+        for choice, cost in Extremes(within).by_choice().items():
             if cost is None:
-                found.setdefault(choice, Never(choice, "activations", None))
-    return tuple(never for choice, never in found.items() if not _follows(choice, found))
+                impossible.setdefault(choice, ImpossibleChoice(choice, "activations", None))
+    return tuple(reason for choice, reason in impossible.items() if not _follows(choice, impossible))
 
 
-def _follows(choice: Choice, found: dict[Choice, Never]) -> bool:
-    """Whether a width with a block never fits because one of the two alone does not."""
+def _follows(choice: Choice, impossible: dict[Choice, ImpossibleChoice]) -> bool:
+    """Whether a width with a block is impossible because the width or the block is."""
     if choice.block is None:
         return False
-    parts = (Choice(choice.stage, "width", choice.value), Choice(choice.stage, "block", choice.block))
-    return any(part in found for part in parts)
+    alone = (Choice(choice.stage, "width", choice.value), Choice(choice.stage, "block", choice.block))
+    return any(part in impossible for part in alone)

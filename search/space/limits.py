@@ -17,10 +17,10 @@ _COUNT = re.compile(r"(\d[\d_]*(?:\.\d+)?(?:e\+?\d{1,2})?)([kmgb]?)", re.IGNOREC
 
 
 def parse_count(text: str, name: str = "budget") -> int:
-    """A whole number from 1 to 10^12, written as 5e6, 5M, 500k, 1.5M or 5_000_000.
+    """A whole number from 1 to 10^12, from text like 5e6, 5M, 500k, 1.5M or 5_000_000.
 
     Raises:
-        InputError: anything else.
+        InputError: the text is anything else; the message calls it `name`.
     """
     match = _COUNT.fullmatch(text.strip())
     value = 0.0
@@ -36,10 +36,10 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 
 
 def parse_duration(text: str, name: str = "timeout") -> float:
-    """Seconds, written as 90s, 30m, 2h, 1d or a bare number of seconds.
+    """Seconds, from text like 90s, 30m, 2h, 1d or a bare number of seconds.
 
     Raises:
-        InputError: anything else.
+        InputError: the text is anything else; the message calls it `name`.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
@@ -48,22 +48,20 @@ def parse_duration(text: str, name: str = "timeout") -> float:
     return seconds
 
 
+_SHARE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(%?)")
+
+
 def parse_fill(text: str) -> float:
-    """A share above 0 and at most 1, written as 0.9 or 90%.
+    """A share above 0 and at most 1, from text like 0.9 or 90%.
 
     Raises:
-        InputError: anything else.
+        InputError: the text is anything else.
     """
-    fill = parse_share(text)
-    if fill is None or not 0 < fill <= 1:
+    match = _SHARE.fullmatch(text.strip())
+    fill = float(Fraction(match[1]) / (100 if match[2] else 1)) if match else 0.0
+    if not 0 < fill <= 1:
         raise InputError(f"fill = {text!r}: must be above 0 and at most 1, as in 0.9 or 90%")
     return fill
-
-
-def parse_share(text: str) -> float | None:
-    """A number written as 0.9 or 90%, or None."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)(%?)", text.strip())
-    return float(Fraction(match[1]) / (100 if match[2] else 1)) if match else None
 
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
@@ -77,26 +75,28 @@ _LATENCY_UNITS = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 
 
 
 def in_bytes(number: int, precision: Precision) -> int:
-    """Bytes that so many numbers take, rounded up."""
+    """The bytes that `number` numbers take at a precision, rounded up."""
     return -(-number * BITS[precision] // 8)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Hard limits of a network. None is no limit.
+    """Hard limits on a network. None means no limit.
 
     Attributes:
-        budget: most trainable parameters.
-        macs: most multiply-accumulates for one image.
-        bytes: most bytes of weights, at `bytes_precision`: 4 for every parameter in fp32, 2 in fp16 and bf16, 1 in
-            int8, a half in int4, rounded up. Parameters are what is counted: BatchNorm's running statistics are left
-            out, since they are folded into the convolutions when a network is deployed.
-        activations: most bytes of live feature maps for one image, at `activations_precision`; see `models.count`.
-        latency: most seconds for one image. It is measured, not counted: nothing here checks it.
-        fill: least share of the budget that a network must have; 0 asks for nothing.
+        budget: the most trainable parameters.
+        macs: the most multiply-accumulates for one image.
+        bytes: the most bytes of weights at `bytes_precision`, rounded up: 4 per parameter in fp32, 2 in fp16 and bf16,
+            1 in int8, half of one in int4. Only parameters count: BatchNorm's running statistics do not, since they are
+            folded into the convolutions when a network is deployed.
+        bytes_precision: the precision of the weights.
+        activations: the most bytes of live feature maps for one image, at `activations_precision`; see `models.count`.
+        activations_precision: the precision of the feature maps.
+        latency: the most seconds for one image. It is measured by workers, and not checked here.
+        fill: the least share of the budget that a network must use; 0 requires nothing.
 
     Raises:
-        InputError: a fill outside 0 to 1, or limits that contradict each other.
+        InputError: the fill is outside 0 to 1, or limits contradict each other.
     """
 
     budget: int
@@ -119,20 +119,20 @@ class Limits:
 
     @cached_property
     def max_params(self) -> int:
-        """The most parameters a network may have: what the budget and the limit of bytes leave."""
+        """The most parameters a network may have within the budget and the limit on bytes."""
         if self.bytes is None:
             return self.budget
         return min(self.budget, 8 * self.bytes // BITS[self.bytes_precision])
 
     @cached_property
     def min_params(self) -> int:
-        """The fewest parameters that fill the budget: 0 if nothing is asked."""
-        # As a fraction of what was written: 0.9 means nine tenths, not the float beside it.
+        """The fewest parameters a network must have to fill the budget; 0 if `fill` requires nothing."""
+        # As a fraction of the decimal that was written: 0.9 means nine tenths, not the nearest float.
         return -(-Fraction(str(self.fill)) * self.budget // 1)
 
     @cached_property
     def max_activations(self) -> int | None:
-        """The most numbers in live feature maps."""
+        """The most numbers in live feature maps; None without a limit on activations."""
         if self.activations is None:
             return None
         return 8 * self.activations // BITS[self.activations_precision]
@@ -143,18 +143,18 @@ class Limits:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The limits beside `params` and `fill` in one canonical form, which `parse_limits` reads."""
-        found = [] if self.macs is None else [f"macs={self.macs}"]
+        """The limits other than budget and fill in one canonical form, which `parse_limits` reads."""
+        texts = [] if self.macs is None else [f"macs={self.macs}"]
         if self.bytes is not None:
-            found.append(self._bytes_text)
+            texts.append(self._bytes_text)
         if self.activations is not None:
-            found.append(f"activations={self.activations}@{self.activations_precision}")
+            texts.append(f"activations={self.activations}@{self.activations_precision}")
         if self.latency is not None:
-            found.append(f"latency={self.latency!r}s")
-        return tuple(found)
+            texts.append(f"latency={self.latency!r}s")
+        return tuple(texts)
 
     def admits(self, architecture: Architecture, image_size: int) -> bool:
-        """Whether the network can take images of that size and meets every limit that is counted."""
+        """Whether the network takes images of `image_size` pixels and meets every limit but latency."""
         if not self.min_params <= count_parameters(architecture) <= self.max_params:
             return False
         try:
@@ -167,12 +167,12 @@ class Limits:
 
 
 def parse_limits(texts: Iterable[str], budget: int, fill: float = 0.0) -> Limits:
-    """The budget with limits as people write them: `macs=6e8`, `bytes=300KB@int8`, `activations=1MiB`, `latency=5ms`.
+    """A budget and limits from texts like `macs=6e8`, `bytes=300KB@int8`, `activations=1MiB` and `latency=5ms`.
 
-    Sizes are in bytes; KB is 1,000 and KiB 1,024 of them, and so on. The precision is fp32 unless it is given.
+    Sizes are in bytes; KB is 1,000 of them and KiB 1,024, and so on. The precision is fp32 unless it is given.
 
     Raises:
-        InputError: an unknown or repeated name, a value that does not parse, or limits that contradict each other.
+        InputError: a name is unknown or repeated, a value does not parse, or limits contradict each other.
     """
     given: dict[str, str] = {}
     for text in texts:
@@ -201,10 +201,11 @@ def parse_limits(texts: Iterable[str], budget: int, fill: float = 0.0) -> Limits
 
 
 def _parse_bytes(name: str, text: str | None) -> tuple[int | None, Precision]:
+    """Bytes, or None without a text, and their precision."""
     if text is None:
         return None, "fp32"
-    amount, separator, asked = text.partition("@")
-    precision = next((known for known in get_args(Precision) if known == asked.strip().lower()), None)
+    amount, separator, given = text.partition("@")
+    precision = next((known for known in get_args(Precision) if known == given.strip().lower()), None)
     if precision is None and separator:
         raise InputError(f"limit {name} = {text!r}: precision must be one of {', '.join(get_args(Precision))}")
     match = _BYTES.fullmatch(amount.strip())
@@ -215,6 +216,7 @@ def _parse_bytes(name: str, text: str | None) -> tuple[int | None, Precision]:
 
 
 def _parse_latency(text: str) -> float:
+    """Seconds."""
     match = _LATENCY.fullmatch(text)
     seconds = float(Fraction(match[1]) * _LATENCY_UNITS[match[2].lower()]) if match else 0.0
     if not 0 < seconds <= 3600:

@@ -1,4 +1,4 @@
-"""Moving a vector that breaks the limits or the rule of widths to one near it that does not."""
+"""Repair: from a vector that breaks the limits or the rule on widths to one near it that does not."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,28 +16,27 @@ MAX_STEPS = 100
 def repair(
     space: Space, task: Task, limits: Limits, vector: Mapping[str, Any], rng: np.random.Generator
 ) -> dict[str, Any] | None:
-    """A vector within the limits, by moving one number of the network at a time to its next choice; None if
-    `MAX_STEPS` moves do not find one.
+    """A vector within the limits near a given one, or None if `MAX_STEPS` steps find none.
 
-    Widths that break the rule are raised first. Then numbers that the network depends on (widths, depths, kernels and
-    the like) are lowered while the network is over a limit and raised while it does not fill the budget, each drawn at
-    random, so that what the vector says of everything else is kept.
+    Widths that break the rule are raised first. Then one number of the network at a time, drawn at random from those
+    that it depends on (widths, depths, kernels and the like), moves to its next choice: down while the network is over
+    a limit, up while it does not fill the budget. The number of stages, blocks, shortcut and dropout are kept.
     """
-    moved = _in_order(space, dict(vector))
+    repaired = _with_ordered_widths(space, dict(vector))
     slots = {slot.name: slot for slot in space.slots if slot.ordered and slot.name not in ("num_stages", "dropout")}
     for _ in range(MAX_STEPS):
-        architecture = _decoded(space, task, moved)
+        architecture = _decoded(space, task, repaired)
         if architecture is None:
             return None
         if limits.admits(architecture, task.image_size):
-            return moved
+            return repaired
         step = 1 if count_parameters(architecture) < limits.min_params else -1
-        present = [slot for slot in slots.values() if _has(architecture, slot)]
+        present = [slot for slot in slots.values() if _uses(architecture, slot)]
         for index in rng.permutation(len(present)):
             slot = present[index]
-            changed = moved | {slot.name: moved[slot.name] + step}
+            changed = repaired | {slot.name: repaired[slot.name] + step}
             if 0 <= changed[slot.name] < len(slot.choices) and _decoded(space, task, changed) is not None:
-                moved = changed
+                repaired = changed
                 break
         else:
             return None
@@ -51,15 +50,15 @@ def _decoded(space: Space, task: Task, vector: Mapping[str, Any]) -> Architectur
         return None
 
 
-def _has(architecture: Architecture, slot: Slot) -> bool:
-    """Whether the slot is of the stem or of a stage that the network has."""
+def _uses(architecture: Architecture, slot: Slot) -> bool:
+    """Whether the slot belongs to the stem or to a stage that the network has."""
     if not slot.name.startswith("stage"):
         return True
     return int(slot.name.removeprefix("stage").split("_")[0]) <= len(architecture.stages)
 
 
-def _in_order(space: Space, vector: dict[str, Any]) -> dict[str, Any]:
-    """The vector with every width raised to that before it, where the rule asks for it and the choices allow it."""
+def _with_ordered_widths(space: Space, vector: dict[str, Any]) -> dict[str, Any]:
+    """The vector with each width raised to the one before it, where the rule requires and the choices allow it."""
     slots = {slot.name: slot for slot in space.slots}
     chosen = space.choices(vector)
     if not space.rules.non_decreasing_width and chosen["shortcut"] != "A":

@@ -13,46 +13,49 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from models.architecture import Architecture, ArchitectureError
+from search.space.counting import DesignCounter, TooManyError
 from search.space.draws import Draws
 from search.space.limits import Limits
-from search.space.menu import Menu
+from search.space.parts import Parts
 from search.space.repair import repair
 from search.space.space import Space, Task
-from search.space.tally import Tally, TooManyError
 
-MAX_BASE_DRAWS = 8  # with repairs 1.1 draws are made on average; 3 or more find the same
+MAX_BASE_DRAWS = 8  # with repairs it takes 1.1 draws on average, and 3 or more find the same designs
 MAX_UNIFORM_DRAWS = 200
-MAX_LISTED = 20_000
 MAX_LAST_DRAWS = 20_000
 
 
 class SpaceExhaustedError(Exception):
-    """There is no new design within the limits to propose. The message says whether all were proposed, or that those
-    left are too rare to be met."""
+    """No new design within the limits is left to propose.
+
+    The message says whether all were proposed, or those left are too rare to be met.
+    """
 
 
 class BudgetSampler(BaseSampler):
     """Draws from another sampler until a design is within the limits, keeps the space's rules and is new.
 
-    A vector that breaks a limit or the rule of widths is moved to one near it that does not (see
-    `search.space.repair`). Where the other sampler has nothing to say yet, or has not found a new design in
+    A vector that breaks a limit or the rule on widths is moved to one near it that does not (see
+    `search.space.repair`). Where the other sampler has nothing to propose yet, or finds no new design in
     `MAX_BASE_DRAWS` draws, the design is a uniform draw: uniform over the vectors of the space, conditioned on the
-    limits, and exact (see `search.space.draws`). If `MAX_UNIFORM_DRAWS` of these are all seen, draws are
-    uniform over designs, for the same number, and then from the list of all designs, if rounding leaves at most
-    `MAX_LISTED`. Where there are more, `MAX_LAST_DRAWS` further draws without a new design end the search.
+    limits, and exact (see `search.space.draws`). If `MAX_UNIFORM_DRAWS` of these are all known, as many draws are
+    uniform over designs, and then the design comes from the list of all, if there are few. If there are not,
+    `MAX_LAST_DRAWS` further draws without a new design end the search.
 
     Args:
-        limits: what a design may cost; its latency is not checked here.
+        space: the search space.
+        task: image size, channels and classes of the data.
+        limits: what a design may cost; latency is not checked.
         base: the sampler to draw from; None for uniform draws alone.
         seen: architectures that must not be proposed again.
         seed: of this sampler's own draws.
-        first: architectures to propose before any other, in this order, as far as the space holds them, they are
-            within the limits and new. They need not fill the budget: it is known what they are.
+        first: architectures to propose before any other, in this order, unless the space does not hold them, they break
+            a limit or they are not new. They need not fill the budget, since each was asked for by itself.
 
     Attributes:
         draws: vectors drawn so far, accepted or not.
-        repairs: proposals that the base drew and that had to be moved to keep the limits.
-        fallbacks: uniform draws made because the base's draws were all refused.
+        repairs: proposals drawn from the base and moved into the limits.
+        fallbacks: proposals drawn uniformly because all of the base's draws were rejected.
     """
 
     def __init__(
@@ -74,35 +77,35 @@ class BudgetSampler(BaseSampler):
         self.fallbacks = 0
         self._base = base
         self._rng = np.random.default_rng(seed)
-        self._others = base or RandomSampler(seed=int(np.random.default_rng(seed).integers(2**31)))
+        self._independent = base or RandomSampler(seed=int(np.random.default_rng(seed).integers(2**31)))
         self._seen = {architecture.canonical() for architecture in seen}
         self._first = deque(first)
 
     @cached_property
-    def vectors(self) -> Draws:
-        """Uniform draws over the vectors within the limits."""
+    def vector_draws(self) -> Draws:
+        """Draws that are uniform over the vectors within the limits."""
         return Draws(self.space, self.task, self.limits, "vectors")
 
     @cached_property
-    def designs(self) -> Draws:
-        """Uniform draws over the designs within the limits."""
+    def design_draws(self) -> Draws:
+        """Draws that are uniform over the designs within the limits."""
         return Draws(self.space, self.task, self.limits, "designs")
 
     @cached_property
     def _listed(self) -> list[Architecture] | None:
-        """All designs within the limits, where they are few."""
-        return list(self.designs.designs()) if self.designs.upper <= MAX_LISTED else None
+        """All designs within the limits, if there are few; else None."""
+        return list(self.design_draws.designs()) if self.design_draws.can_be_listed else None
 
     @property
     def num_feasible(self) -> int | None:
-        """How many designs are within the limits, exactly; None if that cannot be counted (see the audit)."""
+        """The exact number of designs within the limits; None if it can only be estimated (see the audit)."""
         if self._listed is not None:
             return len(self._listed)
         if self.limits.macs is not None:
             return None
-        tally = Tally(Menu(self.space, self.task, max_activations=self.limits.max_activations))
+        counter = DesignCounter(Parts(self.space, self.task, max_activations=self.limits.max_activations))
         try:
-            below, upto = tally.counts([self.limits.min_params - 1, self.limits.max_params])
+            below, upto = counter.counts([self.limits.min_params - 1, self.limits.max_params])
         except TooManyError:
             return None
         return upto - below
@@ -113,47 +116,48 @@ class BudgetSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """A vector of the space.
+        """A vector of the space that decodes to a new design within the limits.
 
         Raises:
             SpaceExhaustedError: no new design within the limits is left, or none is met any more.
         """
         while self._first:
-            vector = self._wanted(self._first.popleft().canonical())
+            vector = self._requested(self._first.popleft().canonical())
             if vector is not None:
                 return vector
         for _ in range(MAX_BASE_DRAWS if self._base is not None else 0):
             assert self._base is not None
             vector = self._base.sample_relative(study, trial, self.space.distributions)
             if not vector:
-                return self._uniform()
+                return self._draw_uniformly()
             self.draws += 1
             if self._accepts(vector):
                 return vector
-            moved = repair(self.space, self.task, self.limits, vector, self._rng)
-            if moved is not None and self._accepts(moved):
+            repaired = repair(self.space, self.task, self.limits, vector, self._rng)
+            if repaired is not None and self._accepts(repaired):
                 self.repairs += 1
-                return moved
+                return repaired
         self.fallbacks += self._base is not None
-        return self._uniform()
+        return self._draw_uniformly()
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Parameters that are not of the space are no concern of the limits: the base samples them, or chance."""
-        return self._others.sample_independent(study, trial, param_name, param_distribution)
+        """A value of a parameter outside the space, from the base or, without one, at random: no limit concerns it."""
+        return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:
         self._rng = np.random.default_rng()
-        self._others.reseed_rng()
+        self._independent.reseed_rng()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._others.before_trial(study, trial)
+        self._independent.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self._others.after_trial(study, trial, state, values)
+        self._independent.after_trial(study, trial, state, values)
 
     def _accepts(self, vector: Mapping[str, Any]) -> bool:
+        """Whether the vector may be proposed. If so, its design counts as seen from now on."""
         try:
             architecture = self.space.decode(vector, self.task)
         except ArchitectureError:
@@ -163,46 +167,47 @@ class BudgetSampler(BaseSampler):
         self._seen.add(architecture)
         return True
 
-    def _wanted(self, architecture: Architecture) -> dict[str, int | str] | None:
-        """A vector of an architecture that was asked for, if it may be proposed."""
+    def _requested(self, architecture: Architecture) -> dict[str, int | str] | None:
+        """A vector of an architecture of `first`, or None if it may not be proposed."""
         if architecture in self._seen or not self.space.holds(architecture, self.task):
             return None
         if not self._most.admits(architecture, self.task.image_size):
             return None
         return self._propose(architecture)
 
-    def _uniform(self) -> dict[str, int | str]:
-        """A uniform draw among the new designs within the limits."""
+    def _draw_uniformly(self) -> dict[str, int | str]:
+        """A vector of a uniform draw among the new designs within the limits."""
         try:
             for measure in ("vectors", "designs"):
-                draws = self.vectors if measure == "vectors" else self.designs
+                draws = self.vector_draws if measure == "vectors" else self.design_draws
                 for _ in range(MAX_UNIFORM_DRAWS):
-                    vector = self._drawn(draws)
+                    vector = self._new_from(draws)
                     if vector is not None:
                         return vector
             if self._listed is not None:
-                return self._of_list(self._listed)
+                return self._new_from_list(self._listed)
             for _ in range(MAX_LAST_DRAWS):
-                vector = self._drawn(self.designs)
+                vector = self._new_from(self.design_draws)
                 if vector is not None:
                     return vector
         except LookupError as error:
             raise SpaceExhaustedError(str(error)) from None
         raise SpaceExhaustedError(f"no new design within the limits was met in {MAX_LAST_DRAWS:,} uniform draws")
 
-    def _drawn(self, draws: Draws) -> dict[str, int | str] | None:
+    def _new_from(self, draws: Draws) -> dict[str, int | str] | None:
+        """A vector of the next draw, or None if its design is not new."""
         architecture = draws.draw(self._rng)
         self.draws += 1
         return self._propose(architecture) if architecture not in self._seen else None
 
-    def _of_list(self, designs: list[Architecture]) -> dict[str, int | str]:
-        unseen = [architecture for architecture in designs if architecture not in self._seen]
-        if not unseen:
+    def _new_from_list(self, designs: list[Architecture]) -> dict[str, int | str]:
+        new = [architecture for architecture in designs if architecture not in self._seen]
+        if not new:
             raise SpaceExhaustedError(f"all {len(designs):,} designs within the limits have been tried")
-        return self._propose(unseen[int(self._rng.integers(len(unseen)))])
+        return self._propose(new[int(self._rng.integers(len(new)))])
 
     def _propose(self, architecture: Architecture) -> dict[str, int | str]:
-        """A random one of the vectors that decode to the architecture."""
+        """One of the vectors that decode to the architecture, at random."""
         assert self._most.admits(architecture, self.task.image_size)
         self._seen.add(architecture)
         free = {slot.name: slot.value(int(self._rng.integers(len(slot.choices)))) for slot in self.space.slots}

@@ -1,7 +1,7 @@
-"""The search space: which networks may be built, and how a network is a vector of choices.
+"""The search space: which networks may be built, and how a vector of choices stands for a network.
 
 The vector has a fixed length: a slot for every choice of every stage, whether or not the network has that stage. Slots
-of absent stages are drawn and ignored, so that a sampler always sees the same, joint space.
+of absent stages are drawn and ignored, so a sampler always sees the same joint space.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from pydantic import Field, model_validator
 
 from models.architecture import Architecture, ArchitectureError, Block, EvenKernel, Shortcut, Stage, Stem
 from search.errors import SpaceError
-from search.space.choices import Choices, Part, Rules, StageChoices, StageOverride, StemChoices
+from search.space.choices import Choices, Rules, Section, StageChoices, StageOverride, StemChoices
 from search.yamlfile import read_model, read_text
 
 Vector = Mapping[str, int | str]
 
 
 class Task(NamedTuple):
-    """What the data asks of a network: image size in pixels, channels, classes."""
+    """What a network must fit: the image size in pixels, the channels and the classes of the data."""
 
     image_size: int
     in_channels: int
@@ -34,7 +34,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One place of the vector. An ordered slot holds the index of its choice, another the choice itself."""
+    """One entry of the vector: the index of a choice if the slot is ordered, else the choice itself."""
 
     name: str
     choices: tuple[int | float | str, ...]
@@ -56,12 +56,12 @@ class Slot:
 def _stage(
     block: Block, depth: int, width: int, kernel: int, dropout: float, reduction: int, even_kernel: EvenKernel
 ) -> Stage:
-    """Stages are immutable, so that equal ones are shared: decoding is on the path of every draw."""
+    """A canonical stage. Stages are immutable, so equal ones are shared: every draw decodes a vector."""
     return Stage(block, depth, width, kernel, dropout, reduction, even_kernel).canonical()
 
 
-class Space(Part):
-    """A search space, as space.yaml tells it."""
+class Space(Section):
+    """A search space, as space.yaml describes it."""
 
     stem: StemChoices
     num_stages: Choices[Annotated[int, Field(ge=1, le=16, strict=True)]]
@@ -80,7 +80,7 @@ class Space(Part):
         return self
 
     def stage_choices(self, index: int) -> StageChoices:
-        """The choices of stage `index`, counted from 0, with its overrides."""
+        """The choices of stage `index`, counted from 0, with its override."""
         override = self.overrides.get(index + 1)
         if override is None:
             return self.stage
@@ -88,23 +88,23 @@ class Space(Part):
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
-        """The places of the vector: every field that has more than one choice."""
+        """The entries of the vector: every field with more than one choice."""
         return tuple(slot for slot in self._fields.values() if len(slot.choices) > 1)
 
     @cached_property
     def _fields(self) -> dict[str, Slot]:
         """Every field of a network by its name in the vector, searched or not."""
-        found = [Slot("num_stages", self.num_stages, ordered=True)]
-        for name in ("width", "kernel", "stride", "padding"):
-            found.append(Slot(f"stem_{name}", getattr(self.stem, name), ordered=True))
-        found.append(Slot("shortcut", self.shortcut, ordered=False))
-        found.append(Slot("dropout", self.dropout, ordered=True))
+        slots = [Slot("num_stages", self.num_stages, ordered=True)]
+        for name in StemChoices.model_fields:
+            slots.append(Slot(f"stem_{name}", getattr(self.stem, name), ordered=True))
+        slots.append(Slot("shortcut", self.shortcut, ordered=False))
+        slots.append(Slot("dropout", self.dropout, ordered=True))
         for index in range(self.num_stages[-1]):
             choices = self.stage_choices(index)
             for name in StageChoices.model_fields:
                 ordered = name not in ("block", "even_kernel")
-                found.append(Slot(f"stage{index + 1}_{name}", getattr(choices, name), ordered))
-        return {slot.name: slot for slot in found}
+                slots.append(Slot(f"stage{index + 1}_{name}", getattr(choices, name), ordered))
+        return {slot.name: slot for slot in slots}
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -145,31 +145,32 @@ class Space(Part):
         return Architecture(stem, stages, chosen["shortcut"], task.in_channels, task.num_classes).canonical()
 
     def encode(self, architecture: Architecture, free: Vector | None = None) -> dict[str, int | str]:
-        """A vector that decodes to the architecture. Slots that it does not depend on are taken from `free`, or hold
-        their first choice.
+        """A vector that decodes to the architecture.
+
+        Slots that the architecture does not depend on are taken from `free` or, without it, hold their first choice.
 
         Raises:
-            SpaceError: the space does not hold it; the message names the first field that does not fit.
+            SpaceError: the space does not hold the architecture; the message names the first field that does not fit.
         """
         dropouts = {stage.dropout for stage in architecture.stages}
         if len(dropouts) > 1:
             raise SpaceError(f"dropout = {sorted(dropouts)}: the space has one choice for the whole network")
-        wanted: dict[str, Any] = {"num_stages": len(architecture.stages), "dropout": dropouts.pop()}
-        wanted["shortcut"] = architecture.shortcut
+        fields: dict[str, Any] = {"num_stages": len(architecture.stages), "dropout": dropouts.pop()}
+        fields["shortcut"] = architecture.shortcut
         for name in StemChoices.model_fields:
-            wanted[f"stem_{name}"] = getattr(architecture.stem, name)
+            fields[f"stem_{name}"] = getattr(architecture.stem, name)
         for index, stage in enumerate(architecture.stages):
             for name in StageChoices.model_fields:
-                wanted[f"stage{index + 1}_{name}"] = getattr(stage, name)
+                fields[f"stage{index + 1}_{name}"] = getattr(stage, name)
         vector: dict[str, int | str] = {}
         for name, slot in self._fields.items():
             if self._is_free(name, architecture):
                 if len(slot.choices) > 1:
                     vector[name] = free[name] if free else slot.value(0)
-            elif wanted[name] not in slot.choices:
-                raise SpaceError(f"{name} = {wanted[name]}: the space has {', '.join(map(str, slot.choices))}")
+            elif fields[name] not in slot.choices:
+                raise SpaceError(f"{name} = {fields[name]}: the space has {', '.join(map(str, slot.choices))}")
             elif len(slot.choices) > 1:
-                vector[name] = slot.value(slot.choices.index(wanted[name]))
+                vector[name] = slot.value(slot.choices.index(fields[name]))
         task = Task(0, architecture.in_channels, architecture.num_classes)
         try:
             decoded = self.decode(vector, task)
@@ -180,7 +181,7 @@ class Space(Part):
         return vector
 
     def holds(self, architecture: Architecture, task: Task) -> bool:
-        """Whether the architecture is a network of this space for such data, in whatever form it is written."""
+        """Whether the architecture, in any of its forms, is a network of this space for such data."""
         try:
             vector = self.encode(architecture)
         except SpaceError:
@@ -188,7 +189,7 @@ class Space(Part):
         return self.decode(vector, task) == architecture.canonical()
 
     def num_vectors(self, architecture: Architecture) -> int:
-        """How many vectors decode to the architecture, which the space holds."""
+        """The number of vectors that decode to an architecture of the space."""
         return prod(len(slot.choices) for name, slot in self._fields.items() if self._is_free(name, architecture))
 
     def _is_free(self, name: str, architecture: Architecture) -> bool:
@@ -205,10 +206,10 @@ class Space(Part):
 
 
 def load_space(path: Path | None = None) -> Space:
-    """The space of a YAML file, or the default one that comes with the package.
+    """The space of a YAML file, or the default space of the package.
 
     Raises:
-        SpaceError: there is no such file, or it is no search space.
+        SpaceError: there is no such file, or it does not describe a search space.
     """
     text = read_text(path, SpaceError) if path is not None else default_space_text()
     return read_model(text, str(path or "space.yaml"), Space, SpaceError)

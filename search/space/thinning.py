@@ -1,9 +1,9 @@
-"""A long history thinned for a sampler that takes longer the more it sees.
+"""A long history, thinned for a sampler that takes longer the more trials it sees.
 
 TPE (Bergstra et al. 2011, https://papers.nips.cc/paper/4443) compares the density of the best trials with that of all
-others. As Optuna has it, 25 are the best from 250 trials on, however many there are; the others are weighted by their
-age, the newest most. So all that a longer history adds is a finer picture of the others, and that is what a sample of
-them gives as well. What this saves and what it costs in quality was measured (benchmarks/README.md).
+others. In Optuna the best are 25 from 250 trials on, however many there are, and the others are weighted by age, the
+newest most. A longer history therefore adds only a finer picture of the others, which a sample of them gives as well.
+What this saves, and what it costs in quality, was measured (benchmarks/README.md).
 """
 
 from bisect import insort
@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-NUM_BEST = 25  # that TPE takes for the good ones, of 250 or more
+NUM_BEST = 25  # of 250 or more trials, that TPE takes for the good ones
 MOST_FINISHED = 500
 MOST_RUNNING = 100
 TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -25,18 +25,21 @@ TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
 T = TypeVar("T")
 
 
-class Thinned(BaseSampler):
-    """Shows another sampler a part of a study, see `Excerpt`. It is made for one study, which may grow, but not between
-    two draws for the same trial.
+class ThinningSampler(BaseSampler):
+    """Shows another sampler a part of a study (see `ThinnedHistory`).
+
+    It serves one study, which may grow, but not between two draws for the same trial.
 
     Args:
-        base: a sampler of one objective, which is to be maximized.
+        base: a sampler for one objective, to be maximized.
+        most_finished: how many finished trials are shown at most; at least ten times `NUM_BEST`.
+        most_running: how many running trials are shown at most.
     """
 
     def __init__(self, base: BaseSampler, most_finished: int = MOST_FINISHED, most_running: int = MOST_RUNNING) -> None:
         self._base = base
-        self._excerpt = Excerpt(most_finished, most_running)
-        self._last: tuple[int, Study] | None = None  # a trial, and what was shown for it
+        self._history = ThinnedHistory(most_finished, most_running)
+        self._last: tuple[int, Study] | None = None  # the last trial's number, and the study shown for it
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._base.infer_relative_search_space(study, trial)
@@ -63,14 +66,14 @@ class Thinned(BaseSampler):
         self._base.after_trial(study, trial, state, values)
 
     def _part_of(self, study: Study) -> Study:
-        return _Part(study, self._excerpt.of(study.get_trials(deepcopy=False)))
+        return _ThinnedStudy(study, self._history.of(study.get_trials(deepcopy=False)))
 
 
-class FrugalTPESampler(TPESampler):
-    """TPE that fits its densities once for all draws for a trial, where `Thinned` asks it again. A proposal that was
-    tried before or does not fit is drawn anew, and with a thousand trials running that is common.
+class CachedTPESampler(TPESampler):
+    """TPE that fits its densities once for all draws for a trial, if it is the base of a `ThinningSampler`.
 
-    It overrides a private method. Should Optuna rename it, draws are the same, and slower.
+    A proposal that is not new or does not fit is drawn again, which is common while a thousand trials run. The class
+    overrides a private method: should Optuna rename it, the draws are the same, but slower.
     """
 
     _fitted_to: Study | None = None
@@ -82,7 +85,7 @@ class FrugalTPESampler(TPESampler):
         trials: list[FrozenTrial],
         handle_below: bool,
     ) -> Any:
-        if study is not self._fitted_to or not isinstance(study, _Part):
+        if study is not self._fitted_to or not isinstance(study, _ThinnedStudy):
             self._fitted_to, self._fitted = study, dict[bool, Any]()
         if handle_below not in self._fitted:
             fitted = super()._build_parzen_estimator(study, search_space, trials, handle_below=handle_below)
@@ -90,15 +93,17 @@ class FrugalTPESampler(TPESampler):
         return self._fitted[handle_below]
 
 
-class Excerpt:
-    """The best `NUM_BEST` completed trials of a study and others, evenly spaced in time, `most_finished` in all, and
-    `most_running` of those that run; or all of them, as long as there are no more of either kind.
+class ThinnedHistory:
+    """The best `NUM_BEST` completed trials of a study, and a sample of the others.
 
-    A trial is looked at until it has ended: the time this takes does not grow with the history.
+    Finished trials, `most_finished` in all, are evenly spaced in time but for the best. So are running ones,
+    `most_running` in all. As long as there are no more of either kind, the history is whole.
+
+    A trial that has ended is not read again, so the time this takes does not grow with the history.
     """
 
     def __init__(self, most_finished: int, most_running: int) -> None:
-        assert most_finished >= 10 * NUM_BEST, "TPE takes a tenth for the good ones, up to their number"
+        assert most_finished >= 10 * NUM_BEST, "TPE takes a tenth of the trials, up to NUM_BEST, for the good ones"
         self._most_finished = most_finished
         self._most_running = most_running
         self._num_known = 0
@@ -107,24 +112,24 @@ class Excerpt:
         self._others: list[FrozenTrial] = []  # in the order of their numbers
 
     def of(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """What is shown of all trials of the study, in the order of their numbers. Failed ones are not counted."""
+        """The trials shown of all trials of the study, in the order of their numbers. Failed ones are not counted."""
         numbers = [*self._open, *range(self._num_known, len(trials))]
         self._num_known = len(trials)
         self._open = [number for number in numbers if not trials[number].state.is_finished()]
-        self._take([trials[number] for number in numbers if trials[number].state in TRAINED])
+        self._add_finished([trials[number] for number in numbers if trials[number].state in TRAINED])
         running = [trials[number] for number in self._open if trials[number].state == TrialState.RUNNING]
         num_finished = len(self._best) + len(self._others)
         if num_finished <= self._most_finished and len(running) <= self._most_running:
             return list(trials)
-        others = spread(self._others, self._most_finished - len(self._best))
-        return sorted([*self._best, *others, *spread(running, self._most_running)], key=_number)
+        others = evenly_spaced(self._others, self._most_finished - len(self._best))
+        return sorted([*self._best, *others, *evenly_spaced(running, self._most_running)], key=_number)
 
-    def _take(self, ended: list[FrozenTrial]) -> None:
-        complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
-        # Of equals the first, as TPE has it.
+    def _add_finished(self, trials: list[FrozenTrial]) -> None:
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        # Of equal values the earlier, as in TPE.
         best = nlargest(NUM_BEST, [*self._best, *complete], key=lambda trial: (trial.values[0], -trial.number))
         chosen = {trial.number for trial in best}
-        for trial in [*self._best, *ended]:
+        for trial in [*self._best, *trials]:
             if trial.number not in chosen:
                 insort(self._others, trial, key=_number)
         self._best = best
@@ -134,14 +139,14 @@ def _number(trial: FrozenTrial) -> int:
     return trial.number
 
 
-def spread(items: Sequence[T], most: int) -> list[T]:
-    """At most so many of the items, evenly spaced, the last among them."""
+def evenly_spaced(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` of the items, evenly spaced, the last among them."""
     number = min(len(items), most)
     return [items[(index + 1) * len(items) // number - 1] for index in range(number)]
 
 
-class _Part(Study):
-    """A study that shows some of its trials, as Optuna's own Hyperband does it."""
+class _ThinnedStudy(Study):
+    """A study that shows only some of its trials, like the brackets of Optuna's Hyperband."""
 
     def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
         super().__init__(study.study_name, study._storage, study.sampler, study.pruner)
@@ -150,5 +155,5 @@ class _Part(Study):
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        found = [trial for trial in self._shown if states is None or trial.state in states]
-        return deep_copy(found) if deepcopy else found
+        trials = [trial for trial in self._shown if states is None or trial.state in states]
+        return deep_copy(trials) if deepcopy else trials

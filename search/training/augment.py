@@ -1,12 +1,12 @@
 """Augmentation in the hot path: crop, flip, cutout, and the mixing of two images (CutMix, MixUp).
 
 Each function takes a whole batch on its device and draws independently for every image; nothing waits for the device
-and nothing loops over images. Draws come from the generator alone, which must live on the device of the images, so a
-seed fixes the result. Drawing and applying are separate functions: `draw_*` gives the parameters, the others use them.
+and nothing loops over images. All randomness comes from the generator, which must be on the device of the images, so a
+seed fixes the result. Drawing and applying are separate functions: `draw_*` gives parameters that the others apply.
 
-Images are (N, C, H, W), floating point, finite and already normalised, so zero is the mean of the data and the padding
-of these operations. Shape and dtype are kept. `channels_last` is not: convert after the last step. At strength zero the
-images themselves come back.
+Images are (N, C, H, W), floating point, finite and already normalised, so the zeros that pad them are the mean of the
+data. Shape and dtype are kept, `channels_last` is not: convert after the last step. At strength zero the images
+themselves are returned.
 """
 
 import torch
@@ -17,19 +17,19 @@ Mixed = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def draw_crop(num_images: int, padding: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Top and left corner of each crop in the padded image, uniform on 0, ..., 2 * padding: two (N,) tensors."""
+    """Top row and left column of each crop in the padded image, uniform on 0, ..., 2 * padding: two (N,) tensors."""
     corners = torch.randint(0, 2 * padding + 1, (2, num_images), generator=generator, device=generator.device)
     return corners[0], corners[1]
 
 
 def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-    """Pad every side with zeros and cut the H x W window with its own corner out of each image.
+    """An H x W window of each image padded with zeros, at a place of its own: (N, C, H, W).
 
     Args:
         images: (N, C, H, W).
         padding: pixels of zeros on every side.
-        top: (N,), row of the window's corner in the padded image, 0 to 2 * padding.
-        left: (N,), its column.
+        top: (N,), the window's first row in the padded image, 0 to 2 * padding.
+        left: (N,), its first column.
     """
     num, channels, height, width = images.shape
     if padding == 0 or num == 0:
@@ -37,8 +37,8 @@ def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
     padded = F.pad(images.contiguous(), (padding, padding, padding, padding))
     row = width + 2 * padding
     plane = row * (height + 2 * padding)
-    # A row of a crop is a run of `width` numbers in the flat memory. Selecting whole runs copies 128 bytes at a time;
-    # on a CPU this is twice as fast as indexing windows and six to thirteen times as fast as gathering pixels by axis.
+    # A row of a crop is a run of `width` numbers in flat memory. Selecting whole runs copies 128 bytes at a time: on a
+    # CPU twice as fast as indexing windows, and six to thirteen times as fast as gathering pixels by axis.
     runs = padded.flatten().unfold(0, width, 1)
     device = images.device
     planes = torch.arange(num * channels, device=device).view(num, channels, 1) * plane
@@ -48,25 +48,25 @@ def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Pad with zeros and crop back to the size at a random place (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    """Pad with zeros and crop to the old size at a random place (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
     return crop(images, padding, *draw_crop(len(images), padding, generator))
 
 
 def draw_flip(num_images: int, generator: torch.Generator) -> Tensor:
-    """Which images to mirror: (N,) bool, each true with probability one half."""
+    """Which images to mirror: (N,) bool, each true with probability 1/2."""
     return torch.randint(0, 2, (num_images,), generator=generator, device=generator.device).bool()
 
 
 def flip(images: Tensor, mirrored: Tensor) -> Tensor:
-    """Mirror the images for which `mirrored` (N,) is true, left to right."""
+    """The images, those for which `mirrored` (N,) is true mirrored left to right."""
     num = len(images)
-    # Selecting whole images from both versions copies memory in long runs: faster than torch.where or gather.
+    # Selecting whole images from both versions copies memory in long runs, faster than torch.where or gather.
     both = torch.cat((images, images.flip(3)))
     return both.index_select(0, torch.arange(num, device=images.device) + num * mirrored)
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image left to right with probability one half."""
+    """Mirror each image left to right with probability 1/2."""
     return flip(images, draw_flip(len(images), generator))
 
 
@@ -98,8 +98,8 @@ def cut_out(images: Tensor, size: int, row: Tensor, column: Tensor) -> Tensor:
 def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """Zero one square of each image, centred on a uniformly drawn pixel (DeVries and Taylor 2017).
 
-    The square is clipped at the border, so some images lose less than size x size pixels: the paper found it better
-    than squares that always lie inside (https://arxiv.org/abs/1708.04552).
+    The square is clipped at the border, so some images lose fewer than size x size pixels: the paper found this better
+    than squares that are always inside (https://arxiv.org/abs/1708.04552).
     """
     if size == 0:
         return images
@@ -109,10 +109,10 @@ def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
 def draw_weight(num_images: int, alpha: float, generator: torch.Generator) -> Tensor:
     """Draws from Beta(alpha, alpha): (N,) float64, between 0 and 1.
 
-    A Beta variate is g / (g + h) with two Gamma(alpha) variates, and a Gamma(alpha) variate is one of alpha + 1 times
-    u ** (1 / alpha), u uniform (Marsaglia and Tsang 2000). In logarithms that holds for any alpha: variates themselves
-    underflow together for small ones, which would turn weights near 0 or 1 into 1/2. `torch.distributions` takes no
-    generator; the functions below do, on CPU and CUDA alike.
+    A Beta variate is g / (g + h) for two Gamma(alpha) variates g and h, and a Gamma(alpha) variate is one of alpha + 1
+    times u ** (1 / alpha) with uniform u (Marsaglia and Tsang 2000, https://doi.org/10.1145/358407.358414). In
+    logarithms this works for any alpha; the variates themselves both underflow for a small one, which would turn
+    weights near 0 or 1 into 1/2. `torch.distributions` takes no generator; the functions below do, on CPU and CUDA.
     """
     device = generator.device
     shape = torch.full((2, num_images), alpha + 1, dtype=torch.float64, device=device)
@@ -122,6 +122,7 @@ def draw_weight(num_images: int, alpha: float, generator: torch.Generator) -> Te
 
 
 def _partners(images: Tensor, generator: torch.Generator) -> Tensor:
+    """The index (N,) of the image that each is mixed with, a random permutation."""
     return torch.randperm(len(images), generator=generator, device=generator.device)
 
 
@@ -129,7 +130,7 @@ def cutmix(images: Tensor, labels: Tensor, alpha: float, generator: torch.Genera
     """Paste a box of another image of the batch into each image (Yun et al. 2019, https://arxiv.org/abs/1905.04899).
 
     The box covers a share 1 - w of the image, w ~ Beta(alpha, alpha), around a uniformly drawn pixel, and is clipped.
-    The paper draws one box a batch; here each image has its own. The loss to minimise is
+    The paper draws one box per batch; here each image has its own. The loss to minimise is
     weight * loss(labels_a) + (1 - weight) * loss(labels_b), per image.
 
     Args:
@@ -138,7 +139,7 @@ def cutmix(images: Tensor, labels: Tensor, alpha: float, generator: torch.Genera
         alpha: both parameters of the Beta distribution; 0 mixes nothing.
 
     Returns:
-        images, labels_a (those given), labels_b (of the pasted boxes) and weight: (N,) float32, the share of the pixels
+        images, labels_a (those given), labels_b (those of the boxes) and weight: (N,) float32, the share of the pixels
         that belong to labels_a, counted after clipping.
     """
     num, _, height, width = images.shape
@@ -159,8 +160,8 @@ def cutmix(images: Tensor, labels: Tensor, alpha: float, generator: torch.Genera
 def mixup(images: Tensor, labels: Tensor, alpha: float, generator: torch.Generator) -> Mixed:
     """Blend each image with another of the batch (Zhang et al. 2018, https://arxiv.org/abs/1710.09412).
 
-    The weight is drawn from Beta(alpha, alpha) for each image; the authors' code draws one a batch. Arguments, results
-    and the loss are those of `cutmix`; weight is the share of the image given.
+    The weight is drawn from Beta(alpha, alpha) for each image; the authors' code draws one per batch. Arguments,
+    results and loss are those of `cutmix`; weight is the share of the given image.
     """
     num = len(images)
     if alpha == 0:

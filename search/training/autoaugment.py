@@ -1,18 +1,18 @@
 """AutoAugment with the policy found on CIFAR-10 (Cubuk et al. 2019, https://arxiv.org/abs/1805.09501), for a batch.
 
-Each image draws one of 25 sub-policies; each of its two operations happens with its own probability, at its own
-magnitude and, where that has one, with a random sign. Policy, magnitudes and operations are those of torchvision's
-`AutoAugment` with nearest interpolation and zero fill, which draws once a call; here every image draws on its own.
+Each image draws one of 25 sub-policies. Each of its two operations happens with its own probability, at its own
+magnitude and, if that has one, with a random sign. Policy, magnitudes and operations are those of torchvision's
+`AutoAugment` with nearest interpolation and zero fill, which draws once per call; here every image draws for itself.
 
-There is no loop over images and no selection that waits for the device. Fourteen operations fall into four kinds, each
-with a setting that changes nothing, so a stage is four passes over the batch and an image is altered in one of them:
+There is no loop over images and no selection that waits for the device. The fourteen operations are of four kinds, each
+with a setting that changes nothing, so a stage is four passes over the batch, of which one alters a given image:
 
     affine map      ShearX, ShearY, TranslateX, TranslateY, Rotate
     blend with grey Color
     blend with blur Sharpness
     table of 256    Brightness, Contrast, Posterize, Solarize, AutoContrast, Equalize, Invert
 
-Images are uint8 (N, 3, H, W). Draws come from the generator alone, which must live on the device of the images.
+Images are uint8 (N, 3, H, W). All randomness comes from the generator, which must be on the device of the images.
 """
 
 from functools import lru_cache
@@ -33,7 +33,7 @@ IDENTITY = len(OPERATIONS)
 
 Operation = tuple[str, float, int | None]
 
-# Operation, its probability, and its magnitude on a scale of 0 to 9.
+# Operation, probability, and magnitude on a scale of 0 to 9.
 CIFAR10_POLICY: tuple[tuple[Operation, Operation], ...] = (
     (("Invert", 0.1, None), ("Contrast", 0.2, 6)),
     (("Rotate", 0.7, 2), ("TranslateX", 0.3, 9)),
@@ -64,9 +64,10 @@ CIFAR10_POLICY: tuple[tuple[Operation, Operation], ...] = (
 
 
 def magnitude(operation: str, level: int | None, height: int, width: int) -> float:
-    """Translate a level (0 to 9) for an operation: to a slope, pixels, degrees, a factor less 1, bits or a threshold.
+    """The magnitude of an operation at a level of 0 to 9; 0 without a level.
 
-    Steps are single precision, as in torchvision, because some are rounded down later.
+    Depending on the operation it is a slope, pixels, degrees, a factor less 1, bits or a threshold. Steps are in single
+    precision, as in torchvision, because some are rounded down later.
     """
     if level is None:
         return 0.0
@@ -87,7 +88,7 @@ def magnitude(operation: str, level: int | None, height: int, width: int) -> flo
 def _policy_tables(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Operation, magnitude, whether it is signed, and probability: four (25, 2) tensors.
 
-    Kept, because copying them to a device waits for it.
+    They are cached because copying them to a device waits for it.
     """
     pairs = CIFAR10_POLICY
     operations = [[OPERATIONS.index(name) for name, _, _ in pair] for pair in pairs]
@@ -103,10 +104,10 @@ def _policy_tables(height: int, width: int, device: torch.device) -> tuple[Tenso
 
 
 def draw_auto_augment(num_images: int, height: int, width: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw two operations, in their order, for each image.
+    """Two operations, in order, for each image, and their magnitudes.
 
     Returns:
-        (N, 2) int64, index into OPERATIONS or IDENTITY, and (N, 2) float64, the magnitude with its sign.
+        (N, 2) int64, indices into OPERATIONS or IDENTITY, and (N, 2) float64, magnitudes with their sign.
     """
     device = generator.device
     operations, magnitudes, signed, chances = _policy_tables(height, width, device)
@@ -118,9 +119,9 @@ def draw_auto_augment(num_images: int, height: int, width: int, generator: torch
 
 
 def _source_matrix(operation: Tensor, value: Tensor, height: int, width: int) -> Tensor:
-    """Where the affine operations take a pixel from, as `geometry.sample` wants it; the identity for the others.
+    """The matrices (N, 2, 3) of the affine operations for `geometry.sample`; the identity for other operations.
 
-    A shear leaves the first row or column in place, a rotation the centre; a shift is in whole pixels.
+    A shear leaves the first row or column in place, a rotation the centre; a shift is by whole pixels.
     """
 
     def of(name: str) -> Tensor:
@@ -139,9 +140,9 @@ def _source_matrix(operation: Tensor, value: Tensor, height: int, width: int) ->
 
 
 def _blur(images: Tensor) -> Tensor:
-    """Mean of the 3 x 3 pixels around each inner pixel, itself with weight 5, rounded: (N, C, H - 2, W - 2).
+    """The rounded mean of the 3 x 3 pixels around each inner pixel, itself with weight 5: (N, C, H - 2, W - 2).
 
-    Sums of whole numbers are exact here, so the result is too; they take a quarter of the time of a convolution.
+    Sums of whole numbers are exact here, so the result is too, in a quarter of the time of a convolution.
     """
     across = images[..., :-2] + images[..., 1:-1] + images[..., 2:]
     total = across[..., :-2, :] + across[..., 1:-1, :] + across[..., 2:, :]
@@ -149,13 +150,15 @@ def _blur(images: Tensor) -> Tensor:
 
 
 def _equalize_table(levels: Tensor, high: Tensor) -> Tensor:
-    """Table that spreads the grey levels (N, 3, H * W) int64 of each channel evenly, as PIL does: (N, 3, 256).
+    """The tables (N, 3, 256) that spread the grey levels of each channel evenly, as PIL does.
 
-    `high` (N, 3, 1) is the brightest level of each channel; its pixels do not count towards the step.
+    Args:
+        levels: (N, 3, H * W) int64.
+        high: (N, 3, 1), the brightest level of each channel, whose pixels do not count towards the step.
     """
     num, channels, pixels = levels.shape
     first = torch.arange(num * channels, device=levels.device).view(num, channels, 1) * 256
-    # One flat histogram: scatter_add on one axis is deterministic on CUDA too, and bincount would wait for the device.
+    # One flat histogram: scatter_add along one axis is deterministic on CUDA too; bincount would wait for the device.
     one = torch.ones(1, dtype=torch.int32, device=levels.device).expand(levels.numel())
     histogram = torch.zeros(num * channels * 256, dtype=torch.int32, device=levels.device)
     histogram = histogram.scatter_add_(0, (levels + first).flatten(), one).view(num, channels, 256)
@@ -168,7 +171,7 @@ def _equalize_table(levels: Tensor, high: Tensor) -> Tensor:
 
 
 def _level_table(images: Tensor, grey: Tensor, levels: Tensor, operation: Tensor, value: Tensor) -> Tensor:
-    """The new grey level of each of 256 old ones: (N, 3, 256), the identity for operations that are not tables."""
+    """The new grey level for each of the 256 old ones: (N, 3, 256); the identity for operations that are not tables."""
 
     def is_(name: str) -> Tensor:
         return (operation == OPERATIONS.index(name)).view(-1, 1, 1)
@@ -192,7 +195,7 @@ def _level_table(images: Tensor, grey: Tensor, levels: Tensor, operation: Tensor
 
 
 def apply_operation(images: Tensor, operation: Tensor, value: Tensor) -> Tensor:
-    """Apply one operation to each image.
+    """Each image after its operation: (N, 3, H, W) uint8.
 
     Args:
         images: (N, 3, H, W) uint8.
@@ -218,7 +221,7 @@ def apply_operation(images: Tensor, operation: Tensor, value: Tensor) -> Tensor:
 
 
 def auto_augment_cifar10(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Augment each image by a sub-policy of its own.
+    """Each image augmented by a sub-policy of its own.
 
     Args:
         images: (N, 3, H, W) uint8.
@@ -228,7 +231,7 @@ def auto_augment_cifar10(images: Tensor, generator: torch.Generator) -> Tensor:
         (N, 3, H, W) uint8, contiguous.
 
     Raises:
-        ValueError: the images have not three channels or are not uint8.
+        ValueError: the images do not have three channels, or are not uint8.
     """
     require_rgb(images)
     if images.dtype != torch.uint8:

@@ -1,4 +1,4 @@
-"""Checkpoints: a training's state on disk, from which another process goes on."""
+"""Checkpoints: the states of a training on disk, from which another process resumes it."""
 
 import hashlib
 import io
@@ -18,16 +18,16 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 class Checkpoints:
-    """The checkpoints of one training: `root`/attempt-<n>/epoch-<e>.ckpt, where every attempt has its own folder.
+    """The checkpoints of one training: `root`/attempt-<n>/epoch-<e>.ckpt, with a folder for every attempt.
 
-    An attempt reads those of attempts before it, the newest first, and writes into its own folder alone: a stray worker
-    that still believes in an earlier attempt cannot touch what the current one writes. The two newest files of an
-    attempt are kept. A file is the SHA-256 of its content, then the content, as torch.save wrote it: a flipped bit in a
-    tensor would be loaded without a word otherwise.
+    An attempt reads the checkpoints of attempts up to itself, the newest first, and writes only into its own folder, so
+    a stray worker of an earlier attempt cannot touch what the current one writes. The two newest files of an attempt
+    are kept. A file is the SHA-256 of its content followed by the content as torch.save wrote it; without the hash, a
+    flipped bit in a tensor would be loaded silently.
 
     Args:
-        root: folder of all attempts.
-        attempt: number of this one, from 1.
+        root: the folder of all attempts.
+        attempt: the number of this one, from 1.
         key: what is trained and how. A checkpoint with another key is refused.
     """
 
@@ -38,9 +38,9 @@ class Checkpoints:
         self._key = key
 
     def write(self, epoch: int, state: dict[str, Any]) -> None:
-        """Write a state whole or not at all, and remove what is older than the one before it.
+        """Write a state whole or not at all, and remove all but the `NUM_KEPT` newest checkpoints of the attempt.
 
-        The folder of the attempt must be there: whoever removed it does not want the training any more.
+        The folder of the attempt must exist: whoever removed it has given up the training.
 
         Raises:
             StorageError: it cannot be written.
@@ -55,12 +55,12 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
     def newest(self, device: torch.device) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest state that is whole, if there is one, and why newer ones were refused, a line each."""
+        """The newest intact state, or None, and why newer ones were refused, a line each."""
         refused: list[str] = []
         for path in self._candidates():
             try:
                 return self._read(path, device), refused
-            except Exception as error:  # whatever a damaged file makes torch say
+            except Exception as error:  # whatever a damaged file makes torch raise
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
                 refused.append(f"{path.parent.name}/{path.name} is refused: {reason}")
         return None, refused
@@ -84,5 +84,5 @@ class Checkpoints:
 
 def _by_epoch(folder: Path) -> list[Path]:
     """The checkpoints of one attempt, the newest first."""
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found, reverse=True)]
+    numbered = [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(numbered, reverse=True)]

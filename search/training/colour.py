@@ -1,8 +1,9 @@
 """Colour jitter of a whole batch, each image with its own factors and its own order of the four changes.
 
 The changes are those of `torchvision.transforms.v2.functional` (adjust_brightness, adjust_contrast, adjust_saturation,
-adjust_hue) on the scale 0 to 1. Torchvision draws factors and order once a call, so once a batch; here every image has
-its own. Draws come from the generator alone, which must live on the device of the images; nothing waits for the device.
+adjust_hue) on the scale 0 to 1. Torchvision draws factors and order once per call, so once per batch; here every image
+has its own. All randomness comes from the generator, which must be on the device of the images; nothing waits for the
+device.
 
 Images are (N, 3, H, W), floating point on the scale 0 to 1, so the jitter goes before normalisation. Shape and dtype
 are kept; the result is contiguous unless the images are `channels_last`.
@@ -22,9 +23,9 @@ class Jitter:
 
     Attributes:
         factors: (N, 3), of brightness, contrast and saturation; 1 changes nothing.
-        order: (N, 3) int64, each row a permutation of 0, 1, 2: which of the three changes is made first, second, third.
+        order: (N, 3) int64, each row a permutation of 0, 1, 2: which of the three changes comes first, second, third.
         hue: (N,), shift of the hue in turns, -0.5 to 0.5; None shifts no hue.
-        hue_position: (N,) int64, 0 to 3: how many of the three changes precede the shift of the hue.
+        hue_position: (N,) int64, 0 to 3: how many of the three changes precede the shift of hue.
     """
 
     factors: Tensor
@@ -34,13 +35,17 @@ class Jitter:
 
 
 def require_rgb(images: Tensor) -> None:
-    """Raise ValueError unless the images have three channels."""
+    """Check that images have three channels.
+
+    Raises:
+        ValueError: they do not.
+    """
     if images.shape[1] != 3:
         raise ValueError(f"channels = {images.shape[1]}: colour operations need images of 3 channels (RGB)")
 
 
 def luminance(images: Tensor) -> Tensor:
-    """Grey value of (N, 3, H, W) images by the weights of ITU-R BT.601, as in torchvision: (N, 1, H, W)."""
+    """The grey values (N, 1, H, W) of images (N, 3, H, W) by the weights of ITU-R BT.601, as in torchvision."""
     red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
     return (red * 0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114)
 
@@ -48,7 +53,7 @@ def luminance(images: Tensor) -> Tensor:
 def draw_jitter(
     num_images: int, brightness: float, contrast: float, saturation: float, hue: float, generator: torch.Generator
 ) -> Jitter:
-    """Draw factors, shifts and one of the 24 orders for each image (see `colour_jitter`)."""
+    """Factors, shift and one of the 24 orders for each image (see `colour_jitter`)."""
     strengths = (brightness, contrast, saturation)
     device = generator.device
     return Jitter(
@@ -60,10 +65,10 @@ def draw_jitter(
 
 
 def _blend(images: Tensor, change: Tensor, factor: Tensor) -> Tensor:
-    """Mix each image with black (change 0), its mean grey (1) or its grey version (2), and clamp to 0 ... 1.
+    """Each image mixed with black (change 0), its mean grey (1) or its grey version (2), clamped to 0 ... 1.
 
-    Brightness, contrast and saturation differ only in what an image is mixed with, so one pass serves a batch in which
-    every image is at another change; a factor of 1 leaves its image exactly as it is.
+    Brightness, contrast and saturation differ only in what an image is mixed with, so one pass serves a batch whose
+    images are at different changes. A factor of 1 leaves an image exactly as it is.
     """
     grey = luminance(images)
     share = 1 - factor
@@ -73,11 +78,11 @@ def _blend(images: Tensor, change: Tensor, factor: Tensor) -> Tensor:
 
 
 def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Turn the hue of each image by its `shift` (N,), in turns, and keep saturation and value (the HSV model)."""
+    """Each image with its hue turned by its `shift` (N,), in turns, and saturation and value kept (the HSV model)."""
     red, green, blue = images.unbind(1)
     low, high = images.amin(1), images.amax(1)
     chroma = high - low
-    # Grey pixels have no hue: any divisor will do, since their chroma of zero removes the hue below.
+    # Grey pixels have no hue: any divisor will do, since a chroma of zero removes the hue below.
     divisor = chroma.clamp(min=1e-12)
     sector = torch.where(
         high == red,
@@ -85,8 +90,8 @@ def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
         torch.where(high == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
     )
     sector += 6 * shift[:, None, None]
-    # A channel falls from the value by the chroma times a trapezium of the distance to its own hue: this is the table
-    # of six cases of the usual conversion in one formula.
+    # A channel falls from the value by the chroma times a trapezium of the distance to its own hue. This is the usual
+    # conversion, with its six cases in one formula.
     result = torch.empty_like(images)
     for channel, offset in enumerate((5, 3, 1)):
         place = sector + offset
@@ -97,10 +102,13 @@ def shift_hue(images: Tensor, shift: Tensor) -> Tensor:
 
 
 def jitter(images: Tensor, parameters: Jitter) -> Tensor:
-    """Apply to each image its own factors and hue, in its own order.
+    """Each image changed by its own factors and shift of hue, in its own order.
 
-    An image's changes split into those before its shift of hue and those after. So three blends, one hue, three blends
-    serve all 24 orders, where a blend that is not an image's turn has the factor 1.
+    An image's changes come before its shift of hue or after it. So three blends, one shift and three blends serve all
+    24 orders; a blend that is not an image's turn has the factor 1.
+
+    Raises:
+        ValueError: the images do not have three channels.
     """
     require_rgb(images)
     result = images.float()
@@ -122,7 +130,7 @@ def jitter(images: Tensor, parameters: Jitter) -> Tensor:
 def colour_jitter(
     images: Tensor, brightness: float, contrast: float, saturation: float, hue: float, generator: torch.Generator
 ) -> Tensor:
-    """Change brightness, contrast, saturation and hue of each image by random factors in random order.
+    """Each image with brightness, contrast, saturation and hue changed by random factors in random order.
 
     Args:
         images: (N, 3, H, W) on the scale 0 to 1.
@@ -133,7 +141,7 @@ def colour_jitter(
         generator: source of the draws.
 
     Raises:
-        ValueError: the images have not three channels.
+        ValueError: the images do not have three channels.
     """
     require_rgb(images)
     if brightness == contrast == saturation == hue == 0:

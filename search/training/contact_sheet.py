@@ -1,4 +1,4 @@
-"""A contact sheet: training images and what a recipe makes of them, for a person to look at."""
+"""A contact sheet: training images beside their augmentations by a recipe, to look at."""
 
 import torch
 from torch import Tensor
@@ -11,14 +11,14 @@ from search.training.pipeline import Pipeline
 
 NUM_IMAGES = 8
 NUM_DRAWS = 9
-SMALLEST = 64  # pixels: smaller images are shown enlarged
+MIN_SIZE = 64  # pixels; smaller images are enlarged
 
 
 def draw_contact_sheet(sheet: ContactSheet, data: Images) -> None:
-    """Write one row an image: the image itself, then independent draws of its augmentation, as PNG.
+    """Write a PNG with one row per image: the image itself, then independent draws of its augmentation.
 
-    Images are taken at random from `data`. What is shown is what the network sees, turned back from normalised values
-    to colours: the padding of crops and the holes of cutout have the colour of the mean.
+    The images are drawn at random from `data`. They are shown as the network sees them, converted back from normalised
+    values to colours: the padding of crops and the holes of cutout have the mean colour.
 
     Raises:
         StorageError: the file cannot be written.
@@ -37,5 +37,5 @@ def draw_contact_sheet(sheet: ContactSheet, data: Images) -> None:
 
 
 def _enlarged(images: Tensor) -> Tensor:
-    factor = -(-SMALLEST // images.shape[-1])
+    factor = -(-MIN_SIZE // images.shape[-1])
     return images.repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)

@@ -1,7 +1,7 @@
-"""Fetch a data set with torchvision: `python -P -m search.training.download NAME DIRECTORY`.
+"""Downloads a data set with torchvision: `python -P -m search.training.download NAME DIRECTORY`.
 
 Writes DIRECTORY/NAME.npz with x_train, y_train, x_test and y_test, and keeps torchvision's own files in DIRECTORY/NAME.
-On failure the exit status is 1 and the reason is the one line on standard output.
+On failure the exit status is 1 and standard output has one line, the reason.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# torchvision sets no timeout; a connection that says nothing for so long is dead.
+# torchvision sets no timeout; a connection that is silent for so long is dead.
 TIMEOUT_SECONDS = 60.0
 
-# Given a folder and whether the training part is meant: a torchvision data set, downloaded.
+# From a folder, and whether to fetch the training part or the test part, to a downloaded torchvision data set.
 Fetch = Callable[[Path, bool], Any]
 
 
 def fetch(name: str) -> Fetch:
-    """How torchvision fetches a set.
+    """The function that fetches a data set with torchvision.
 
     Raises:
-        ValueError: torchvision has no set of that name.
+        ValueError: there is none for that name.
     """
     from torchvision import datasets
 
@@ -39,7 +39,7 @@ def fetch(name: str) -> Fetch:
 
 
 def to_arrays(dataset: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Images (N, H, W) or (N, H, W, 3) and labels (N,) of a torchvision data set, whichever way it keeps them."""
+    """The images (N, H, W) or (N, H, W, 3) and labels (N,) of a torchvision data set, however it keeps them."""
     images = np.asarray(dataset.data)
     if images.ndim == 4 and images.shape[1] == 3 and images.shape[3] != 3:
         images = images.transpose(0, 2, 3, 1)  # SVHN keeps channels first
@@ -48,7 +48,7 @@ def to_arrays(dataset: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def download(name: str, directory: Path, fetch: Fetch) -> Path:
-    """Fetch both parts of a set and write them as one .npz file, whole or not at all."""
+    """The path of an .npz file with both parts of a data set, which are fetched and written whole or not at all."""
     x_train, y_train = to_arrays(fetch(directory / name, True))
     x_test, y_test = to_arrays(fetch(directory / name, False))
     target, temporary = directory / f"{name}.npz", directory / f".{name}.part"
@@ -61,16 +61,16 @@ def download(name: str, directory: Path, fetch: Fetch) -> Path:
 
 
 def main(arguments: list[str], fetch: Callable[[str], Fetch] = fetch) -> int:
-    """The exit status. What torchvision prints goes to standard error, a reason to standard output."""
+    """The exit status. Torchvision's prints go to standard error, the reason of a failure to standard output."""
     socket.setdefaulttimeout(TIMEOUT_SECONDS)
-    # Whatever torchvision unpacks, nothing leaves its folder. What it unpickles it has compared with its checksum.
+    # Nothing that torchvision unpacks may leave its folder. What it unpickles it has checked against a checksum.
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             name, directory = arguments
             download(name, Path(directory), fetch(name))
         return 0
-    except Exception as error:  # whatever torchvision and the network raise is one reason to the caller
+    except Exception as error:  # whatever torchvision or the network raises is one line for the caller
         print(f"{type(error).__name__}:", *str(error).split())
         return 1
 

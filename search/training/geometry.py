@@ -1,9 +1,9 @@
 """Rotation and random affine maps of a whole batch, each image with its own parameters.
 
 The maps and their conventions are those of `torchvision.transforms.v2.functional`: angles in degrees, translations in
-pixels, the centre of the image as the origin, zeros outside. Torchvision draws once a call, so once a batch; here every
-image has its own draw, and one `grid_sample` serves the batch. Draws come from the generator alone, which must live on
-the device of the images; nothing waits for the device.
+pixels, the centre of the image as the origin, zeros outside. Torchvision draws once per call, so once per batch; here
+every image has its own draw, and one `grid_sample` serves the batch. All randomness comes from the generator, which
+must be on the device of the images; nothing waits for the device.
 
 Images are (N, C, H, W), floating point, any C. The fill is zero, so apply these maps before normalisation, on the scale
 0 to 1, where zero is black. Shape and dtype are kept; the result is contiguous unless the images are `channels_last`.
@@ -21,7 +21,7 @@ Interpolation = Literal["bilinear", "nearest"]
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """Parameters of one affine map for each of N images.
+    """The parameters of an affine map for each of N images.
 
     Attributes:
         angle: (N,), degrees, clockwise.
@@ -42,7 +42,7 @@ def uniform(num: int, low: float, high: float, generator: torch.Generator) -> Te
 
 
 def inverse_matrix(parameters: Affine) -> Tensor:
-    """From a pixel of the result to its source: (N, 2, 3), in pixels from the centre of the image.
+    """Matrices (N, 2, 3) from a pixel of the result to its source, in pixels from the centre of the image.
 
     The map is x -> T R(angle) S(scale) Sh_y(shear_y) Sh_x(shear_x) x. The linear part without scale has determinant 1,
     so its inverse needs no division but that by the scale.
@@ -59,20 +59,20 @@ def inverse_matrix(parameters: Affine) -> Tensor:
 
 
 def sample(images: Tensor, matrix: Tensor, interpolation: Interpolation = "bilinear") -> Tensor:
-    """Take each pixel of the result from the place `matrix` sends it to; outside the image there are zeros.
+    """Images (N, C, H, W) whose pixels are taken from where `matrix` sends them; outside the image there are zeros.
 
     Args:
         images: (N, C, H, W).
-        matrix: (N, 2, 3) float32, as `inverse_matrix` gives.
-        interpolation: of the source.
+        matrix: (N, 2, 3) float32, as `inverse_matrix` gives it.
+        interpolation: between pixels of the source.
     """
     height, width = images.shape[2:]
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     y = torch.arange(height, device=images.device) - (height - 1) / 2
     # grid_sample measures in halves of the image.
     halves = torch.stack((matrix[:, 0] / (0.5 * width), matrix[:, 1] / (0.5 * height)), 1)
-    # By broadcasting, with the axis first: on a CPU an eighth of the time of a grid written in its own order, which is
-    # (N, H, W, 2), and a thirtieth of that of F.affine_grid, which is a matrix product (see above).
+    # By broadcasting, with the axis first: on a CPU this takes an eighth of the time of a grid written in its own order
+    # (N, H, W, 2) and a thirtieth of that of F.affine_grid, which is a matrix product (see above).
     from_column = halves[:, :, 0, None] * x
     from_row = halves[:, :, 1, None] * y + halves[:, :, 2, None]
     grid = (from_column[:, :, None, :] + from_row[:, :, :, None]).permute(0, 2, 3, 1)
@@ -86,7 +86,7 @@ def draw_rotation(num_images: int, degrees: float, generator: torch.Generator) -
 
 
 def rotate(images: Tensor, angle: Tensor, interpolation: Interpolation = "bilinear") -> Tensor:
-    """Rotate each image about its centre by its `angle` (N,) in degrees, anticlockwise as torchvision's `rotate`."""
+    """Each image rotated about its centre by its `angle` (N,) in degrees, anticlockwise like torchvision's `rotate`."""
     cosine, sine = torch.cos(torch.deg2rad(angle)), torch.sin(torch.deg2rad(angle))
     nothing = torch.zeros_like(angle)
     matrix = torch.stack((cosine, -sine, nothing, sine, cosine, nothing), 1).view(-1, 2, 3)
@@ -96,9 +96,9 @@ def rotate(images: Tensor, angle: Tensor, interpolation: Interpolation = "biline
 def random_rotation(
     images: Tensor, degrees: float, generator: torch.Generator, interpolation: Interpolation = "bilinear"
 ) -> Tensor:
-    """Rotate each image about its centre by an angle uniform between -degrees and degrees.
+    """Each image rotated about its centre by an angle uniform between -degrees and degrees.
 
-    torchvision's `RandomRotation` interpolates 'nearest' unless told otherwise; 'bilinear' moves every edge smoothly.
+    The default of torchvision's `RandomRotation` is 'nearest'; 'bilinear' moves every edge smoothly.
     """
     if degrees == 0:
         return images
@@ -113,7 +113,7 @@ def draw_affine(
     shear: float,
     generator: torch.Generator,
 ) -> Affine:
-    """Draw what torchvision's `RandomAffine` draws, for each image on its own (see `random_affine`)."""
+    """What torchvision's `RandomAffine` draws, for each image on its own (see `random_affine`)."""
     num, _, height, width = images.shape
     right, down = (uniform(num, -translate * size, translate * size, generator).round() for size in (width, height))
     along_x = uniform(num, -shear, shear, generator)
@@ -126,7 +126,7 @@ def draw_affine(
 
 
 def affine(images: Tensor, parameters: Affine, interpolation: Interpolation = "bilinear") -> Tensor:
-    """Apply to each image its own affine map, as torchvision's `affine` does to one."""
+    """Each image under an affine map of its own, as torchvision's `affine` applies it."""
     return sample(images, inverse_matrix(parameters), interpolation)
 
 
@@ -139,7 +139,7 @@ def random_affine(
     generator: torch.Generator,
     interpolation: Interpolation = "bilinear",
 ) -> Tensor:
-    """Rotate, shift, scale and shear each image about its centre, distributed as torchvision's `RandomAffine`.
+    """Each image rotated, shifted, scaled and sheared about its centre, distributed as by torchvision's `RandomAffine`.
 
     Args:
         images: (N, C, H, W).
@@ -148,7 +148,7 @@ def random_affine(
         scale: the factor is uniform between these two.
         shear: the angle of the shear along x is uniform between -shear and shear degrees.
         generator: source of the draws.
-        interpolation: of the source; torchvision's own default is 'nearest'.
+        interpolation: between pixels of the source; torchvision's default is 'nearest'.
     """
     if (degrees, translate, scale, shear) == (0, 0, (1, 1), 0):
         return images

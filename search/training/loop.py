@@ -1,4 +1,4 @@
-"""The training loop: one Measurement per epoch."""
+"""The training loop, which gives a Measurement per epoch, and the evaluation of a network."""
 
 import math
 import time
@@ -15,23 +15,29 @@ from search.flags import pack
 from search.protocol import Measurement, TestResult
 from search.recipe import Recipe
 from search.training.images import Images, Normalisation
+from search.training.mixed_precision import MEMORY_FORMAT, TrainingStep, forward
 from search.training.optimisation import Schedule, make_optimizer
 from search.training.pipeline import Pipeline
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EVALUATION_BATCH = 1_000
-# Faster than the default on CUDA, and on the CPU as well: 1.1 to 2 times for narrow networks in bf16.
-MEMORY_FORMAT = torch.channels_last
 
 
 class Training:
     """One training of a model, in place, on the device of `data`; the caller may stop between any two epochs.
 
-    `is_unwanted` is asked before every step, and ends the training there once it says yes: for good, since what the
-    epoch has changed is not taken back.
+    Everything random is drawn from `seed`: on one machine, with the same versions and number of threads, a CPU gives
+    the same bits again, even if the training is resumed from its `state` in another process.
 
-    Everything random is drawn from `seed`: on one machine, with the same versions and number of threads, the CPU gives
-    the same bits again, also where a training goes on in another process from its `state`.
+    Args:
+        model: the network to train, on the device of `data`.
+        recipe: how to train it.
+        data: training images.
+        validation: images on which every epoch is measured; None if there are none and the recipe needs none.
+        normalise: the normalisation of all images.
+        seed: of everything random.
+        precision: 'fp32', 'bf16' or 'fp16'.
+        should_stop: asked before every step; once it is true the training ends, for good, since the changes of an
+            unfinished epoch are not undone.
 
     Raises:
         RecipeError: the batch is larger than the data.
@@ -47,7 +53,7 @@ class Training:
         *,
         seed: int,
         precision: str,
-        is_unwanted: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         batch_size, _, _ = recipe.sizes
         if batch_size > len(data):
@@ -59,29 +65,29 @@ class Training:
         self.validation = validation
         self.normalise = normalise
         self.precision = precision
-        self.is_unwanted = is_unwanted
+        self.should_stop = should_stop
         self.device = data.device
         torch.manual_seed(seed)  # dropout draws from the global generator
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.coins = torch.Generator().manual_seed(seed + 1)
         self.pipeline = Pipeline(recipe, normalise, self.generator, self.coins)
-        self.num_steps = len(data) // batch_size
+        self.num_steps = len(data) // batch_size  # per epoch
         self.optimizer = make_optimizer(model, recipe)
-        num_steps = recipe.epochs * self.num_steps
-        self.schedule = Schedule(self.optimizer, recipe, num_steps)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
-        self.average = average_of(self.model, recipe.ema_window * num_steps) if recipe.ema_window else None
-        self.best = Best(self.network)
+        total_steps = recipe.epochs * self.num_steps
+        self.schedule = Schedule(self.optimizer, recipe, total_steps)
+        self.step = TrainingStep(self.model, self.optimizer, recipe.label_smoothing, precision)
+        self.average = moving_average(self.model, recipe.ema_window * total_steps) if recipe.ema_window else None
+        self.best = BestWeights(self.network)
         self.epoch = 0
         self.is_over = False
 
     @property
     def network(self) -> nn.Module:
-        """What is measured, and kept in the end: the average of the weights, where the recipe keeps one."""
+        """The network that is measured and kept: the average of the weights if the recipe has one, else the model."""
         return self.average.module if self.average is not None else self.model
 
     def epochs(self) -> Iterator[Measurement]:
-        """Train epoch after epoch, from where the training is.
+        """Train the epochs that are left, one Measurement after another.
 
         Raises:
             TrainingError: the loss is not finite.
@@ -90,13 +96,13 @@ class Training:
             measurement = self._train_epoch()
             if measurement is None:
                 return
-            self._note(measurement)
+            self._act_on(measurement)
             yield measurement
         if self.recipe.keep_best:
             self.best.restore()
 
     def state(self) -> dict[str, Any]:
-        """All that the next epoch depends on: tensors, numbers and names, between two epochs."""
+        """Everything that the next epoch depends on, between two epochs: tensors, numbers and names."""
         is_cuda = self.device.type == "cuda"
         return {
             "epoch": self.epoch,
@@ -105,7 +111,7 @@ class Training:
             "average": self.average.state_dict() if self.average is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            "scaler": self.step.scaler.state_dict(),
             "best": self.best.state_dict(),
             "generator": self.generator.get_state(),
             "coins": self.coins.get_state(),
@@ -113,16 +119,16 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state` of the same training."""
+        """Resume from a `state` of the same training."""
         self.epoch, self.is_over = state["epoch"], state["is_over"]
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
+        self.step.scaler.load_state_dict(state["scaler"])
         self.best.load_state_dict(state["best"])
-        # Generators take their states from the memory of the host.
+        # Generators take their states from host memory.
         self.generator.set_state(state["generator"].cpu())
         self.coins.set_state(state["coins"].cpu())
         if self.device.type == "cuda":
@@ -131,9 +137,9 @@ class Training:
             torch.set_rng_state(state["global"].cpu())
 
     def _train_epoch(self) -> Measurement | None:
-        """One epoch, or None if it became unwanted.
+        """The measurement of one more epoch, or None if the training was to stop.
 
-        The loss is read at its end alone, so that the device never waits for the host in between.
+        The losses are read only at the end, so that the device never waits for the host in between.
         """
         started = time.perf_counter()
         self.epoch += 1
@@ -143,16 +149,11 @@ class Training:
         batch_size, _, _ = self.recipe.sizes
         lr = 0.0
         for step, (pixels, labels) in enumerate(self.data.batches(batch_size, self.generator)):
-            if self.is_unwanted():
+            if self.should_stop():
                 return None
             batch = self.pipeline(pixels, labels)
-            with autocast(self.device, self.precision):
-                logits = self.model(batch.images.contiguous(memory_format=MEMORY_FORMAT))
-                loss = batch.loss(logits, self.recipe.label_smoothing)
-            self.optimizer.zero_grad(set_to_none=True)
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own gap
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
+            logits, loss = self.step.forward(batch)
+            self.step.backward(loss)
             if self.average is not None:
                 self.average.update_parameters(self.model)
             lr = self.schedule.lr
@@ -176,8 +177,8 @@ class Training:
             first_loss=losses[0].item() if self.epoch == 1 else None,
         )
 
-    def _note(self, measurement: Measurement) -> None:
-        """What the recipe does about a validation accuracy."""
+    def _act_on(self, measurement: Measurement) -> None:
+        """Do what the recipe does about a validation accuracy: lower the rate, keep the weights, stop early."""
         accuracy, recipe = measurement.validation_accuracy, self.recipe
         if accuracy is None or not recipe.needs_validation:
             return
@@ -187,14 +188,14 @@ class Training:
         self.is_over = patience is not None and self.epoch - self.best.epoch >= patience
 
 
-def average_of(model: nn.Module, window: float) -> AveragedModel:
-    """An exponential moving average of the model's weights and buffers over some steps, to be updated after each."""
+def moving_average(model: nn.Module, window: float) -> AveragedModel:
+    """An exponential moving average of weights and buffers over about `window` steps, to be updated after each."""
     average_fn = get_ema_multi_avg_fn(1 - 1 / max(1.0, window))  # type: ignore[no-untyped-call]  # torch's own gap
     return AveragedModel(model, multi_avg_fn=average_fn, use_buffers=True)
 
 
-class Best:
-    """The weights of the best epoch so far, by validation accuracy; the earlier of equals."""
+class BestWeights:
+    """The weights of the epoch with the best validation accuracy so far; of equal ones, the earlier."""
 
     def __init__(self, model: nn.Module) -> None:
         self.epoch = 0
@@ -220,7 +221,7 @@ class Best:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision: str) -> TestResult:
-    """Loss, top-1 accuracy, confusion matrix, and the images it is right on, of `model` on all of `data`.
+    """Loss, top-1 accuracy, confusion matrix and correct images of a model on all of `data`.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -232,8 +233,7 @@ def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision
     for start in range(0, len(data), EVALUATION_BATCH):
         labels = data.labels[start : start + EVALUATION_BATCH]
         images = normalise(data.images[start : start + EVALUATION_BATCH])
-        with autocast(data.device, precision):
-            logits = model(images.contiguous(memory_format=MEMORY_FORMAT)).float()
+        logits = forward(model, images, precision).float()
         total_loss += functional.cross_entropy(logits, labels, reduction="sum")
         num_classes = logits.shape[1]
         predicted = logits.argmax(dim=1)
@@ -247,7 +247,3 @@ def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision
         raise TrainingError(f"evaluation loss is {loss}")
     accuracy = counts.diagonal().sum().item() / len(data)
     return TestResult(loss, accuracy, tuple(map(tuple, counts.tolist())), pack(correct.cpu().numpy()))
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32")

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules of a recipe: torch's own, with the recipe's shape."""
+"""The optimiser and the learning-rate schedule of a recipe, made of torch's own."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ from search.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser; weight decay spares BatchNorm and biases (all vectors) unless the recipe decays them."""
+    """The recipe's optimiser. BatchNorm and biases (all vectors) have no weight decay unless the recipe says so."""
     matrices = [p for p in model.parameters() if p.ndim > 1 or recipe.decay_norm_and_bias]
     vectors = [p for p in model.parameters() if p.ndim <= 1 and not recipe.decay_norm_and_bias]
     groups: list[dict[str, Any]] = [{"params": matrices}]
@@ -26,7 +26,13 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 class Schedule:
-    """Moves the learning rate of an optimiser: call `step` after every step, `end_epoch` after every epoch."""
+    """Sets the learning rate of an optimiser: call `step` after every step and `end_epoch` after every epoch.
+
+    Args:
+        optimizer: the optimiser.
+        recipe: gives the shape of the schedule.
+        num_steps: of the whole training.
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, recipe: Recipe, num_steps: int) -> None:
         self._optimizer = optimizer
@@ -60,19 +66,21 @@ class Schedule:
 
     def end_epoch(self, validation_accuracy: float | None) -> None:
         if self._by_epoch is not None:
-            assert validation_accuracy is not None, "a plateau is one of the validation accuracy"
+            assert validation_accuracy is not None, "a plateau schedule needs the validation accuracy"
             self._by_epoch.step(validation_accuracy)
 
 
 def share_of_peak(recipe: Recipe, progress: float) -> float:
-    """The learning rate as a share of its peak, at `progress` from 0 to 1 of all steps."""
+    """The learning rate as a share of its peak after a share `progress`, 0 to 1, of all steps."""
     if progress < recipe.warmup:
         return progress / recipe.warmup
     rest = (progress - recipe.warmup) / (1 - recipe.warmup)
     if recipe.schedule == "constant":
         return 1.0
     if recipe.schedule == "multi-step":
-        return max(recipe.factor ** sum(progress >= each for each in recipe.milestones), recipe.min_lr / recipe.lr)
+        return max(
+            recipe.factor ** sum(progress >= milestone for milestone in recipe.milestones), recipe.min_lr / recipe.lr
+        )
     if recipe.schedule == "cosine":
         height = 0.5 * (1 + math.cos(math.pi * rest))
     elif recipe.schedule == "cyclic":

@@ -1,4 +1,4 @@
-"""From a batch as it is stored to a batch as the network sees it: all of a recipe's augmentations, in their order."""
+"""The input pipeline: from stored images to a batch as the network sees it, by all of a recipe's augmentations."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from search.training.images import Normalisation
 class Batch(NamedTuple):
     """Normalised images (N, C, H, W) and their labels (N,).
 
-    Where images are mixed, `weight` (N,) is the share of each that belongs to `labels`; the rest belongs to `others`.
+    If images are mixed, `weight` (N,) is the share of each that belongs to `labels`; the rest belongs to `others`.
     """
 
     images: Tensor
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     weight: Tensor | None = None
 
     def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
-        """Mean cross-entropy in nats of logits (N, classes); of a mixed image, of both labels by their shares."""
+        """The mean cross-entropy in nats of logits (N, classes). A mixed image's labels count by their shares."""
         if self.others is None or self.weight is None:
             return functional.cross_entropy(logits, self.labels, label_smoothing=label_smoothing)
         ours, theirs = (
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
         return (self.weight * ours + (1 - self.weight) * theirs).mean()
 
     def num_correct(self, logits: Tensor) -> Tensor:
-        """Images whose label is the largest of logits (N, classes); a mixed image counts by the share of the label."""
+        """The number of images that logits (N, classes) get right. A mixed image counts by its label's share."""
         predicted = logits.argmax(dim=1)
         correct = predicted == self.labels
         if self.others is None or self.weight is None:
@@ -45,9 +45,14 @@ class Batch(NamedTuple):
 
 
 class Pipeline:
-    """A recipe's augmentation, drawn independently for every image from `generator`, which lives on their device.
+    """A recipe's augmentation, drawn independently for every image.
 
-    `coins` lives on the CPU: whether a batch is mixed decides what is computed, so the host must know, without waiting.
+    Args:
+        recipe: which augmentations, and how strong.
+        normalise: the normalisation of the images.
+        generator: the source of the draws, on the device of the images.
+        coins: decides whether a batch is mixed, and how. It is on the CPU: what to compute depends on it, so the host
+            must know without waiting for the device.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class Pipeline:
         self.coins = coins
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> Batch:
-        """From uint8 (N, C, H, W) and int64 (N,)."""
+        """The batch of uint8 images (N, C, H, W) and int64 labels (N,)."""
         recipe, generator = self.recipe, self.generator
         _, padding, hole = recipe.sizes
         images = self.normalise(self._recolour(pixels))
@@ -76,7 +81,7 @@ class Pipeline:
         return Batch(images, labels)
 
     def _recolour(self, pixels: Tensor) -> Tensor:
-        """What happens before normalisation; on the scale 0 to 255, as it comes."""
+        """The images (N, C, H, W) after what comes before normalisation, still on the scale 0 to 255."""
         recipe, generator = self.recipe, self.generator
         if recipe.auto_augment:
             pixels = auto_augment_cifar10(pixels, generator)

@@ -1,4 +1,4 @@
-"""One run as it goes: its measurements, and the checkpoints that keep them beside the training's state."""
+"""The log of a run: its measurements, which its checkpoints keep beside the training's state."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,13 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
 class RunLog:
-    """The measurements of one training, which its checkpoints keep beside its state."""
+    """The measurements and checkpoints of one run of a job.
+
+    Args:
+        training: the training, before its first epoch.
+        job: what is trained, and the folder of its checkpoints.
+        precision: in which it is trained. A checkpoint of another job or precision is rejected.
+    """
 
     def __init__(self, training: Training, job: Job, precision: str) -> None:
         self.training = training
@@ -26,7 +32,7 @@ class RunLog:
         self._begun = self._written = time.monotonic()
 
     def resume(self, send: Callable[[Message], None], device: torch.device) -> list[Measurement]:
-        """Go on from the newest checkpoint. Returns the measurements up to there."""
+        """The measurements up to the newest checkpoint, from which the training goes on; none without a checkpoint."""
         if self._checkpoints is None:
             return []
         state, refused = self._checkpoints.newest(device)
@@ -39,9 +45,11 @@ class RunLog:
         return self.measurements.copy()
 
     def add(self, measurement: Measurement) -> None:
+        """Log an epoch."""
         self.measurements.append(measurement)
 
     def wants_checkpoint(self, at_once: bool) -> bool:
+        """Whether a checkpoint is due, `at_once` or since the last is old. Without a folder for them none ever is."""
         due = time.monotonic() - self._written >= SECONDS_BETWEEN_CHECKPOINTS
         return self._checkpoints is not None and (at_once or due)
 
@@ -61,6 +69,7 @@ class RunLog:
         self._written = time.monotonic()
 
     def finished(self, seconds: float, test: TestResult | None = None) -> Finished:
+        """The job's last message; `seconds` is what this attempt took."""
         normalise = self.training.normalise
         kept_epoch = self.training.best.epoch if self.job.recipe.keep_best else None
         batch_size, _, _ = self.training.recipe.sizes

@@ -295,7 +295,7 @@ def retrained(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[...
     import torch
 
     from models.build import build
-    from search.training.worker import save
+    from search.training.trainer import save
 
     def leave(
         network: Architecture,

@@ -27,7 +27,7 @@ def test_the_lines_tell_what_was_counted() -> None:
     assert "limit      6,000 parameters, bytes=5000@int8, at least 0.5 of them used" in text
     assert f"fitting    {found.feasible} designs" in text
     assert "estimated" not in text
-    assert all(never.text in text for never in found.never[:12])
+    assert all(never.text in text for never in found.impossible_choices[:12])
 
 
 def test_without_a_budget_nothing_is_said_of_limits() -> None:

@@ -1,5 +1,5 @@
-"""Small spaces of many kinds, each with a list of all its designs, found by trying all vectors: the reference for
-everything that counts or draws without listing. They are fixtures: every test that asks for one meets all."""
+"""Small spaces of many kinds, each with a list of all its designs, made by trying all vectors: the reference for
+everything that counts or draws without listing. As fixtures: a test that uses `listing` runs for every space."""
 
 import random
 from collections import Counter
@@ -150,28 +150,28 @@ class Listing:
 
     def at(self, share: float, cost: str = "params") -> int:
         """The cost of the design at that share of all, in the order of that cost."""
-        costs = sorted(getattr(each, cost) for each in self.designs.values()) or [1_000]
+        costs = sorted(getattr(costs, cost) for costs in self.designs.values()) or [1_000]
         return costs[round(share * (len(costs) - 1))]
 
 
 @cache
 def _listed(name: str, task: Task) -> Listing:
     space = Space.model_validate(SPACES[name])
-    found: Counter[Architecture] = Counter()
+    num_vectors: Counter[Architecture] = Counter()
     for indices in product(*(range(len(slot.choices)) for slot in space.slots)):
         vector = {slot.name: slot.value(index) for slot, index in zip(space.slots, indices, strict=True)}
         try:
-            found[space.decode(vector, task)] += 1
+            num_vectors[space.decode(vector, task)] += 1
         except ArchitectureError:
             continue
     designs, size = {}, task.image_size
-    for design, number in found.items():
+    for design, number in num_vectors.items():
         try:
             costs = count_parameters(design), count_macs(design, size), peak_activations(design, size)
         except ArchitectureError:
             continue
         designs[design] = Cost(*costs, number)
-    return Listing(name, space, task, designs, len(found) - len(designs))
+    return Listing(name, space, task, designs, len(num_vectors) - len(designs))
 
 
 @pytest.fixture(params=SPACES)

@@ -11,7 +11,7 @@ from models.architecture import Architecture
 from models.count import count_macs, count_parameters
 from search.space.draws import Draws
 from search.space.limits import Limits
-from search.space.menu import Measure
+from search.space.parts import Measure
 from search.space.space import Space, Task, load_space
 
 MEASURES: tuple[Measure, ...] = ("designs", "vectors")
@@ -41,9 +41,9 @@ COSTS = ("params", "macs", "peak")
 
 def test_designs_are_those_of_the_list_each_once(listing: Any) -> None:
     for limits in many_limits(listing):
-        found = list(Draws(listing.space, listing.task, limits, "designs").designs())
-        assert len(found) == len(set(found))
-        assert set(found) == listing.within(limits).keys(), limits
+        listed = list(Draws(listing.space, listing.task, limits, "designs").designs())
+        assert len(listed) == len(set(listed))
+        assert set(listed) == listing.within(limits).keys(), limits
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -95,7 +95,7 @@ def test_draws_are_uniform_in_their_measure(list_space: Any, name: str, measure:
     assert_uniform(weights, Counter(draws.draw(rng) for _ in range(3_000)))
 
 
-def test_the_test_of_uniformity_tells_the_measures_apart(list_space: Any) -> None:
+def test_the_test_of_uniformity_distinguishes_the_measures(list_space: Any) -> None:
     listing = list_space("even kernels and reductions")
     draws, rng = Draws(listing.space, listing.task, Limits(10**9), "vectors"), np.random.default_rng(7)
     with pytest.raises(AssertionError):
@@ -107,7 +107,7 @@ def test_coarse_cells_refuse_more_and_draw_the_same(list_space: Any, monkeypatch
     limits = Limits(listing.at(0.6), macs=listing.at(0.6, "macs"), fill=0.1)
     fine = Draws(listing.space, listing.task, limits, "designs")
     for name in ("CELLS", "MOST_CELLS"):
-        monkeypatch.setattr(f"search.space.tables.{name}", {1: 8, 2: 8})
+        monkeypatch.setattr(f"search.space.completion_tables.{name}", {1: 8, 2: 8})
     coarse, rng = Draws(listing.space, listing.task, limits, "designs"), np.random.default_rng(3)
     assert coarse.upper > fine.upper >= len(listing.within(limits))
     assert None in [coarse.try_draw(rng) for _ in range(500)]
@@ -136,8 +136,8 @@ def test_the_same_seed_draws_the_same_designs() -> None:
 )
 def test_rounding_lets_few_designs_of_the_default_space_in(limits: Limits) -> None:
     draws, rng = Draws(DEFAULT, CIFAR, limits), np.random.default_rng(0)
-    found = [draws.try_draw(rng) for _ in range(100)]
-    kept = [design for design in found if design is not None]
+    drawn = [draws.try_draw(rng) for _ in range(100)]
+    kept = [design for design in drawn if design is not None]
     assert all(limits.admits(design, 32) for design in kept)
     assert len(kept) >= (50 if limits.macs is not None else 90)
     assert len(set(kept)) == len(kept)

@@ -6,8 +6,8 @@ import pytest
 
 from models.architecture import Architecture
 from search.space.choices import StageChoices, StemChoices
-from search.space.extremes import Choice, Reach
-from search.space.menu import Menu, Metric
+from search.space.extremes import Choice, Extremes
+from search.space.parts import Metric, Parts
 
 METRICS: tuple[Metric, ...] = ("params", "macs")
 
@@ -32,16 +32,16 @@ def holds(listing: Any, design: Architecture, choice: Choice) -> bool:
 
 
 def all_choices(space: Any) -> set[Choice]:
-    found = {
+    every = {
         Choice(None, f"stem_{name}", value) for name in StemChoices.model_fields for value in _of(space.stem, name)
     }
-    found |= {Choice(None, "shortcut", value) for value in space.shortcut}
-    found |= {Choice(None, "num_stages", value) for value in space.num_stages}
+    every |= {Choice(None, "shortcut", value) for value in space.shortcut}
+    every |= {Choice(None, "num_stages", value) for value in space.num_stages}
     for index in range(space.num_stages[-1]):
         choices = space.stage_choices(index)
-        found |= {Choice(index + 1, name, value) for name in StageChoices.model_fields for value in _of(choices, name)}
-        found |= {Choice(index + 1, "width", width, block) for width in choices.width for block in choices.block}
-    return found
+        every |= {Choice(index + 1, name, value) for name in StageChoices.model_fields for value in _of(choices, name)}
+        every |= {Choice(index + 1, "width", width, block) for width in choices.width for block in choices.block}
+    return every
 
 
 def _of(choices: Any, name: str) -> Any:
@@ -53,8 +53,8 @@ def _of(choices: Any, name: str) -> Any:
 def test_extremes_are_those_of_the_list(listing: Any, metric: Metric, largest: bool) -> None:
     costs = [getattr(cost, metric) for cost in listing.designs.values()]
     pick = max if largest else min
-    found = Reach(Menu(listing.space, listing.task, (metric,)), largest).extreme
-    assert found == (pick(costs) if costs else None)
+    extreme = Extremes(Parts(listing.space, listing.task, (metric,)), largest).cost
+    assert extreme == (pick(costs) if costs else None)
 
 
 @pytest.mark.parametrize("largest", [False, True])
@@ -65,13 +65,13 @@ def test_extremes_with_every_choice_are_those_of_the_list(listing: Any, metric: 
     for choice in all_choices(listing.space):
         costs = [getattr(cost, metric) for design, cost in listing.designs.items() if holds(listing, design, choice)]
         expected[choice] = pick(costs) if costs else None
-    assert Reach(Menu(listing.space, listing.task, (metric,)), largest).holding() == expected
+    assert Extremes(Parts(listing.space, listing.task, (metric,)), largest).by_choice() == expected
 
 
 def test_extremes_within_a_limit_of_activations_are_those_of_the_list(listing: Any) -> None:
     for share in (0, 0.3):
         most = listing.at(share, "peak")
         sizes = [cost.params for cost in listing.designs.values() if cost.peak <= most]
-        menu = Menu(listing.space, listing.task, max_activations=most)
-        assert Reach(menu).extreme == min(sizes, default=None)
-        assert Reach(menu, largest=True).extreme == max(sizes, default=None)
+        parts = Parts(listing.space, listing.task, max_activations=most)
+        assert Extremes(parts).cost == min(sizes, default=None)
+        assert Extremes(parts, largest=True).cost == max(sizes, default=None)

@@ -64,7 +64,7 @@ def test_the_message_names_the_limit_that_binds_and_the_smallest_that_can_be_rea
     )
 
 
-def test_a_budget_that_cannot_be_filled_is_told_with_the_largest_network_within_it(listing: Any) -> None:
+def test_the_message_about_a_budget_that_cannot_be_filled_gives_the_largest_network_within_it(listing: Any) -> None:
     if not listing.designs:
         return
     largest = listing.at(1)
@@ -105,13 +105,13 @@ def test_a_space_without_networks_for_such_images_says_so() -> None:
 
 
 def test_draws_are_asked_for_only_where_they_are_needed() -> None:
-    asked = []
+    calls = []
 
     def draws() -> Draws:
-        asked.append(1)
+        calls.append(1)
         return Draws(DEFAULT, CIFAR, Limits(5_000_000, fill=0.5))
 
     require_design(DEFAULT, CIFAR, Limits(5_000_000, latency=0.001), "toys", draws)
-    assert not asked
+    assert not calls
     require_design(DEFAULT, CIFAR, Limits(5_000_000, fill=0.5), "toys", draws)
-    assert len(asked) == 1
+    assert len(calls) == 1

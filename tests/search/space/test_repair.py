@@ -33,11 +33,11 @@ def random_vector(rng: random.Random) -> dict[str, Any]:
 def test_what_is_moved_is_within_the_limits_and_most_vectors_can_be(limits: Limits, at_least: int) -> None:
     rng, moved = random.Random(1), 0
     for _ in range(100):
-        found = repair(DEFAULT, TASK, limits, random_vector(rng), np.random.default_rng(0))
-        if found is not None:
+        repaired = repair(DEFAULT, TASK, limits, random_vector(rng), np.random.default_rng(0))
+        if repaired is not None:
             moved += 1
-            assert found.keys() == DEFAULT.distributions.keys()
-            assert limits.admits(DEFAULT.decode(found, TASK), 32)
+            assert repaired.keys() == DEFAULT.distributions.keys()
+            assert limits.admits(DEFAULT.decode(repaired, TASK), 32)
     assert moved >= at_least
 
 
@@ -61,28 +61,28 @@ def test_the_number_of_stages_the_kinds_of_block_the_shortcut_and_dropout_are_ke
     assert len(kept) == 7
     for _ in range(50):
         vector = random_vector(rng)
-        found = repair(DEFAULT, TASK, Limits(2_000_000), vector, np.random.default_rng(0))
-        if found is not None:
-            assert [found[name] for name in kept] == [vector[name] for name in kept]
+        repaired = repair(DEFAULT, TASK, Limits(2_000_000), vector, np.random.default_rng(0))
+        if repaired is not None:
+            assert [repaired[name] for name in kept] == [vector[name] for name in kept]
 
 
 def test_widths_that_break_the_rule_are_raised_and_no_other_if_the_limits_are_wide() -> None:
     rng = random.Random(4)
     for _ in range(50):
         vector = random_vector(rng)
-        found = repair(DEFAULT, TASK, Limits(10**12), vector, np.random.default_rng(0))
-        assert found is not None
-        for name, value in found.items():
+        repaired = repair(DEFAULT, TASK, Limits(10**12), vector, np.random.default_rng(0))
+        assert repaired is not None
+        for name, value in repaired.items():
             assert value == vector[name] or (name.endswith("_width") and value > vector[name])
 
 
 def test_absent_stages_are_not_moved() -> None:
     vector = dict.fromkeys(DEFAULT.distributions, 0) | {"num_stages": 0, "shortcut": "B"}
     vector |= {f"stage{number}_block": "basic" for number in range(1, 5)} | {"stage2_width": 14, "stage2_depth": 17}
-    found = repair(DEFAULT, TASK, Limits(100_000), vector, np.random.default_rng(0))
-    assert found is not None
-    assert all(found[name] == vector[name] for name in found if name.startswith(("stage3", "stage4")))
-    assert found != vector
+    repaired = repair(DEFAULT, TASK, Limits(100_000), vector, np.random.default_rng(0))
+    assert repaired is not None
+    assert all(repaired[name] == vector[name] for name in repaired if name.startswith(("stage3", "stage4")))
+    assert repaired != vector
 
 
 def test_what_cannot_be_moved_into_the_limits_is_given_up() -> None:

@@ -74,25 +74,25 @@ def ask(study: Study, space: Space) -> Trial:
 
 
 def search(study: Study, space: Space, num_trials: int, task: Task = TASK) -> list[Architecture]:
-    """The designs of so many trials, told a simple value: the larger network is the better."""
-    found = []
+    """The designs of so many trials with a simple value: the larger a network, the better."""
+    proposed = []
     for _ in range(num_trials):
         trial = ask(study, space)
-        found.append(space.decode(trial.params, task))
-        study.tell(trial, log(count_parameters(found[-1])))
-    return found
+        proposed.append(space.decode(trial.params, task))
+        study.tell(trial, log(count_parameters(proposed[-1])))
+    return proposed
 
 
 def all_designs(space: Space, budget: int, task: Task = TASK) -> set[Architecture]:
     """All designs within the budget, by trying all vectors."""
-    found = set()
+    designs = set()
     for indices in product(*(range(len(slot.choices)) for slot in space.slots)):
         vector = {slot.name: slot.value(index) for slot, index in zip(space.slots, indices, strict=True)}
         try:
-            found.add(space.decode(vector, task))
+            designs.add(space.decode(vector, task))
         except ArchitectureError:
             continue
-    return {design for design in found if count_parameters(design) <= budget}
+    return {design for design in designs if count_parameters(design) <= budget}
 
 
 class Stubborn(RandomSampler):
@@ -127,7 +127,7 @@ def test_100_trials_are_100_different_designs_within_the_budget(kind: str, space
     assert max(map(count_parameters, designs)) <= budget
     if space.rules.non_decreasing_width:
         widths = [[design.stem.width, *(stage.width for stage in design.stages)] for design in designs]
-        assert all(sorted(each) == each for each in widths)
+        assert all(sorted(of_design) == of_design for of_design in widths)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 100
 
 
@@ -163,9 +163,9 @@ def test_a_small_space_yields_each_design_once_and_then_says_that_it_is_exhauste
     designs = all_designs(space, budget)
     sampler = BudgetSampler(space, TASK, Limits(budget), base_of(kind))
     study = new_study(sampler)
-    found = search(study, space, len(designs))
-    assert sampler.num_feasible == len(designs) == len(set(found)) > 3
-    assert set(found) == designs
+    proposed = search(study, space, len(designs))
+    assert sampler.num_feasible == len(designs) == len(set(proposed)) > 3
+    assert set(proposed) == designs
     for _ in range(2):
         with pytest.raises(SpaceExhaustedError):
             ask(study, space)
@@ -297,8 +297,8 @@ def test_a_base_that_only_proposes_what_is_refused_gives_way_to_uniform_draws() 
     assert sampler.fallbacks == 1
     assert sampler.draws > 1 + MAX_BASE_DRAWS
     over = BudgetSampler(TINY, TASK, Limits(count_parameters(design) - 1), Stubborn(TINY.encode(design)))
-    for found in search(new_study(over), TINY, over.num_feasible):
-        assert count_parameters(found) < count_parameters(design)
+    for proposed in search(new_study(over), TINY, over.num_feasible):
+        assert count_parameters(proposed) < count_parameters(design)
     assert over.fallbacks == over.num_feasible > 0
 
 
@@ -398,7 +398,7 @@ def test_40_trials_of_the_default_space_are_40_different_designs_within_all_limi
 
 
 def test_where_designs_are_too_many_to_list_a_bounded_effort_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.space.sampler.MAX_LISTED", 5)
+    monkeypatch.setattr("search.space.draws.MAX_LISTED", 5)
     monkeypatch.setattr("search.space.sampler.MAX_LAST_DRAWS", 1_000)
     designs = all_designs(TINY, 10**12)
     sampler = BudgetSampler(TINY, TASK, Limits(10**12), None)
@@ -410,7 +410,7 @@ def test_where_designs_are_too_many_to_list_a_bounded_effort_ends_the_search(mon
     assert BudgetSampler(TINY, TASK, Limits(10**12, macs=10**12), None).num_feasible is None
 
 
-# Designs that were asked for.
+# Requested designs.
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random"])
@@ -422,10 +422,10 @@ def test_designs_that_were_asked_for_come_first_and_in_order_as_far_as_they_may_
     of_other_data = replace(possible[4], num_classes=7)
     first = [possible[2], over, possible[0], outside, possible[0], of_other_data, possible[3], possible[1]]
     sampler = BudgetSampler(TINY, TASK, limits, base_of(kind), seen=[possible[3]], first=first)
-    found = search(new_study(sampler), TINY, 6)
-    assert found[:3] == [possible[2], possible[0], possible[1]]
-    assert len(set(found)) == 6 and possible[3] not in found
-    assert sampler.draws >= 3  # what was asked for is no draw
+    proposed = search(new_study(sampler), TINY, 6)
+    assert proposed[:3] == [possible[2], possible[0], possible[1]]
+    assert len(set(proposed)) == 6 and possible[3] not in proposed
+    assert sampler.draws >= 3  # a requested design is no draw
 
 
 def test_a_design_that_was_asked_for_is_known_in_every_form() -> None:
@@ -438,14 +438,14 @@ def test_hand_made_networks_can_be_the_first_trials_of_the_default_space() -> No
     names = ("resnet20-b", "modified-resnet", "resnet102", "resnet18")
     networks = [find_baseline(name) for name in names]
     sampler = BudgetSampler(DEFAULT, TASK, Limits(5_000_000), TPESampler(seed=0), first=networks)
-    found = search(new_study(sampler), DEFAULT, 5)
-    assert found[:3] == [network.canonical() for network in networks[:3]]  # the last is over the budget
-    assert networks[3].canonical() not in found
+    proposed = search(new_study(sampler), DEFAULT, 5)
+    assert proposed[:3] == [network.canonical() for network in networks[:3]]  # the last is over the budget
+    assert networks[3].canonical() not in proposed
 
 
 def test_hand_made_networks_need_not_fill_the_budget() -> None:
     small = find_baseline("resnet20-b").canonical()
     sampler = BudgetSampler(DEFAULT, TASK, Limits(5_000_000, fill=0.5), None, first=[small])
-    found = search(new_study(sampler), DEFAULT, 4)
-    assert found[0] == small
-    assert all(2_500_000 <= count_parameters(design) <= 5_000_000 for design in found[1:])
+    proposed = search(new_study(sampler), DEFAULT, 4)
+    assert proposed[0] == small
+    assert all(2_500_000 <= count_parameters(design) <= 5_000_000 for design in proposed[1:])

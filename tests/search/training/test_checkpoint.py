@@ -29,8 +29,8 @@ def state(epoch: int) -> dict[str, Any]:
 
 
 def newest_epoch(checkpoints: Checkpoints) -> int | None:
-    found, _ = checkpoints.newest(CPU)
-    return None if found is None else int(found["epoch"])
+    newest, _ = checkpoints.newest(CPU)
+    return None if newest is None else int(newest["epoch"])
 
 
 def refusals(checkpoints: Checkpoints) -> list[str]:
@@ -60,10 +60,10 @@ def written_by_hand(path: Path, content: bytes) -> None:
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     checkpoints = opened(tmp_path)
     checkpoints.write(3, state(3))
-    found, refused = checkpoints.newest(CPU)
-    assert found is not None and refused == []
-    assert torch.equal(found["weights"]["w"], torch.full((3, 2), 3.0))
-    assert {name: value for name, value in found.items() if name != "weights"} == {
+    newest, refused = checkpoints.newest(CPU)
+    assert newest is not None and refused == []
+    assert torch.equal(newest["weights"]["w"], torch.full((3, 2), 3.0))
+    assert {name: value for name, value in newest.items() if name != "weights"} == {
         "epoch": 3,
         "lr": 0.1,
         "name": "sgd",
@@ -140,8 +140,8 @@ def test_where_every_file_is_damaged_each_has_its_line_and_the_training_begins_a
     second.write(5, state(5))
     damage(file_of(first, 4), "halved")
     damage(file_of(second, 5), "flipped")
-    found, refused = second.newest(CPU)
-    assert found is None
+    newest, refused = second.newest(CPU)
+    assert newest is None
     assert [line.partition(" ")[0] for line in refused] == ["attempt-2/epoch-00005.ckpt", "attempt-1/epoch-00004.ckpt"]
 
 
@@ -254,9 +254,9 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before_it_or_the_ne
         checkpoints.write(3, state(3))
     assert len(list(checkpoints.folder.iterdir())) == 3, "the two before it, and what was being written"
     successor = opened(tmp_path)
-    found, refused = successor.newest(CPU)
+    newest, refused = successor.newest(CPU)
     assert refused == []
-    assert found is not None and found["epoch"] == epoch
+    assert newest is not None and newest["epoch"] == epoch
     successor.write(4, state(4))
     assert newest_epoch(successor) == 4
 

@@ -36,7 +36,7 @@ def test_without_augmentation_every_column_is_the_image_itself(tmp_path: Path) -
     data = images(3, 64)
     grid = cells(drawn(tmp_path / "sheet.png", PLAIN, data), 64)
     assert (len(grid), len(grid[0])) == (3, 1 + NUM_DRAWS)
-    originals = {each.permute(1, 2, 0).numpy().tobytes() for each in data.images}
+    originals = {image.permute(1, 2, 0).numpy().tobytes() for image in data.images}
     for row in grid:
         assert all(np.array_equal(row[0], other) for other in row[1:])
         assert row[0].tobytes() in originals

@@ -199,13 +199,13 @@ def test_the_network_keeps_the_weights_of_the_first_best_epoch(
     monkeypatch: pytest.MonkeyPatch, accuracies: list[float], best: int
 ) -> None:
     model, _, copies = run_scripted(monkeypatch, accuracies, keep_best=True)
-    assert [same(model, each) for each in copies] == [epoch == best for epoch in range(1, len(copies) + 1)]
+    assert [same(model, copy) for copy in copies] == [epoch == best for epoch in range(1, len(copies) + 1)]
 
 
 def test_without_keep_best_the_network_has_the_weights_of_its_last_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     for values in ({}, {"stop_patience": 2}):
         model, _, copies = run_scripted(monkeypatch, [0.1, 0.3, 0.2, 0.1], **values)
-        assert [same(model, each) for each in copies] == [False] * 3 + [True]
+        assert [same(model, copy) for copy in copies] == [False] * 3 + [True]
 
 
 def test_the_best_weights_are_kept_where_the_training_stops_early(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,16 +238,16 @@ def test_the_average_is_that_of_the_weights_and_statistics_after_every_step(spli
 
     training.optimizer.register_step_post_hook(average)
     measurements = list(training.epochs())
-    found = training.network.state_dict()
+    averaged = training.network.state_dict()
     assert training.network is not model and expected
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6, msg=name)
+        torch.testing.assert_close(averaged[name], value, rtol=1e-5, atol=1e-6, msg=name)
     result = evaluate(training.network, splits.validation, normalise, "fp32")
     assert (result.accuracy, result.loss) == (measurements[-1].validation_accuracy, measurements[-1].validation_loss)
     assert result.loss != evaluate(model, splits.validation, normalise, "fp32").loss
 
 
-def test_an_unwanted_training_ends_before_its_next_step(splits: Splits) -> None:
+def test_a_training_that_should_stop_ends_before_its_next_step(splits: Splits) -> None:
     answers = iter([False] * (len(splits.train) // 32 + 7))
     model, steps = build(NETWORK), []
     training = Training(
@@ -258,7 +258,7 @@ def test_an_unwanted_training_ends_before_its_next_step(splits: Splits) -> None:
         Normalisation.of(RECIPE, splits.train),
         seed=0,
         precision="fp32",
-        is_unwanted=lambda: next(answers, True),
+        should_stop=lambda: next(answers, True),
     )
     training.optimizer.register_step_post_hook(lambda *_: steps.append(1))
     assert [measurement.epoch for measurement in training.epochs()] == [1]

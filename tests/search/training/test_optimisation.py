@@ -52,30 +52,30 @@ def lrs_of_torch(lr: float, make: Callable[[torch.optim.Optimizer], LRScheduler]
 @pytest.mark.parametrize(
     ("values", "reference"),
     [
-        ({"schedule": "constant"}, lambda each: lr_scheduler.ConstantLR(each, factor=1.0)),
-        ({"schedule": "linear"}, lambda each: lr_scheduler.LinearLR(each, 1.0, 0.0, total_iters=STEPS)),
+        ({"schedule": "constant"}, lambda optimizer: lr_scheduler.ConstantLR(optimizer, factor=1.0)),
+        ({"schedule": "linear"}, lambda optimizer: lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=STEPS)),
         (
             {"schedule": "linear", "min_lr": 0.05},
-            lambda each: lr_scheduler.LinearLR(each, 1.0, 0.25, total_iters=STEPS),
+            lambda optimizer: lr_scheduler.LinearLR(optimizer, 1.0, 0.25, total_iters=STEPS),
         ),
-        ({"schedule": "cosine"}, lambda each: lr_scheduler.CosineAnnealingLR(each, T_max=STEPS)),
+        ({"schedule": "cosine"}, lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS)),
         (
             {"schedule": "cosine", "min_lr": 0.01},
-            lambda each: lr_scheduler.CosineAnnealingLR(each, T_max=STEPS, eta_min=0.01),
+            lambda optimizer: lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS, eta_min=0.01),
         ),
         (
             {"schedule": "multi-step", "milestones": (0.5, 0.75)},
-            lambda each: lr_scheduler.MultiStepLR(each, [STEPS // 2, STEPS * 3 // 4], gamma=0.1),
+            lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [STEPS // 2, STEPS * 3 // 4], gamma=0.1),
         ),
         (
             {"schedule": "multi-step", "milestones": (0.1, 0.3, 0.7), "factor": 0.5},
-            lambda each: lr_scheduler.MultiStepLR(each, [12, 36, 84], gamma=0.5),
+            lambda optimizer: lr_scheduler.MultiStepLR(optimizer, [12, 36, 84], gamma=0.5),
         ),
         (
             {"schedule": "one-cycle", "warmup": 0.25},
             # torch's last step, not the end after it, has the lowest rate.
-            lambda each: lr_scheduler.OneCycleLR(
-                each,
+            lambda optimizer: lr_scheduler.OneCycleLR(
+                optimizer,
                 max_lr=0.2,
                 total_steps=STEPS + 1,
                 pct_start=(0.25 * STEPS + 1) / (STEPS + 1),
@@ -87,8 +87,8 @@ def lrs_of_torch(lr: float, make: Callable[[torch.optim.Optimizer], LRScheduler]
         *(
             (
                 {"schedule": "cyclic", "min_lr": 0.05, "cycles": cycles},
-                lambda each, cycles=cycles: lr_scheduler.CyclicLR(
-                    each, base_lr=0.05, max_lr=0.2, step_size_up=STEPS / (2 * cycles), cycle_momentum=False
+                lambda optimizer, cycles=cycles: lr_scheduler.CyclicLR(
+                    optimizer, base_lr=0.05, max_lr=0.2, step_size_up=STEPS / (2 * cycles), cycle_momentum=False
                 ),
             )
             for cycles in (1, 4, 7)

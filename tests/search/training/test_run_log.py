@@ -176,16 +176,16 @@ def test_writing_checkpoints_changes_nothing(tmp_path: Path) -> None:
     assert facts(written.measurements) == facts(log.measurements) and same(writing.model, training.model)
 
 
-# What is said about it.
+# What is sent about it.
 
 
 def test_a_training_that_goes_on_says_after_which_epoch(tmp_path: Path) -> None:
-    said: list[Message] = []
+    sent: list[Message] = []
     _, log = begin(job("sgd", tmp_path))
-    assert log.resume(said.append, CPU) == [] and said == [], "a first attempt has nothing to say"
+    assert log.resume(sent.append, CPU) == [] and sent == [], "a first attempt has nothing to say"
     run(log, stop_after=2)
-    begin(job("sgd", tmp_path))[1].resume(said.append, CPU)
-    assert said == [Resumed(2, ())]
+    begin(job("sgd", tmp_path))[1].resume(sent.append, CPU)
+    assert sent == [Resumed(2, ())]
 
 
 def test_a_damaged_checkpoint_is_told_and_costs_the_epochs_since_the_one_before(tmp_path: Path) -> None:
@@ -199,10 +199,10 @@ def test_a_damaged_checkpoint_is_told_and_costs_the_epochs_since_the_one_before(
             break
     newest = tmp_path / "attempt-1" / "epoch-00003.ckpt"
     newest.write_bytes(newest.read_bytes()[:-10])
-    said: list[Message] = []
+    sent: list[Message] = []
     again, resumed = begin(job("sgd", tmp_path))
-    assert len(resumed.resume(said.append, CPU)) == 2
-    assert said == [Resumed(2, ("attempt-1/epoch-00003.ckpt is refused: its content is damaged",))]
+    assert len(resumed.resume(sent.append, CPU)) == 2
+    assert sent == [Resumed(2, ("attempt-1/epoch-00003.ckpt is refused: its content is damaged",))]
     run(resumed)
     assert facts(resumed.measurements) == facts(log.measurements) and same(again.model, training.model)
 
@@ -210,10 +210,10 @@ def test_a_damaged_checkpoint_is_told_and_costs_the_epochs_since_the_one_before(
 def test_where_all_are_damaged_the_training_begins_again_and_says_so(tmp_path: Path) -> None:
     run(begin(job("sgd", tmp_path))[1], stop_after=1)
     (tmp_path / "attempt-1" / "epoch-00001.ckpt").write_bytes(b"")
-    said: list[Message] = []
+    sent: list[Message] = []
     training, log = begin(job("sgd", tmp_path))
-    assert log.resume(said.append, CPU) == [] and training.epoch == 0
-    assert said == [Resumed(0, ("attempt-1/epoch-00001.ckpt is refused: its content is damaged",))]
+    assert log.resume(sent.append, CPU) == [] and training.epoch == 0
+    assert sent == [Resumed(0, ("attempt-1/epoch-00001.ckpt is refused: its content is damaged",))]
 
 
 CHANGES: list[Callable[[Job], Job]] = [
@@ -229,9 +229,9 @@ def test_another_training_does_not_go_on_from_it(tmp_path: Path, change: Callabl
     first = job("sgd", tmp_path)
     assert change(first) != first
     run(begin(first)[1], stop_after=2)
-    said: list[Message] = []
-    assert begin(change(first))[1].resume(said.append, CPU) == []
-    assert said == [Resumed(0, ("attempt-1/epoch-00002.ckpt is refused: it is of another training",))]
+    sent: list[Message] = []
+    assert begin(change(first))[1].resume(sent.append, CPU) == []
+    assert sent == [Resumed(0, ("attempt-1/epoch-00002.ckpt is refused: it is of another training",))]
 
 
 def test_another_precision_does_not_go_on_from_it(tmp_path: Path) -> None:

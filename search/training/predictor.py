@@ -1,4 +1,4 @@
-"""Trained networks at work: testing them on images, and classifying images with them."""
+"""Trained networks at work: testing them on images and classifying images with them, in files."""
 
 import numpy as np
 import torch
@@ -24,11 +24,12 @@ from search.protocol import (
     TrainedNetwork,
 )
 from search.training.images import Images, Normalisation
-from search.training.loop import EVALUATION_BATCH, MEMORY_FORMAT, autocast, evaluate
+from search.training.loop import EVALUATION_BATCH, evaluate
+from search.training.mixed_precision import MEMORY_FORMAT, forward
 
 
-class Inference:
-    """A device without data of its own. The images of each task lie in files."""
+class Predictor:
+    """A device without data of its own, for tasks whose images are in files."""
 
     def __init__(self, setup: Setup) -> None:
         torch.set_num_threads(setup.num_threads)
@@ -38,7 +39,7 @@ class Inference:
         return Ready(str(self.device), "fp32", {"torch": torch.__version__})
 
     def perform(self, task: Assignment, *_: object) -> Message:
-        """Do the task and answer it."""
+        """The answer to a task; Failed if there is none."""
         try:
             if isinstance(task, Evaluate):
                 return Evaluated(evaluate_all(task, self.device))
@@ -51,43 +52,42 @@ class Inference:
 
 
 def evaluate_all(task: Evaluate, device: torch.device) -> tuple[TestResult, ...]:
-    """Each network's loss, accuracy and confusion matrix, computed as after its training.
+    """What `evaluate` gives for each network, in the precision in which it was tested after its training.
 
     Raises:
-        TrainingError: weights are not those of the architecture, or a loss is not finite.
+        TrainingError: weights do not belong to their architecture, or a loss is not finite.
     """
     labels = np.load(task.labels, allow_pickle=False)
     images = Images.from_arrays(load_images(task), labels, device)
     results = []
     for network in task.networks:
-        normalise = Normalisation.by(network.mean, network.std, device)
+        normalise = Normalisation.from_constants(network.mean, network.std, device)
         results.append(evaluate(load(network, device), images, normalise, precision_on(device, network)))
     return tuple(results)
 
 
 @torch.inference_mode()
 def predict(network: TrainedNetwork, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.int64]:
-    """The class (N,) that the network finds likeliest for each of the images (N, H, W, C), batch by batch.
+    """The most likely class (N,) of each of the images (N, H, W, C).
 
     Raises:
-        TrainingError: the weights are not those of the architecture.
+        TrainingError: the weights do not belong to the architecture.
     """
-    model, normalise = load(network, device), Normalisation.by(network.mean, network.std, device)
-    found = []
+    model, normalise = load(network, device), Normalisation.from_constants(network.mean, network.std, device)
+    labels = []
     for start in range(0, len(images), EVALUATION_BATCH):
         batch = images[start : start + EVALUATION_BATCH]
         pixels = Images.from_arrays(batch, np.zeros(len(batch), dtype=np.int64), device).images
-        with autocast(device, precision_on(device, network)):
-            logits = model(normalise(pixels).contiguous(memory_format=MEMORY_FORMAT)).float()
-        found.append(logits.argmax(dim=1).cpu().numpy())
-    return np.concatenate(found)
+        logits = forward(model, normalise(pixels), precision_on(device, network)).float()
+        labels.append(logits.argmax(dim=1).cpu().numpy())
+    return np.concatenate(labels)
 
 
 def load(network: TrainedNetwork, device: torch.device) -> nn.Module:
-    """The trained module, ready to be used.
+    """The trained module on a device, in evaluation mode.
 
     Raises:
-        TrainingError: the weights are not those of the architecture.
+        TrainingError: the weights do not belong to the architecture, or cannot be read.
     """
     model: nn.Module = build(network.architecture)
     try:
@@ -98,11 +98,11 @@ def load(network: TrainedNetwork, device: torch.device) -> nn.Module:
 
 
 def load_images(task: Evaluate | Predict) -> NDArray[np.uint8]:
-    """Images (N, H, W, C), memory-mapped."""
+    """The images (N, H, W, C) of a task, memory-mapped."""
     images: NDArray[np.uint8] = np.load(task.images, mmap_mode="r", allow_pickle=False)
     return images
 
 
 def precision_on(device: torch.device, network: TrainedNetwork) -> str:
-    """The network's own precision, but for fp16, which processors compute in fp32."""
+    """The network's own precision, except that CPUs compute fp16 networks in fp32."""
     return "fp32" if network.precision == "fp16" and device.type == "cpu" else network.precision

@@ -17,9 +17,10 @@ from search.errors import TrainingError
 from search.protocol import Evaluate, Evaluated, Failed, Predict, Predicted, Setup, TrainedNetwork
 from search.recipe import Recipe
 from search.training.images import Images, Normalisation
-from search.training.inference import Inference, evaluate_all, load, precision_on, predict
-from search.training.loop import MEMORY_FORMAT, evaluate
-from search.training.worker import save
+from search.training.loop import evaluate
+from search.training.mixed_precision import MEMORY_FORMAT
+from search.training.predictor import Predictor, evaluate_all, load, precision_on, predict
+from search.training.trainer import save
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8), Stage("bottleneck", 1, 8)), in_channels=1)
 CPU = torch.device("cpu")
@@ -82,7 +83,7 @@ def test_batches_do_not_change_predictions(
 ) -> None:
     images, _ = digits.test()
     whole = predict(trained(), images, CPU)
-    monkeypatch.setattr("search.training.inference.EVALUATION_BATCH", 50)
+    monkeypatch.setattr("search.training.predictor.EVALUATION_BATCH", 50)
     np.testing.assert_array_equal(predict(trained(), images, CPU), whole)
 
 
@@ -104,7 +105,7 @@ def test_weights_of_another_network_cannot_be_loaded(trained: Callable[..., Trai
 def test_a_fault_is_answered_in_one_line(
     trained: Callable[..., TrainedNetwork], digits: Dataset, tmp_path: Path
 ) -> None:
-    worker = Inference(Setup(None, 0, "cpu", 1))
+    worker = Predictor(Setup(None, 0, "cpu", 1))
     assert isinstance(worker.perform(evaluation(digits, trained())), Evaluated)
     assert isinstance(worker.perform(Predict(trained(), digits.folder / "test-images.npy")), Predicted)
     save_file({"a": torch.zeros(1)}, tmp_path / "weights.safetensors")

@@ -9,7 +9,7 @@ from search.data.datasets import open_dataset
 from search.protocol import Ranged
 from search.recipe import Recipe
 from search.training.images import Images, Normalisation, Splits
-from search.training.range_test import range_test
+from search.training.lr_range_test import lr_range_test
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("basic", 1, 16)), in_channels=1)
 RECIPE = Recipe(name="test", epochs=1, batch_size=64, crop_padding=1, nesterov=False)
@@ -23,7 +23,7 @@ def data() -> Images:
 def ramp(data: Images, lowest: float, highest: float, num_steps: int = 60, seed: int = 0) -> Ranged:
     torch.manual_seed(seed)
     model = build(NETWORK, zero_init_last_norm=False)
-    return range_test(
+    return lr_range_test(
         model,
         RECIPE,
         data,

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from search.space import tally as tally_module
-from search.space.menu import Measure, Menu
+from search.space import counting
+from search.space.counting import DesignCounter, TooManyError, count_all
+from search.space.parts import Measure, Parts
 from search.space.space import Space, Task, load_space
-from search.space.tally import Tally, TooManyError, total
 
 MEASURES: tuple[Measure, ...] = ("designs", "vectors")
 
@@ -21,35 +21,35 @@ def bounds(listing: Any) -> list[int]:
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_counts_and_totals_equal_listing_every_vector(listing: Any, measure: Measure) -> None:
-    menu = Menu(listing.space, listing.task)
+    parts = Parts(listing.space, listing.task)
     weights = [(cost.params, cost.vectors if measure == "vectors" else 1) for cost in listing.designs.values()]
-    tally, asked = Tally(menu, measure), bounds(listing)
-    expected = [sum(weight for params, weight in weights if params <= bound) for bound in asked]
-    assert tally.counts(asked) == expected
-    assert [tally.count(bound) for bound in asked] == expected
-    assert tally.total == total(menu, measure) == expected[-1]
+    counter, most = DesignCounter(parts, measure), bounds(listing)
+    expected = [sum(weight for params, weight in weights if params <= bound) for bound in most]
+    assert counter.counts(most) == expected
+    assert [counter.count(bound) for bound in most] == expected
+    assert counter.total == count_all(parts, measure) == expected[-1]
 
 
 def test_numbers_may_be_asked_in_any_order_and_twice(list_space: Any) -> None:
-    tally = Tally(Menu(list_space("overrides").space, list_space("overrides").task))
-    asked = bounds(list_space("overrides"))
-    mixed = [*reversed(asked), *asked]
-    assert tally.counts(mixed) == [tally.count(bound) for bound in mixed]
-    assert tally.counts([]) == []
+    counter = DesignCounter(Parts(list_space("overrides").space, list_space("overrides").task))
+    ascending = bounds(list_space("overrides"))
+    mixed = [*reversed(ascending), *ascending]
+    assert counter.counts(mixed) == [counter.count(bound) for bound in mixed]
+    assert counter.counts([]) == []
 
 
 def test_designs_that_take_no_images_of_the_size_are_counted_nowhere(listing: Any) -> None:
-    any_size = total(Menu(listing.space, listing.task, any_size=True), "designs")
+    any_size = count_all(Parts(listing.space, listing.task, any_size=True), "designs")
     assert any_size == len(listing.designs) + listing.num_impossible
 
 
 def test_designs_above_a_limit_of_activations_are_counted_nowhere(listing: Any) -> None:
     for share in (0, 0.2, 0.6):
         most = listing.at(share, "peak")
-        tally = Tally(Menu(listing.space, listing.task, max_activations=most))
+        counter = DesignCounter(Parts(listing.space, listing.task, max_activations=most))
         params = [cost.params for cost in listing.designs.values() if cost.peak <= most]
-        asked = bounds(listing)
-        assert tally.counts(asked) == [sum(size <= bound for size in params) for bound in asked]
+        numbers = bounds(listing)
+        assert counter.counts(numbers) == [sum(size <= bound for size in params) for bound in numbers]
 
 
 def test_the_default_space_is_counted_the_same_in_one_list_and_in_two() -> None:
@@ -57,17 +57,17 @@ def test_the_default_space_is_counted_the_same_in_one_list_and_in_two() -> None:
     values = load_space().model_dump()
     values["stage"] |= {"width": (8, 16, 64), "depth": (1, 2, 5, 18)}
     space, task = Space.model_validate(values | {"num_stages": (3,), "shortcut": ("b",)}), Task(32, 3, 10)
-    menu, budget = Menu(space, task), 100_000
+    parts, budget = Parts(space, task), 100_000
     expected = 0
-    for start in menu.starts:
-        for first in menu.following("b", 0, start.point):
-            for second in menu.following("b", 1, first.next):
-                for third in menu.following("b", 1, second.next):
-                    head = menu.head_costs(third.next)
+    for start in parts.starts:
+        for first in parts.following("b", 0, start.output):
+            for second in parts.following("b", 1, first.output):
+                for third in parts.following("b", 1, second.output):
+                    head = parts.head_costs(third.output)
                     assert head is not None
                     sums = first.costs[0][:, None, None] + second.costs[0][:, None] + third.costs[0]
                     expected += int((sums + start.costs[0] + head[0] <= budget).sum())
-    assert Tally(menu).count(budget) == expected * len(space.dropout) > 0
+    assert DesignCounter(parts).count(budget) == expected * len(space.dropout) > 0
 
 
 # Large spaces.
@@ -83,10 +83,10 @@ def test_the_total_of_a_space_beyond_64_bits_is_exact() -> None:
     }
     free, task = Space.model_validate(values), Task(16, 3, 7)
     a_stage = 2 * len(depths)
-    assert Tally(Menu(free, task)).total == 2 * (a_stage * len(widths)) ** 16 > 2**64
+    assert DesignCounter(Parts(free, task)).total == 2 * (a_stage * len(widths)) ** 16 > 2**64
     # Widths that do not decrease are a choice of 16 from 7 with repetition.
     ruled = Space.model_validate(values | {"rules": {"non_decreasing_width": True}})
-    assert Tally(Menu(ruled, task)).total == 2 * a_stage**16 * comb(16 + len(widths) - 1, 16) > 2**64
+    assert DesignCounter(Parts(ruled, task)).total == 2 * a_stage**16 * comb(16 + len(widths) - 1, 16) > 2**64
 
 
 @pytest.mark.parametrize("num_reductions", [2, 300])
@@ -99,13 +99,13 @@ def test_counts_beyond_64_bits_are_exact(num_reductions: int) -> None:
             "stage": {"block": "basic", "depth": 1, "width": [4, 8], "reduction": list(range(1, num_reductions + 1))},
         }
     )
-    menu = Menu(space, Task(16, 3, 7))
-    designs, vectors = Tally(menu), Tally(menu, "vectors")
+    parts = Parts(space, Task(16, 3, 7))
+    designs, vectors = DesignCounter(parts), DesignCounter(parts, "vectors")
     assert designs.total == 2**7 + 2**8
     assert vectors.total == (2**8 + 2**8) * num_reductions**8
     assert (vectors.total > 2**64) == (num_reductions == 300)
     # A network of seven stages leaves out one stage of two widths.
-    sevens = Tally(Menu(space.model_copy(update={"num_stages": (7,)}), Task(16, 3, 7)))
+    sevens = DesignCounter(Parts(space.model_copy(update={"num_stages": (7,)}), Task(16, 3, 7)))
     for bound in (1_000, 4_000, 6_000, 8_000):
         weighed = designs.count(bound) + sevens.count(bound)
         assert vectors.count(bound) == weighed * num_reductions**8
@@ -115,9 +115,9 @@ def test_counts_beyond_64_bits_are_exact(num_reductions: int) -> None:
 def test_a_space_too_large_for_exact_counts_is_given_up_before_its_lists_are_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tally = Tally(Menu(load_space(), Task(32, 3, 10)))
-    monkeypatch.setattr(tally_module, "MAX_LISTED", 100_000)
+    counter = DesignCounter(Parts(load_space(), Task(32, 3, 10)))
+    monkeypatch.setattr(counting, "MAX_LISTED", 100_000)
     with pytest.raises(TooManyError):
-        tally.count(5_000_000)
-    assert tally.count(10**12) == tally.total  # all designs need no lists
-    assert tally.count(3_000) > 0
+        counter.count(5_000_000)
+    assert counter.count(10**12) == counter.total  # all designs need no lists
+    assert counter.count(3_000) > 0

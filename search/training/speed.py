@@ -1,0 +1,114 @@
+"""How fast this device is: seconds per epoch, seconds per image, and the fastest precision, all measured."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import torch
+
+from models.architecture import Architecture, Stage, Stem
+from models.build import build
+from search.files import write_atomically
+from search.recipe import Recipe
+from search.training.images import Images, Normalisation
+from search.training.loop import Training
+from search.training.mixed_precision import MEMORY_FORMAT, forward
+
+SECONDS = 0.5  # of training steps that are timed
+MIN_GAIN = 1.1
+ENDLESS = {"schedule": "constant", "stop_patience": None, "keep_best": False}  # needs no validation split
+
+NUM_WARM_UPS = 5
+NUM_RUNS = 50
+MAX_SECONDS = 1.0
+
+
+def seconds_per_epoch(architecture: Architecture, recipe: Recipe, data: Images, precision: str) -> float:
+    """Seconds of one training epoch, extrapolated from the median of some steps after a first that warms up."""
+    batch_size = min(recipe.sizes[0], len(data))
+    one_batch = data.take(torch.arange(batch_size).numpy())
+    training = Training(
+        build(architecture).to(data.device),
+        recipe.model_copy(update={"batch_size": batch_size, "epochs": 10_000} | ENDLESS),
+        one_batch,
+        None,
+        Normalisation.of(recipe, one_batch),
+        seed=0,
+        precision=precision,
+    )
+    epochs = training.epochs()  # of one step each
+    next(epochs)
+    times: list[float] = []
+    while not times or (sum(times) < SECONDS and len(times) < 50):
+        times.append(next(epochs).seconds)
+    return sorted(times)[len(times) // 2] * len(data) / batch_size
+
+
+def fastest_precision(data: Images, num_classes: int, cache: Path) -> Literal["fp32", "bf16", "fp16"]:
+    """The precision in which a reference network trains fastest here: a ResNet-8 of 16, 32 and 64 channels.
+
+    Half precision must be `MIN_GAIN` times as fast to be chosen. The answer is kept in the file `cache` for this
+    hardware, version of torch, number of threads and shape of images, so one machine always gives the same.
+    """
+    channels, size = data.images.shape[1], data.images.shape[2]
+    key = f"{_hardware(data.device)}, {channels}x{size}x{size}"
+    precision: Literal["fp32", "bf16", "fp16"] = _remembered(cache, key, lambda: _time_precisions(data, num_classes))
+    return precision
+
+
+def latency(architecture: Architecture, image_size: int, device: torch.device, precision: str, cache: Path) -> float:
+    """Seconds from one image on the device to its logits: the median of up to 50 runs in a second, after a warm-up.
+
+    A run is a batch of one image, in evaluation mode, in the precision in which trials are trained. The answer is kept
+    in the file `cache` for this hardware, version of torch and number of threads, so a design is measured once and a
+    search that is resumed decides as before.
+    """
+    described = f"{architecture.to_json()} {image_size} {precision} {_hardware(device)}"
+    key = hashlib.sha256(described.encode()).hexdigest()[:32]
+    seconds: float = _remembered(cache, key, lambda: _measure_latency(architecture, image_size, device, precision))
+    return seconds
+
+
+def _remembered(cache: Path, key: str, measure: Callable[[], Any]) -> Any:
+    """The value of a key in a JSON file, measured and added where the file does not have it."""
+    values = json.loads(cache.read_text()) if cache.is_file() else {}
+    if key not in values:
+        values[key] = measure()
+        write_atomically(cache, json.dumps(values, indent=1))
+    return values[key]
+
+
+def _hardware(device: torch.device) -> str:
+    """What a measured time depends on: the hardware, the version of torch and the number of threads."""
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return f"{hardware}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+
+
+def _time_precisions(data: Images, num_classes: int) -> str:
+    stages = tuple(Stage("basic", 1, width) for width in (16, 32, 64))
+    network = Architecture(Stem(16), stages, in_channels=data.images.shape[1], num_classes=num_classes)
+    has_bf16 = data.device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
+    half = "bf16" if has_bf16 else "fp16"
+    recipe = Recipe(name="timing", epochs=1)
+    full_seconds = seconds_per_epoch(network, recipe, data, "fp32")
+    return half if seconds_per_epoch(network, recipe, data, half) * MIN_GAIN < full_seconds else "fp32"
+
+
+@torch.inference_mode()
+def _measure_latency(architecture: Architecture, image_size: int, device: torch.device, precision: str) -> float:
+    model = build(architecture).to(device, memory_format=MEMORY_FORMAT).eval()  # type: ignore[call-overload]
+    image = torch.zeros(1, architecture.in_channels, image_size, image_size, device=device)
+    image = image.contiguous(memory_format=MEMORY_FORMAT)
+    times: list[float] = []
+    deadline = time.perf_counter() + MAX_SECONDS
+    while len(times) < NUM_WARM_UPS + NUM_RUNS and (len(times) < NUM_WARM_UPS + 3 or time.perf_counter() < deadline):
+        started = time.perf_counter()
+        forward(model, image, precision)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - started)
+    return median(times[NUM_WARM_UPS:])

@@ -1,0 +1,217 @@
+"""A device with its data, and every task that a worker performs there."""
+
+import platform
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy
+import torch
+from safetensors.torch import save_file
+
+from models.architecture import Architecture
+from models.build import build
+from models.count import count_parameters
+from search.data.datasets import Dataset, load_cached
+from search.errors import NasError, StorageError, TrainingError
+from search.files import replacing, write_atomically
+from search.protocol import (
+    Assignment,
+    ContactSheet,
+    Drawn,
+    Failed,
+    Finished,
+    Job,
+    Message,
+    Opening,
+    Paused,
+    Ranged,
+    RangeTest,
+    Ready,
+    Setup,
+    Timed,
+    Timing,
+    TooSlow,
+)
+from search.recipe import Recipe
+from search.training.certify import certify
+from search.training.contact_sheet import draw_contact_sheet
+from search.training.images import Images, Normalisation, Splits
+from search.training.loop import Training, evaluate
+from search.training.lr_range_test import lr_range_test
+from search.training.run_log import RunLog
+from search.training.speed import fastest_precision, latency, seconds_per_epoch
+
+# What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
+OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")
+
+Send = Callable[[Message], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What the coordinator has requested of the running job."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    pause: threading.Event = field(default_factory=threading.Event)
+    open: threading.Event = field(default_factory=threading.Event)
+
+
+class Trainer:
+    """A device with its data."""
+
+    def __init__(self, setup: Setup) -> None:
+        assert setup.data is not None
+        torch.set_num_threads(setup.num_threads)
+        torch.backends.cudnn.benchmark = True
+        self.device = torch.device(setup.device)
+        self.dataset: Dataset = load_cached(setup.data)
+        self.splits = Splits.load(self.dataset, setup.split_seed, self.device)
+        cache = setup.data.parent / "precision.json"
+        self.precision = fastest_precision(self.splits.train, len(self.dataset.classes), cache)
+        self._normalisations: dict[tuple[object, ...], Normalisation] = {}
+
+    def ready(self) -> Ready:
+        is_cuda = self.device.type == "cuda"
+        device = torch.cuda.get_device_name(self.device) if is_cuda else f"CPU, {torch.get_num_threads()} threads"
+        versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
+        return Ready(device, self.precision, versions)
+
+    def perform(self, task: Assignment, send: Send, requests: Requests) -> Message:
+        """The answer to a task; a job sends a Measurement per epoch on the way."""
+        try:
+            if isinstance(task, Timing):
+                return self._time(task)
+            if isinstance(task, RangeTest):
+                return self._test_range(task)
+            if isinstance(task, ContactSheet):
+                draw_contact_sheet(task, self.splits.train)
+                return Drawn()
+            assert isinstance(task, Job), "the other tasks are for a worker without data"
+            return self._train(task, send, requests)
+        except StorageError as error:
+            return Failed(str(error), "disk")
+        except NasError as error:
+            return Failed(str(error))
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                return out_of_memory(task, self.device)
+            # After an error of the device nothing that this process computes there can be trusted, and where memory is
+            # short torch says many things ("could not create a primitive"): a new process tries once more.
+            first_line = (str(error).strip().splitlines() or [""])[0]
+            return Failed(f"{type(error).__name__}: {first_line}", "worker")
+
+    def _time(self, task: Timing) -> Timed:
+        precision = self._resolve(task.recipe.precision)
+        data = self.splits.train
+        return Timed(tuple(seconds_per_epoch(network, task.recipe, data, precision) for network in task.architectures))
+
+    def _test_range(self, task: RangeTest) -> Ranged:
+        data = self.splits.train
+        return lr_range_test(
+            self._build(task),
+            task.recipe,
+            data,
+            self._normalisation(task.recipe, data),
+            lowest=task.lowest,
+            highest=task.highest,
+            num_steps=task.num_steps,
+            seed=task.seed,
+            precision=self._resolve(task.recipe.precision),
+        )
+
+    def _train(self, job: Job, send: Send, requests: Requests) -> Finished | TooSlow | Paused:
+        started = time.perf_counter()
+        certify(job.architecture, job.max_params)
+        precision = self._resolve(job.recipe.precision)
+        if job.max_latency is not None:
+            size, cache = self.dataset.image_size, self.dataset.folder.parent / "latency.json"
+            seconds = latency(job.architecture, size, self.device, precision, cache)
+            if seconds > job.max_latency:
+                return TooSlow(seconds)
+        training = self._begin(job, precision, requests.stop.is_set)
+        log = RunLog(training, job, precision)
+        for measurement in log.resume(send, self.device):
+            send(measurement)
+        for measurement in training.epochs():
+            log.add(measurement)
+            send(measurement)
+            is_last = measurement.epoch == job.recipe.epochs or training.is_over
+            if not is_last and log.wants_checkpoint(requests.pause.is_set()):
+                log.write()
+            if not is_last and requests.pause.is_set() and job.checkpoints is not None:
+                return Paused()
+        if requests.stop.is_set():
+            return log.finished(time.perf_counter() - started)
+        if job.keep is not None:
+            save(training.network, job.architecture, job.keep)
+        test = None
+        if job.purpose == "final":
+            send(Opening())
+            requests.open.wait()  # until the ledger has the opening
+            images = Images.from_arrays(*self.dataset.test(), self.device)
+            test = evaluate(training.network, images, training.normalise, precision)
+        return log.finished(time.perf_counter() - started, test)
+
+    def _begin(self, job: Job, precision: str, should_stop: Callable[[], bool]) -> Training:
+        holds_out = job.purpose != "final" or job.holdout or job.recipe.needs_validation
+        data = self.splits.train if holds_out else self.splits.both
+        validation = self.splits.validation if holds_out else None
+        return Training(
+            self._build(job),
+            job.recipe,
+            data,
+            validation,
+            self._normalisation(job.recipe, data),
+            seed=job.seed,
+            precision=precision,
+            should_stop=should_stop,
+        )
+
+    def _build(self, task: Job | RangeTest) -> torch.nn.Module:
+        """The task's network on the device, its weights drawn from the task's seed."""
+        torch.manual_seed(task.seed)
+        return build(task.architecture, zero_init_last_norm=task.recipe.zero_init_last_norm).to(self.device)
+
+    def _normalisation(self, recipe: Recipe, data: Images) -> Normalisation:
+        """Kept from job to job: the statistics of all images take longer than all else that a job needs to begin."""
+        key = recipe.mean, recipe.std, data is self.splits.both
+        if key not in self._normalisations:
+            self._normalisations[key] = Normalisation.of(recipe, data)
+        return self._normalisations[key]
+
+    def _resolve(self, precision: str) -> str:
+        if precision == "fp16" and self.device.type == "cpu":
+            raise TrainingError("precision = fp16: needs a CUDA device")
+        return self.precision if precision == "auto" else precision
+
+
+def save(model: torch.nn.Module, architecture: Architecture, folder: Path) -> None:
+    """Write weights.safetensors (parameters and BatchNorm statistics) and architecture.json into a folder.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(folder / "weights.safetensors") as path:
+        save_file(tensors, path)
+    write_atomically(folder / "architecture.json", architecture.to_json(indent=1))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that memory is short, of the device or of the host."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS)
+
+
+def out_of_memory(task: Assignment, device: torch.device) -> Failed:
+    """The answer to a task that ran out of memory. Its reason gives the batch size and the number of parameters."""
+    reason = "out of memory on the device" if device.type == "cuda" else "out of memory"
+    if isinstance(task, Job | RangeTest | Timing):
+        reason += f" at batch_size = {task.recipe.batch_size}"
+    if isinstance(task, Job | RangeTest):
+        reason += f" with {count_parameters(task.architecture):,} parameters"
+    return Failed(reason, "memory")

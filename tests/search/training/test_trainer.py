@@ -1,0 +1,174 @@
+"""The answers to a worker's tasks, in this process; tests/search/workers/test_local.py has real workers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.architecture import Architecture, Stage, Stem
+from models.count import count_parameters
+from search.data.datasets import open_dataset
+from search.protocol import (
+    Assignment,
+    ContactSheet,
+    Failed,
+    Finished,
+    Job,
+    Message,
+    Purpose,
+    RangeTest,
+    Setup,
+    Timing,
+)
+from search.recipe import Recipe
+from search.training import trainer as module
+from search.training.images import Images, Normalisation
+from search.training.trainer import Requests, Trainer, is_out_of_memory, out_of_memory
+
+NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4),), in_channels=1)
+RECIPE = Recipe(name="test", epochs=1, batch_size=512, precision="fp32")
+
+
+def job(recipe: Recipe = RECIPE, purpose: Purpose = "search") -> Job:
+    return Job("trial 0", NETWORK, recipe, 1, purpose, None)
+
+
+@pytest.fixture(scope="module")
+def trainer(cache: Path) -> Trainer:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAS_CACHE", str(cache))
+        patch.setattr(module, "fastest_precision", lambda *_: "fp32")
+        return Trainer(Setup(open_dataset("digits").folder, 0, "cpu", 1))
+
+
+def perform(trainer: Trainer, task: Assignment) -> tuple[Message, list[Message]]:
+    """The answer, and the messages before it."""
+    messages: list[Message] = []
+    requests = Requests()
+    requests.open.set()
+    return trainer.perform(task, messages.append, requests), messages
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory."), MemoryError()])
+def test_a_job_without_memory_has_failed_with_its_batch_and_parameters(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(module, "Training", raising(error))
+    answer, messages = perform(trainer, job())
+    assert answer == Failed(f"out of memory at batch_size = 512 with {count_parameters(NETWORK)} parameters", "memory")
+    assert messages == []
+
+
+def test_a_timing_without_memory_has_failed_with_its_batch(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "seconds_per_epoch", raising(torch.OutOfMemoryError("CUDA out of memory.")))
+    answer, _ = perform(trainer, Timing((NETWORK,), RECIPE))
+    assert answer == Failed("out of memory at batch_size = 512", "memory")
+
+
+def test_another_error_of_the_device_is_the_workers(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Training", raising(RuntimeError("CUDA error: misaligned address\nmore")))
+    assert perform(trainer, job())[0] == Failed("RuntimeError: CUDA error: misaligned address", "worker")
+
+
+def test_a_batch_larger_than_the_data_is_the_trials_failure(trainer: Trainer) -> None:
+    num_train = len(trainer.splits.train)
+    answer, _ = perform(trainer, job(RECIPE.model_copy(update={"batch_size": num_train + 1})))
+    larger = f"batch_size = {num_train + 1}: larger than the {num_train:,} training images"
+    assert answer == Failed(larger, "trial")
+
+
+def test_the_answer_to_a_job_has_its_batch_size(trainer: Trainer) -> None:
+    answer, _ = perform(trainer, job())
+    assert isinstance(answer, Finished) and answer.batch_size == 512
+
+
+def test_images_are_surveyed_once_for_all_jobs_that_train_on_them(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surveyed: list[Images] = []
+
+    class Counted(Normalisation):
+        @classmethod
+        def of(cls, recipe: Recipe, images: Images) -> Normalisation:
+            surveyed.append(images)
+            return Normalisation.of(recipe, images)
+
+    monkeypatch.setattr(module, "Normalisation", Counted)
+    trainer._normalisations.clear()
+    answers = [perform(trainer, job(purpose=purpose))[0] for purpose in ("search", "search", "final", "finalist")]
+    assert [id(images) for images in surveyed] == [id(trainer.splits.train), id(trainer.splits.both)]
+    for answer, images in zip(answers, [*surveyed[:1] * 2, surveyed[1], surveyed[0]], strict=True):
+        assert isinstance(answer, Finished)
+        normalise = Normalisation.of(RECIPE, images)
+        assert (answer.mean, answer.std) == (normalise.mean, normalise.std)
+
+
+def test_constants_of_a_recipe_are_not_those_of_another(trainer: Trainer) -> None:
+    answers = [
+        perform(trainer, job(RECIPE.model_copy(update={"mean": (mean,), "std": (0.5,)})))[0] for mean in (0.25, 0.5)
+    ]
+    assert [answer.mean for answer in answers if isinstance(answer, Finished)] == [(0.25,), (0.5,)]
+
+
+# Out of memory.
+
+WIDE = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
+SMALL_BATCH = Recipe(name="test", epochs=1, batch_size=256)
+PARAMS = f"{count_parameters(WIDE):,} parameters"
+
+
+def what_torch_says_on_the_cpu() -> RuntimeError:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**55)  # no host has so much
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        MemoryError(),
+        what_torch_says_on_the_cpu(),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_a_lack_of_memory_is_recognised(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("could not create a primitive"),
+        ValueError("out of memory"),
+    ],
+)
+def test_other_errors_are_not_taken_for_it(error: Exception) -> None:
+    assert not is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"),
+    [
+        (Job("trial 0", WIDE, SMALL_BATCH, 0, "search", None), f"out of memory at batch_size = 256 with {PARAMS}"),
+        (RangeTest(WIDE, SMALL_BATCH, 0, 0.1, 1.0, 9), f"out of memory at batch_size = 256 with {PARAMS}"),
+        (Timing((WIDE,), SMALL_BATCH), "out of memory at batch_size = 256"),
+        (ContactSheet(SMALL_BATCH, 0, Path("sheet.png")), "out of memory"),
+    ],
+)
+def test_a_task_says_its_batch_and_its_parameters(task: Assignment, reason: str) -> None:
+    assert out_of_memory(task, torch.device("cpu")) == Failed(reason, "memory")
+    on_device = reason.replace("out of memory", "out of memory on the device")
+    assert out_of_memory(task, torch.device("cuda")) == Failed(on_device, "memory")

@@ -34,7 +34,7 @@ from search.space.draws import Draws
 from search.space.limits import Limits
 from search.space.sampler import BudgetSampler
 from search.space.space import Space, load_space
-from search.space.thinning import Thinned
+from search.space.thinning import ThinningSampler
 
 
 class Noisy:
@@ -167,7 +167,7 @@ def make_base_sampler(method: str, seed: int) -> BaseSampler | None:
     if method == "uniform draws":
         return None
     tpe, shown = TPESampler(seed=seed), HISTORIES[method]
-    return Thinned(tpe, *shown) if shown else tpe
+    return ThinningSampler(tpe, *shown) if shown else tpe
 
 
 def run_long_search(method: str, seed: int, num_trials: int, num_running: int) -> dict[str, Any]:

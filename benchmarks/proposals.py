@@ -188,7 +188,7 @@ def time_histories(space: Space, objective: Objective) -> None:
     for number in HISTORIES:
         seen = [space.decode(trial.params, TASK) for trial in history[:number]]
         own = BudgetSampler(space, TASK, limits, tpe(0), seen, seed=0)
-        assert own.vector_draws.upper  # the tables are made once, before the first trial
+        assert own.vector_draws.upper_bound  # the tables are made once, before the first trial
         times = []
         for sampler in (tpe(0), own):
             study = optuna.create_study(direction="maximize", sampler=sampler)

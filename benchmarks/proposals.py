@@ -213,7 +213,7 @@ def time_histories(space: Space, objective: Objective = stand_in) -> Rows:
         for number in HISTORIES:
             seen = [space.decode(trial.params, TASK) for trial in history[:number]]
             ours = BudgetSampler(space, TASK, limits, tpe(0), seen, seed=0)
-            assert ours.vector_draws.upper  # the tables are made once, before the first trial
+            assert ours.vector_draws.upper_bound  # the tables are made once, before the first trial
             asks = [asking(space, sampler, history[:number]) for sampler in (tpe(0), ours)]
             theirs_ms, ours_ms = (1e3 * seconds_each(ask, NUM_TIMED) for ask in asks)
             results.append({"history": number, "ms an ask, Optuna TPE": theirs_ms, "ms an ask, nas TPE": ours_ms})

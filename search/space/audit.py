@@ -206,7 +206,7 @@ def _by_draws(space: Space, task: Task, limits: Limits) -> tuple[int, int, int]:
 def _estimate(draws: Draws) -> tuple[int, int]:
     """The number of designs or vectors within the limits, and its standard error."""
     rng = np.random.default_rng(0)
-    kept = sum(draws.try_draw(rng) is not None for _ in range(NUM_DRAWS if draws.upper else 0))
+    kept = sum(draws.try_draw(rng) is not None for _ in range(NUM_DRAWS if draws.upper_bound else 0))
     # In whole numbers, since there may be more designs than a float can count.
     error = round((kept * (NUM_DRAWS - kept) / NUM_DRAWS) ** 0.5)
-    return draws.upper * kept // NUM_DRAWS, draws.upper * max(error, 1) // NUM_DRAWS
+    return draws.upper_bound * kept // NUM_DRAWS, draws.upper_bound * max(error, 1) // NUM_DRAWS

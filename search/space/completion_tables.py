@@ -58,7 +58,7 @@ class CompletionTables:
     def __init__(self, parts: Parts, measure: Measure, least: Costs, most: Costs) -> None:
         self._parts = parts
         self._measure = measure
-        self.dtype = np.int64 if count_all(parts, measure) < 2**62 else object
+        self._dtype = np.int64 if count_all(parts, measure) < 2**62 else object
         self.step = self._choose_step(least, most)
         self._shape = tuple(int(number) + 2 for number in most // self.step)
         self._tables: list[Weights] = []
@@ -68,7 +68,7 @@ class CompletionTables:
     def _choose_step(self, least: Costs, most: Costs) -> Costs:
         """The size of a cell in each metric: (metrics,)."""
         axes = len(most)
-        num_cells = (CELLS if self.dtype is np.int64 else CELLS_OF_PYTHON_INTEGERS)[axes]
+        num_cells = (CELLS if self._dtype is np.int64 else CELLS_OF_PYTHON_INTEGERS)[axes]
         fine = (most - least) // CELLS_OF_AN_INTERVAL
         step: Costs = np.minimum(-(-most // num_cells), np.maximum(fine, -(-most // MOST_CELLS[axes])))
         step[step < 1] = 1
@@ -93,7 +93,7 @@ class CompletionTables:
             low: (metrics, n), the fewest cells that what follows each may take; only the first row counts.
             high: (metrics, n), the most.
         """
-        completions: Weights = np.zeros(len(candidates.stages), self.dtype)
+        completions: Weights = np.zeros(len(candidates.stages), self._dtype)
         # A table begins with a zero, for less than no cells.
         upper, below = np.maximum(high + 1, 0), np.maximum(low, 0)
         for number in np.unique(candidates.tables):
@@ -119,7 +119,7 @@ class CompletionTables:
             weights.append(group.weights if self._measure == "vectors" else np.ones_like(group.weights))
             tables += [self._table((shortcut, rest, group.output))] * len(group.stages)
         cost = np.concatenate(costs, axis=1)
-        weight: Weights = np.concatenate(weights).astype(self.dtype)
+        weight: Weights = np.concatenate(weights).astype(self._dtype)
         return NextStages(stages, outputs, cost, cost // self.step[:, None], weight, np.array(tables, np.int64))
 
     def _table(self, key: Key) -> int:
@@ -133,7 +133,7 @@ class CompletionTables:
         return self._numbers[key]
 
     def _filled(self, key: Key) -> Weights:
-        table: Weights = np.zeros(self._shape, self.dtype)
+        table: Weights = np.zeros(self._shape, self._dtype)
         if not key[1]:
             table[tuple(slice(1, None) for _ in self._shape)] = 1
             return table
@@ -142,7 +142,7 @@ class CompletionTables:
             within = np.all(candidates.cells < (np.array(self._shape) - 1)[:, None], axis=0)
             np.add.at(table, tuple(candidates.cells[:, within] + 1), candidates.weights[within])
             for axis in range(len(self._shape)):
-                table = np.cumsum(table, axis=axis, dtype=self.dtype)
+                table = np.cumsum(table, axis=axis, dtype=self._dtype)
             return table
         # Many stages cost the same number of cells and lead to the same feature map.
         merged: Counter[tuple[int, ...]] = Counter()

@@ -61,11 +61,10 @@ class Draws:
         measure: what is drawn uniformly.
 
     Attributes:
-        upper: the weight of all designs within the limits and of those that rounding lets in.
+        upper_bound: the weight of all designs within the limits and of those that rounding lets in.
     """
 
     def __init__(self, space: Space, task: Task, limits: Limits, measure: Measure = "vectors") -> None:
-        self.limits = limits
         metrics: tuple[Metric, ...] = ("params",) if limits.macs is None else ("params", "macs")
         self._parts = Parts(space, task, metrics, limits.max_activations)
         self._measure = measure
@@ -77,7 +76,7 @@ class Draws:
         self._ends = np.cumsum([len(root.weights) for root in self._roots])
         weights = [root.weights for root in self._roots] or [np.zeros(1, np.int64)]
         self._cumulative: Weights = np.cumsum(np.concatenate(weights))
-        self.upper = len(space.dropout) * int(self._cumulative[-1])
+        self.upper_bound = len(space.dropout) * int(self._cumulative[-1])
 
     def draw(self, rng: np.random.Generator) -> Architecture:
         """A design within the limits, uniformly in this measure.
@@ -85,14 +84,14 @@ class Draws:
         Raises:
             LookupError: there is none, or so few among those that rounding lets in that `MAX_REJECTED` draws met none.
         """
-        for _ in range(MAX_REJECTED if self.upper else 0):
+        for _ in range(MAX_REJECTED if self.upper_bound else 0):
             architecture = self.try_draw(rng)
             if architecture is not None:
                 return architecture
         raise LookupError("no design is within the limits")
 
     def try_draw(self, rng: np.random.Generator) -> Architecture | None:
-        """One of the `upper` designs, or None if it breaks a limit and was let in by rounding."""
+        """One of the `upper_bound` designs, or None if it breaks a limit and was let in by rounding."""
         index = _pick(self._cumulative, rng)
         number = int(np.searchsorted(self._ends, index, side="right"))
         root = self._roots[number]
@@ -109,7 +108,7 @@ class Draws:
     @property
     def can_be_listed(self) -> bool:
         """Whether `designs` are few: at most `MAX_LISTED`, by their upper bound."""
-        return self.upper <= MAX_LISTED
+        return self.upper_bound <= MAX_LISTED
 
     def designs(self) -> Iterator[Architecture]:
         """All designs within the limits; each once if designs are the measure. Only where they are few."""

@@ -82,7 +82,7 @@ def no_network(space: Space, task: Task) -> str:
 
 def _has_design(draws: Draws) -> bool:
     rng = np.random.default_rng(0)
-    if any(draws.try_draw(rng) is not None for _ in range(NUM_DRAWS if draws.upper else 0)):
+    if any(draws.try_draw(rng) is not None for _ in range(NUM_DRAWS if draws.upper_bound else 0)):
         return True
     if draws.can_be_listed:
         return next(draws.designs(), None) is not None

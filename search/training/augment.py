@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Mixed = tuple[Tensor, Tensor, Tensor, Tensor]
+Mixed = tuple[Tensor, Tensor, Tensor, Tensor]  # images, labels_a, labels_b and weight; see `cutmix`
 
 
 def draw_crop(num_images: int, padding: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

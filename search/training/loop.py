@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search.errors import RecipeError, TrainingError
 from search.flags import pack
@@ -16,7 +15,7 @@ from search.protocol import Measurement, TestResult
 from search.recipe import Recipe
 from search.training.images import Images, Normalisation
 from search.training.mixed_precision import MEMORY_FORMAT, TrainingStep, forward
-from search.training.optimisation import Schedule, make_optimizer
+from search.training.optimisation import Schedule, make_optimizer, moving_average
 from search.training.pipeline import Pipeline
 
 EVALUATION_BATCH = 1_000
@@ -188,12 +187,6 @@ class Training:
         self.is_over = patience is not None and self.epoch - self.best.epoch >= patience
 
 
-def moving_average(model: nn.Module, window: float) -> AveragedModel:
-    """An exponential moving average of weights and buffers over about `window` steps, to be updated after each."""
-    average_fn = get_ema_multi_avg_fn(1 - 1 / max(1.0, window))  # type: ignore[no-untyped-call]  # torch's own gap
-    return AveragedModel(model, multi_avg_fn=average_fn, use_buffers=True)
-
-
 class BestWeights:
     """The weights of the epoch with the best validation accuracy so far; of equal ones, the earlier."""
 
@@ -204,12 +197,14 @@ class BestWeights:
         self._weights: dict[str, Tensor] = {}
 
     def note(self, epoch: int, accuracy: float, keep: bool) -> None:
+        """Take in an epoch; `keep` says whether to copy its weights if it is the best."""
         if accuracy > self._accuracy:
             self.epoch, self._accuracy = epoch, accuracy
             if keep:
                 self._weights = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
 
     def restore(self) -> None:
+        """Load the best weights into the model."""
         self._model.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The optimiser and the learning-rate schedule of a recipe, made of torch's own."""
+"""The optimiser, the learning-rate schedule and the averaging of weights of a recipe, made of torch's own."""
 
 import math
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search.recipe import Recipe
 
@@ -89,3 +90,9 @@ def share_of_peak(recipe: Recipe, progress: float) -> float:
         height = 1 - rest
     floor = recipe.min_lr / recipe.lr
     return floor + (1 - floor) * height
+
+
+def moving_average(model: nn.Module, window: float) -> AveragedModel:
+    """An exponential moving average of weights and buffers over about `window` steps, to be updated after each."""
+    average_fn = get_ema_multi_avg_fn(1 - 1 / max(1.0, window))  # type: ignore[no-untyped-call]  # torch's own gap
+    return AveragedModel(model, multi_avg_fn=average_fn, use_buffers=True)

@@ -36,6 +36,7 @@ class Predictor:
         self.device = torch.device(setup.device)
 
     def ready(self) -> Ready:
+        """The message that the worker is ready."""
         return Ready(str(self.device), "fp32", {"torch": torch.__version__})
 
     def perform(self, task: Assignment, *_: object) -> Message:

@@ -60,7 +60,12 @@ class Requests:
 
 
 class Trainer:
-    """A device with its data."""
+    """A device with its data.
+
+    Raises:
+        DataError: the cache does not hold the data, or not whole.
+        StorageError: the fastest precision cannot be noted beside it.
+    """
 
     def __init__(self, setup: Setup) -> None:
         assert setup.data is not None
@@ -74,13 +79,14 @@ class Trainer:
         self._normalisations: dict[tuple[object, ...], Normalisation] = {}
 
     def ready(self) -> Ready:
+        """The message that the worker is ready: its device, the fastest precision there, and versions."""
         is_cuda = self.device.type == "cuda"
         device = torch.cuda.get_device_name(self.device) if is_cuda else f"CPU, {torch.get_num_threads()} threads"
         versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
         return Ready(device, self.precision, versions)
 
     def perform(self, task: Assignment, send: Send, requests: Requests) -> Message:
-        """The answer to a task; a job sends a Measurement per epoch on the way."""
+        """The answer to a task; Failed if it ended without a result. A job sends a Measurement per epoch on the way."""
         try:
             if isinstance(task, Timing):
                 return self._time(task)
@@ -97,7 +103,7 @@ class Trainer:
             return Failed(str(error))
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
-                return out_of_memory(task, self.device)
+                return out_of_memory_failure(task, self.device)
             # After an error of the device nothing that this process computes there can be trusted, and where memory is
             # short torch says many things ("could not create a primitive"): a new process tries once more.
             first_line = (str(error).strip().splitlines() or [""])[0]
@@ -183,6 +189,7 @@ class Trainer:
         return self._normalisations[key]
 
     def _resolve(self, precision: str) -> str:
+        """The precision that a recipe's stands for here; 'auto' is the fastest."""
         if precision == "fp16" and self.device.type == "cpu":
             raise TrainingError("precision = fp16: needs a CUDA device")
         return self.precision if precision == "auto" else precision
@@ -207,7 +214,7 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in OUT_OF_MEMORY_SIGNS)
 
 
-def out_of_memory(task: Assignment, device: torch.device) -> Failed:
+def out_of_memory_failure(task: Assignment, device: torch.device) -> Failed:
     """The answer to a task that ran out of memory. Its reason gives the batch size and the number of parameters."""
     reason = "out of memory on the device" if device.type == "cuda" else "out of memory"
     if isinstance(task, Job | RangeTest | Timing):

@@ -52,10 +52,10 @@ def test_draws_are_within_limits_and_in_the_space(listing: Any, measure: Measure
         fitting = listing.within(limits)
         draws, rng = Draws(listing.space, listing.task, limits, measure), np.random.default_rng(1)
         weight = sum(cost.vectors if measure == "vectors" else 1 for cost in fitting.values())
-        assert draws.upper >= weight
+        assert draws.upper_bound >= weight
         if fitting:
             assert {draws.draw(rng) for _ in range(5)} <= fitting.keys()
-        elif draws.upper == 0:
+        elif draws.upper_bound == 0:
             with pytest.raises(LookupError, match="no design is within the limits"):
                 draws.draw(rng)
 
@@ -109,7 +109,7 @@ def test_coarse_cells_refuse_more_and_draw_the_same(list_space: Any, monkeypatch
     for name in ("CELLS", "MOST_CELLS"):
         monkeypatch.setattr(f"search.space.completion_tables.{name}", {1: 8, 2: 8})
     coarse, rng = Draws(listing.space, listing.task, limits, "designs"), np.random.default_rng(3)
-    assert coarse.upper > fine.upper >= len(listing.within(limits))
+    assert coarse.upper_bound > fine.upper_bound >= len(listing.within(limits))
     assert None in [coarse.try_draw(rng) for _ in range(500)]
     assert_uniform(dict.fromkeys(listing.within(limits), 1), Counter(coarse.draw(rng) for _ in range(5_000)))
     assert set(coarse.designs()) == set(fine.designs())
@@ -154,7 +154,7 @@ def test_draws_beyond_64_bits_are_uniform() -> None:
     )
     draws, rng = Draws(space, CIFAR, Limits(10**12), "vectors"), np.random.default_rng(3)
     designs = list(Draws(space, CIFAR, Limits(10**12), "designs").designs())
-    assert len(designs) == 18 and draws.upper == 18 * 300**9 > 2**64
+    assert len(designs) == 18 and draws.upper_bound == 18 * 300**9 > 2**64
     drawn = Counter(draws.draw(rng) for _ in range(1_800))
     assert chisquare([drawn[design] for design in designs]).pvalue > 0.001
 

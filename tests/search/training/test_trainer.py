@@ -25,7 +25,7 @@ from search.protocol import (
 from search.recipe import Recipe
 from search.training import trainer as module
 from search.training.images import Images, Normalisation
-from search.training.trainer import Requests, Trainer, is_out_of_memory, out_of_memory
+from search.training.trainer import Requests, Trainer, is_out_of_memory, out_of_memory_failure
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4),), in_channels=1)
 RECIPE = Recipe(name="test", epochs=1, batch_size=512, precision="fp32")
@@ -169,6 +169,6 @@ def test_other_errors_are_not_taken_for_it(error: Exception) -> None:
     ],
 )
 def test_a_task_says_its_batch_and_its_parameters(task: Assignment, reason: str) -> None:
-    assert out_of_memory(task, torch.device("cpu")) == Failed(reason, "memory")
+    assert out_of_memory_failure(task, torch.device("cpu")) == Failed(reason, "memory")
     on_device = reason.replace("out of memory", "out of memory on the device")
-    assert out_of_memory(task, torch.device("cuda")) == Failed(on_device, "memory")
+    assert out_of_memory_failure(task, torch.device("cuda")) == Failed(on_device, "memory")

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from search.report.cells import Column, Table, table
 from search.report.notation import count, duration, percent, plural, sentence_list
+from search.report.tables import Column, Table, table
 from search.study.view import StudyView, TrialView
 
 RETRAINING = {"finalist": "finalists at full length", "final": "final training and test"}
@@ -12,7 +12,7 @@ COLUMNS = ["outcome", "count", "seconds", "share"]
 
 
 def time_ledger_frame(view: StudyView) -> pd.DataFrame:
-    """Device seconds by outcome, in all adding up to what there was: outcome, count (of trials or runs, missing for
+    """Device seconds by outcome, adding up to all there was: outcome, count (of trials or runs, missing for
     the overhead), seconds, share.
 
     Trials count with the seconds that led to their last epoch; what a kill or a crash took, and had to be trained
@@ -73,9 +73,8 @@ def time_ledger_table(frame: pd.DataFrame) -> Table:
     return table("Where the device time of search and retraining went.", rows, columns)
 
 
-def time_sentence(view: StudyView) -> str:
-    """What search and retraining cost, by outcome, and what pruning saved."""
-    frame = time_ledger_frame(view)
+def time_sentence(frame: pd.DataFrame, view: StudyView) -> str:
+    """What search and retraining cost, by outcome of `time_ledger_frame`, and what pruning saved."""
     total = float(frame["seconds"].sum())
     if not total:
         return "No device time is recorded."

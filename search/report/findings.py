@@ -1,0 +1,150 @@
+"""What a study found: everything that more than one topic of the report shows or says, derived once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from search.identity import Identity
+from search.report.notation import plural
+from search.report.retraining.comparisons import Comparison, compare, unalike
+from search.report.retraining.confusion import confusions
+from search.report.retraining.dropouts import DropoutChoice, dropout_choice
+from search.report.retraining.finalists import Finalist, standings, unfinished_round
+from search.report.retraining.known_runs import (
+    final_networks,
+    is_tested,
+    known_runs,
+    latest_round,
+    quoted,
+    tested_networks,
+)
+from search.report.statistics.bootstrap import Counts
+from search.report.trials.leaderboard import Tested, ranked, tested_trials
+from search.study.networks import Network, alike
+from search.study.view import RunView, StudyView, TrialView
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The chosen trial, why it was chosen (never by a test accuracy), and its tested network if it was retrained.
+
+    `label` is that of its final runs: with the dropout that was chosen for it, unless it has been tested only with its
+    own.
+    """
+
+    trial: TrialView
+    how: str
+    label: str
+    final: Network | None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A study, and what its trials and full-length runs came to. Runs stand with trials before baselines.
+
+    Attributes:
+        ranked: complete trials that have a value, best first.
+        finals: final runs of this search's networks.
+        earlier: runs that trained networks of an earlier search, which count for nothing.
+        final_networks: networks of the final runs; a baseline of several recipes is labelled with each.
+        networks: those that have a test accuracy, each once for every way in which it was trained.
+        quoted: by label, the network whose numbers are given where there is room for one.
+        tested_trials: test accuracies by the trial's number.
+        confusions: by label, the confusion matrix of the quoted network, if it has one.
+        round: the runs of the round that picked a winner.
+        finalists: its networks, best first.
+        unfinished: how far the round is, if it has no winner yet.
+        compared: networks that have a test accuracy, with their plain labels.
+        comparisons: of every trial with every baseline that was trained alike.
+        unalike: trials and baselines that were never trained alike.
+    """
+
+    view: StudyView
+    ranked: tuple[TrialView, ...]
+    finals: tuple[RunView, ...]
+    earlier: tuple[RunView, ...]
+    final_networks: tuple[Network, ...]
+    networks: tuple[Network, ...]
+    quoted: Mapping[str, Network]
+    tested_trials: Mapping[int, Tested]
+    confusions: Mapping[str, Counts]
+    round: tuple[RunView, ...]
+    finalists: tuple[Finalist, ...]
+    unfinished: str | None
+    compared: tuple[Network, ...]
+    comparisons: tuple[Comparison, ...]
+    unalike: tuple[tuple[Network, Network], ...]
+    answer: Answer | None
+
+
+def find(view: StudyView) -> Findings:
+    """The findings of a study."""
+    trials = {trial.number: trial for trial in view.trials}
+    best_first = tuple(ranked(view.trials))
+    runs = known_runs(view.runs, trials)
+    networks = tuple(tested_networks(runs.finals))
+    to_quote = quoted(networks)
+    compared = tuple(alike(filter(is_tested, runs.finals)))
+    round = tuple(latest_round(runs.finalists))
+    finalists = tuple(standings(round, {trial.number: rank for rank, trial in enumerate(best_first)}))
+    unfinished = unfinished_round(round)
+    winner = None if unfinished else _winner(finalists, trials)
+    if winner is not None:
+        num_finalists = sum(_is_trial(finalist, trials) for finalist in finalists)
+        answer: Answer | None = _chosen_at_full_length(
+            winner, num_finalists, dropout_choice(round, winner.number), to_quote
+        )
+    else:
+        answer = _chosen_in_search(best_first, to_quote)
+    return Findings(
+        view=view,
+        ranked=best_first,
+        finals=runs.finals,
+        earlier=runs.earlier,
+        final_networks=tuple(final_networks(runs.finals)),
+        networks=networks,
+        quoted=to_quote,
+        tested_trials=tested_trials(to_quote),
+        confusions=confusions(to_quote),
+        round=round,
+        finalists=finalists,
+        unfinished=unfinished,
+        compared=compared,
+        comparisons=tuple(compare(compared, view.budget)),
+        unalike=tuple(unalike(compared)),
+        answer=answer,
+    )
+
+
+def _winner(finalists: tuple[Finalist, ...], trials: Mapping[int, TrialView]) -> TrialView | None:
+    """The trial that comes first in the round; None if there was no round."""
+    numbers = (finalist.identity.trial for finalist in finalists if _is_trial(finalist, trials))
+    number = next(numbers, None)
+    return trials[number] if number is not None else None
+
+
+def _is_trial(finalist: Finalist, trials: Mapping[int, TrialView]) -> bool:
+    """Whether a finalist is one of the trials as it was found, not with another dropout."""
+    return finalist.identity.dropout is None and finalist.identity.trial in trials
+
+
+def _chosen_at_full_length(
+    trial: TrialView, num_finalists: int, choice: DropoutChoice | None, networks: Mapping[str, Network]
+) -> Answer:
+    label = Identity(trial=trial.number).label
+    how = f"the best mean validation accuracy of {plural(num_finalists, 'finalist')} trained at full length"
+    if choice:
+        how += f", and then with {choice.phrase}"
+        best = choice.best.identity.label
+        if best not in networks and label in networks:
+            how += "; it has been tested only with its own"
+        else:
+            label = best
+    return Answer(trial, how, label, networks.get(label))
+
+
+def _chosen_in_search(ranked: tuple[TrialView, ...], networks: Mapping[str, Network]) -> Answer | None:
+    if not ranked:
+        return None
+    label = Identity(trial=ranked[0].number).label
+    how = f"the best validation accuracy of {plural(len(ranked), 'complete trial')}"
+    return Answer(ranked[0], how, label, networks.get(label))

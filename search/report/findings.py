@@ -9,14 +9,7 @@ from search.report.retraining.comparisons import Comparison, compare, unalike
 from search.report.retraining.confusion import confusions
 from search.report.retraining.dropouts import DropoutChoice, dropout_choice
 from search.report.retraining.finalists import Finalist, standings, unfinished_round
-from search.report.retraining.known_runs import (
-    final_networks,
-    is_tested,
-    known_runs,
-    latest_round,
-    quoted,
-    tested_networks,
-)
+from search.report.retraining.known_runs import is_tested, known_runs, label_recipes, latest_round, quoted
 from search.report.statistics.bootstrap import Counts
 from search.report.trials.leaderboard import Tested, ranked, tested_trials
 from search.study.networks import Network, alike
@@ -39,21 +32,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """A study, and what its trials and full-length runs came to. Runs stand with trials before baselines.
+    """A study, and the results of its trials and full-length runs. Those of trials come before those of baselines.
 
     Attributes:
         ranked: complete trials that have a value, best first.
         finals: final runs of this search's networks.
         earlier: runs that trained networks of an earlier search, which count for nothing.
-        final_networks: networks of the final runs; a baseline of several recipes is labelled with each.
-        networks: those that have a test accuracy, each once for every way in which it was trained.
+        compared: networks of the final runs that have a test accuracy, each once for every way in which it was trained.
+        networks: the same, but a baseline that was trained by several recipes is labelled with each.
+        final_networks: so labelled, those of all final runs.
         quoted: by label, the network whose numbers are given where there is room for one.
         tested_trials: test accuracies by the trial's number.
         confusions: by label, the confusion matrix of the quoted network, if it has one.
-        round: the runs of the round that picked a winner.
-        finalists: its networks, best first.
+        round: networks of the round that picks a winner.
+        finalists: its standings, best first.
         unfinished: how far the round is, if it has no winner yet.
-        compared: networks that have a test accuracy, with their plain labels.
         comparisons: of every trial with every baseline that was trained alike.
         unalike: trials and baselines that were never trained alike.
     """
@@ -62,15 +55,15 @@ class Findings:
     ranked: tuple[TrialView, ...]
     finals: tuple[RunView, ...]
     earlier: tuple[RunView, ...]
-    final_networks: tuple[Network, ...]
+    compared: tuple[Network, ...]
     networks: tuple[Network, ...]
+    final_networks: tuple[Network, ...]
     quoted: Mapping[str, Network]
     tested_trials: Mapping[int, Tested]
     confusions: Mapping[str, Counts]
-    round: tuple[RunView, ...]
+    round: tuple[Network, ...]
     finalists: tuple[Finalist, ...]
     unfinished: str | None
-    compared: tuple[Network, ...]
     comparisons: tuple[Comparison, ...]
     unalike: tuple[tuple[Network, Network], ...]
     answer: Answer | None
@@ -81,17 +74,18 @@ def find(view: StudyView) -> Findings:
     trials = {trial.number: trial for trial in view.trials}
     best_first = tuple(ranked(view.trials))
     runs = known_runs(view.runs, trials)
-    networks = tuple(tested_networks(runs.finals))
-    to_quote = quoted(networks)
     compared = tuple(alike(filter(is_tested, runs.finals)))
-    round = tuple(latest_round(runs.finalists))
+    networks = tuple(label_recipes(compared, runs.finals))
+    to_quote = quoted(networks)
+    round_runs = latest_round(runs.finalists)
+    round = tuple(alike(round_runs))
     finalists = tuple(standings(round, {trial.number: rank for rank, trial in enumerate(best_first)}))
-    unfinished = unfinished_round(round)
+    unfinished = unfinished_round(round_runs)
     winner = None if unfinished else _winner(finalists, trials)
     if winner is not None:
         num_finalists = sum(_is_trial(finalist, trials) for finalist in finalists)
         answer: Answer | None = _chosen_at_full_length(
-            winner, num_finalists, dropout_choice(round, winner.number), to_quote
+            winner, num_finalists, dropout_choice(round_runs, winner.number), to_quote
         )
     else:
         answer = _chosen_in_search(best_first, to_quote)
@@ -100,15 +94,15 @@ def find(view: StudyView) -> Findings:
         ranked=best_first,
         finals=runs.finals,
         earlier=runs.earlier,
-        final_networks=tuple(final_networks(runs.finals)),
+        compared=compared,
         networks=networks,
+        final_networks=tuple(label_recipes(alike(runs.finals), runs.finals)),
         quoted=to_quote,
         tested_trials=tested_trials(to_quote),
         confusions=confusions(to_quote),
         round=round,
         finalists=finalists,
         unfinished=unfinished,
-        compared=compared,
         comparisons=tuple(compare(compared, view.budget)),
         unalike=tuple(unalike(compared)),
         answer=answer,

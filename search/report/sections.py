@@ -22,7 +22,6 @@ from search.report.trials import (
     pareto,
 )
 from search.space.audit import Audit
-from search.study.networks import alike
 from search.study.view import StudyView, TrialView
 
 NUM_DIAGRAMS = 3
@@ -121,7 +120,7 @@ def _heading(trial: TrialView) -> str:
 def _retraining(findings: Findings) -> dict[str, Any]:
     every = full_length_runs.runs_frame(findings.view.runs)
     results = full_length_runs.results_frame(findings.networks, findings.view.budget)
-    of_finalists = training_curves_frame(quoted(alike(findings.round)))
+    of_finalists = training_curves_frame(quoted(findings.round))
     of_finals = training_curves_frame(quoted(findings.final_networks))
     return {
         "finalists": finalists.finalists_table(findings.finalists, findings.unfinished) if findings.finalists else None,

@@ -11,7 +11,7 @@ from search.identity import Identity
 from search.report.notation import count, percent, plural, points, short
 from search.report.retraining.known_runs import last_validation
 from search.report.tables import Column, Table, table
-from search.study.networks import Network, alike
+from search.study.networks import Network
 from search.study.results import NUM_FINALIST_SEEDS
 from search.study.view import RunView
 
@@ -29,14 +29,14 @@ class Finalist:
         return self.network.runs[0].identity
 
 
-def standings(round: Iterable[RunView], ranks: Mapping[int, int]) -> list[Finalist]:
-    """The finalists, best first. `ranks` are the search's own, by the trial's number.
+def standings(round: Iterable[Network], ranks: Mapping[int, int]) -> list[Finalist]:
+    """The finalists of a round, best first. `ranks` are the search's own, by the trial's number.
 
     Means over more seeds come first: a finalist whose round is unfinished cannot win by one lucky seed. Of equal means
     the one that ranks higher in the search comes first. Other dropouts are tried with the winner; those that were tried
     with a trial that has lost since are left out.
     """
-    finalists = [_finalist(network) for network in alike(round)]
+    finalists = [_finalist(network) for network in round]
     finalists.sort(key=lambda one: (-one.network.seeds, -one.mean, ranks.get(_trial(one), len(ranks))))
     winner = next((one.identity.trial for one in finalists if one.identity.dropout is None), None)
     return [one for one in finalists if one.identity.dropout is None or one.identity.trial == winner]

@@ -10,7 +10,7 @@ from typing import Any
 
 from models.architecture import Architecture
 from search.report.notation import exists
-from search.study.networks import Network, alike, weight
+from search.study.networks import Network, weight
 from search.study.view import RunView, TrialView, at_dropout
 
 
@@ -80,19 +80,10 @@ def is_tested(run: RunView) -> bool:
     return exists(run.test_accuracy)
 
 
-def final_networks(finals: Sequence[RunView]) -> list[Network]:
-    """Networks of the final runs. A baseline that was trained by several recipes is labelled with each."""
-    return _by_recipe(alike(finals), finals)
-
-
-def tested_networks(finals: Sequence[RunView]) -> list[Network]:
-    """The same, of the runs that have a test accuracy alone."""
-    return _by_recipe(alike(filter(is_tested, finals)), finals)
-
-
-def _by_recipe(networks: Iterable[Network], runs: Iterable[RunView]) -> list[Network]:
+def label_recipes(networks: Iterable[Network], finals: Iterable[RunView]) -> list[Network]:
+    """The networks of final runs, where a baseline that was trained by several recipes is labelled with each."""
     recipes: dict[str, set[str]] = defaultdict(set)
-    for run in runs:
+    for run in finals:
         recipes[run.label].add(run.recipe)
     return [
         replace(network, label=f"{network.label} by {network.recipe}")

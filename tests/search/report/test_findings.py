@@ -1,5 +1,7 @@
 """Findings are derived once a page. The answer quotes one network, trained in one way, and of the trial it names."""
 
+import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +9,15 @@ import pytest
 
 from search.cli.training import _print_best
 from search.files import StudyFiles
+from search.report import proxy_audit, summary
 from search.report.caveats import caveats
 from search.report.findings import find
+from search.report.page import render
+from search.report.retraining import comparisons, confusion, dropouts, finalists, known_runs
 from search.report.retraining.full_length_runs import results_frame, results_table
 from search.report.retraining.seeds import seeds_frame
 from search.report.summary import conclusion
+from search.report.trials import importances, leaderboard, learning_curves
 from search.report.trials.leaderboard import budgets_frame, leaderboard_frame
 from search.study import reading
 
@@ -23,6 +29,35 @@ def results(view):
 def board(view):
     findings = find(view)
     return leaderboard_frame(findings.ranked, findings.tested_trials, view.budget)
+
+
+DERIVATIONS = (
+    find, known_runs.known_runs, known_runs.latest_round, finalists.standings, finalists.unfinished_round,
+    dropouts.dropout_choice, comparisons.compare, comparisons.unalike, confusion.confusions, confusion.num_test_images,
+    leaderboard.ranked, leaderboard.tested_trials, importances.importances, learning_curves.drawable_trials,
+    proxy_audit.proxy_verdict, summary.conclusion, caveats,
+)  # fmt: skip
+OF_SEVERAL_THINGS = {"training_curves_frame", "parts_frame", "diagram_frame"}  # finalists and finals; some networks
+
+
+def test_each_derivation_and_each_frame_is_made_once_for_a_page(realistic, audit):
+    """Counted, not patched: no cache can hide a second call."""
+    calls = Counter()
+
+    def count(frame, event, argument):
+        if event == "call" and frame.f_globals.get("__name__", "").startswith("search.report."):
+            calls[frame.f_code.co_name] += 1
+
+    render(realistic)  # what is the same in every page
+    sys.setprofile(count)
+    try:
+        render(realistic, audit, [1_000_000])
+    finally:
+        sys.setprofile(None)
+    frames = {name for name in calls if name.endswith("_frame")} - OF_SEVERAL_THINGS
+    assert len(frames) >= 13
+    names = frames | {derivation.__name__ for derivation in DERIVATIONS}
+    assert {name: calls[name] for name in names if calls[name] != 1} == {}
 
 
 def sentences(view):

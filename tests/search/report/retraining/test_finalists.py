@@ -10,7 +10,6 @@ from search.report.retraining import finalists
 from search.report.retraining.finalists import finalists_table
 from search.report.retraining.known_runs import quoted
 from search.report.retraining.training_curves import training_curves_frame
-from search.study.networks import alike
 
 
 def finalists_frame(view):
@@ -85,7 +84,7 @@ def test_values_of_two_recipes_are_not_compared(study, trial, round):
     later = study(trials=trials, runs=(*long, *short))
     assert finalists_frame(later)["label"].tolist() == ["0002", "0003"]
     assert answer_and_caveats(later)[0].how == "the best mean validation accuracy of 2 finalists trained at full length"
-    assert set(training_curves_frame(quoted(alike(find(later).round)))["label"]) == {"0002", "0003"}
+    assert set(training_curves_frame(quoted(find(later).round))["label"]) == {"0002", "0003"}
     earlier = replace(later, runs=(*(replace(run, time="2026-01-03T00:00:00+00:00") for run in long), *short))
     assert finalists_frame(earlier)["label"].tolist() == ["0000", "0001"]
 

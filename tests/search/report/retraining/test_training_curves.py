@@ -3,7 +3,6 @@
 from search.report.findings import find
 from search.report.retraining.known_runs import quoted
 from search.report.retraining.training_curves import training_curves_figure, training_curves_frame
-from search.study.networks import alike
 
 
 def of_finals(view):
@@ -11,7 +10,7 @@ def of_finals(view):
 
 
 def of_finalists(view):
-    return training_curves_frame(quoted(alike(find(view).round)))
+    return training_curves_frame(quoted(find(view).round))
 
 
 def test_run_curves_have_validation_only_where_it_was_measured(study, run):

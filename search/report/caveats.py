@@ -91,7 +91,7 @@ def _baseline_caveats(findings: Findings, trial: TrialView, final: Network) -> l
     if not baselines:
         return ["No baseline was trained beside the answer: nothing here says whether searching paid."]
     # Of a baseline that was trained in several ways, the one that was trained like the answer.
-    baselines |= {one.label: one for one in findings.networks if is_baseline(one) and one.way == final.way}
+    baselines |= {other.label: other for other in findings.networks if is_baseline(other) and other.way == final.way}
     sentences = []
     for label, baseline in sorted(baselines.items()):
         if differences := _differences(baseline, final):

@@ -46,12 +46,12 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def least(frame: pd.DataFrame, column: str) -> dict[str, Any]:
     """The first row with the smallest value of a column."""
-    return min(records(frame), key=lambda row: float(row[column]))
+    return records(frame.loc[[frame[column].idxmin()]])[0]
 
 
 def most(frame: pd.DataFrame, column: str) -> dict[str, Any]:
     """The first row with the largest value of a column."""
-    return max(records(frame), key=lambda row: float(row[column]))
+    return records(frame.loc[[frame[column].idxmax()]])[0]
 
 
 def blank(height: int, **layout: Any) -> go.Figure:

@@ -37,10 +37,10 @@ class Findings:
     Attributes:
         ranked: complete trials that have a value, best first.
         finals: final runs of this search's networks.
-        earlier: runs that trained networks of an earlier search, which count for nothing.
+        earlier: runs that trained networks of an earlier search, and count for nothing.
         compared: networks of the final runs that have a test accuracy, each once for every way in which it was trained.
         networks: the same, but a baseline that was trained by several recipes is labelled with each.
-        final_networks: so labelled, those of all final runs.
+        final_networks: networks of all final runs, tested or not, labelled likewise.
         quoted: by label, the network whose numbers are given where there is room for one.
         tested_trials: test accuracies by the trial's number.
         confusions: by label, the confusion matrix of the quoted network, if it has one.
@@ -49,6 +49,7 @@ class Findings:
         unfinished: how far the round is, if it has no winner yet.
         comparisons: of every trial with every baseline that was trained alike.
         unalike: trials and baselines that were never trained alike.
+        answer: the winner of the finalists' round if there is one, else the best complete trial.
     """
 
     view: StudyView
@@ -70,7 +71,7 @@ class Findings:
 
 
 def find(view: StudyView) -> Findings:
-    """The findings of a study."""
+    """The findings of a study, derived from its view."""
     trials = {trial.number: trial for trial in view.trials}
     best_first = tuple(ranked(view.trials))
     runs = known_runs(view.runs, trials)

@@ -74,7 +74,7 @@ def _environment() -> Environment:
 
 
 def _digest(script: str) -> str:
-    """The hash by which the page's own policy allows a script. Any other, however it got in, is refused."""
+    """The hash by which the page's own policy allows a script. Any other script is refused, however it got in."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
@@ -84,7 +84,7 @@ def _plotly_json(figure: go.Figure) -> Markup:
 
 
 def is_over(view: StudyView) -> bool:
-    """Whether all trials that were asked for have been trained, and no other is on its way."""
+    """Whether all trials that were asked for have been trained, and none is running."""
     trained = sum(trial.state in ("complete", "pruned") for trial in view.trials)
     return trained >= view.num_trials and not any(trial.state == "running" for trial in view.trials)
 

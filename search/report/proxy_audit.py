@@ -24,10 +24,11 @@ SIMILAR = 1.1  # parameters of two trials that are at most this many times apart
 
 
 def proxy_frame(view: StudyView) -> pd.DataFrame:
-    """One row an audited trial, by number: `value` after `epochs` epochs of the search, a pruned trial's being the last
-    it measured, and `full_value`, the mean of `full_values` (one a seed) after `full_epochs` epochs of the `recipe`.
+    """One row an audited trial, by number: its accuracy after the short schedule and after the full one.
 
-    All are validation accuracies after a last epoch. A trial without both has no row.
+    `value` was measured after `epochs` epochs of the search; a pruned trial's is the last it measured. `full_value` is
+    the mean of `full_values` (one a seed) after `full_epochs` epochs of the `recipe`. All are validation accuracies
+    after a last epoch. A trial without both has no row.
     """
     trials = {trial.number: trial for trial in view.trials}
     runs: dict[int, list[RunView]] = defaultdict(list)

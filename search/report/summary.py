@@ -63,15 +63,17 @@ def spread(final: Network) -> str:
 def _against(comparisons: Iterable[Comparison], label: str) -> list[str]:
     """The answer's comparisons with baselines in one sentence."""
     verdicts = []
-    for one in comparisons:
-        if one.trial.label != label or not one.is_tested:
+    for comparison in comparisons:
+        if comparison.trial.label != label or not comparison.is_tested:
             continue
-        ends = f"{points(one.low)} to {points(one.high)}"
-        if one.verdict == "not distinguishable":
-            verdicts.append(f"not distinguishable from {one.baseline.label} ({points(one.difference)} points, {ends})")
+        ends = f"{points(comparison.low)} to {points(comparison.high)}"
+        if comparison.verdict == "not distinguishable":
+            verdicts.append(
+                f"not distinguishable from {comparison.baseline.label} ({points(comparison.difference)} points, {ends})"
+            )
         else:
-            by = points(abs(one.difference))
-            verdicts.append(f"{one.verdict} than {one.baseline.label} by {by} points ({ends})")
+            by = points(abs(comparison.difference))
+            verdicts.append(f"{comparison.verdict} than {comparison.baseline.label} by {by} points ({ends})")
     if not verdicts:
         return []
     intervals = f"brackets hold {CONFIDENCE:.0%} intervals of the difference"

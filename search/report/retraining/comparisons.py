@@ -61,9 +61,12 @@ def compare(networks: Iterable[Network], budget: int) -> list[Comparison]:
     A network over the budget is a reference.
     """
     comparisons = [_compared(a, b, budget) for a, b in _pairs(networks) if are_alike(a, b)]
-    ps = [one.p for one in comparisons if one.is_tested]
+    ps = [comparison.p for comparison in comparisons if comparison.is_tested]
     adjusted = iter(significance.holm(ps))
-    return [_judged(one, next(adjusted), len(ps)) if one.is_tested else one for one in comparisons]
+    return [
+        _judged(comparison, next(adjusted), len(ps)) if comparison.is_tested else comparison
+        for comparison in comparisons
+    ]
 
 
 def unalike(networks: Iterable[Network]) -> list[tuple[Network, Network]]:
@@ -80,8 +83,10 @@ def are_alike(first: Network, second: Network) -> bool:
 
 def _pairs(networks: Iterable[Network]) -> list[tuple[Network, Network]]:
     """Every trial's network with every baseline's."""
-    both = list(networks)
-    return list(product([one for one in both if not is_baseline(one)], [one for one in both if is_baseline(one)]))
+    kinds: tuple[list[Network], list[Network]] = ([], [])
+    for network in networks:
+        kinds[is_baseline(network)].append(network)
+    return list(product(*kinds))
 
 
 def _compared(trial: Network, baseline: Network, budget: int) -> Comparison:
@@ -114,11 +119,15 @@ COLUMNS = [
 def comparisons_frame(comparisons: Iterable[Comparison]) -> pd.DataFrame:
     """One row a comparison, as `Comparison` has them, with both networks' seeds, mean, deviation, size and time."""
     rows = []
-    for one in comparisons:
-        row = {name: getattr(one, name) for name in COLUMNS if name in Comparison.__dataclass_fields__}
-        row |= {"trial": one.trial.label, "baseline": one.baseline.label}
-        row |= {"recipe": one.trial.recipe, "epochs": one.trial.epochs, "holdout": one.trial.holdout}
-        for who, network in (("trial", one.trial), ("baseline", one.baseline)):
+    for comparison in comparisons:
+        row = {name: getattr(comparison, name) for name in COLUMNS if name in Comparison.__dataclass_fields__}
+        row |= {"trial": comparison.trial.label, "baseline": comparison.baseline.label}
+        row |= {
+            "recipe": comparison.trial.recipe,
+            "epochs": comparison.trial.epochs,
+            "holdout": comparison.trial.holdout,
+        }
+        for who, network in (("trial", comparison.trial), ("baseline", comparison.baseline)):
             names = ("seeds", "mean", "deviation", "params", "macs", "seconds")
             row |= {f"{who}_{name}": getattr(network, name) for name in names}
         rows.append(row)
@@ -129,7 +138,7 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
     frame = comparisons_frame(comparisons)
     ends = zip(frame["low"], frame["high"], strict=True)
     written = frame.assign(
-        trial=[one.trial.runs[0].identity.name for one in comparisons],
+        trial=[comparison.trial.runs[0].identity.name for comparison in comparisons],
         interval=[f"{points(low)} to {points(high)}" if exists(low) else "none" for low, high in ends],
         seeds=_both(frame, "seeds", str),
         macs=_both(frame, "macs", short),
@@ -141,7 +150,9 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
         Column("seeds", "Seeds of each", str), Column("macs", "MACs of each", str),
         Column("recipe", "Recipe"), Column("epochs", "Epochs", count),
     ]  # fmt: skip
-    caption = "Each retrained network less each baseline that was trained alike: mean test accuracy, Welch's interval, "
+    caption = (
+        "Each retrained network minus each baseline that was trained alike: mean test accuracy, Welch's interval, "
+    )
     return table(caption + "and Holm's p-value over all rows.", written, columns)
 
 

@@ -37,9 +37,13 @@ def standings(round: Iterable[Network], ranks: Mapping[int, int]) -> list[Finali
     with a trial that has lost since are left out.
     """
     finalists = [_finalist(network) for network in round]
-    finalists.sort(key=lambda one: (-one.network.seeds, -one.mean, ranks.get(_trial(one), len(ranks))))
-    winner = next((one.identity.trial for one in finalists if one.identity.dropout is None), None)
-    return [one for one in finalists if one.identity.dropout is None or one.identity.trial == winner]
+    finalists.sort(
+        key=lambda finalist: (-finalist.network.seeds, -finalist.mean, ranks.get(_trial(finalist), len(ranks)))
+    )
+    winner = next((finalist.identity.trial for finalist in finalists if finalist.identity.dropout is None), None)
+    return [
+        finalist for finalist in finalists if finalist.identity.dropout is None or finalist.identity.trial == winner
+    ]
 
 
 def _finalist(network: Network) -> Finalist:
@@ -69,8 +73,15 @@ def unfinished_round(round: Iterable[RunView]) -> str | None:
 def finalists_frame(finalists: Iterable[Finalist]) -> pd.DataFrame:
     """One row a finalist: label, seeds, mean and deviation of validation accuracy, params, macs."""
     rows = [
-        (one.network.label, one.network.seeds, one.mean, one.deviation, one.network.params, one.network.macs)
-        for one in finalists
+        (
+            finalist.network.label,
+            finalist.network.seeds,
+            finalist.mean,
+            finalist.deviation,
+            finalist.network.params,
+            finalist.network.macs,
+        )
+        for finalist in finalists
     ]
     return pd.DataFrame(rows, columns=["label", "seeds", "mean", "deviation", "params", "macs"])
 
@@ -87,5 +98,5 @@ def finalists_table(finalists: Sequence[Finalist], unfinished: str | None = None
         "Finalists trained at full length on the training split, and the best of them with the other dropouts of the "
         f"space; {winner}."
     )
-    named = finalists_frame(finalists).assign(network=[one.identity.name for one in finalists])
+    named = finalists_frame(finalists).assign(network=[finalist.identity.name for finalist in finalists])
     return table(caption, named, columns)

@@ -31,7 +31,7 @@ class KnownRuns:
 
 
 def known_runs(runs: Iterable[RunView], trials: Mapping[int, TrialView]) -> KnownRuns:
-    """The runs in order, sorted by what they are for. `trials` are by number."""
+    """The runs by what they are for, in order. `trials` are by number."""
     known: list[RunView] = []
     earlier: list[RunView] = []
     for run in sorted(runs, key=run_order):
@@ -41,7 +41,7 @@ def known_runs(runs: Iterable[RunView], trials: Mapping[int, TrialView]) -> Know
 
 
 def is_known(run: RunView, trials: Mapping[int, TrialView]) -> bool:
-    """Whether a run trained the network of its trial. So it did if it is a baseline's, or the trial is missing."""
+    """Whether a run trained the network of its trial; true of a baseline's, and where the trial is missing."""
     trial = trials.get(run.identity.trial) if run.identity.trial is not None else None
     return trial is None or run.architecture == _network(trial, run.identity.dropout)
 

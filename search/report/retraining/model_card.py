@@ -98,7 +98,7 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
         precision=view.precision,
         time=_text(run.values.get("time", "")),
         versions=_versions(run.values.get("versions")),
-        accuracy=_accuracy([one.view.test_accuracy for one in runs]),
+        accuracy=_accuracy([trained.view.test_accuracy for trained in runs]),
         own=percent(view.test_accuracy),
         openings=_openings(files, plan, view.label),
     )

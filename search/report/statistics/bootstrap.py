@@ -7,7 +7,7 @@ share then count as if they were independent, which makes the interval of a diff
 
 Of n seeds n - 1 are drawn with replacement: the variance of their mean is then that of the mean of n runs (Rao and Wu
 1988, JASA 83). The bootstrap gives the standard error alone, and Student's t the interval: in simulated pairs of 2, 3
-and 5 seeds that differed much, 95% intervals by percentiles held the truth in 74%, 89% and 94%, these in 97% to 99%.
+and 5 seeds that differed widely, 95% intervals by percentiles held the truth in 74%, 89% and 94%, these in 97% to 99%.
 Drawing both seeds and images counts the noise of a single run on a single image more than once, up to three times, so
 the interval errs on the wide side (Owen 2007, The pigeonhole bootstrap, Annals of Applied Statistics 1).
 """

@@ -30,8 +30,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """A coefficient from -1 to 1 and the ends of its interval. They are None where there are too few things for one, or
-    where resampling cannot vary the coefficient: of a perfect order it makes none but perfect orders."""
+    """A coefficient from -1 to 1 and the ends of its interval.
+
+    The ends are None where there are too few things for an interval, or where resampling cannot vary the coefficient:
+    every sample of a perfect order is a perfect order.
+    """
 
     value: float
     low: float | None = None
@@ -64,7 +67,7 @@ def agreement(first: Sequence[float], second: Sequence[float], pairs: Mask | Non
     Args:
         first, second: one finite value a thing.
         pairs: shape (n, n), symmetric: the pairs to be compared; all, if left out. With it there is no Spearman's
-            coefficient, which knows no pairs, and a thing in no pair is not counted.
+            coefficient, which is not one of pairs, and a thing in no pair is not counted.
     """
     x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     compared = ~np.eye(len(x), dtype=bool)
@@ -113,7 +116,7 @@ def kendall(x: Values, y: Values, pairs: Mask, times: Values | None = None) -> V
 
 
 def _order(values: Values) -> Values:
-    """Of each two, 1 where the row's value is above the column's, -1 where it is below, 0 where they tie."""
+    """Of every two, 1 where the row's value is above the column's, -1 where it is below, 0 where they tie."""
     return np.sign(values[:, None] - values[None, :])
 
 

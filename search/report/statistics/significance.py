@@ -1,4 +1,4 @@
-"""How sure a mean, a difference and a slope are, and how many seeds a difference needs to be detected."""
+"""Intervals of a mean, a difference and a slope, Holm's adjustment, and the seeds needed to detect a difference."""
 
 import math
 import warnings
@@ -74,7 +74,7 @@ def _is_constant(values: npt.NDArray[np.float64]) -> bool:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """p-values adjusted for being many, in the given order (Holm 1979, Scandinavian Journal of Statistics 6).
+    """p-values adjusted for multiple comparisons, in the given order (Holm 1979, Scandinavian Journal of Statistics 6).
 
     Rejecting those below a level keeps the chance of any false rejection at most at that level.
     """

@@ -26,7 +26,7 @@ def history_frame(trials: Iterable[TrialView]) -> pd.DataFrame:
 def history_figure(frame: pd.DataFrame) -> Drawing:
     """Draw `history_frame`: value by trial and the best so far; below, which trials were pruned or failed.
 
-    Pruned trials have a strip of their own: their accuracy is that of an earlier epoch, and no rival to the others.
+    Pruned trials have a strip of their own: their accuracy is that of an earlier epoch and cannot be compared.
     """
     figure = blank(360)
     improved = frame["best"].notna() & (frame["best"] != frame["best"].shift())

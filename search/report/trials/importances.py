@@ -2,7 +2,7 @@
 
 Importances are PED-ANOVA's (Watanabe et al. 2023, https://arxiv.org/abs/2304.10255), computed on decoded properties of
 the trained networks. Those of raw vector slots would mislead: a slot of a stage that is switched off changes nothing.
-Only complete trials enter, for a pruned trial's value was measured at another epoch.
+Only complete trials enter, because a pruned trial's value was measured at another epoch.
 """
 
 import logging

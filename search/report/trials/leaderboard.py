@@ -53,7 +53,7 @@ def ranked(trials: Iterable[TrialView]) -> list[TrialView]:
 
 
 class Tested(NamedTuple):
-    """A trial's mean test accuracy, and what is to be said of how it was trained."""
+    """A trial's mean test accuracy, and a remark on how it was trained."""
 
     mean: float
     how: str
@@ -109,7 +109,7 @@ def _named(trial: TrialView) -> str:
 def budgets_frame(ranked: Sequence[TrialView], tested: Mapping[int, Tested], budgets: Iterable[int]) -> pd.DataFrame:
     """The best complete trial under each budget: budget, number, value, params, macs, design, test_accuracy.
 
-    A budget that no trial keeps has no row. Designs and test accuracies are as in `leaderboard_frame`.
+    A budget that no trial is within has no row. Designs and test accuracies are as in `leaderboard_frame`.
     """
     rows = []
     for budget in budgets:

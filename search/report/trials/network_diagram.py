@@ -111,8 +111,8 @@ def diagram_frame(architecture: Architecture, image_size: int) -> pd.DataFrame:
     stem = architecture.stem
     kinds = [
         ("stem", 1, stem.width, stem.width, stem.kernel, stem.stride, 0.0),
-        *((each.block, each.depth, each.width, each.inner_width, each.kernel, 1, each.dropout)
-          for each in architecture.stages),
+        *((stage.block, stage.depth, stage.width, stage.inner_width, stage.kernel, 1, stage.dropout)
+          for stage in architecture.stages),
         ("head", 1, architecture.num_classes, architecture.num_classes, 1, 1, 0.0),
     ]  # fmt: skip
     columns = ["kind", "depth", "width", "inner_width", "kernel", "stride", "dropout"]

@@ -21,19 +21,19 @@ def test_a_network_over_the_budget_is_a_reference(study, run):
     }
     sentences = caveats(find(view))
     assert "resnet10 is over the budget: it is a reference, not an answer." in sentences
-    assert not any("resnet40" in each for each in sentences)
+    assert not any("resnet40" in sentence for sentence in sentences)
     assert "resnet10 (over the budget: a reference)" in str(
         results_table(results_frame(find(view).networks, view.budget))
     )
 
 
 def test_a_run_that_watched_the_validation_split_is_said_to_lack_it(study, run):
-    watched = tuple(replace(each, validation_accuracy=0.5) for each in run("a", 0, 0.9).history)
+    watched = tuple(replace(epoch, validation_accuracy=0.5) for epoch in run("a", 0, 0.9).history)
     view = study(runs=(run("resnet20-b", 0, 0.9, history=watched), run("resnet40", 0, 0.9)))
-    said = [each for each in caveats(find(view)) if "did not see the validation images" in each]
+    said = [sentence for sentence in caveats(find(view)) if "did not see the validation images" in sentence]
     assert said == ["resnet20-b did not see the validation images: the recipe needs them to watch the training."]
     held_out = study(runs=(run("resnet20-b", 0, 0.9, history=watched, holdout=True), run("resnet40", 0, 0.9)))
-    said = [each for each in caveats(find(held_out)) if "did not see the validation images" in each]
+    said = [sentence for sentence in caveats(find(held_out)) if "did not see the validation images" in sentence]
     assert said == ["resnet20-b did not see the validation images: that was asked for."]
 
 
@@ -42,7 +42,7 @@ def test_an_odd_first_loss_is_mentioned(study, run):
     odd = (replace(first, first_loss=9.5), *rest)
     right = (replace(first, first_loss=2.35), *rest)
     view = study(runs=(run("resnet20-b", 0, 0.9, history=odd), run("resnet40", 0, 0.9, history=right)))
-    said = [each for each in caveats(find(view)) if "first batch" in each]
+    said = [sentence for sentence in caveats(find(view)) if "first batch" in sentence]
     assert len(said) == 1 and said[0].startswith("resnet20-b, seed 0: the first batch had a loss of 9.50")
 
 
@@ -57,7 +57,7 @@ def test_designs_that_were_too_slow_are_no_failures(study, trial):
     sentences = caveats(find(view))
     assert "1 design missed the limit of latency and was not trained." in sentences
     assert "1 trial failed. The reason: NaN" in sentences
-    (fact,) = [each for each in facts(find(view)) if each.term == "Trained trials"]
+    (fact,) = [fact for fact in facts(find(view)) if fact.term == "Trained trials"]
     assert fact.note == "1 complete, 1 failed, 1 too slow"
 
 

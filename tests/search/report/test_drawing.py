@@ -41,7 +41,7 @@ def test_no_figure_holds_a_hostile_label_unescaped(study, trial, run, errors):
         classes_figure(classes_frame(findings.confusions, view.classes)),
         confusion_figure(np.array(errors(0.9)), list(view.classes), HOSTILE),
     ]
-    for each in drawn:
-        texts = json.dumps(json.loads(each.figure.to_json())["data"])
+    for one in drawn:
+        texts = json.dumps(json.loads(one.figure.to_json())["data"])
         assert "<img" not in texts
-        assert "<img" not in str(each.figure.layout)
+        assert "<img" not in str(one.figure.layout)

@@ -187,7 +187,7 @@ def test_of_equal_trials_the_command_line_and_the_page_name_the_same(study, tria
     monkeypatch.setattr(reading, "read_view", lambda files, storage: view)
     _print_best(StudyFiles(Path("studies"), view.name), None)
     assert capsys.readouterr().out.startswith("best: trial 1,")
-    assert [each.number for each in find(view).ranked] == [1, 2, 0]
+    assert [trial.number for trial in find(view).ranked] == [1, 2, 0]
     assert budgets_frame(find(view).ranked, {}, [view.budget])["number"].tolist() == [1]
     answer = find(view).answer
     assert answer is not None and answer.trial.number == 1

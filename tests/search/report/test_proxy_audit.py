@@ -66,17 +66,17 @@ def test_trials_without_both_values_have_no_row(audited, trial, run, architectur
 
 def test_the_correlation_is_that_of_short_and_full_values(sixteen):
     frame = proxy.proxy_frame(sixteen)
-    found, complete = proxy.overall(frame), proxy.among_complete(frame)
-    assert found.spearman.value == pytest.approx(spearmanr(frame["value"], frame["full_value"]).statistic)
-    assert found.kendall.value == pytest.approx(kendalltau(frame["value"], frame["full_value"]).statistic)
-    assert (found.num_things, complete.num_things) == (16, 12)
+    ranking, complete = proxy.overall(frame), proxy.among_complete(frame)
+    assert ranking.spearman.value == pytest.approx(spearmanr(frame["value"], frame["full_value"]).statistic)
+    assert ranking.kendall.value == pytest.approx(kendalltau(frame["value"], frame["full_value"]).statistic)
+    assert (ranking.num_things, complete.num_things) == (16, 12)
     assert complete.spearman.value == pytest.approx(spearmanr(frame["value"][4:], frame["full_value"][4:]).statistic)
 
 
 def test_the_best_quarter_is_that_of_the_search(sixteen):
-    found = proxy.among_best(proxy.proxy_frame(sixteen))
-    assert found.num_things == 4
-    assert found.spearman.value == pytest.approx(spearmanr([1, 2, 3, 4], [0.91, 0.89, 0.93, 0.92]).statistic)
+    ranking = proxy.among_best(proxy.proxy_frame(sixteen))
+    assert ranking.num_things == 4
+    assert ranking.spearman.value == pytest.approx(spearmanr([1, 2, 3, 4], [0.91, 0.89, 0.93, 0.92]).statistic)
 
 
 def test_similar_trials_are_at_most_a_tenth_apart(audited):
@@ -85,9 +85,9 @@ def test_similar_trials_are_at_most_a_tenth_apart(audited):
     view = replace(
         view, trials=tuple(replace(each, params=size) for each, size in zip(view.trials, sizes, strict=True))
     )
-    found = proxy.among_similar(proxy.proxy_frame(view))
-    assert (found.num_things, found.num_pairs, found.num_alike) == (4, 2, 0)
-    assert found.kendall is None
+    ranking = proxy.among_similar(proxy.proxy_frame(view))
+    assert (ranking.num_things, ranking.num_pairs, ranking.num_alike) == (4, 2, 0)
+    assert ranking.kendall is None
 
 
 def test_the_best_at_full_length_that_the_pruner_ended_are_named(audited):
@@ -116,8 +116,8 @@ def test_a_search_chooses_the_best_complete_trial_and_regrets_what_it_misses(aud
 def test_the_right_choice_costs_nothing(audited):
     view = audited((0.6, (0.80,)), (0.7, (0.85,)), (0.5, (0.70,)))
     assert proxy.regret(proxy.proxy_frame(view)) == 0
-    told = "A search would choose trial 1 of these, with 85.00% at full length, which is the best."
-    assert told in proxy_sentences(view)
+    sentence = "A search would choose trial 1 of these, with 85.00% at full length, which is the best."
+    assert sentence in proxy_sentences(view)
 
 
 def test_pruned_trials_alone_leave_no_choice(audited):
@@ -129,8 +129,8 @@ def test_pruned_trials_alone_leave_no_choice(audited):
 
 
 def test_the_first_sentence_is_the_answer(sixteen):
-    found = proxy.overall(proxy.proxy_frame(sixteen))
-    rho, tau = found.spearman, found.kendall
+    ranking = proxy.overall(proxy.proxy_frame(sixteen))
+    rho, tau = ranking.spearman, ranking.kendall
     assert proxy_sentences(sixteen)[0] == (
         f"A trial's value after 5 epochs ranks designs as 20 epochs do with rho = {rho.value:.2f} ({rho.low:.2f} to "
         f"{rho.high:.2f}), tau = {tau.value:.2f} ({tau.low:.2f} to {tau.high:.2f}), 16 trials, 4 of them pruned early."

@@ -48,38 +48,38 @@ def runs(run: Callable[..., RunView]) -> Runs:
 
 
 def test_a_comparison_is_welchs_test_of_the_test_accuracies(runs: Runs, study: Study) -> None:
-    (found,) = compare(study(runs=runs("0003", GOOD) + runs("resnet40", FAIR)))
+    (comparison,) = compare(study(runs=runs("0003", GOOD) + runs("resnet40", FAIR)))
     test = stats.ttest_ind(GOOD, FAIR, equal_var=False)
     interval = test.confidence_interval(0.95)
-    assert found.difference == pytest.approx(0.004)
-    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, test.pvalue))
-    assert found.adjusted_p == found.p < LEVEL
-    assert found.verdict == "better"
-    assert (found.trial.mean, found.trial.deviation) == pytest.approx((mean(GOOD), stdev(GOOD)))
-    assert found.seeds_needed is None
+    assert comparison.difference == pytest.approx(0.004)
+    assert (comparison.low, comparison.high, comparison.p) == pytest.approx((interval.low, interval.high, test.pvalue))
+    assert comparison.adjusted_p == comparison.p < LEVEL
+    assert comparison.verdict == "better"
+    assert (comparison.trial.mean, comparison.trial.deviation) == pytest.approx((mean(GOOD), stdev(GOOD)))
+    assert comparison.seeds_needed is None
 
 
 def test_a_trial_may_be_worse(runs: Runs, study: Study) -> None:
-    (found,) = compare(study(runs=runs("0003", FAIR) + runs("resnet40", GOOD)))
-    assert (found.verdict, found.difference) == ("worse", pytest.approx(-0.004))
-    assert found.high < 0
+    (comparison,) = compare(study(runs=runs("0003", FAIR) + runs("resnet40", GOOD)))
+    assert (comparison.verdict, comparison.difference) == ("worse", pytest.approx(-0.004))
+    assert comparison.high < 0
 
 
 def test_noise_is_not_distinguishable_and_the_seeds_needed_are_named(runs: Runs, study: Study) -> None:
-    (found,) = compare(study(runs=runs("0003", FAIR) + runs("resnet40", NOISY)))
-    assert found.verdict == "not distinguishable"
-    assert found.low < 0 < found.high
-    assert found.seeds_needed is not None and found.seeds_needed > 5
+    (comparison,) = compare(study(runs=runs("0003", FAIR) + runs("resnet40", NOISY)))
+    assert comparison.verdict == "not distinguishable"
+    assert comparison.low < 0 < comparison.high
+    assert comparison.seeds_needed is not None and comparison.seeds_needed > 5
 
 
 def test_every_trial_meets_every_baseline_and_all_count_for_holm(runs: Runs, study: Study) -> None:
     labels = {"0003": GOOD, "0007": FAIR, "resnet20": FAIR, "resnet40": NOISY}
-    found = compare(study(runs=sum((runs(label, values) for label, values in labels.items()), ())))
-    assert [(each.trial.label, each.baseline.label) for each in found] == [
+    comparisons = compare(study(runs=sum((runs(label, values) for label, values in labels.items()), ())))
+    assert [(comparison.trial.label, comparison.baseline.label) for comparison in comparisons] == [
         ("0003", "resnet20"), ("0003", "resnet40"), ("0007", "resnet20"), ("0007", "resnet40"),
     ]  # fmt: skip
-    assert [each.adjusted_p for each in found] == holm([each.p for each in found])
-    assert [each.verdict for each in found] == ["better"] + ["not distinguishable"] * 3
+    assert [comparison.adjusted_p for comparison in comparisons] == holm([comparison.p for comparison in comparisons])
+    assert [comparison.verdict for comparison in comparisons] == ["better"] + ["not distinguishable"] * 3
 
 
 def test_a_difference_that_would_pass_alone_may_not_among_others(runs: Runs, study: Study) -> None:
@@ -96,18 +96,21 @@ def test_a_difference_that_would_pass_alone_may_not_among_others(runs: Runs, stu
 def test_with_one_seed_nothing_is_tested(
     runs: Runs, study: Study, first: tuple[float, ...], second: tuple[float, ...]
 ) -> None:
-    (found,) = compare(study(runs=runs("0003", first) + runs("resnet40", second)))
-    assert not found.is_tested
-    assert found.verdict == "not distinguishable"
-    assert all(math.isnan(value) for value in (found.low, found.high, found.p, found.adjusted_p, found.resampled_low))
-    assert found.seeds_needed is None
+    (comparison,) = compare(study(runs=runs("0003", first) + runs("resnet40", second)))
+    assert not comparison.is_tested
+    assert comparison.verdict == "not distinguishable"
+    assert all(
+        math.isnan(value)
+        for value in (comparison.low, comparison.high, comparison.p, comparison.adjusted_p, comparison.resampled_low)
+    )
+    assert comparison.seeds_needed is None
 
 
 def test_what_cannot_be_tested_does_not_make_holm_stricter(runs: Runs, study: Study) -> None:
     tested = runs("0003", GOOD) + runs("resnet40", FAIR)
-    found = compare(study(runs=tested + runs("resnet20", FAIR[:1])))
-    assert [each.is_tested for each in found] == [False, True]
-    assert found[1].adjusted_p == found[1].p
+    comparisons = compare(study(runs=tested + runs("resnet20", FAIR[:1])))
+    assert [comparison.is_tested for comparison in comparisons] == [False, True]
+    assert comparisons[1].adjusted_p == comparisons[1].p
 
 
 @pytest.mark.parametrize(
@@ -121,8 +124,8 @@ def test_only_what_was_trained_alike_is_compared(runs: Runs, study: Study, chang
 
 def test_a_baseline_that_was_also_trained_alike_is_compared_by_those_runs(runs: Runs, study: Study) -> None:
     view = study(runs=runs("0003", GOOD) + runs("resnet40", NOISY, recipe="as1") + runs("resnet40", FAIR))
-    (found,) = compare(view)
-    assert found.baseline.accuracies == list(FAIR)
+    (comparison,) = compare(view)
+    assert comparison.baseline.accuracies == list(FAIR)
     assert unalike(view) == []
 
 
@@ -134,8 +137,8 @@ def test_runs_with_and_without_a_holdout_are_two_networks(runs: Runs, study: Stu
              for flag, (a, b) in ((False, whole), (True, held))), ()
         )
     )  # fmt: skip
-    found = compare(view)
-    assert [(each.trial.runs[0].holdout, each.baseline.runs[0].holdout) for each in found] == [
+    comparisons = compare(view)
+    assert [(comparison.trial.runs[0].holdout, comparison.baseline.runs[0].holdout) for comparison in comparisons] == [
         (False, False), (True, True),
     ]  # fmt: skip
     assert [network.seeds for network in find(view).compared] == [5, 5, 5, 5]
@@ -147,9 +150,9 @@ def test_runs_that_stopped_early_are_of_one_training(runs: Runs, study: Study) -
         replace(each, epochs=10 + each.seed, recipe_digest="0123456789ab")
         for each in runs("0003", GOOD) + runs("resnet40", FAIR)
     ]
-    (found,) = compare(study(runs=tuple(early)))
-    assert (found.trial.seeds, found.baseline.seeds) == (5, 5)
-    assert found.trial.training == "cosine, 14 epochs"
+    (comparison,) = compare(study(runs=tuple(early)))
+    assert (comparison.trial.seeds, comparison.baseline.seeds) == (5, 5)
+    assert comparison.trial.training == "cosine, 14 epochs"
 
 
 def test_two_networks_under_one_number_are_not_one(
@@ -158,7 +161,7 @@ def test_two_networks_under_one_number_are_not_one(
     """A study that began anew after its database was lost."""
     old = replace(runs("0003", GOOD)[4], architecture=architecture(width=8))
     view = study(runs=(*runs("0003", GOOD[:3]), old, *runs("resnet40", FAIR)))
-    assert sorted(each.trial.seeds for each in compare(view)) == [1, 3]
+    assert sorted(comparison.trial.seeds for comparison in compare(view)) == [1, 3]
 
 
 def test_finalists_and_runs_without_a_result_are_left_out(
@@ -167,13 +170,13 @@ def test_finalists_and_runs_without_a_result_are_left_out(
     view = study(
         runs=(run("0003", 0, 0.9, "finalist"), run("0003", 7, None), *runs("0003", GOOD), *runs("resnet40", FAIR))
     )
-    (found,) = compare(view)
-    assert found.trial.accuracies == list(GOOD)
+    (comparison,) = compare(view)
+    assert comparison.trial.accuracies == list(GOOD)
 
 
 def test_a_baseline_over_the_budget_is_a_reference(runs: Runs, study: Study) -> None:
     view = study(runs=runs("0003", GOOD) + runs("resnet40", FAIR, params=6_000_000))
-    assert [each.is_reference for each in compare(view)] == [True]
+    assert [comparison.is_reference for comparison in compare(view)] == [True]
 
 
 def test_the_bootstrap_stands_beside_where_the_test_images_are_known(
@@ -181,9 +184,11 @@ def test_the_bootstrap_stands_beside_where_the_test_images_are_known(
 ) -> None:
     known = [replace(each, confusion=errors(each.test_accuracy)) for each in runs("0003", GOOD) + runs("a", FAIR)]
     exact = [replace(each, test_accuracy=sum(m[i] for i, m in enumerate(each.confusion)) / 10_000) for each in known]
-    (found,) = compare(study(runs=tuple(exact)))
-    assert found.resampled == "classes"
-    assert found.resampled_low < found.low < found.difference < found.high < found.resampled_high
+    (comparison,) = compare(study(runs=tuple(exact)))
+    assert comparison.resampled == "classes"
+    assert (
+        comparison.resampled_low < comparison.low < comparison.difference < comparison.high < comparison.resampled_high
+    )
     (unknown,) = compare(study(runs=runs("0003", GOOD) + runs("a", FAIR)))
     assert unknown.resampled is None and math.isnan(unknown.resampled_low)
 

@@ -113,7 +113,7 @@ def test_one_trial_with_two_dropouts_is_two_networks_everywhere(study, trial, fi
     assert summary["mean"].tolist() == pytest.approx([0.8, 0.9, 0.505])
     assert summary["seeds"].tolist() == [2, 2, 2]
     assert [network.label for network in findings.compared] == [*both, "resnet40"]
-    assert [(each.trial.label, each.baseline.label) for each in findings.comparisons] == [
+    assert [(comparison.trial.label, comparison.baseline.label) for comparison in findings.comparisons] == [
         (label, "resnet40") for label in both
     ]
     assert "trial 1 with dropout 0.1 is better than resnet40" in " ".join(comparison_sentences(findings))

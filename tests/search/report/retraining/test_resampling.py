@@ -39,8 +39,8 @@ def draw(
 ) -> Flags:
     """A network is right where its ability, which differs by seed, exceeds an image's hardness and a bit of chance."""
     able = ability + spread * rng.normal(size=(seeds, 1))
-    found: Flags = hardness + 0.5 * rng.normal(size=(seeds, len(hardness))) < able
-    return found
+    right: Flags = hardness + 0.5 * rng.normal(size=(seeds, len(hardness))) < able
+    return right
 
 
 def expected(ability: float, spread: float) -> float:
@@ -51,13 +51,15 @@ def expected(ability: float, spread: float) -> float:
 def test_runs_that_agree_owe_their_interval_to_the_test_images(run: Make) -> None:
     rng = np.random.default_rng(4)
     right, wrong = rng.random(1_000) < 0.9, rng.random(1_000) < 0.5
-    found = resample(
+    interval = resample(
         on_images(run, "0001", np.stack([right, right])), on_images(run, "b", np.stack([wrong, wrong])), 4_000
     )
-    assert found is not None
+    assert interval is not None
     difference = right.astype(int) - wrong.astype(int)
     half = norm.ppf(0.975) * difference.std() / math.sqrt(1_000)
-    assert (found.low, found.high) == pytest.approx((difference.mean() - half, difference.mean() + half), rel=0.03)
+    assert (interval.low, interval.high) == pytest.approx(
+        (difference.mean() - half, difference.mean() + half), rel=0.03
+    )
 
 
 def test_errors_on_the_same_images_make_the_interval_narrower(run: Make) -> None:
@@ -83,9 +85,9 @@ def test_nineteen_intervals_of_twenty_or_more_hold_the_truth(
         hardness = rng.normal(size=300)
         a, b = (draw(rng, ability, seeds, hardness, spread) for ability in (1.6, 1.5))
         runs = [on_images(run, "0001", a), on_images(run, "b", b)]
-        found = resample(*(runs if is_paired else map(without_flags, runs)), number=200)
-        assert found is not None
-        num_covered += found.low <= truth <= found.high
+        interval = resample(*(runs if is_paired else map(without_flags, runs)), number=200)
+        assert interval is not None
+        num_covered += interval.low <= truth <= interval.high
     assert num_covered >= 0.92 * number
 
 
@@ -98,8 +100,8 @@ def test_the_same_runs_give_the_same_interval(run: Make) -> None:
 def test_without_the_flags_of_every_run_the_counts_of_classes_serve(run: Make) -> None:
     flags = np.random.default_rng(0).random((4, 200)) < 0.8
     a, b = on_images(run, "0001", flags[:2]), on_images(run, "b", flags[2:])
-    found = resample(a, (b[0], *without_flags(b[1:])))
-    assert found is not None and found.resampled == "classes"
+    interval = resample(a, (b[0], *without_flags(b[1:])))
+    assert interval is not None and interval.resampled == "classes"
 
 
 def test_damaged_or_foreign_flags_are_not_used(run: Make) -> None:

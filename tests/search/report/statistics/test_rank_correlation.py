@@ -1,4 +1,4 @@
-"""Rank correlations are scipy's, over all pairs or some; an interval is told where it can hold the truth."""
+"""Rank correlations are scipy's, over all pairs or some; there is an interval where it can hold the truth."""
 
 import math
 from itertools import combinations
@@ -51,11 +51,11 @@ def test_only_marked_pairs_are_compared():
     x, y, sizes = chance.normal(size=10), chance.normal(size=10), chance.uniform(1, 1.6, size=10)
     pairs = [(i, j) for i, j in combinations(range(10), 2) if max(sizes[i], sizes[j]) <= 1.1 * min(sizes[i], sizes[j])]
     signs = [np.sign(x[i] - x[j]) * np.sign(y[i] - y[j]) for i, j in pairs]
-    found = agreement(x, y, similar(sizes))
-    assert (found.num_pairs, found.num_alike) == (len(pairs), signs.count(1.0))
-    assert found.num_things == len({thing for pair in pairs for thing in pair})
-    assert found.kendall.value == pytest.approx(np.mean(signs))
-    assert found.spearman is None
+    ranking = agreement(x, y, similar(sizes))
+    assert (ranking.num_pairs, ranking.num_alike) == (len(pairs), signs.count(1.0))
+    assert ranking.num_things == len({thing for pair in pairs for thing in pair})
+    assert ranking.kendall.value == pytest.approx(np.mean(signs))
+    assert ranking.spearman is None
 
 
 def test_what_size_explains_is_gone_between_things_of_one_size():
@@ -71,10 +71,10 @@ def test_what_size_explains_is_gone_between_things_of_one_size():
 def test_intervals_hold_the_truth_of_simulated_samples(correlation):
     chance = np.random.default_rng(5)
     tau, rho = 2 / math.pi * math.asin(correlation), 6 / math.pi * math.asin(correlation / 2)
-    found = [agreement(*normal(chance, 16, correlation)) for _ in range(25)]
-    assert sum(each.kendall.low <= tau <= each.kendall.high for each in found) >= 22
-    assert sum(each.spearman.low <= rho <= each.spearman.high for each in found) >= 22
-    assert all(each.kendall.low <= each.kendall.value <= each.kendall.high for each in found)
+    rankings = [agreement(*normal(chance, 16, correlation)) for _ in range(25)]
+    assert sum(ranking.kendall.low <= tau <= ranking.kendall.high for ranking in rankings) >= 22
+    assert sum(ranking.spearman.low <= rho <= ranking.spearman.high for ranking in rankings) >= 22
+    assert all(ranking.kendall.low <= ranking.kendall.value <= ranking.kendall.high for ranking in rankings)
 
 
 def test_more_things_make_a_narrower_interval():
@@ -87,23 +87,25 @@ def test_more_things_make_a_narrower_interval():
 def test_few_things_have_a_coefficient_without_an_interval(n, has_interval):
     x = [float(i) for i in range(n)]
     y = [1.0, 0.0, *x[2:]]
-    found = agreement(x, y)
-    assert found.kendall.value == pytest.approx(1 - 4 / (n * (n - 1)))
-    assert found.has_enough == has_interval == (found.kendall.low is not None) == (found.spearman.high is not None)
+    ranking = agreement(x, y)
+    assert ranking.kendall.value == pytest.approx(1 - 4 / (n * (n - 1)))
+    assert (
+        ranking.has_enough == has_interval == (ranking.kendall.low is not None) == (ranking.spearman.high is not None)
+    )
 
 
 def test_few_pairs_have_a_coefficient_without_an_interval():
     x, y = normal(np.random.default_rng(3), 12, 0.5)
-    found = agreement(x, y, similar(np.repeat([1.0, 2.0, 4.0, 8.0], 3)))
-    assert (found.num_things, found.num_pairs) == (12, 12)
-    assert found.kendall is not None and found.kendall.low is None
+    ranking = agreement(x, y, similar(np.repeat([1.0, 2.0, 4.0, 8.0], 3)))
+    assert (ranking.num_things, ranking.num_pairs) == (12, 12)
+    assert ranking.kendall is not None and ranking.kendall.low is None
 
 
 def test_a_perfect_order_has_no_interval_for_resampling_cannot_vary_it():
     x = [float(i) for i in range(20)]
-    found = agreement(x, [math.exp(value) for value in x])
-    assert (found.kendall.value, found.spearman.value) == pytest.approx((1.0, 1.0))
-    assert found.kendall.low is found.kendall.high is found.spearman.low is None
+    ranking = agreement(x, [math.exp(value) for value in x])
+    assert (ranking.kendall.value, ranking.spearman.value) == pytest.approx((1.0, 1.0))
+    assert ranking.kendall.low is ranking.kendall.high is ranking.spearman.low is None
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])

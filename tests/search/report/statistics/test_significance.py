@@ -17,18 +17,20 @@ def test_welch_is_the_interval_computed_by_hand() -> None:
     # Variances 1 and 2, of means 1/3 and 1; degrees of freedom (4/3)^2 / ((1/3)^2 / 2 + 1^2 / 1) = 1.684.
     error, freedom = math.sqrt(4 / 3), (16 / 9) / (1 / 18 + 1)
     half = stats.t.ppf(0.975, freedom) * error
-    found = welch(a, b)
-    assert found is not None
-    assert (found.value, found.low, found.high) == pytest.approx((-1, -1 - half, -1 + half))
-    assert found.p == pytest.approx(2 * stats.t.sf(1 / error, freedom))
+    difference = welch(a, b)
+    assert difference is not None
+    assert (difference.value, difference.low, difference.high) == pytest.approx((-1, -1 - half, -1 + half))
+    assert difference.p == pytest.approx(2 * stats.t.sf(1 / error, freedom))
 
 
 def test_welch_is_scipys() -> None:
-    found, scipys = welch(FIRST, SECOND), stats.ttest_ind(FIRST, SECOND, equal_var=False)
+    difference, scipys = welch(FIRST, SECOND), stats.ttest_ind(FIRST, SECOND, equal_var=False)
     interval = scipys.confidence_interval(0.95)
-    assert found is not None
-    assert (found.low, found.high, found.p) == pytest.approx((interval.low, interval.high, scipys.pvalue))
-    assert found.low < found.value < found.high
+    assert difference is not None
+    assert (difference.low, difference.high, difference.p) == pytest.approx(
+        (interval.low, interval.high, scipys.pvalue)
+    )
+    assert difference.low < difference.value < difference.high
 
 
 def test_exchanging_the_networks_turns_the_difference_round() -> None:
@@ -45,18 +47,18 @@ def test_where_the_seeds_show_no_noise_nothing_is_tested(first: list[float], sec
 def test_equal_runs_on_one_side_are_tested_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = welch([0.9, 0.9, 0.9], SECOND)
-    assert found is not None
+        difference = welch([0.9, 0.9, 0.9], SECOND)
+    assert difference is not None
     deviation = np.std(SECOND, ddof=1) / math.sqrt(3)
-    assert found.high - found.value == pytest.approx(stats.t.ppf(0.975, 2) * deviation)
+    assert difference.high - difference.value == pytest.approx(stats.t.ppf(0.975, 2) * deviation)
 
 
 def test_the_interval_leaves_out_0_when_the_p_value_is_below_the_level() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
-        found = welch(rng.normal(0.5, 1, 4), rng.normal(0, 2, 5))
-        assert found is not None
-        assert (found.low > 0 or found.high < 0) == (found.p < LEVEL)
+        difference = welch(rng.normal(0.5, 1, 4), rng.normal(0, 2, 5))
+        assert difference is not None
+        assert (difference.low > 0 or difference.high < 0) == (difference.p < LEVEL)
 
 
 def test_holm_of_a_known_example() -> None:
@@ -84,18 +86,18 @@ def test_the_seeds_needed_have_the_power_that_is_promised(effect: float) -> None
         return float(stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift))
 
     exact = next(number for number in range(2, MAX_SEEDS) if power(number) >= POWER)
-    found = seeds_needed(effect, (1.0, 1.0))
-    assert found is not None
-    assert exact <= found <= exact + 1
+    needed = seeds_needed(effect, (1.0, 1.0))
+    assert needed is not None
+    assert exact <= needed <= exact + 1
 
 
 def test_more_seeds_are_needed_for_smaller_differences_more_noise_and_more_comparisons() -> None:
-    found = [
+    needed = [
         seeds_needed(0.02, (0.01, 0.01)), seeds_needed(0.01, (0.01, 0.01)), seeds_needed(0.01, (0.01, 0.02)),
         seeds_needed(0.01, (0.01, 0.02), num_tests=6),
     ]  # fmt: skip
-    assert None not in found
-    assert found == sorted(set(found))  # type: ignore[type-var]
+    assert None not in needed
+    assert needed == sorted(set(needed))  # type: ignore[type-var]
     assert seeds_needed(-0.01, (0.01, 0.01)) == seeds_needed(0.01, (0.01, 0.01)) == 17
 
 

@@ -59,7 +59,7 @@ def test_the_budget_and_every_trial_lie_within_the_parameter_axis(study, trial, 
     drawn = accuracy_figure(accuracies(view), PARAMETERS, view.budget)
     axis = drawn.figure.layout.xaxis
     low, high = (10**end if axis.type == "log" else end for end in axis.range)
-    assert all(low < each.params < high for each in view.trials)
+    assert all(low < trial.params < high for trial in view.trials)
     assert low < view.budget < high
     assert axis.type == ("log" if widths[0] == 8 else "linear")
 

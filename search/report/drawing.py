@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import plotly.graph_objects as go
 
-from search.report.notation import short
+from search.report.notation import network_name, short
 
 # Mid-contrast colours that read on white and on near-black; shapes and dashes differ too, for those who see no hue.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3b7dd8", "#dd6b20", "#2a9d74", "#d1495b", "#8e6bbf", "#8a8f98"
@@ -37,6 +37,11 @@ def safe(text: str, length: int = 40) -> str:
     """A user's text for a label: plotly reads some HTML in labels, and a long name would push the plot away."""
     clipped = text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
     return html.escape(clipped, quote=False)
+
+
+def short_name(label: str) -> str:
+    """A network's name for a label, from a table's `label`."""
+    return safe(network_name(label), 28)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

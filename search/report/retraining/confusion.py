@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from search.report.drawing import SERIES, Drawing, accuracy_axis, blank, safe
+from search.report.drawing import SERIES, Drawing, accuracy_axis, blank, safe, short_name
 from search.report.notation import count, network_name, percent
 from search.report.statistics.bootstrap import Counts
 from search.report.tables import Column, Table, table
@@ -85,7 +85,7 @@ def classes_figure(frame: pd.DataFrame) -> Drawing:
             x=rows["accuracy"].round(5).tolist(),
             y=[place[index] for index in rows["index"]],
             mode="markers",
-            name=_short_name(str(label)),
+            name=short_name(str(label)),
             marker={
                 "color": color,
                 "size": 9,
@@ -93,7 +93,7 @@ def classes_figure(frame: pd.DataFrame) -> Drawing:
                 "line": {"width": 2, "color": color},
             },
             text=[safe(name) for name in rows["name"]],
-            hovertemplate="%{text}: %{x:.2%}<extra>" + _short_name(str(label)) + "</extra>",
+            hovertemplate="%{text}: %{x:.2%}<extra>" + short_name(str(label)) + "</extra>",
         )
     ticks = [safe(names[index], 20) for index in shown]
     # Positions, not names, are the categories: two classes may bear one name, and plotly would merge them.
@@ -108,10 +108,6 @@ def classes_figure(frame: pd.DataFrame) -> Drawing:
         f"{percent(order.iloc[0])} and {names[easiest]} easiest with {percent(order.iloc[-1])}.{selection}"
     )
     return Drawing("classes", figure, caption, frame[["label", "name", "images", "accuracy"]])
-
-
-def _short_name(label: str) -> str:
-    return safe(network_name(label), 28)
 
 
 def confusion_figure(counts: Counts, classes: Sequence[str], label: str) -> Drawing:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pandas as pd
 import plotly.graph_objects as go
 
-from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, cost_axis, records, safe
+from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, cost_axis, records, short_name
 from search.report.notation import count, decimal, duration, exists, interval, network_name, percent, points, short
 from search.report.retraining.known_runs import last_validation, results_order, run_order
 from search.report.statistics.significance import CONFIDENCE, half_width
@@ -109,7 +109,7 @@ def results_figure(frame: pd.DataFrame, budget: int) -> Drawing:
             marker={"color": color, "size": 10, "symbol": symbol, "line": {"width": 2, "color": color}},
             error_y={"type": "data", "array": deviations, "color": color, "thickness": 1.5},
             # The spaces keep a label off its marker on either side.
-            text=[f"  {safe(network_name(label), 28)}  " for label in rows["label"]],
+            text=[f"  {short_name(label)}  " for label in rows["label"]],
             textposition=[_side(figure, params) for params in rows["params"]],
             hovertemplate="%{text}: %{y:.2%}, %{x:,d} parameters<extra></extra>",
             cliponaxis=False,

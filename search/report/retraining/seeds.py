@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, records, safe
+from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, records, short_name
 from search.report.notation import exists, interval, network_name, percent, sentence_list
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.study.networks import Network
@@ -57,7 +57,7 @@ def seeds_figure(frame: pd.DataFrame) -> Drawing:
     )
     figure.update_yaxes(
         tickvals=list(range(len(means))),
-        ticktext=[safe(network_name(row["label"]), 28) for row in means],
+        ticktext=[short_name(row["label"]) for row in means],
         range=[len(means) - 0.5, -0.5],
         ticks="",
         ticklabelstandoff=6,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from search.report.drawing import SERIES, Drawing, accuracy_axis, blank, epoch_axis, joined, safe
+from search.report.drawing import SERIES, Drawing, accuracy_axis, blank, epoch_axis, joined, short_name
 from search.report.notation import exists, network_name, percent
 from search.report.retraining.known_runs import is_baseline, run_order
 from search.study.networks import Network
@@ -44,7 +44,7 @@ def training_curves_figure(frame: pd.DataFrame, name: str = "run-curves") -> Dra
             if rows.empty:
                 continue
             epochs, accuracies, seeds = joined(rows, "seed")
-            title = f"{safe(network_name(label), 28)}, {split}" if has_validation else safe(network_name(label), 28)
+            title = f"{short_name(label)}, {split}" if has_validation else short_name(label)
             figure.add_scatter(
                 x=epochs,
                 y=accuracies,

@@ -51,7 +51,7 @@ def audit_proxy(
     from search.cli.logs import open_log
     from search.cli.progress import RetrainProgress
     from search.report.drawing import records
-    from search.report.proxy_audit import proxy_frame, proxy_sentences
+    from search.report.proxy_audit import proxy_frame, proxy_verdict
     from search.run import launch
     from search.run.interruption import Interruption
     from search.run.proxy_audit import audit_candidates, stratified_sample
@@ -72,9 +72,11 @@ def audit_proxy(
     if not runs:
         raise TrainingError("none of these trials could be trained at full length")
     audited = replace(view, proxy=tuple(runs))
-    for sentence in proxy_sentences(audited):
+    frame = proxy_frame(audited)
+    verdict = proxy_verdict(frame, audited.epochs)
+    for sentence in verdict.sentences if verdict else ():
         print(sentence, file=sys.stdout if format is Format.TABLE else sys.stderr)
-    rows = records(proxy_frame(audited).drop(columns="design"))
+    rows = records(frame.drop(columns="design"))
     if format is Format.TABLE:
         rows = [row | {"full_values": " ".join(f"{value:.4f}" for value in row["full_values"])} for row in rows]
     print_rows(rows, format)

@@ -148,6 +148,7 @@ def trial_architecture(studies: Path, study: str | None, number: int) -> "tuple[
 
 def print_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
     """What final runs came to, where they are, and what they say of the study's networks beside its baselines."""
+    from search.report.findings import find
     from search.report.notation import duration, plural
     from search.report.verdicts import comparison_sentences, network_sentences
     from search.study.reading import read_view
@@ -164,7 +165,8 @@ def print_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
             f"({within}), {run.macs:,} MACs, {duration(run.seconds)}; weights in {folder}"
         )
     view = read_view(files)
-    for sentence in (*network_sentences(view), *comparison_sentences(view)):
+    findings = find(view)
+    for sentence in (*network_sentences(findings.compared), *comparison_sentences(findings)):
         print(sentence)
     openings, ledger = plural(len(view.ledger), "opening"), files.ledger(plan.question.data.ledger_name)
     print(f"test set openings are listed in {ledger}: {openings} by all studies")

@@ -35,10 +35,8 @@ def report(
         raise InputError(f"report: --watch, --open and --budgets are of the page; leave out --format {format}")
     files, plan = open_study(studies, study)
 
-    from search.report.live import follow
-    from search.report.page import write_report
-    from search.report.table_files import write_tables
-    from search.report.tables import write_trials_csv
+    from search.report.page import follow, write_report
+    from search.report.table_files import write_tables, write_trials_csv
     from search.space.audit import audit
     from search.study.reading import read_view
     from search.study.view import StudyView

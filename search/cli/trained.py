@@ -111,7 +111,7 @@ def export(
 
     Of several seeds the first is taken: picking the best of them would be picking by the test set.
     """
-    from search.report.model_card import model_card
+    from search.report.retraining.model_card import model_card
     from search.run.export import export as write_export
 
     files, plan, runs = _trained("export", studies, study, trial, baseline, recipe, dropout)

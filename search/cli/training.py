@@ -178,8 +178,8 @@ def retrain(
 
     from search.cli.logs import open_log
     from search.cli.progress import RetrainProgress
-    from search.report.dropouts import dropout_choice
     from search.report.notation import duration
+    from search.report.retraining.dropouts import dropout_choice
     from search.run import launch
     from search.run.candidates import baseline_candidate, best_trials, best_within, candidate_of, with_dropout
     from search.run.interruption import Interruption
@@ -225,7 +225,7 @@ def retrain(
         print(f"finalist {name}: mean validation accuracy {accuracy:.2%} at full length, {cost}")
     winner = ranking[0][0].identity.trial if ranking else None
     if winner is not None and (choice := dropout_choice(rounds, winner)):
-        print(f"chosen is trial {winner} with {choice.told}")
+        print(f"chosen is trial {winner} with {choice.phrase}")
     print_runs(files, plan, runs)
 
 

@@ -1,1 +1,1 @@
-"""What is told?"""
+"""What does a study say? One page, its tables and its sentences."""

@@ -2,25 +2,29 @@
 
 import html
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from search.report.notation import short
+from search.report.notation import network_name, short
 
 # Mid-contrast colours that read on white and on near-black; shapes and dashes differ too, for those who see no hue.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3b7dd8", "#dd6b20", "#2a9d74", "#d1495b", "#8e6bbf", "#8a8f98"
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
 CLEAR = "rgba(0,0,0,0)"
+MAX_POINTS = 2_000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """A figure, its name in the page, and in words what it shows, for those who cannot see it and those in a hurry.
 
-    `data` are the numbers behind it, or those that matter most, to be read as a table.
+    `data` are its numbers, or those that matter most, to be read as a table.
     """
 
     name: str
@@ -30,9 +34,14 @@ class Drawing:
 
 
 def safe(text: str, length: int = 40) -> str:
-    """A user's text for a label: plotly reads a part of HTML in labels, and a long name would push the plot away."""
+    """A user's text for a label: plotly reads some HTML in labels, and a long name would push the plot away."""
     clipped = text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
     return html.escape(clipped, quote=False)
+
+
+def short_name(label: str) -> str:
+    """A network's name for a label, from a table's `label`."""
+    return safe(network_name(label), 28)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -42,12 +51,12 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def least(frame: pd.DataFrame, column: str) -> dict[str, Any]:
     """The first row with the smallest value of a column."""
-    return min(records(frame), key=lambda row: float(row[column]))
+    return records(frame.loc[[frame[column].idxmin()]])[0]
 
 
 def most(frame: pd.DataFrame, column: str) -> dict[str, Any]:
     """The first row with the largest value of a column."""
-    return max(records(frame), key=lambda row: float(row[column]))
+    return records(frame.loc[[frame[column].idxmax()]])[0]
 
 
 def blank(height: int, **layout: Any) -> go.Figure:
@@ -130,3 +139,19 @@ def joined(rows: pd.DataFrame, by: str) -> tuple[list[Any], list[Any], list[Any]
         accuracies += [*group["accuracy"].round(5).tolist(), None]
         names += [name] * len(group) + [None]
     return epochs, accuracies, names
+
+
+def thinned(frame: pd.DataFrame, keep: pd.Series, limit: int = MAX_POINTS) -> pd.DataFrame:
+    """At most about `limit` rows: those to keep, and of the others an even selection."""
+    if len(frame) <= limit:
+        return frame
+    others = evenly(frame.index[~keep].tolist(), limit - int(keep.sum()))
+    return frame.loc[sorted([*frame.index[keep], *others])]
+
+
+def evenly(items: Sequence[T], limit: int) -> Sequence[T]:
+    """At most `limit` of the items at even distances, the first and the last among them."""
+    if len(items) <= limit or limit < 2:
+        return items[: max(limit, 0)]
+    step = (len(items) - 1) / (limit - 1)
+    return [items[round(index * step)] for index in range(limit)]

@@ -1,4 +1,4 @@
-"""What a learning-rate range test says, and its page."""
+"""The learning rates that a range test suggests, and its page."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,7 +55,8 @@ def suggest(ranged: Ranged) -> Suggestion:
 
 
 def require_range(lowest: float, highest: float, num_steps: int) -> None:
-    """
+    """Check the rates and steps of a test.
+
     Raises:
         InputError: this is no range of learning rates, or too few steps to read anything from.
     """

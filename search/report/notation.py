@@ -7,11 +7,11 @@ from models.architecture import Architecture, Stage, Stem
 from search.identity import Identity
 
 MISSING = "\N{EN DASH}"
-_TIMES = "\N{MULTIPLICATION SIGN}"
+MULTIPLIED = "\N{MULTIPLICATION SIGN}"
 
 
 def exists(value: float | None) -> bool:
-    """Whether there is a number to tell: neither None nor NaN nor infinite."""
+    """Whether there is a number to show: neither None nor NaN nor infinite."""
     return value is not None and math.isfinite(value)
 
 
@@ -75,8 +75,8 @@ def sentence_list(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def network(label: str) -> str:
-    """How a run's label is told: a trial's by its number, a baseline's as it is."""
+def network_name(label: str) -> str:
+    """As people say the network of a table's `label`: a trial by its number, a baseline as it is."""
     return Identity.parse(label).name
 
 
@@ -97,7 +97,7 @@ def design(architecture: Architecture) -> str:
 def _stage(stage: Stage) -> str:
     kernel = f" k{stage.kernel}" if stage.kernel != 3 else ""
     dropout = f" p{stage.dropout:g}" if stage.dropout else ""
-    return f"{stage.depth}{_TIMES}{stage.width}{kernel}{dropout}"
+    return f"{stage.depth}{MULTIPLIED}{stage.width}{kernel}{dropout}"
 
 
 def _stem(stem: Stem) -> str:

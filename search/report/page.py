@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from plotly.offline import get_plotlyjs
 
 from search.files import write_atomically
 from search.report import sections
-from search.report.data_table import data_table
+from search.report.findings import find
+from search.report.tables import data_table
 from search.space.audit import Audit
 from search.study.view import StudyView
 
 TEMPLATES = Path(__file__).parent / "templates"
+MAX_SHARE = 0.2  # of a processor, taken by a page that is written again and again while a search may train on it
 
 
 def write_report(
@@ -46,7 +49,7 @@ def render(view: StudyView, audit: Audit | None = None, budgets: Sequence[int] =
     return (
         _environment()
         .get_template("page.html")
-        .render(view=view, refresh=refresh, **sections.contents(view, audit, budgets))
+        .render(view=view, refresh=refresh, **sections.contents(find(view), audit, budgets))
     )
 
 
@@ -71,10 +74,38 @@ def _environment() -> Environment:
 
 
 def _digest(script: str) -> str:
-    """The hash by which the page's own policy allows a script. Any other, however it got in, is refused."""
+    """The hash by which the page's own policy allows a script. Any other script is refused, however it got in."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _plotly_json(figure: go.Figure) -> Markup:
     """A figure as JSON that cannot end the script element it stands in, whatever its labels say."""
-    return htmlsafe_json_dumps(figure, dumps=lambda each, **_: str(each.to_json()))
+    return htmlsafe_json_dumps(figure, dumps=lambda drawn, **_: str(drawn.to_json()))
+
+
+def is_over(view: StudyView) -> bool:
+    """Whether all trials that were asked for have been trained, and none is running."""
+    trained = sum(trial.state in ("complete", "pruned") for trial in view.trials)
+    return trained >= view.num_trials and not any(trial.state == "running" for trial in view.trials)
+
+
+def follow(
+    read: Callable[[], StudyView],
+    seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[tuple[StudyView, bool]]:
+    """A search as it is read and whether more is to come, every so many seconds until it is over.
+
+    Following only reads: the database is opened read-only and the study's lock is left alone. Where reading, and what
+    is done with it, takes long, the pauses are longer: see `MAX_SHARE`.
+    """
+    while True:
+        began = clock()
+        view = read()
+        over = is_over(view)
+        yield view, not over
+        if over:
+            return
+        took = clock() - began
+        sleep(max(seconds, took * (1 - MAX_SHARE) / MAX_SHARE))

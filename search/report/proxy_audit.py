@@ -1,18 +1,20 @@
-"""What the audit of the proxy says: how far a short schedule can be trusted to choose among designs."""
+"""What the audit of the proxy shows: how far a short schedule can be trusted to choose among designs."""
 
 import math
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from search.identity import Identity
-from search.report.agreement import NUM_RESAMPLES, Agreement, Correlation, agreement
 from search.report.drawing import BLUE, GREY, ORANGE, Drawing, accuracy_axis, blank, records, safe
 from search.report.notation import count, design, exists, percent, plural, points, sentence_list
-from search.report.runs import CONFIDENCE, last_validation
-from search.report.tables import measured_epochs
-from search.study.view import StudyView
+from search.report.retraining.known_runs import is_known, last_validation
+from search.report.statistics.rank_correlation import NUM_RESAMPLES, Agreement, Correlation, agreement
+from search.report.statistics.significance import CONFIDENCE
+from search.report.trials.leaderboard import measured_epochs
+from search.study.view import RunView, StudyView
 
 COLUMNS = [
     "number", "state", "params", "macs", "value", "epochs", "full_value", "full_values", "full_epochs", "recipe",
@@ -22,20 +24,20 @@ SIMILAR = 1.1  # parameters of two trials that are at most this many times apart
 
 
 def proxy_frame(view: StudyView) -> pd.DataFrame:
-    """One row an audited trial, by number: `value` after `epochs` epochs of the search, a pruned trial's being the last
-    it measured, and `full_value`, the mean of `full_values` (one a seed) after `full_epochs` epochs of the `recipe`.
+    """One row an audited trial, by number: its accuracy after the short schedule and after the full one.
 
-    All are validation accuracies after a last epoch. A trial without both has no row.
+    `value` was measured after `epochs` epochs of the search; a pruned trial's is the last it measured. `full_value` is
+    the mean of `full_values` (one a seed) after `full_epochs` epochs of the `recipe`. All are validation accuracies
+    after a last epoch. A trial without both has no row.
     """
+    trials = {trial.number: trial for trial in view.trials}
+    runs: dict[int, list[RunView]] = defaultdict(list)
+    for run in sorted(view.proxy, key=lambda run: run.seed):
+        if run.identity.trial is not None and run.identity.dropout is None and is_known(run, trials):
+            runs[run.identity.trial].append(run)
     rows = []
-    for trial in sorted(view.trials, key=lambda trial: trial.number):
-        # A study may have begun anew after its database broke, with other networks under the same numbers.
-        runs = [
-            run
-            for run in view.proxy
-            if run.identity == Identity(trial=trial.number) and run.architecture == trial.architecture
-        ]
-        measured = ((run, last_validation(run)) for run in sorted(runs, key=lambda run: run.seed))
+    for number, trial in sorted(trials.items()):
+        measured = ((run, last_validation(run)) for run in runs[number])
         full = [(run, value) for run, value in measured if value is not None and exists(value)]
         if trial.state not in ("complete", "pruned") or not exists(trial.value) or not full:
             continue
@@ -76,7 +78,7 @@ def _best_quarter(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return pd.DataFrame(frame[frame[column] >= last])
 
 
-def killed(frame: pd.DataFrame) -> tuple[list[int], list[int]]:
+def best_at_full_length(frame: pd.DataFrame) -> tuple[list[int], list[int]]:
     """The numbers of the best quarter by full value, best first, and which of them the pruner ended."""
     best = _best_quarter(frame, "full_value").sort_values(["full_value", "number"], ascending=[False, True])
     return best["number"].tolist(), best.loc[best["state"] == "pruned", "number"].tolist()
@@ -84,7 +86,9 @@ def killed(frame: pd.DataFrame) -> tuple[list[int], list[int]]:
 
 def choice(frame: pd.DataFrame) -> dict[str, Any] | None:
     """The row that a search would choose of these: the complete trial with the best value, of equals the earliest.
-    None, if none is complete."""
+
+    None if none is complete.
+    """
     complete = records(frame[frame["state"] == "complete"])
     return min(complete, key=lambda row: (-row["value"], row["number"])) if complete else None
 
@@ -95,67 +99,84 @@ def regret(frame: pd.DataFrame) -> float | None:
     return float(frame["full_value"].max() - chosen["full_value"]) if chosen else None
 
 
-def proxy_sentences(view: StudyView) -> list[str]:
-    """What the audit says, the answer first; nothing without an audit."""
-    frame = proxy_frame(view)
+@dataclass(frozen=True, slots=True)
+class ProxyVerdict:
+    """What an audit shows, in sentences: how alike both schedules rank, of whom, and what the search's choice costs."""
+
+    answer: str
+    subsets: tuple[str, ...]
+    cost: tuple[str, ...]
+    method: str
+
+    @property
+    def sentences(self) -> list[str]:
+        """All of them, the answer first."""
+        return [self.answer, *self.subsets, *self.cost, self.method]
+
+
+def proxy_verdict(frame: pd.DataFrame, epochs: int) -> ProxyVerdict | None:
+    """What the audit of `proxy_frame` shows; None without an audited trial.
+
+    Args:
+        epochs: of the search's schedule.
+    """
     if frame.empty:
-        return []
-    found = [_answer(frame, view.epochs)]
+        return None
+    subsets = []
     if (frame["state"] == "pruned").any():
-        found.append(f"Complete trials alone: {_told(among_complete(frame))}.")
-    found.append(f"The best quarter by the value of the search: {_told(among_best(frame))}.")
+        subsets.append(f"Complete trials alone: {_coefficients(among_complete(frame))}.")
+    subsets.append(f"The best quarter by the value of the search: {_coefficients(among_best(frame))}.")
     similar = among_similar(frame)
-    alike = f"; the order is the same in {similar.num_alike} of {plural(similar.num_pairs, 'pair')}"
-    found.append(
+    same_order = f"; the order is the same in {similar.num_alike} of {plural(similar.num_pairs, 'pair')}"
+    subsets.append(
         f"Pairs of trials whose parameters differ by at most {SIMILAR - 1:.0%}, where size explains nothing: "
-        f"{_told(similar)}{alike if similar.num_pairs else ''}."
+        f"{_coefficients(similar)}{same_order if similar.num_pairs else ''}."
     )
-    return [*found, *_cost(frame), _method(frame)]
+    return ProxyVerdict(_answer(frame, epochs), tuple(subsets), tuple(_cost(frame)), _method(frame))
 
 
 def _answer(frame: pd.DataFrame, epochs: int) -> str:
-    found, num_pruned = overall(frame), int((frame["state"] == "pruned").sum())
+    ranking, num_pruned = overall(frame), int((frame["state"] == "pruned").sum())
     short, full = plural(epochs, "epoch"), plural(int(frame["full_epochs"].max()), "epoch")
-    told = f"{_told(found)}{f', {num_pruned} of them pruned early' if num_pruned else ''}"
-    if found.kendall is None:
-        return f"Whether a trial's value after {short} ranks designs as {full} do cannot be told: {told}."
-    return f"A trial's value after {short} ranks designs as {full} do with {told}."
+    coefficients = f"{_coefficients(ranking)}{f', {num_pruned} of them pruned early' if num_pruned else ''}"
+    if ranking.kendall is None:
+        return f"Whether a trial's value after {short} ranks designs as {full} do is unknown: {coefficients}."
+    return f"A trial's value after {short} ranks designs as {full} do with {coefficients}."
 
 
-def _told(found: Agreement) -> str:
+def _coefficients(ranking: Agreement) -> str:
     """rho = 0.83 (0.62 to 0.93), tau = 0.66 (0.40 to 0.80), 16 trials."""
-    trials = plural(found.num_things, "trial")
-    if found.kendall is None:
-        return f"too few to tell ({trials}, {plural(found.num_pairs, 'pair')} without a tie)"
-    both = (("rho", found.spearman), ("tau", found.kendall))
-    words = [f"{name} = {_interval(each)}" for name, each in both if each is not None]
+    trials = plural(ranking.num_things, "trial")
+    if ranking.kendall is None:
+        return f"too few to tell ({trials}, {plural(ranking.num_pairs, 'pair')} without a tie)"
+    both = (("rho", ranking.spearman), ("tau", ranking.kendall))
+    words = [f"{name} = {_interval(coefficient)}" for name, coefficient in both if coefficient is not None]
     words.append(trials)
-    if found.kendall.low is None:
-        words.append("no interval, for resampling cannot vary it" if found.has_enough else "too few for an interval")
+    if ranking.kendall.low is None:
+        reason = "no interval because resampling cannot vary it" if ranking.has_enough else "too few for an interval"
+        words.append(reason)
     return ", ".join(words)
 
 
-def _interval(found: Correlation) -> str:
-    return f"{found.value:.2f}" + (f" ({found.low:.2f} to {found.high:.2f})" if found.low is not None else "")
+def _interval(coefficient: Correlation) -> str:
+    ends = f" ({coefficient.low:.2f} to {coefficient.high:.2f})" if coefficient.low is not None else ""
+    return f"{coefficient.value:.2f}{ends}"
 
 
 def _cost(frame: pd.DataFrame) -> list[str]:
-    best, ended = killed(frame)
+    best, ended = best_at_full_length(frame)
     which = f": {sentence_list([f'trial {number}' for number in ended])}" if ended else ""
-    found = [f"Of the best {len(best)} at full length (a quarter, with ties) the pruner ended {len(ended)}{which}."]
+    pruned = f"Of the best {len(best)} at full length (a quarter, with ties) the pruner ended {len(ended)}{which}."
     chosen, lost = choice(frame), regret(frame)
     if chosen is None or lost is None:
-        return [*found, "None of these trials is complete: a search would choose none of them."]
-    start = (
-        f"A search would choose trial {chosen['number']} of these, with {percent(chosen['full_value'])} at full length"
-    )
+        return [pruned, "None of these trials is complete, so a search would choose none of them."]
+    chosen_value = percent(chosen["full_value"])
+    start = f"A search would choose trial {chosen['number']} of these, with {chosen_value} at full length"
     if lost == 0:
-        return [*found, f"{start}, which is the best."]
+        return [pruned, f"{start}, which is the best."]
     top = max(records(frame), key=lambda row: (row["full_value"], -row["number"]))
-    return [
-        *found,
-        f"{start}; trial {top['number']} has {percent(top['full_value'])}: the choice costs {points(lost)} points.",
-    ]
+    top_value = percent(top["full_value"])
+    return [pruned, f"{start}; trial {top['number']} has {top_value}: the choice costs {points(lost)} points."]
 
 
 def _method(frame: pd.DataFrame) -> str:
@@ -168,11 +189,12 @@ def _method(frame: pd.DataFrame) -> str:
     )
 
 
-def proxy_figure(frame: pd.DataFrame, epochs: int) -> Drawing:
+def proxy_figure(frame: pd.DataFrame, epochs: int, verdict: ProxyVerdict) -> Drawing:
     """Draw `proxy_frame`: full against short value, pruned trials marked, and which one a search would choose.
 
     Args:
         epochs: of the search's schedule.
+        verdict: its answer and its cost are said under the figure.
     """
     figure = blank(420)
     looks = {
@@ -209,5 +231,5 @@ def proxy_figure(frame: pd.DataFrame, epochs: int) -> Drawing:
     full_epochs = int(frame["full_epochs"].max())
     accuracy_axis(figure, f"Validation accuracy in the search, {plural(epochs, 'epoch')}", "xaxis")
     accuracy_axis(figure, f"Validation accuracy after {plural(full_epochs, 'epoch')}")
-    told = [f"{plural(len(frame), 'trial')} trained again at full length.", _answer(frame, epochs), *_cost(frame)]
-    return Drawing("proxy", figure, " ".join(told))
+    caption = [f"{plural(len(frame), 'trial')} trained again at full length.", verdict.answer, *verdict.cost]
+    return Drawing("proxy", figure, " ".join(caption))

@@ -4,161 +4,181 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.architecture import ArchitectureError
-from search.report import (
-    answer,
-    caveats,
-    cells,
-    classes,
-    comparisons,
-    curves,
-    diagram,
-    figures,
-    finalists,
-    importances,
-    notation,
-    parallel,
-    proxy_audit,
-    run_figures,
-    runs,
-    seeds,
-    size,
-    tables,
-    time_ledger,
-    verdicts,
-)
+from search.report import caveats, proxy_audit, summary, time_ledger, verdicts
+from search.report.findings import Findings
+from search.report.notation import percent
+from search.report.retraining import comparisons, confusion, finalists, full_length_runs, openings, seeds
+from search.report.retraining.known_runs import quoted
+from search.report.retraining.training_curves import training_curves_figure, training_curves_frame
 from search.report.space_audit import audit_figure
+from search.report.tables import pairs_table
+from search.report.trials import (
+    history,
+    importances,
+    leaderboard,
+    learning_curves,
+    network_diagram,
+    parallel_coordinates,
+    pareto,
+)
 from search.space.audit import Audit
 from search.study.view import StudyView, TrialView
 
 NUM_DIAGRAMS = 3
 
 
-def contents(view: StudyView, audit: Audit | None, budgets: Sequence[int]) -> dict[str, Any]:
+def contents(findings: Findings, audit: Audit | None, budgets: Sequence[int]) -> dict[str, Any]:
     """Everything that the page's template asks for; None where a study has nothing to show."""
-    found = answer.find_answer(view)
     return {
-        **_summary(view, found),
-        **_search(view, budgets),
+        **_summary(findings),
+        **_leaderboard(findings, budgets),
+        **_search(findings),
         "audit": audit_figure(audit) if audit is not None else None,
-        **_networks(view, found),
-        **_retraining(view),
-        **_errors(view, found),
-        **_proxy(view),
-        **_records(view),
+        **_networks(findings),
+        **_retraining(findings),
+        **_comparisons(findings),
+        **_errors(findings),
+        **_proxy(findings.view),
+        **_records(findings.view),
     }
 
 
-def _summary(view: StudyView, found: answer.Answer | None) -> dict[str, Any]:
+def _summary(findings: Findings) -> dict[str, Any]:
     return {
-        "question": answer.question(view),
-        "conclusion": answer.conclusion(view, found),
-        "facts": answer.facts(view, found),
-        "caveats": caveats.caveats(view, found),
+        "question": summary.question(findings.view),
+        "conclusion": summary.conclusion(findings),
+        "facts": summary.facts(findings),
+        "caveats": caveats.caveats(findings),
     }
 
 
-def _search(view: StudyView, budgets: Sequence[int]) -> dict[str, Any]:
-    complete, accuracy = tables.ranked(view), tables.accuracy_frame(view)
-    history, learning = tables.history_frame(view), curves.curves_frame(view)
-    why_none = importances.why_none(view)
+def _leaderboard(findings: Findings, budgets: Sequence[int]) -> dict[str, Any]:
+    """The best trials, and how accuracy goes with size."""
+    view, ranked, tested = findings.view, findings.ranked, findings.tested_trials
+    under_budgets = leaderboard.budgets_frame(ranked, tested, budgets)
+    shown = {"budgets": leaderboard.budgets_table(under_budgets) if budgets else None}
+    if not ranked:
+        return shown | dict.fromkeys(("leaderboard", "by_params", "by_macs", "size"))
+    board = leaderboard.leaderboard_frame(ranked, tested, view.budget)
+    accuracy = pareto.accuracy_frame(ranked)
+    return shown | {
+        "leaderboard": leaderboard.leaderboard_table(board, len(ranked)),
+        "by_params": pareto.accuracy_figure(accuracy, pareto.PARAMETERS, view.budget),
+        "by_macs": pareto.accuracy_figure(accuracy, pareto.MACS, view.max_macs),
+        "size": pareto.size_sentence(ranked),
+    }
+
+
+def _search(findings: Findings) -> dict[str, Any]:
+    """The course of the search, and what its trials have in common."""
+    trials, ranked = findings.view.trials, findings.ranked
+    course, drawable = history.history_frame(trials), learning_curves.drawable_trials(trials)
+    curves = learning_curves.curves_frame(drawable, ranked[0] if ranked else None)
+    properties = importances.importances(ranked)
+    lines = parallel_coordinates.parallel_frame(ranked)
     return {
-        "leaderboard": cells.leaderboard_table(tables.leaderboard(view), len(complete)) if complete else None,
-        "by_params": figures.accuracy_figure(accuracy, figures.PARAMETERS, view.budget) if complete else None,
-        "by_macs": figures.accuracy_figure(accuracy, figures.MACS, view.max_macs) if complete else None,
-        "budgets": cells.budgets_table(tables.budgets_frame(view, budgets)) if budgets else None,
-        "size": size.size_sentence(view) if complete else None,
-        "history": figures.history_figure(history) if len(history) else None,
-        "curves": curves.curves_figure(learning, len(curves.drawable_trials(view))) if len(learning) else None,
-        "why_no_importances": why_none,
-        "importances": None if why_none else figures.importances_figure(importances.importances_frame(view)),
-        "parallel": parallel.parallel_figure(parallel.parallel_frame(view))
-        if len(complete) >= parallel.MIN_TRIALS
+        "history": history.history_figure(course) if len(course) else None,
+        "curves": learning_curves.curves_figure(curves, len(drawable)) if len(curves) else None,
+        "why_no_importances": properties.why_none,
+        "importances": None if properties.why_none else importances.importances_figure(properties.frame),
+        "parallel": parallel_coordinates.parallel_figure(lines)
+        if len(lines) >= parallel_coordinates.MIN_TRIALS
         else None,
     }
 
 
-def _networks(view: StudyView, found: answer.Answer | None) -> dict[str, Any]:
+def _networks(findings: Findings) -> dict[str, Any]:
     """The best networks as pictures, the answer first, and where the parameters of the answer are."""
-    if found is None:
+    answer, image_size = findings.answer, findings.view.image_size
+    if answer is None:
         return {"diagrams": [], "parts": None, "parts_table": None, "why_no_diagrams": "There is no winner yet."}
-    best = [found.trial, *(trial for trial in tables.ranked(view) if trial.number != found.trial.number)]
+    best = [answer.trial, *(trial for trial in findings.ranked if trial.number != answer.trial.number)]
     frames, problems = [], []
     for trial in best[:NUM_DIAGRAMS]:
         try:
-            frames.append((trial, diagram.diagram_frame(trial.architecture, view.image_size)))
+            frames.append((trial, network_diagram.diagram_frame(trial.architecture, image_size)))
         except ArchitectureError as error:
             problems.append(f"Trial {trial.number} cannot be laid out for these images: {error}")
     most = max((frame["width"][:-1].max() for _, frame in frames), default=1)
     shown = {
-        "diagrams": [diagram.draw(frame, f"diagram-{each.number}", _heading(each), most) for each, frame in frames],
+        "diagrams": [
+            network_diagram.draw_network(frame, f"diagram-{trial.number}", _heading(trial), most)
+            for trial, frame in frames
+        ],
         "why_no_diagrams": " ".join(problems),
     }
-    if not frames or frames[0][0] is not found.trial:
+    if not frames or frames[0][0] is not answer.trial:
         return shown | {"parts": None, "parts_table": None}
-    parts = tables.parts_frame(found.trial.architecture, view.image_size)
-    return shown | {"parts": run_figures.parts_figure(parts), "parts_table": cells.parts_table(parts)}
+    parts = network_diagram.parts_frame(answer.trial.architecture, image_size)
+    return shown | {"parts": network_diagram.parts_figure(parts), "parts_table": network_diagram.parts_table(parts)}
 
 
 def _heading(trial: TrialView) -> str:
-    return f"Trial {trial.number}, {notation.percent(trial.value)}"
+    return f"Trial {trial.number}, {percent(trial.value)}"
 
 
-def _retraining(view: StudyView) -> dict[str, Any]:
-    every, summary, round = runs.runs_frame(view), runs.final_summary(view), finalists.finalists_frame(view)
-    compared = comparisons.comparisons_frame(view)
-    learning, finalists_learning = runs.run_curves_frame(view), runs.run_curves_frame(view, "finalist")
+def _retraining(findings: Findings) -> dict[str, Any]:
+    every = full_length_runs.runs_frame(findings.view.runs)
+    results = full_length_runs.results_frame(findings.networks, findings.view.budget)
+    of_finalists = training_curves_frame(quoted(findings.round))
+    of_finals = training_curves_frame(quoted(findings.final_networks))
     return {
-        "finalists": cells.finalists_table(round, finalists.unfinished_round(view)) if len(round) else None,
-        "finalist_curves": run_figures.run_curves_figure(finalists_learning, "finalist-curves")
-        if len(finalists_learning)
-        else None,
-        "finals": cells.summary_table(summary) if len(summary) else None,
-        "seeds": seeds.seeds_figure(seeds.seeds_frame(view)) if len(summary) else None,
-        "tested": run_figures.tested_figure(summary, view.budget) if len(summary) else None,
-        "every_run": cells.runs_table(every) if len(every) else None,
-        "run_curves": run_figures.run_curves_figure(learning) if len(learning) else None,
-        "comparisons": verdicts.comparison_sentences(view),
-        "comparisons_table": cells.comparisons_table(compared) if len(compared) else None,
+        "finalists": finalists.finalists_table(findings.finalists, findings.unfinished) if findings.finalists else None,
+        "finalist_curves": training_curves_figure(of_finalists, "finalist-curves") if len(of_finalists) else None,
+        "finals": full_length_runs.results_table(results) if len(results) else None,
+        "seeds": seeds.seeds_figure(seeds.seeds_frame(findings.networks)) if len(results) else None,
+        "tested": full_length_runs.results_figure(results, findings.view.budget) if len(results) else None,
+        "every_run": full_length_runs.runs_table(every) if len(every) else None,
+        "run_curves": training_curves_figure(of_finals) if len(of_finals) else None,
     }
 
 
-def _errors(view: StudyView, found: answer.Answer | None) -> dict[str, Any]:
+def _comparisons(findings: Findings) -> dict[str, Any]:
+    compared = findings.comparisons
+    return {
+        "comparisons": verdicts.comparison_sentences(findings),
+        "comparisons_table": comparisons.comparisons_table(compared) if compared else None,
+    }
+
+
+def _errors(findings: Findings) -> dict[str, Any]:
     """Where the answer errs, or the first network that has a matrix; all networks class by class."""
-    frame = classes.classes_frame(view)
-    labels = list(dict.fromkeys(frame["label"]))
-    own = found.label if found else ""
-    label = own if own in labels else next(iter(labels), None)
-    matrix = classes.confusion(view, label) if label is not None else None
-    shown: dict[str, Any] = {"classes": run_figures.classes_figure(frame) if frame["accuracy"].notna().any() else None}
-    if label is None or matrix is None:
-        return shown | {"confusion": None, "confused": None, "num_classes": 0}
-    names = [classes.class_name(view, index) for index in range(len(matrix))]
-    pairs = classes.confused_pairs(view, label)
-    drawable = len(matrix) <= run_figures.MAX_MATRIX
-    return shown | {
-        "confusion": run_figures.confusion_figure(matrix, names, label) if drawable else None,
-        "confused": cells.confused_table(pairs, label) if len(pairs) else None,
+    matrices, names = findings.confusions, findings.view.classes
+    if not matrices:
+        return {"classes": None, "confusion": None, "confused": None, "num_classes": 0}
+    own = findings.answer.label if findings.answer else ""
+    label = own if own in matrices else next(iter(matrices))
+    matrix = matrices[label]
+    pairs = confusion.confused_pairs(matrix, names)
+    return {
+        "classes": confusion.classes_figure(confusion.classes_frame(matrices, names)),
+        "confusion": confusion.confusion_figure(matrix, names, label) if len(matrix) <= confusion.MAX_MATRIX else None,
+        "confused": confusion.confused_table(pairs, label) if len(pairs) else None,
         "num_classes": len(matrix),
     }
 
 
 def _proxy(view: StudyView) -> dict[str, Any]:
+    """The audit of the short schedule. What the figure's caption says is not said again."""
     frame = proxy_audit.proxy_frame(view)
-    drawn = proxy_audit.proxy_figure(frame, view.epochs) if len(frame) else None
-    told = drawn.caption if drawn else ""
-    return {"proxy": drawn, "proxy_sentences": [each for each in proxy_audit.proxy_sentences(view) if each not in told]}
+    verdict = proxy_audit.proxy_verdict(frame, view.epochs)
+    if verdict is None:
+        return {"proxy": None, "proxy_sentences": []}
+    return {
+        "proxy": proxy_audit.proxy_figure(frame, view.epochs, verdict),
+        "proxy_sentences": [*verdict.subsets, verdict.method],
+    }
 
 
 def _records(view: StudyView) -> dict[str, Any]:
     """What was opened, asked and used, to be checked and done again."""
     seconds = time_ledger.time_ledger_frame(view)
-    versions = cells.pairs_table("What this study ran on.", ("Software", "Version"), view.versions)
+    question = pairs_table("The question of this study.", ("Term", "Value"), view.asked)
+    versions = pairs_table("What this study ran on.", ("Software", "Version"), view.versions)
     return {
         "time": time_ledger.time_ledger_table(seconds) if seconds["seconds"].sum() else None,
-        "time_sentence": time_ledger.time_sentence(view),
-        "ledger": cells.ledger_table(view) if view.ledger else None,
-        "asked": cells.pairs_table("The question of this study.", ("Term", "Value"), view.asked)
-        if view.asked
-        else None,
+        "time_sentence": time_ledger.time_sentence(seconds, view),
+        "ledger": openings.openings_table(view.ledger) if view.ledger else None,
+        "asked": question if view.asked else None,
         "versions": versions if view.versions else None,
     }

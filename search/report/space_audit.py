@@ -8,28 +8,34 @@ from search.report.drawing import BLUE, Drawing, blank, cost_axis, records
 from search.report.notation import count, percent, short
 from search.space.audit import Audit
 
-MAX_NEVER = 12
+MAX_IMPOSSIBLE = 12
 BEYOND = "rgba(138,143,152,0.5)"  # grey, through which the budget's line is seen
 BAR = 40
 
 
 def lines(audit: Audit) -> list[str]:
     """The audit for a terminal, a line each."""
-    found = [
+    text = [
         f"designs    {count(audit.total)} different architectures of {count(audit.smallest)} to "
         f"{count(audit.largest)} parameters",
         f"vectors    {count(audit.vectors)} of {audit.slots} places; {count(audit.vectors_valid)} of them are networks",
     ]
     if audit.impossible:
-        found.append(f"impossible {count(audit.impossible)} more designs cannot take images of this size")
+        text.append(f"impossible {count(audit.impossible)} more designs cannot take images of this size")
     if audit.budget is not None:
-        found += ["", *_fitting(audit)]
-    found += ["", "parameters of all designs", *_bars(audit)]
-    if choices := audit.impossible_choices:
-        found += ["", "what no design within the limits has", *(f"  {choice.text}" for choice in choices[:MAX_NEVER])]
-        if len(choices) > MAX_NEVER:
-            found.append(f"  and {len(choices) - MAX_NEVER} more choices: --format json lists them")
-    return found
+        text += ["", *_fitting(audit)]
+    text += ["", "parameters of all designs", *_bars(audit)]
+    if audit.impossible_choices:
+        text += [
+            "",
+            "what no design within the limits has",
+            *(f"  {choice.text}" for choice in audit.impossible_choices[:MAX_IMPOSSIBLE]),
+        ]
+        if len(audit.impossible_choices) > MAX_IMPOSSIBLE:
+            text.append(
+                f"  and {len(audit.impossible_choices) - MAX_IMPOSSIBLE} more choices: --format json lists them"
+            )
+    return text
 
 
 def _fitting(audit: Audit) -> list[str]:
@@ -50,20 +56,20 @@ def _share(share: float) -> str:
 
 
 def _bars(audit: Audit) -> list[str]:
-    most = max(each.designs for each in audit.histogram)
+    most = max(bin.designs for bin in audit.histogram)
     rows = []
-    for each in audit.histogram:
-        mark = " <" if audit.budget is not None and each.low <= audit.budget <= each.high else ""
-        bar = "#" * round(BAR * each.designs / most)
+    for bin in audit.histogram:
+        mark = " <" if audit.budget is not None and bin.low <= audit.budget <= bin.high else ""
+        bar = "#" * round(BAR * bin.designs / most)
         rows.append(
-            f"  {short(each.low):>6} to {short(each.high):>6}  {percent(each.designs / audit.total, 1):>6} {bar}{mark}"
+            f"  {short(bin.low):>6} to {short(bin.high):>6}  {percent(bin.designs / audit.total, 1):>6} {bar}{mark}"
         )
     return rows
 
 
 def histogram_frame(audit: Audit) -> pd.DataFrame:
     """The designs of a space by parameters: low, high, designs, share of all designs."""
-    rows = [(each.low, each.high, each.designs, each.designs / audit.total) for each in audit.histogram]
+    rows = [(bin.low, bin.high, bin.designs, bin.designs / audit.total) for bin in audit.histogram]
     return pd.DataFrame(rows, columns=["low", "high", "designs", "share"])
 
 

@@ -7,14 +7,16 @@ from typing import Literal
 import pandas as pd
 
 from search.files import write_atomically
-from search.report.classes import classes_frame
-from search.report.comparisons import comparisons_frame
-from search.report.finalists import finalists_frame
-from search.report.importances import importances_frame
+from search.report.findings import find
 from search.report.proxy_audit import proxy_frame
-from search.report.runs import final_summary, runs_frame
-from search.report.tables import trials_frame
+from search.report.retraining.comparisons import comparisons_frame
+from search.report.retraining.confusion import classes_frame
+from search.report.retraining.finalists import finalists_frame
+from search.report.retraining.full_length_runs import results_frame, runs_frame
+from search.report.retraining.openings import openings_frame
 from search.report.time_ledger import time_ledger_frame
+from search.report.trials.importances import importances
+from search.report.trials.leaderboard import trials_frame
 from search.study.view import Epoch, StudyView
 
 TableFormat = Literal["csv", "parquet", "json"]
@@ -23,19 +25,20 @@ _EPOCH = tuple(Epoch.__dataclass_fields__)
 
 def all_frames(view: StudyView) -> dict[str, pd.DataFrame]:
     """Every table of a study by its name. One that has no row has its columns."""
+    findings = find(view)
     return {
-        "trials": trials_frame(view),
+        "trials": trials_frame(view.trials),
         "epochs": epochs_frame(view),
-        "importances": importances_frame(view),
-        "runs": runs_frame(view),
+        "importances": importances(findings.ranked).frame,
+        "runs": runs_frame(view.runs),
         "run_epochs": run_epochs_frame(view),
-        "finalists": finalists_frame(view),
-        "results": final_summary(view),
-        "comparisons": comparisons_frame(view),
-        "classes": classes_frame(view),
+        "finalists": finalists_frame(findings.finalists),
+        "results": results_frame(findings.networks, view.budget),
+        "comparisons": comparisons_frame(findings.comparisons),
+        "classes": classes_frame(findings.confusions, view.classes),
         "proxy": proxy_frame(view),
         "time": time_ledger_frame(view),
-        "test_openings": openings_frame(view),
+        "test_openings": openings_frame(view.ledger),
     }
 
 
@@ -55,14 +58,17 @@ def run_epochs_frame(view: StudyView) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "purpose", "recipe", "holdout", "seed", *_EPOCH])
 
 
-def openings_frame(view: StudyView) -> pd.DataFrame:
-    """Every opening of the test set, by this study and others: time, study, label, seed, accuracy."""
-    rows = [(each.time, each.study, each.label, each.seed, each.accuracy) for each in view.ledger]
-    return pd.DataFrame(rows, columns=["time", "study", "label", "seed", "accuracy"])
-
-
 def _measured(epoch: Epoch) -> tuple[float | None, ...]:
     return tuple(getattr(epoch, name) for name in _EPOCH)
+
+
+def write_trials_csv(view: StudyView, path: Path) -> None:
+    """Write `trials_frame` as comma-separated values, whole or not at all.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    write_atomically(path, _content(trials_frame(view.trials), "csv"))
 
 
 def write_tables(view: StudyView, folder: Path, format: TableFormat) -> list[Path]:

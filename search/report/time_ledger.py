@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from search.report.cells import Column, Table, table
 from search.report.notation import count, duration, percent, plural, sentence_list
+from search.report.tables import Column, Table, table
 from search.study.view import StudyView, TrialView
 
 RETRAINING = {"finalist": "finalists at full length", "final": "final training and test"}
@@ -12,13 +12,13 @@ COLUMNS = ["outcome", "count", "seconds", "share"]
 
 
 def time_ledger_frame(view: StudyView) -> pd.DataFrame:
-    """Device seconds by outcome, in all adding up to what there was: outcome, count (of trials or runs, missing for
-    the overhead), seconds, share.
+    """Device seconds by outcome, adding up to all there was: outcome, count, seconds, share.
 
-    Trials count with the seconds that led to their last epoch; what a kill or a crash took, and had to be trained
-    again, is a row of its own. The overhead is the rest of the search's wall clock times its workers: they start, time
-    designs, wait for work and for each other. It is left out where the study did not record it. Of full-length runs
-    only the seconds that led to their results are known. Outcomes that did not occur have no row.
+    The count is of trials or runs, and missing for the overhead. Trials count with the seconds that led to their last
+    epoch; what was lost to a kill or a crash, and had to be trained again, is a row of its own. The overhead is the
+    rest of the search's wall clock times its workers: they start, time designs, wait for work and for each other. It is
+    left out where the study did not record it. Of full-length runs only the seconds that led to their results are
+    known. Outcomes that did not occur have no row.
     """
     rows: list[tuple[str, int | None, float]] = []
     for outcome, trials in _outcomes(view):
@@ -51,8 +51,10 @@ def _outcomes(view: StudyView) -> list[tuple[str, list[TrialView]]]:
 
 
 def saved_seconds(view: StudyView) -> float:
-    """An estimate of what pruning saved: what the epochs that pruned trials did not train would have taken, each at the
-    mean pace of that trial's own epochs."""
+    """An estimate of the seconds that pruning saved.
+
+    The epochs that pruned trials did not train would have taken as long, at the mean pace of each trial's own epochs.
+    """
     saved = 0.0
     for trial in view.trials:
         if trial.state == "pruned" and trial.num_epochs:
@@ -73,9 +75,8 @@ def time_ledger_table(frame: pd.DataFrame) -> Table:
     return table("Where the device time of search and retraining went.", rows, columns)
 
 
-def time_sentence(view: StudyView) -> str:
-    """What search and retraining cost, by outcome, and what pruning saved."""
-    frame = time_ledger_frame(view)
+def time_sentence(frame: pd.DataFrame, view: StudyView) -> str:
+    """What search and retraining cost, by outcome of `time_ledger_frame`, and what pruning saved."""
     total = float(frame["seconds"].sum())
     if not total:
         return "No device time is recorded."

@@ -27,8 +27,8 @@
       for (const trace of figure.data) {
         if (trace.textfont) trace.textfont.color = theme.ink;
         // What is half transparent would be too faint on a dark page.
-        for (const each of [trace, trace.marker || {}]) {
-          if (typeof each.opacity === "number") each.opacity = Math.min(1, each.opacity * theme.solidity);
+        for (const part of [trace, trace.marker || {}]) {
+          if (typeof part.opacity === "number") part.opacity = Math.min(1, part.opacity * theme.solidity);
         }
       }
       Plotly.react(place, figure.data, themed(figure.layout, theme, width), config);

@@ -14,7 +14,7 @@
     // A second press turns the order round; numbers begin with the largest.
     const before = head.getAttribute("aria-sort");
     const ascending = before ? before === "descending" : !numeric;
-    for (const each of heads) each.removeAttribute("aria-sort");
+    for (const other of heads) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
     const body = table.tBodies[0];
     const rows = [...body.rows].sort((one, other) => {

@@ -1,11 +1,12 @@
 """The builders of `studies`, and odd studies, as fixtures."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from models.architecture import Architecture, Stage, Stem
+from search.identity import Identity
 from search.space.audit import Audit
 from search.space.audit import audit as count_space
 from search.space.limits import Limits
@@ -32,6 +33,20 @@ def trial() -> Callable[..., TrialView]:
 @pytest.fixture
 def run() -> Callable[..., RunView]:
     return make_run
+
+
+@pytest.fixture
+def final() -> Callable[..., RunView]:
+    """A final run of a trial with a dropout."""
+
+    def make(
+        number: int, dropout: float | None = None, seed: int = 0, accuracy: float = 0.9, **changes: Any
+    ) -> RunView:
+        network = make_architecture(dropout=dropout or 0.0)
+        label = Identity(trial=number, dropout=dropout).label
+        return make_run(label, seed, accuracy, architecture=network, **changes)
+
+    return make
 
 
 @pytest.fixture
@@ -79,7 +94,7 @@ def hostile() -> StudyView:
 
 @pytest.fixture
 def odd_studies() -> dict[str, StudyView]:
-    """Studies that have little or nothing to tell, by what is odd in them."""
+    """Studies that have little or nothing to show, by what is odd in them."""
     study, trial, run = make_view, make_trial, make_run
     tiny = Architecture(Stem(8, kernel=7, padding=0), (Stage("basic", 1, 8),))
     return {
@@ -112,7 +127,7 @@ def audit() -> Audit:
 
 
 class Sections(NamedTuple):
-    """The sections of the page, by their ids: those of every study, and those that need something to tell."""
+    """The sections of the page, by their ids: those of every study, and those that need something to show."""
 
     always: tuple[str, ...]
     sometimes: tuple[str, ...]

@@ -9,6 +9,16 @@ from scipy.stats import kendalltau, spearmanr
 from search.report import proxy_audit as proxy
 
 
+def proxy_sentences(view):
+    verdict = proxy.proxy_verdict(proxy.proxy_frame(view), view.epochs)
+    return verdict.sentences if verdict else []
+
+
+def proxy_figure(view):
+    frame = proxy.proxy_frame(view)
+    return proxy.proxy_figure(frame, view.epochs, proxy.proxy_verdict(frame, view.epochs))
+
+
 @pytest.fixture
 def audited(study, trial, run, architecture):
     """A study of trials (short value, full values, state), each as wide as its place; all of them audited."""
@@ -56,17 +66,17 @@ def test_trials_without_both_values_have_no_row(audited, trial, run, architectur
 
 def test_the_correlation_is_that_of_short_and_full_values(sixteen):
     frame = proxy.proxy_frame(sixteen)
-    found, complete = proxy.overall(frame), proxy.among_complete(frame)
-    assert found.spearman.value == pytest.approx(spearmanr(frame["value"], frame["full_value"]).statistic)
-    assert found.kendall.value == pytest.approx(kendalltau(frame["value"], frame["full_value"]).statistic)
-    assert (found.num_things, complete.num_things) == (16, 12)
+    ranking, complete = proxy.overall(frame), proxy.among_complete(frame)
+    assert ranking.spearman.value == pytest.approx(spearmanr(frame["value"], frame["full_value"]).statistic)
+    assert ranking.kendall.value == pytest.approx(kendalltau(frame["value"], frame["full_value"]).statistic)
+    assert (ranking.num_things, complete.num_things) == (16, 12)
     assert complete.spearman.value == pytest.approx(spearmanr(frame["value"][4:], frame["full_value"][4:]).statistic)
 
 
 def test_the_best_quarter_is_that_of_the_search(sixteen):
-    found = proxy.among_best(proxy.proxy_frame(sixteen))
-    assert found.num_things == 4
-    assert found.spearman.value == pytest.approx(spearmanr([1, 2, 3, 4], [0.91, 0.89, 0.93, 0.92]).statistic)
+    ranking = proxy.among_best(proxy.proxy_frame(sixteen))
+    assert ranking.num_things == 4
+    assert ranking.spearman.value == pytest.approx(spearmanr([1, 2, 3, 4], [0.91, 0.89, 0.93, 0.92]).statistic)
 
 
 def test_similar_trials_are_at_most_a_tenth_apart(audited):
@@ -75,9 +85,9 @@ def test_similar_trials_are_at_most_a_tenth_apart(audited):
     view = replace(
         view, trials=tuple(replace(each, params=size) for each, size in zip(view.trials, sizes, strict=True))
     )
-    found = proxy.among_similar(proxy.proxy_frame(view))
-    assert (found.num_things, found.num_pairs, found.num_alike) == (4, 2, 0)
-    assert found.kendall is None
+    ranking = proxy.among_similar(proxy.proxy_frame(view))
+    assert (ranking.num_things, ranking.num_pairs, ranking.num_alike) == (4, 2, 0)
+    assert ranking.kendall is None
 
 
 def test_the_best_at_full_length_that_the_pruner_ended_are_named(audited):
@@ -86,9 +96,9 @@ def test_the_best_at_full_length_that_the_pruner_ended_are_named(audited):
         (0.1, (0.60,), "pruned"),
     )  # fmt: skip
     frame = proxy.proxy_frame(view)
-    assert proxy.killed(frame) == ([1, 3, 4], [1, 3])  # the second best ties with the third
+    assert proxy.best_at_full_length(frame) == ([1, 3, 4], [1, 3])  # the second best ties with the third
     sentence = "Of the best 3 at full length (a quarter, with ties) the pruner ended 2: trial 1 and trial 3."
-    assert sentence in proxy.proxy_sentences(view)
+    assert sentence in proxy_sentences(view)
 
 
 def test_a_search_chooses_the_best_complete_trial_and_regrets_what_it_misses(audited):
@@ -100,60 +110,60 @@ def test_a_search_chooses_the_best_complete_trial_and_regrets_what_it_misses(aud
         "A search would choose trial 2 of these, with 85.00% at full length; trial 1 has 95.00%: "
         "the choice costs 10.00 points."
     )
-    assert expected in proxy.proxy_sentences(view)
+    assert expected in proxy_sentences(view)
 
 
 def test_the_right_choice_costs_nothing(audited):
     view = audited((0.6, (0.80,)), (0.7, (0.85,)), (0.5, (0.70,)))
     assert proxy.regret(proxy.proxy_frame(view)) == 0
-    told = "A search would choose trial 1 of these, with 85.00% at full length, which is the best."
-    assert told in proxy.proxy_sentences(view)
+    sentence = "A search would choose trial 1 of these, with 85.00% at full length, which is the best."
+    assert sentence in proxy_sentences(view)
 
 
 def test_pruned_trials_alone_leave_no_choice(audited):
     view = audited(*((0.5 + i / 10, (0.8 + i / 10,), "pruned") for i in range(3)))
     frame = proxy.proxy_frame(view)
     assert (proxy.choice(frame), proxy.regret(frame)) == (None, None)
-    assert "None of these trials is complete: a search would choose none of them." in proxy.proxy_sentences(view)
-    assert [trace.name for trace in proxy.proxy_figure(frame, 5).figure.data] == ["pruned trial"]
+    assert "None of these trials is complete, so a search would choose none of them." in proxy_sentences(view)
+    assert [trace.name for trace in proxy_figure(view).figure.data] == ["pruned trial"]
 
 
 def test_the_first_sentence_is_the_answer(sixteen):
-    found = proxy.overall(proxy.proxy_frame(sixteen))
-    rho, tau = found.spearman, found.kendall
-    assert proxy.proxy_sentences(sixteen)[0] == (
+    ranking = proxy.overall(proxy.proxy_frame(sixteen))
+    rho, tau = ranking.spearman, ranking.kendall
+    assert proxy_sentences(sixteen)[0] == (
         f"A trial's value after 5 epochs ranks designs as 20 epochs do with rho = {rho.value:.2f} ({rho.low:.2f} to "
         f"{rho.high:.2f}), tau = {tau.value:.2f} ({tau.low:.2f} to {tau.high:.2f}), 16 trials, 4 of them pruned early."
     )
 
 
-def test_what_cannot_be_told_is_said(audited):
-    few = proxy.proxy_sentences(audited((0.6, (0.80,)), (0.7, (0.85,)), (0.5, (0.81,))))
+def test_what_is_unknown_is_said(audited):
+    few = proxy_sentences(audited((0.6, (0.80,)), (0.7, (0.85,)), (0.5, (0.81,))))
     assert few[0].endswith("rho = 0.50, tau = 0.33, 3 trials, too few for an interval.")
     assert few[1] == "The best quarter by the value of the search: too few to tell (1 trial, 0 pairs without a tie)."
-    equal = proxy.proxy_sentences(audited(*((0.5 + i / 50, (0.8,)) for i in range(9))))
+    equal = proxy_sentences(audited(*((0.5 + i / 50, (0.8,)) for i in range(9))))
     assert equal[0] == (
-        "Whether a trial's value after 5 epochs ranks designs as 20 epochs do cannot be told: too few to tell "
+        "Whether a trial's value after 5 epochs ranks designs as 20 epochs do is unknown: too few to tell "
         "(9 trials, 0 pairs without a tie)."
     )
-    perfect = proxy.proxy_sentences(audited(*((0.5 + i / 50, (0.6 + i / 50,)) for i in range(9))))
-    assert perfect[0].endswith("rho = 1.00, tau = 1.00, 9 trials, no interval, for resampling cannot vary it.")
+    perfect = proxy_sentences(audited(*((0.5 + i / 50, (0.6 + i / 50,)) for i in range(9))))
+    assert perfect[0].endswith("rho = 1.00, tau = 1.00, 9 trials, no interval because resampling cannot vary it.")
 
 
-def test_the_method_is_told(audited, sixteen):
-    assert "percentiles over 2,000 resamples" in proxy.proxy_sentences(sixteen)[-1]
-    assert "of 1 run a trial" in proxy.proxy_sentences(sixteen)[-1]
+def test_the_method_is_explained(audited, sixteen):
+    assert "percentiles over 2,000 resamples" in proxy_sentences(sixteen)[-1]
+    assert "of 1 run a trial" in proxy_sentences(sixteen)[-1]
     uneven = audited((0.6, (0.80, 0.9)), (0.7, (0.85,)), (0.5, (0.81,)))
-    assert "of 1 to 2 runs a trial" in proxy.proxy_sentences(uneven)[-1]
+    assert "of 1 to 2 runs a trial" in proxy_sentences(uneven)[-1]
 
 
 def test_a_study_without_an_audit_says_nothing(study, trial):
-    assert proxy.proxy_sentences(study(trials=(trial(0),))) == []
+    assert proxy_sentences(study(trials=(trial(0),))) == []
     assert proxy.proxy_frame(study()).empty
 
 
 def test_pruned_trials_and_the_choice_are_marked(sixteen):
-    drawn = proxy.proxy_figure(proxy.proxy_frame(sixteen), sixteen.epochs)
+    drawn = proxy_figure(sixteen)
     traces = {trace.name: trace for trace in drawn.figure.data}
     assert {name: len(trace.x) for name, trace in traces.items()} == {
         "complete trial": 12, "pruned trial": 4, "a search's choice": 1,

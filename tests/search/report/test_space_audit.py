@@ -10,24 +10,24 @@ SPACE = Space.model_validate(
 
 
 def test_the_figure_holds_every_design_once() -> None:
-    found = audit(SPACE, TASK, Limits(6_000))
-    frame = histogram_frame(found)
+    counted = audit(SPACE, TASK, Limits(6_000))
+    frame = histogram_frame(counted)
     assert abs(frame["share"].sum() - 1) < 1e-12
-    drawn = audit_figure(found)
+    drawn = audit_figure(counted)
     (bars,) = drawn.figure.data
     assert len(bars.x) == (frame["designs"] > 0).sum()
-    assert sum(bars.y) == found.total
-    assert f"{found.total} different networks" in drawn.caption and f"{found.feasible} of them" in drawn.caption
+    assert sum(bars.y) == counted.total
+    assert f"{counted.total} different networks" in drawn.caption and f"{counted.feasible} of them" in drawn.caption
 
 
 def test_the_lines_tell_what_was_counted() -> None:
-    found = audit(SPACE, TASK, parse_limits(["bytes=5KB@int8"], 6_000, 0.5))
-    text = "\n".join(lines(found))
-    assert f"designs    {found.total} different architectures of {found.smallest} to" in text
+    counted = audit(SPACE, TASK, parse_limits(["bytes=5KB@int8"], 6_000, 0.5))
+    text = "\n".join(lines(counted))
+    assert f"designs    {counted.total} different architectures of {counted.smallest} to" in text
     assert "limit      6,000 parameters, bytes=5000@int8, at least 0.5 of them used" in text
-    assert f"fitting    {found.feasible} designs" in text
+    assert f"fitting    {counted.feasible} designs" in text
     assert "estimated" not in text
-    assert all(never.text in text for never in found.impossible_choices[:12])
+    assert all(choice.text in text for choice in counted.impossible_choices[:12])
 
 
 def test_without_a_budget_nothing_is_said_of_limits() -> None:

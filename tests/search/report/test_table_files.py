@@ -1,8 +1,10 @@
+import json
+
 import pandas as pd
 import pytest
 
 from search.errors import StorageError
-from search.report.table_files import all_frames, write_tables
+from search.report.table_files import all_frames, write_tables, write_trials_csv
 
 READERS = {"csv": pd.read_csv, "parquet": pd.read_parquet, "json": pd.read_json}
 
@@ -40,3 +42,19 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(study, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
         write_tables(study(), tmp_path / "file", "csv")
+
+
+def test_csv_writes_integers_beside_missing_choices_without_a_point(study, trial, tmp_path):
+    view = study(trials=(trial(0, choices={"depth_1": 3, "depth_4": 5}), trial(1, choices={"depth_1": 2})))
+    path = tmp_path / "trials.csv"
+    write_trials_csv(view, path)
+    read = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert read["depth_1"].tolist() == ["3", "2"]
+    assert read["depth_4"].tolist() == ["5", ""]
+    assert json.loads(read["architecture"].iloc[0])["num_classes"] == 10
+
+
+def test_csv_that_cannot_be_written_is_a_storage_error(study, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        write_trials_csv(study(), tmp_path / "file" / "trials.csv")

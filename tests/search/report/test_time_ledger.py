@@ -58,7 +58,7 @@ def test_what_did_not_occur_has_no_row(trial: Make, study: Study) -> None:
 def test_an_overhead_that_was_not_recorded_is_not_invented(trial: Make, study: Study) -> None:
     view = study(trials=(trial(0, 0.9, seconds=50.0),))
     assert time_ledger_frame(view)["outcome"].tolist() == ["trained to the end"]
-    assert time_sentence(view) == (
+    assert time_sentence(time_ledger_frame(view), view) == (
         "Device time 50.0 s: 100% trained to the end. No trial was pruned. The overhead of the search was not recorded."
     )
 
@@ -79,7 +79,7 @@ def test_pruning_saved_the_epochs_it_left_out_at_the_trials_own_pace(trial: Make
     assert saved_seconds(study(trials=(first, trial(2, 0.9, seconds=11.0)))) == 5 * 2.0 - 5.0
     assert saved_seconds(study(trials=(second,))) == 5 * 3.0 - 3.0
     view = study(trials=(first, second), worker_seconds=10.0)
-    assert time_sentence(view) == (
+    assert time_sentence(time_ledger_frame(view), view) == (
         "Device time 10.0 s: 80% pruned and 20% overhead. Pruning 2 trials saved about 17.0 s, an estimate by the pace "
         "of each."
     )
@@ -94,5 +94,5 @@ def test_an_empty_study_has_an_empty_ledger(study: Study) -> None:
     frame = time_ledger_frame(study())
     assert isinstance(frame, pd.DataFrame) and frame.empty
     assert list(frame.columns) == ["outcome", "count", "seconds", "share"]
-    assert time_sentence(study()) == "No device time is recorded."
+    assert time_sentence(frame, study()) == "No device time is recorded."
     assert len(time_ledger_table(frame).rows) == 1

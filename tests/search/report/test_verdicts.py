@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from search.report.verdicts import comparison_sentences, network_sentences
+from search.report import verdicts
+from search.report.findings import find
 from search.study.view import RunView, StudyView, TrialView
 
 Runs = Callable[..., tuple[RunView, ...]]
@@ -16,9 +17,17 @@ GOOD = (0.951, 0.953, 0.949, 0.952, 0.950)
 FAIR = (0.947, 0.949, 0.945, 0.948, 0.946)
 NOISY = (0.93, 0.96, 0.94, 0.97, 0.95)
 CLOSING = (
-    "These intervals tell the noise between seeds; none of them covers a repeat of the search, which would find other "
+    "These intervals show the noise between seeds; none of them covers a repeat of the search, which would find other "
     "networks."
 )
+
+
+def comparison_sentences(view: StudyView) -> list[str]:
+    return verdicts.comparison_sentences(find(view))
+
+
+def network_sentences(view: StudyView) -> list[str]:
+    return verdicts.network_sentences(find(view).compared)
 
 
 @pytest.fixture
@@ -51,15 +60,15 @@ def test_not_distinguishable(runs: Runs, study: Study) -> None:
     assert first == (
         "trial 42 and resnet40 are not distinguishable with 5 seeds each: the difference is 0.10 points (95% interval "
         "-1.86 to 2.06; Holm-adjusted p = 0.895): 95.10% at 300M MACs and 10 min a run, against 95.00% at 300M MACs "
-        "and 10 min a run. To tell a difference of this size, more than 1,000 seeds of each would be needed."
+        "and 10 min a run. To detect a difference of this size, more than 1,000 seeds of each would be needed."
     )
     assert closing == CLOSING
 
 
-def test_the_seeds_that_would_tell_are_named(runs: Runs, study: Study) -> None:
+def test_the_seeds_that_are_needed_are_named(runs: Runs, study: Study) -> None:
     first, _ = comparison_sentences(study(runs=runs("0042", GOOD[:3]) + runs("resnet40", (0.945, 0.951, 0.947))))
     assert "are not distinguishable with 3 seeds each" in first
-    assert first.endswith("To tell a difference of this size, about 11 seeds of each would be needed.")
+    assert first.endswith("To detect a difference of this size, about 11 seeds of each would be needed.")
 
 
 def test_an_interval_that_leaves_out_0_is_not_left_to_contradict_the_verdict(runs: Runs, study: Study) -> None:
@@ -67,7 +76,7 @@ def test_an_interval_that_leaves_out_0_is_not_left_to_contradict_the_verdict(run
                            *(runs(label, NOISY) for label in "bcd")), ()))  # fmt: skip
     first = comparison_sentences(view)[0]
     assert "are not distinguishable with 5 seeds each" in first
-    assert "which leaves out 0, but not once 4 comparisons are reckoned with; Holm-adjusted p = 0." in first
+    assert "which leaves out 0, but not after the adjustment for 4 comparisons; Holm-adjusted p = 0." in first
 
 
 @pytest.mark.parametrize(
@@ -78,14 +87,14 @@ def test_of_one_seed_nothing_can_be_said(
 ) -> None:
     (only,) = comparison_sentences(study(runs=runs("0042", first) + runs("resnet40", second)))
     assert only.startswith(
-        f"nothing can be said of trial 42 against resnet40 with {seeds}, for one run tells no noise between seeds: "
+        f"nothing can be said of trial 42 against resnet40 with {seeds}, because one run shows no noise between seeds: "
         "95.10% at 300M MACs and 10 min a run, against 94.70% at"
     )
 
 
 def test_of_runs_that_agree_exactly_nothing_can_be_said(runs: Runs, study: Study) -> None:
     (only,) = comparison_sentences(study(runs=runs("0042", (0.95, 0.95)) + runs("resnet40", (0.94, 0.94))))
-    assert "with 2 seeds each, for no run differs from another of its network: 95.00%" in only
+    assert "with 2 seeds each, because no run differs from another of its network: 95.00%" in only
 
 
 def test_a_bootstrap_that_disagrees_with_the_verdict_says_so(
@@ -99,7 +108,7 @@ def test_a_bootstrap_that_disagrees_with_the_verdict_says_so(
     assert "class by class, as if no two networks had errors in common, which makes them wider" in closing
 
 
-def test_a_costlier_trial_is_told_with_the_best_one_within(
+def test_a_costlier_trial_is_named_with_the_best_one_within(
     runs: Runs, study: Study, trial: Callable[..., TrialView]
 ) -> None:
     trials = (
@@ -130,8 +139,8 @@ def test_a_baseline_over_the_budget_is_called_a_reference(runs: Runs, study: Stu
 def test_what_was_trained_differently_is_said_not_to_be_compared(runs: Runs, study: Study) -> None:
     (only,) = comparison_sentences(study(runs=runs("0042", GOOD) + runs("resnet40", FAIR, recipe="as1", epochs=200)))
     assert only == (
-        "trial 42 and resnet40 are not compared, for they were trained differently: 95.10% at 300M MACs and 10 min a "
-        "run, by cosine, 20 epochs; 94.70% at 300M MACs and 10 min a run, by as1, 200 epochs."
+        "trial 42 and resnet40 are not compared, because they were trained differently: 95.10% at 300M MACs and 10 min "
+        "a run, by cosine, 20 epochs; 94.70% at 300M MACs and 10 min a run, by as1, 200 epochs."
     )
 
 
@@ -145,7 +154,7 @@ def test_comparisons_of_several_trainings_say_which(runs: Runs, study: Study) ->
     assert second.startswith("Trained by cosine, 20 epochs, validation images held out: trial 42 is better than a ")
 
 
-def test_a_holdout_is_always_told(runs: Runs, study: Study) -> None:
+def test_a_holdout_is_always_mentioned(runs: Runs, study: Study) -> None:
     held = runs("0042", GOOD, holdout=True) + runs("a", FAIR, holdout=True)
     assert comparison_sentences(study(runs=held))[0].startswith("Trained by cosine, 20 epochs, validation images held")
 
@@ -156,7 +165,7 @@ def test_without_trials_or_without_baselines_nothing_is_said(runs: Runs, study: 
     assert comparison_sentences(study(runs=runs("resnet40", GOOD))) == []
 
 
-def test_networks_of_several_seeds_are_told_by_mean_and_deviation(runs: Runs, study: Study) -> None:
+def test_networks_of_several_seeds_are_described_by_mean_and_deviation(runs: Runs, study: Study) -> None:
     view = study(runs=runs("resnet40", FAIR[:1]) + runs("0042", GOOD))
     assert network_sentences(view) == [
         "trial 42: 95.10% in the mean of 5 seeds, standard deviation 0.16 points, at 300M MACs and 10 min a run "

@@ -1,0 +1,134 @@
+"""Full-length runs one by one, and test accuracies of networks over their seeds."""
+
+import math
+from collections.abc import Iterable
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, cost_axis, records, short_name
+from search.report.notation import count, decimal, duration, exists, interval, network_name, percent, points, short
+from search.report.retraining.known_runs import last_validation, results_order, run_order
+from search.report.statistics.significance import CONFIDENCE, half_width
+from search.report.tables import Column, Table, named, table
+from search.study.networks import Network
+from search.study.view import RunView
+
+RUN_COLUMNS = [
+    "label", "kind", "purpose", "seed", "recipe", "epochs", "holdout", "params", "macs", "train_accuracy",
+    "validation_accuracy", "test_accuracy", "test_loss", "seconds", "device", "precision", "recipe_digest",
+]  # fmt: skip
+RESULT_COLUMNS = [
+    "label", "kind", "recipe", "epochs", "holdout", "seeds", "mean", "deviation", "half_width", "params", "macs",
+    "seconds", "over", "recipe_digest",
+]  # fmt: skip
+
+
+def runs_frame(runs: Iterable[RunView]) -> pd.DataFrame:
+    """One row a full-length run, trials before baselines; accuracies are those of the last epoch."""
+    rows = [
+        (
+            run.label, run.identity.kind, run.purpose, run.seed, run.recipe, run.epochs, run.holdout,
+            run.params, run.macs,
+            run.history[-1].train_accuracy if run.history else None, last_validation(run),
+            run.test_accuracy, run.test_loss, run.seconds, run.device, run.precision, run.recipe_digest,
+        )
+        for run in sorted(runs, key=run_order)
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=RUN_COLUMNS)
+    numbers = ["train_accuracy", "validation_accuracy", "test_accuracy", "test_loss"]
+    frame[numbers] = frame[numbers].astype(float)
+    return frame
+
+
+def runs_table(frame: pd.DataFrame) -> Table:
+    columns = [
+        Column("network", "Network"), Column("purpose", "Purpose"), Column("seed", "Seed", str),
+        Column("test_accuracy", "Test", percent), Column("test_loss", "Test loss", decimal),
+        Column("validation_accuracy", "Validation", percent), Column("train_accuracy", "Training", percent),
+        Column("recipe", "Recipe"), Column("epochs", "Epochs", count), Column("seconds", "Time", duration),
+        Column("device", "Device"), Column("precision", "Precision"),
+    ]  # fmt: skip
+    rows = named(frame)
+    rows["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
+    return table("Every full-length run; accuracies are those of the last epoch.", rows, columns)
+
+
+def results_frame(networks: Iterable[Network], budget: int) -> pd.DataFrame:
+    """Test accuracy over seeds, one row a tested network, trials before baselines.
+
+    `epochs` are those of the longest run, `holdout` marks runs that were asked to leave out the validation split,
+    `over` a network over the budget, which can only be a reference, and `recipe_digest` distinguishes recipes of one
+    name. Where a label was trained in several ways, the one that is `quoted` comes last.
+    """
+    rows = [
+        (network.label, network.runs[0].identity.kind, network.recipe, network.epochs, network.holdout, network.seeds,
+         network.mean, network.deviation, half_width(network.deviation, network.seeds), network.params, network.macs,
+         network.seconds, network.params > budget, network.runs[0].recipe_digest)
+        for network in sorted(networks, key=results_order)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+
+
+def results_table(frame: pd.DataFrame) -> Table:
+    ends = zip(frame["mean"], frame["half_width"], strict=True)
+    intervals = [interval(mean, half) if exists(half) else "none" for mean, half in ends]
+    columns = [
+        Column("network", "Network"), Column("seeds", "Seeds", str),
+        Column("mean", "Test, mean", percent), Column("deviation", "Deviation, points", points),
+        Column("interval", f"{CONFIDENCE:.0%} interval", str),
+        Column("params", "Parameters", count), Column("macs", "MACs", short), Column("seconds", "Time a run", duration),
+        Column("recipe", "Recipe"), Column("epochs", "Epochs", count),
+    ]  # fmt: skip
+    caption = "Test accuracy after full training: mean, standard deviation and Student's interval over seeds."
+    rows = named(frame)
+    rows["network"] += [" (over the budget: a reference)" if over else "" for over in frame["over"]]
+    rows["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
+    alike = frame.duplicated(["label", "recipe", "epochs", "holdout"], keep=False)  # recipes of one name
+    digests = zip(frame["recipe_digest"], alike, strict=True)
+    rows["recipe"] += [f" ({digest})" if digest and is_alike else "" for digest, is_alike in digests]
+    return table(caption, rows.assign(interval=intervals), columns)
+
+
+def results_figure(frame: pd.DataFrame, budget: int) -> Drawing:
+    """Draw `results_frame`: test accuracy against parameters, searched designs beside baselines."""
+    figure = blank(380)
+    cost_axis(figure, "Parameters", frame["params"].tolist(), budget, "budget")
+    accuracy_axis(figure, "Test accuracy")
+    looks = {"trial": ("retrained trial", BLUE, "circle"), "baseline": ("baseline", ORANGE, "diamond-open")}
+    for kind, (name, color, symbol) in looks.items():
+        rows = frame[frame["kind"] == kind]
+        if rows.empty:
+            continue
+        deviations = rows["deviation"].fillna(0).round(5).tolist()
+        figure.add_scatter(
+            x=rows["params"].tolist(),
+            y=rows["mean"].round(5).tolist(),
+            mode="markers+text",
+            name=name,
+            marker={"color": color, "size": 10, "symbol": symbol, "line": {"width": 2, "color": color}},
+            error_y={"type": "data", "array": deviations, "color": color, "thickness": 1.5},
+            # The spaces keep a label off its marker on either side.
+            text=[f"  {short_name(label)}  " for label in rows["label"]],
+            textposition=[_side(figure, params) for params in rows["params"]],
+            hovertemplate="%{text}: %{y:.2%}, %{x:,d} parameters<extra></extra>",
+            cliponaxis=False,
+        )
+    # A single point has no range of its own, and plotly would take one that runs past 100%.
+    spread = frame["deviation"].fillna(0)
+    low, high = (frame["mean"] - spread).min(), (frame["mean"] + spread).max()
+    margin = max(0.01, 0.1 * (high - low))
+    figure.update_yaxes(range=[low - margin, min(1.0, high + margin)])
+    results = "; ".join(f"{network_name(row['label'])}, {percent(row['mean'])}" for row in records(frame))
+    caption = (
+        "Test accuracy, not validation, against parameters: mean and standard deviation over seeds of the networks "
+        f"trained at full length. In numbers: {results}."
+    )
+    return Drawing("test-parameters", figure, caption)
+
+
+def _side(figure: go.Figure, params: int) -> str:
+    """Where a label has room: right of a marker in the left half, left of one in the right half."""
+    low, high = figure.layout.xaxis.range
+    place = math.log10(params) if figure.layout.xaxis.type == "log" else params
+    return "middle right" if place < (low + high) / 2 else "middle left"

@@ -1,0 +1,116 @@
+"""Which full-length runs count, and as what: this search's runs, finalists, final networks and the ones to quote.
+
+Nothing here chooses by a test accuracy.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.architecture import Architecture
+from search.report.notation import exists
+from search.study.networks import Network, weight
+from search.study.view import RunView, TrialView, at_dropout
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRuns:
+    """The full-length runs of a study, trials before baselines.
+
+    Attributes:
+        finals: final runs of its own networks.
+        finalists: runs of its own networks in the rounds that pick a winner.
+        earlier: runs that trained other networks than the study's trials. A study that began anew after its database
+            broke has other networks under the numbers of the trials before.
+    """
+
+    finals: tuple[RunView, ...]
+    finalists: tuple[RunView, ...]
+    earlier: tuple[RunView, ...]
+
+
+def known_runs(runs: Iterable[RunView], trials: Mapping[int, TrialView]) -> KnownRuns:
+    """The runs by what they are for, in order. `trials` are by number."""
+    known: list[RunView] = []
+    earlier: list[RunView] = []
+    for run in sorted(runs, key=run_order):
+        (known if is_known(run, trials) else earlier).append(run)
+    finals, finalists = (tuple(run for run in known if run.purpose == purpose) for purpose in ("final", "finalist"))
+    return KnownRuns(finals, finalists, tuple(earlier))
+
+
+def is_known(run: RunView, trials: Mapping[int, TrialView]) -> bool:
+    """Whether a run trained the network of its trial; true of a baseline's, and where the trial is missing."""
+    trial = trials.get(run.identity.trial) if run.identity.trial is not None else None
+    return trial is None or run.architecture == _network(trial, run.identity.dropout)
+
+
+def _network(trial: TrialView, dropout: float | None) -> Architecture:
+    return trial.architecture if dropout is None else at_dropout(trial.architecture, dropout)
+
+
+def run_order(run: RunView) -> tuple[bool, str, str, int, bool, int]:
+    """Sorts runs: trials before baselines, then by label and training."""
+    return run.identity.kind == "baseline", run.label, run.recipe, run.epochs, run.holdout, run.seed
+
+
+def latest_round(finalists: Iterable[RunView]) -> list[RunView]:
+    """The runs of the round that picks a winner.
+
+    Values of different recipes cannot be compared, so of several rounds the one that was trained last is read. Where
+    results have no time it is the one with the most finalists; of equals, the longest schedule.
+    """
+    rounds: dict[tuple[str, bool], list[RunView]] = defaultdict(list)
+    for run in finalists:
+        if exists(last_validation(run)):
+            rounds[run.way].append(run)
+    return max(rounds.values(), key=_recency, default=[])
+
+
+def _recency(runs: list[RunView]) -> tuple[str, int, int]:
+    return max(run.time for run in runs), len({run.identity for run in runs}), max(run.epochs for run in runs)
+
+
+def last_validation(run: RunView) -> float | None:
+    return run.history[-1].validation_accuracy if run.history else None
+
+
+def is_tested(run: RunView) -> bool:
+    return exists(run.test_accuracy)
+
+
+def label_recipes(networks: Iterable[Network], finals: Iterable[RunView]) -> list[Network]:
+    """The networks of final runs, where a baseline that was trained by several recipes is labelled with each."""
+    recipes: dict[str, set[str]] = defaultdict(set)
+    for run in finals:
+        recipes[run.label].add(run.recipe)
+    return [
+        replace(network, label=f"{network.label} by {network.recipe}")
+        if is_baseline(network) and len(recipes[network.label]) > 1
+        else network
+        for network in networks
+    ]
+
+
+def is_baseline(network: Network) -> bool:
+    return network.runs[0].identity.kind == "baseline"
+
+
+def name_of(network: Network) -> str:
+    """As people say it: trial 42; a baseline by its label."""
+    return network.label if is_baseline(network) else network.runs[0].identity.name
+
+
+def results_order(network: Network) -> tuple[Any, ...]:
+    """Sorts networks: trials before baselines, then by label; of a label the one that is `quoted` comes last."""
+    return is_baseline(network), network.label, weight(network)
+
+
+def quoted(networks: Sequence[Network]) -> dict[str, Network]:
+    """The network of each label whose numbers are given where there is room for one: the last by `weight`.
+
+    Labels come in the order of the networks.
+    """
+    heaviest = {network.label: network for network in sorted(networks, key=weight)}
+    return {network.label: heaviest[network.label] for network in networks}

@@ -1,0 +1,158 @@
+"""The card of an exported network: what it is, how it was trained, how good it is, and what it was not tested for."""
+
+import html
+import re
+from statistics import fmean, stdev
+from typing import Any
+
+from search.files import StudyFiles
+from search.identity import Identity
+from search.report.notation import count, design, interval, percent, plural
+from search.report.statistics.significance import CONFIDENCE, half_width
+from search.study.ledger import Ledger
+from search.study.plan import Plan
+from search.study.trained import TrainedRun
+from search.study.view import RunView
+
+MAX_CLASSES = 20
+
+CARD = """# {title}
+
+A residual network, {origin}, trained by `nas` in the study `{study}`. All numbers are those that its training
+wrote down.
+
+| | |
+| --- | --- |
+| architecture | {design} |
+| parameters | {params} |
+| multiply-accumulates | {macs} for one image of {size} by {size} pixels |
+| takes | uint8 images (N, {channels}, {size}, {size}), by `preprocess` in model.py |
+| classes | {classes} |
+
+## How it was trained
+
+| | |
+| --- | --- |
+| data | {data}, fingerprint `{fingerprint}` |
+| images | {images} |
+| recipe | {recipe}, {epochs} |
+| these weights | seed {seed} of {seeds}, trained on {device} at {precision}, {time} |
+| versions | {versions} |
+
+## How good it is
+
+Test accuracy on {data}: {accuracy}. The weights in this folder, those of the first seed, have {own}.
+
+{openings}
+
+## How to use it
+
+Needs torch alone. In this folder:
+
+```python
+import model, torch
+
+network = model.load()
+with torch.inference_mode():
+    logits = network(model.preprocess(images))  # images: uint8 (N, {channels}, {size}, {size})
+names = [model.CLASSES[label] for label in logits.argmax(dim=1)]
+```
+
+## What it was not tested for
+
+- Images from elsewhere: other cameras, places, times or ways of cutting them out; `nas evaluate` tests it on yours.
+- Images of none of its classes: it still names one of them.
+- Noise, damage and images made to mislead it.
+- Whether its probabilities are calibrated, and whether it serves some groups of people worse than others.
+- Other precisions, quantised weights and other hardware.
+"""
+
+
+def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
+    """The card of the first of `runs`, which differ in their seeds alone, in Markdown.
+
+    Raises:
+        StorageError: the test ledger cannot be read.
+    """
+    run, data, budget = runs[0], plan.question.data, plan.question.budget
+    view = run.view
+    kept = f", the weights of epoch {view.kept_epoch}" if view.kept_epoch is not None else ""
+    return CARD.format(
+        title=f"{run.name[0].upper()}{run.name[1:]}: {count(view.params)} parameters, {_text(data.name)}",
+        origin=_origin(view.identity),
+        study=files.name,
+        design=design(view.architecture),
+        params=_params(view.params, budget),
+        macs=count(view.macs),
+        size=data.image_size,
+        channels=data.channels,
+        classes=_classes(data.classes),
+        data=_text(data.name),
+        fingerprint=data.fingerprint,
+        images=_images(view),
+        recipe=_text(view.recipe),
+        epochs=plural(view.epochs, "epoch") + kept,
+        seed=view.seed,
+        seeds=len(runs),
+        device=_text(view.device),
+        precision=view.precision,
+        time=_text(run.values.get("time", "")),
+        versions=_versions(run.values.get("versions")),
+        accuracy=_accuracy([trained.view.test_accuracy for trained in runs]),
+        own=percent(view.test_accuracy),
+        openings=_openings(files, plan, view.label),
+    )
+
+
+def _origin(identity: Identity) -> str:
+    if identity.kind == "baseline":
+        return "designed by hand"
+    return "found by search" + (", here with another dropout than it had there" if identity.dropout is not None else "")
+
+
+def _params(params: int, budget: int) -> str:
+    if params > budget:
+        return f"{count(params)}, over the study's budget of {count(budget)}: a reference"
+    return f"{count(params)}, {percent(params / budget, 1)} of the budget of {count(budget)}"
+
+
+def _classes(classes: tuple[str, ...]) -> str:
+    named = ", ".join(map(_text, classes[:MAX_CLASSES]))
+    rest = f" and {len(classes) - MAX_CLASSES} more, see `CLASSES` in model.py" if len(classes) > MAX_CLASSES else ""
+    return f"{len(classes)}: {named}{rest}"
+
+
+def _images(view: RunView) -> str:
+    if view.holdout or any(epoch.validation_accuracy is not None for epoch in view.history):
+        return "the training split; the validation images were held out"
+    return "the training and validation images"
+
+
+def _accuracy(accuracies: list[float | None]) -> str:
+    """Mean and interval over seeds."""
+    values = [value for value in accuracies if value is not None]
+    if len(values) < 2:
+        return f"{percent(values[0] if values else None)} (one seed, so no interval)"
+    mean, half = fmean(values), half_width(stdev(values), len(values))
+    return (
+        f"{percent(mean)} in the mean of {len(values)} seeds, {CONFIDENCE:.0%} interval {interval(mean, half)}, which "
+        "covers training with other seeds, not another search"
+    )
+
+
+def _openings(files: StudyFiles, plan: Plan, label: str) -> str:
+    """How often the test set was looked at: the more often, the less its accuracies mean."""
+    entries = Ledger(files, plan.question.data.ledger_name).entries()
+    own = sum(entry.study == files.name and entry.label == label for entry in entries)
+    times = plural(len(entries), "time")
+    return f"The test set had been opened {times} by the day of this export, {own} of them for this network."
+
+
+def _versions(versions: Any) -> str:
+    pairs = versions.items() if isinstance(versions, dict) else ()
+    return ", ".join(f"{_text(name)} {_text(version)}" for name, version in pairs) or "not recorded"
+
+
+def _text(value: Any) -> str:
+    """A user's text as one piece of a line of Markdown, without markup."""
+    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", html.escape(" ".join(str(value).split()), quote=False))

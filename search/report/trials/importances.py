@@ -1,0 +1,148 @@
+"""Which properties of a network set good trials apart from the rest.
+
+Importances are PED-ANOVA's (Watanabe et al. 2023, https://arxiv.org/abs/2304.10255), computed on decoded properties of
+the trained networks. Those of raw vector slots would mislead: a slot of a stage that is switched off changes nothing.
+Only complete trials enter, because a pruned trial's value was measured at another epoch.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import optuna
+import pandas as pd
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+from models.architecture import Architecture
+from search.report.drawing import BLUE, Drawing, blank
+from search.report.notation import percent
+from search.study.view import TrialView
+
+COLUMNS = ["feature", "importance"]
+MIN_TRIALS = 10
+# PED-ANOVA's authors ask for at least five trials above the quantile that counts as good.
+_MIN_GOOD = 5
+_LOGARITHMIC = ("parameters", "MACs", "stem width", "width of stage")
+
+Features = dict[str, int | float | str]
+
+
+def features(trial: TrialView) -> Features:
+    """Decoded properties of a trial's network; the width of a stage it lacks is missing."""
+    architecture = trial.architecture
+    stages = architecture.stages
+    blocks = {stage.block for stage in stages}
+    widths: Features = {f"width of stage {index}": stage.width for index, stage in enumerate(stages, start=1)}
+    return {
+        "parameters": trial.params,
+        "MACs": trial.macs,
+        "depth": architecture.depth,
+        "number of stages": len(stages),
+        "stem width": architecture.stem.width,
+        **widths,
+        "block": blocks.pop() if len(blocks) == 1 else "mixed",
+        "kernel (mean over blocks)": _mean_over_blocks(architecture, "kernel"),
+        "dropout (mean over blocks)": _mean_over_blocks(architecture, "dropout"),
+    }
+
+
+def _mean_over_blocks(architecture: Architecture, field: str) -> float:
+    total = sum(getattr(stage, field) * stage.depth for stage in architecture.stages)
+    return float(total) / sum(stage.depth for stage in architecture.stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Importances:
+    """The importance of each property, largest first, adding up to one; none where `why_none` says why."""
+
+    frame: pd.DataFrame
+    why_none: str | None = None
+
+
+def importances(ranked: Sequence[TrialView]) -> Importances:
+    """The importances of the properties of complete trials: feature, importance."""
+    empty = pd.DataFrame(columns=COLUMNS)
+    if len(ranked) < MIN_TRIALS:
+        reason = f"Importances need at least {MIN_TRIALS} complete trials; this study has {len(ranked)}."
+        return Importances(empty, reason)
+    if len({trial.value for trial in ranked}) < 2:
+        reason = "Importances need trials of different accuracy; all complete trials of this study have the same."
+        return Importances(empty, reason)
+    rows = [features(trial) for trial in ranked]
+    distributions = _distributions(rows)
+    if not distributions:
+        reason = "Importances need designs that differ; those of this study's complete trials do not."
+        return Importances(empty, reason)
+    return Importances(_ped_anova(ranked, rows, distributions))
+
+
+def _ped_anova(
+    ranked: Sequence[TrialView], rows: list[Features], distributions: dict[str, BaseDistribution]
+) -> pd.DataFrame:
+    with _quiet():
+        study = optuna.create_study(direction="maximize")
+        for trial, row in zip(ranked, rows, strict=True):
+            params = {name: row[name] for name in distributions if name in row}
+            own = {name: distributions[name] for name in params}
+            study.add_trial(optuna.trial.create_trial(params=params, distributions=own, value=trial.value))
+        good = min(0.5, max(0.1, _MIN_GOOD / len(ranked)))
+        result = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=good))
+    frame = pd.DataFrame(list(result.items()), columns=COLUMNS)
+    # Optuna's own order of equal ones is that of a set, which differs from run to run.
+    return frame.sort_values(COLUMNS[::-1], ascending=[False, True], ignore_index=True)
+
+
+def _distributions(rows: list[Features]) -> dict[str, BaseDistribution]:
+    """The range of each property that takes more than one value."""
+    distributions: dict[str, BaseDistribution] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = sorted({row[name] for row in rows if name in row}, key=lambda value: (str(type(value)), value))
+        if len(values) < 2:
+            continue
+        if isinstance(values[0], str):
+            distributions[name] = CategoricalDistribution([str(value) for value in values])
+        else:
+            numbers = [float(value) for value in values]
+            distributions[name] = FloatDistribution(min(numbers), max(numbers), log=name.startswith(_LOGARITHMIC))
+    return distributions
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back Optuna's log and warnings: they are about studies of its own, and this is not one."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def importances_figure(frame: pd.DataFrame) -> Drawing:
+    """Draw the frame of `importances` as bars, the largest on top."""
+    figure = blank(60 + 26 * len(frame), showlegend=False)
+    rows = frame.iloc[::-1]
+    figure.add_bar(
+        x=rows["importance"].round(4).tolist(),
+        y=rows["feature"].tolist(),
+        orientation="h",
+        marker={"color": BLUE},
+        text=[percent(value, 0) for value in rows["importance"]],
+        textposition="outside",
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
+    figure.update_xaxes(visible=False, range=[0, 1.15 * float(frame["importance"].max())])
+    figure.update_yaxes(showgrid=False, ticks="", showline=False, ticklabelstandoff=6)
+    first = frame.iloc[0]
+    caption = (
+        "Share of each property of a network in setting the best trials apart from the others. First is "
+        f"{first['feature']} with {percent(first['importance'], 0)}. Properties that go together, such as parameters "
+        "and widths, split it."
+    )
+    return Drawing("importances", figure, caption, frame)

@@ -1,0 +1,113 @@
+"""What is said before a number is quoted, and only where it applies."""
+
+from dataclasses import replace
+
+from search.report.caveats import caveats
+from search.report.findings import find
+from search.report.retraining.full_length_runs import results_frame, results_table
+from search.report.summary import facts
+from search.study.view import LedgerEntry
+
+
+def said(view) -> str:
+    return " ".join(caveats(find(view)))
+
+
+def test_a_network_over_the_budget_is_a_reference(study, run):
+    view = study(budget=1_000, runs=(run("resnet10", 0, 0.9, params=1_001), run("resnet40", 0, 0.8, params=1_000)))
+    assert results_frame(find(view).networks, view.budget).set_index("label")["over"].to_dict() == {
+        "resnet10": True,
+        "resnet40": False,
+    }
+    sentences = caveats(find(view))
+    assert "resnet10 is over the budget: it is a reference, not an answer." in sentences
+    assert not any("resnet40" in sentence for sentence in sentences)
+    assert "resnet10 (over the budget: a reference)" in str(
+        results_table(results_frame(find(view).networks, view.budget))
+    )
+
+
+def test_a_run_that_watched_the_validation_split_is_said_to_lack_it(study, run):
+    watched = tuple(replace(epoch, validation_accuracy=0.5) for epoch in run("a", 0, 0.9).history)
+    view = study(runs=(run("resnet20-b", 0, 0.9, history=watched), run("resnet40", 0, 0.9)))
+    said = [sentence for sentence in caveats(find(view)) if "did not see the validation images" in sentence]
+    assert said == ["resnet20-b did not see the validation images: the recipe needs them to watch the training."]
+    held_out = study(runs=(run("resnet20-b", 0, 0.9, history=watched, holdout=True), run("resnet40", 0, 0.9)))
+    said = [sentence for sentence in caveats(find(held_out)) if "did not see the validation images" in sentence]
+    assert said == ["resnet20-b did not see the validation images: that was asked for."]
+
+
+def test_an_odd_first_loss_is_mentioned(study, run):
+    first, *rest = run("a", 0, 0.9).history
+    odd = (replace(first, first_loss=9.5), *rest)
+    right = (replace(first, first_loss=2.35), *rest)
+    view = study(runs=(run("resnet20-b", 0, 0.9, history=odd), run("resnet40", 0, 0.9, history=right)))
+    said = [sentence for sentence in caveats(find(view)) if "first batch" in sentence]
+    assert len(said) == 1 and said[0].startswith("resnet20-b, seed 0: the first batch had a loss of 9.50")
+
+
+def test_designs_that_were_too_slow_are_no_failures(study, trial):
+    view = study(
+        trials=(
+            trial(0),
+            trial(1, None, "failed", reason="latency", too_slow=True),
+            trial(2, None, "failed", reason="NaN"),
+        )
+    )
+    sentences = caveats(find(view))
+    assert "1 design missed the limit of latency and was not trained." in sentences
+    assert "1 trial failed. The reason: NaN" in sentences
+    (fact,) = [fact for fact in facts(find(view)) if fact.term == "Trained trials"]
+    assert fact.note == "1 complete, 1 failed, 1 too slow"
+
+
+def test_doubts_are_mentioned_where_they_apply(study, trial, run):
+    alone = study(num_trials=2, trials=(trial(0, 0.9), trial(1, 0.8)))
+    assert "The best of 2 validation accuracies is optimistic" in said(alone)
+    assert "has not been retrained" in said(alone)
+    once = replace(alone, runs=(run("0000", 0, 0.92),))
+    assert "one seed only" in said(once)
+    assert "No baseline was trained" in said(once)
+    assert "not finished" not in said(once)
+    assert "not finished: 2 of 5" in said(replace(alone, num_trials=5))
+
+
+def test_a_baseline_trained_differently_is_said_to_be(study, trial, run):
+    own = tuple(run("0000", seed, 0.92 + 0.01 * seed) for seed in range(2))
+    like = tuple(run("resnet20-b", seed, 0.91) for seed in range(2))
+    view = study(trials=(trial(0, 0.9),), runs=own + like)
+    assert "trained differently" not in said(view)
+    other = tuple(replace(each, recipe="long", epochs=300) for each in like)
+    assert "trained differently (recipe long and epochs 300)" in said(replace(view, runs=own + other))
+
+
+def test_a_winner_with_many_more_macs_is_said_to_be_one_and_the_best_within_is_named(study, trial, run, architecture):
+    small, large = architecture(8), architecture(32)
+    view = study(
+        trials=(trial(0, 0.9, architecture=large), trial(1, 0.8, architecture=small)),
+        runs=(run("0000", 0, 0.92, architecture=large), run("tiny", 0, 0.85, architecture=small)),
+    )
+    assert "times the MACs of baseline tiny; the best trial within 1.5 times is trial 1" in said(view)
+
+
+def test_failures_are_counted_with_their_commonest_reason(study, trial):
+    reasons = ("out of memory", "loss is not finite", "out of memory")
+    view = study(trials=tuple(trial(n, None, "failed", reason=reason) for n, reason in enumerate(reasons)))
+    assert "3 trials failed. The commonest reason: out of memory" in said(view)
+
+
+def test_an_over_budget_trial_must_not_be_quoted(study, trial):
+    assert "exceeded the budget and must not be quoted: 4" in said(study(budget=1000, trials=(trial(4),)))
+
+
+def test_the_test_sets_sampling_error_is_binomial(study, trial, run, errors):
+    matrix = errors(0.9)
+    view = study(trials=(trial(0, 0.9),), runs=(run("0000", 0, 0.9, confusion=matrix),))
+    # 1.96 sqrt(0.9 x 0.1 / 10,000) = 0.588 points
+    assert "10,000 images" in said(view)
+    assert "\N{PLUS-MINUS SIGN} 0.59 points" in said(view)
+
+
+def test_openings_by_other_studies_are_counted(study, trial):
+    ledger = (LedgerEntry("2026-01-01T00:00:00Z", "older", "0003", 0, 0.9),)
+    assert "opened 1 time by 1 other study" in said(study(trials=(trial(0),), ledger=ledger))

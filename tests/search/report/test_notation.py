@@ -1,0 +1,31 @@
+"""How numbers and networks are written."""
+
+import pytest
+
+from models.architecture import Architecture, Stage, Stem
+from search.report import notation
+
+
+def test_a_design_is_written_on_one_line():
+    network = Architecture(
+        Stem(16, kernel=5, stride=2),
+        (Stage("basic", 3, 16), Stage("basic", 3, 32, kernel=5), Stage("bottleneck", 4, 256, dropout=0.1)),
+        shortcut="A",
+    )
+    expected = "stem 16 k5 s2; basic 3x16, 3x32 k5, bottleneck 4x256 p0.1; shortcut A"
+    assert notation.design(network) == expected.replace("x", "\N{MULTIPLICATION SIGN}")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(8.24, "8.2 s"), (245, "4 min 5 s"), (3600, "1 h"), (11_530, "3 h 12 min"), (200_000, "2 d 7 h"), (None, "–")],  # noqa: RUF001
+)
+def test_durations_are_written_in_their_two_largest_units(seconds, text):
+    assert notation.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(999, "999"), (4_912_330, "4.91M"), (999_999, "1M"), (1.63e9, "1.63G"), (0, "0")]
+)
+def test_counts_are_shortened_to_three_digits(number, text):
+    assert notation.short(number) == text

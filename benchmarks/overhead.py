@@ -19,7 +19,7 @@ from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from models.count import count_parameters
 from search.recipes import FAST
-from search.training.certify import certify
+from search.training.certify import certify_built
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
 
@@ -52,7 +52,7 @@ def noise(num_images: int, channels: int, size: int, device: torch.device) -> Im
 def parts_of_one(design: Architecture, images: Images, normalise: Normalisation, precision: str) -> dict[str, float]:
     """Milliseconds of everything that a worker does once a trial. The first step's are what it takes longer."""
     device = images.device
-    check, params = milliseconds(lambda: certify(design, None), device)
+    check, params = milliseconds(lambda: certify_built(design, None), device)
     assert params == count_parameters(design)
     built, model = milliseconds(lambda: build(design, zero_init_last_norm=True).to(device), device)
     name = "digits" if images.images.shape[1] == 1 else "cifar10"

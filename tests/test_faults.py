@@ -317,7 +317,7 @@ def test_an_over_budget_network_that_was_enqueued_by_hand_is_not_trained_a_singl
         record._disk.enqueue_trial({}, user_attrs={"architecture": over.to_json()})
     watcher = Watcher()
     first, second = search_here(files, 1, watcher, worker=workers.WORKER, epochs=1)
-    refused = f"parameters = {count_parameters(over):,}: over the limit of {BUDGET:,}, refused before training"
+    refused = f"the built network holds {count_parameters(over):,} parameters, over the limit of {BUDGET:,}"
     assert watcher.ends == [(0, TrialState.FAIL, refused), (1, TrialState.COMPLETE, None)]
     assert architecture_of(first) == over
     assert (first.state, first.intermediate_values, json.loads(first.user_attrs["history"])) == (

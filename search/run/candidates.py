@@ -20,7 +20,9 @@ from search.study.view import at_dropout, merit
 class Candidate:
     """An architecture and how to train it at full length.
 
-    A baseline has no `max_params`: it may be over the budget, as a reference.
+    Attributes:
+        max_params: the most parameters it may have, by all limits of the search; None for a baseline, which may be over
+            them as a reference.
     """
 
     identity: Identity
@@ -29,8 +31,8 @@ class Candidate:
     max_params: int | None
 
 
-def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe: Recipe) -> Candidate:
-    """A trained trial, to be trained at full length by the recipe.
+def candidate_of(trials: Iterable[FrozenTrial], number: int, plan: Plan, recipe: Recipe) -> Candidate:
+    """A trained trial, to be trained at full length by the recipe and certified against the limits of the search.
 
     Raises:
         StudyError: there is no such trial, or it has no result or no design.
@@ -45,7 +47,7 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe
         raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
     if not is_whole(trial):
         raise StudyError(f"trial = {number}: it was recorded without its design, so there is nothing to retrain")
-    return Candidate(Identity(trial=number), architecture_of(trial), recipe, budget)
+    return Candidate(Identity(trial=number), architecture_of(trial), recipe, plan.question.all_limits.max_params)
 
 
 def with_dropout(candidate: Candidate, dropout: float) -> Candidate:
@@ -87,20 +89,20 @@ def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:
     return [trial.number for trial in completed[:num]]
 
 
-def best_within(trials: Iterable[FrozenTrial], budget: int) -> int:
-    """The number of the best completed trial of at most `budget` parameters, in the order of `merit`.
+def best_within(trials: Iterable[FrozenTrial], max_params: int) -> int:
+    """The number of the best completed trial of at most `max_params` parameters, in the order of `merit`.
 
     Raises:
         StudyError: there is none.
     """
-    within = [trial.number for trial in _best_first(trials) if trial.user_attrs["params"] <= budget]
+    within = [trial.number for trial in _best_first(trials) if trial.user_attrs["params"] <= max_params]
     if not within:
-        raise StudyError(f"per-budget = {budget:,}: no trial of so few parameters was trained to the end")
+        raise StudyError(f"per-budget = {max_params:,}: no trial of so few parameters was trained to the end")
     return within[0]
 
 
 def _best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that were trained to the end. What another program wrote without a design is none of them."""
+    """Trials that were trained to the end, without those that another program wrote without a design."""
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
     whole = [trial for trial in completed if "params" in trial.user_attrs and is_whole(trial)]
     return sorted(whole, key=lambda trial: merit(trial.value or 0.0, trial.user_attrs["params"], trial.number))

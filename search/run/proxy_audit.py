@@ -12,6 +12,7 @@ from search.errors import InputError
 from search.identity import Identity
 from search.recipe import Recipe
 from search.run.candidates import Candidate
+from search.study.plan import Plan
 from search.study.view import TrialView
 
 MIN_TRIALS = 3  # two trials have but two orders
@@ -55,6 +56,7 @@ def _one_of_each(trials: Sequence[TrialView], num: int, chance: random.Random) -
     return [trials[chance.randrange(ends[stratum], ends[stratum + 1])] for stratum in range(num)]
 
 
-def audit_candidates(sample: Iterable[TrialView], recipe: Recipe, budget: int) -> list[Candidate]:
+def audit_candidates(sample: Iterable[TrialView], recipe: Recipe, plan: Plan) -> list[Candidate]:
     """The sampled trials, to be trained at full length by the recipe."""
-    return [Candidate(Identity(trial=trial.number), trial.architecture, recipe, budget) for trial in sample]
+    max_params = plan.question.all_limits.max_params
+    return [Candidate(Identity(trial=trial.number), trial.architecture, recipe, max_params) for trial in sample]

@@ -62,7 +62,7 @@ def trained_runs(
     else:
         identity, pattern = Identity(trial=trial), "seed-*/result.json"
         what, command = f"trial = {trial}", f"--trial {trial}"
-    max_params = plan.question.budget if baseline is None else None
+    max_params = plan.question.all_limits.max_params if baseline is None else None
     runs = [_read(path) for path in files.finals(identity).glob(pattern)]
     if not runs:
         raise StudyError(f"{what}: has no trained weights; run `nas retrain {command}` first")

@@ -130,6 +130,8 @@ def test_weights_are_counted(files: StudyFiles, make_plan: Callable[..., Plan], 
     retrained(NETWORK)
     with pytest.raises(TrainingError, match="over the limit of 100"):
         trained_runs(files, make_plan(budget=100), 42)
+    with pytest.raises(TrainingError, match=r"over the limit of 50$"):
+        trained_runs(files, make_plan(limits=("bytes=200",)), 42)
     weights = files.final(Identity(trial=42), "", 0) / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(StorageError, match="not a readable safetensors file"):

@@ -174,7 +174,7 @@ def test_a_stop_between_jobs_does_not_stop_the_next(fleet: LocalFleet, worker: L
 def test_a_job_over_the_budget_is_refused_before_its_first_epoch(fleet: LocalFleet, worker: LocalWorker) -> None:
     count = count_parameters(NETWORK)
     worker.start(job(max_params=count - 1))
-    refused = f"parameters = {count:,}: over the limit of {count - 1:,}, refused before training"
+    refused = f"the built network holds {count:,} parameters, over the limit of {count - 1:,}"
     assert answers(fleet) == [Failed(refused)]
     worker.start(job(epochs=1, max_params=count))
     assert [type(message) for message in answers(fleet)] == [Measurement, Finished]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Trial = Annotated[int | None, typer.Option("--trial", help="Retrained trial.")]
 Baseline = Annotated[str | None, typer.Option("--baseline", help="Baseline that was trained in the study.")]
 Dropout = Annotated[
-    float | None, typer.Option("--dropout", help="With --trial: the dropout it was trained with; else the last one.")
+    float | None, typer.Option("--dropout", help="With --trial: the dropout it was trained with; else the chosen one.")
 ]
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="The recipe it was trained by, if by several.")]
 DEVICES = ("auto", "cpu", "cuda")

@@ -1,7 +1,6 @@
 """Full-length training as frames: runs, networks over their seeds, curves. Nothing here chooses by a test accuracy."""
 
 import math
-from collections import defaultdict
 from dataclasses import replace
 from itertools import groupby
 
@@ -11,7 +10,7 @@ from scipy.special import stdtrit
 from models.architecture import Architecture
 from search.identity import Identity
 from search.report.notation import exists
-from search.study.networks import alike, quoted, weight
+from search.study.networks import alike, last_round, quoted, weight
 from search.study.view import RunPurpose, RunView, StudyView, TrialView, at_dropout
 
 RUN_COLUMNS = [
@@ -71,20 +70,8 @@ def tested_runs(view: StudyView) -> list[RunView]:
 
 
 def finalist_runs(view: StudyView) -> list[RunView]:
-    """The runs of the round that picks a winner.
-
-    Values of different recipes are not to be compared: of several rounds that is read which was trained last or, where
-    results do not tell their time, that with the most finalists; of equals, the longest schedule.
-    """
-    rounds: dict[tuple[str, bool], list[RunView]] = defaultdict(list)
-    for run in known_runs(view)[0]:
-        if run.purpose == "finalist" and exists(last_validation(run)):
-            rounds[run.way].append(run)
-    return max(rounds.values(), key=_recency, default=[])
-
-
-def _recency(runs: list[RunView]) -> tuple[str, int, int]:
-    return max(run.time for run in runs), len({run.label for run in runs}), max(run.epochs for run in runs)
+    """The runs of the round that picks a winner."""
+    return last_round(known_runs(view)[0])
 
 
 def runs_frame(view: StudyView) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Workers under supervision: tasks in, what they say out, whatever happens to a process on the way."""
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from search.errors import StorageError, TrainingError
@@ -64,7 +64,7 @@ class _Duty:
     is known. `begun` is when its worker took it, None while it waits for one; `lost_seconds` are those of an earlier
     worker."""
 
-    key: Hashable
+    owner: object
     task: Assignment
     epoch_seconds: float
     watch: _Watch
@@ -82,7 +82,7 @@ class Event:
     """What the worker of the task `key` said. `ready` describes that worker; `seconds` is how long the task has had a
     worker by then, one that was lost included."""
 
-    key: Hashable
+    owner: object
     message: Message | Restarted
     ready: Ready
     seconds: float
@@ -130,35 +130,37 @@ class Crew:
         """Of the worker that is idle longest."""
         return self._ready[self._idle[0]]
 
-    def start(self, key: Hashable, task: Assignment, epoch_seconds: float = 0.0) -> None:
+    def start(self, owner: object, task: Assignment, epoch_seconds: float = 0.0) -> None:
         """Hand a task to an idle worker; an epoch of it is expected to take `epoch_seconds`, 0 if that is not known. A
         job's attempt is numbered here, and its folder made.
 
         Raises:
             StorageError: the folder of checkpoints cannot be made.
         """
-        self._begin(self._idle.pop(0), _Duty(key, task, epoch_seconds, _Watch(0.0)))
+        self._begin(self._idle.pop(0), _Duty(owner, task, epoch_seconds, _Watch(0.0)))
 
     def pause(self) -> None:
         """Ask all workers to end what they do after the epoch they are in, with a checkpoint."""
         for worker in self._duties:
             worker.pause()
 
-    def stop(self, key: Hashable) -> None:
+    def stop(self, owner: object) -> None:
         """Ask the worker of a task to end it; nobody wants the rest."""
         for worker, duty in self._duties.items():
-            if duty.key == key:
+            if duty.owner == owner:
                 worker.stop()
 
-    def open(self, key: Hashable) -> None:
+    def open(self, owner: object) -> None:
         """Let the job, which has said Opening, open the test set."""
         for worker, duty in self._duties.items():
-            if duty.key == key:
+            if duty.owner == owner:
                 worker.open()
 
-    def seconds(self, key: Hashable) -> float:
+    def seconds(self, owner: object) -> float:
         """How long a task that has not ended has had a worker by now, one that was lost included."""
-        return sum(duty.seconds(self._clock()) for duty in [*self._duties.values(), *self._orphaned] if duty.key == key)
+        return sum(
+            duty.seconds(self._clock()) for duty in [*self._duties.values(), *self._orphaned] if duty.owner == owner
+        )
 
     def receive(self, timeout: float = 1.0) -> Event | None:
         """The next thing that is said of a task, or None after `timeout` seconds, or where a worker became ready.
@@ -198,7 +200,7 @@ class Crew:
             duty.epoch_seconds = max(duty.epoch_seconds, message.seconds)
             duty.num_lost_nodes = 0
         duty.watch = _Watch(self._clock() + self._patience(duty))
-        event = Event(duty.key, message, self._ready[worker], duty.seconds(self._clock()))
+        event = Event(duty.owner, message, self._ready[worker], duty.seconds(self._clock()))
         if isinstance(message, Finished | Failed | Paused | TooSlow | Timed):
             del self._duties[worker]
             self._relieve(worker)
@@ -258,7 +260,7 @@ class Crew:
         duty.num_lost_nodes += with_node
         if duty.num_lost_nodes >= MAX_LOST_NODES or (duty.has_restarted and not with_node):
             reason += f", {MAX_LOST_NODES} times before an epoch was done" if with_node else ""
-            return Event(duty.key, Failed(reason), ready, duty.lost_seconds)
+            return Event(duty.owner, Failed(reason), ready, duty.lost_seconds)
         duty.has_restarted |= not with_node
         if not fits and isinstance(duty.task, Job | Timing) and (smaller := duty.task.recipe.halved) is not None:
             duty.task = replace(duty.task, recipe=smaller)
@@ -267,7 +269,7 @@ class Crew:
             self._begin(self._idle.pop(0), duty)
         else:
             self._orphaned.append(duty)
-        return Event(duty.key, Restarted(reason), ready, duty.lost_seconds)
+        return Event(duty.owner, Restarted(reason), ready, duty.lost_seconds)
 
     def _patience(self, duty: _Duty) -> float:
         if isinstance(duty.task, Job) and not duty.epoch_seconds:

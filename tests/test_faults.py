@@ -41,7 +41,7 @@ from search.study.plan import Data, Plan, Question, run_seed
 from search.study.storage import Record, architecture_of, read_study
 from search.training import pipeline
 from search.training.worker import Asked, Trainer
-from search.workers import crew
+from search.workers import duty
 from search.workers import local as workers
 
 BUDGET = 20_000
@@ -260,7 +260,7 @@ def test_a_worker_that_hangs_is_replaced_and_cannot_harm_when_it_wakes(
             return
         if epoch == 1:
             for name, seconds in (("SHORTEST_DEADLINE", 2.0), ("SECOND_LOOK", 0.5), ("PATIENCE", 0)):
-                patch.setattr(crew, name, seconds)
+                patch.setattr(duty, name, seconds)
         elif epoch == 2:
             stopped.extend(children(os.getpid()))
             os.kill(stopped[0], signal.SIGSTOP)

@@ -27,17 +27,8 @@ from search.protocol import (
     Worker,
 )
 from search.recipe import Recipe
-from search.workers.crew import (
-    FIRST_DEADLINE,
-    MAX_FAILED_STARTS,
-    MAX_LOST_NODES,
-    PATIENCE,
-    SECOND_LOOK,
-    SHORTEST_DEADLINE,
-    Crew,
-    Event,
-    Restarted,
-)
+from search.workers.crew import MAX_FAILED_STARTS, MAX_LOST_NODES, Crew, Event, Restarted
+from search.workers.duty import FIRST_DEADLINE, PATIENCE, SECOND_LOOK, SHORTEST_DEADLINE
 
 Curve = Callable[[Job, int], Any]
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)

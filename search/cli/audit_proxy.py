@@ -53,8 +53,8 @@ def audit_proxy(
     from search.report.drawing import records
     from search.report.proxy_audit import proxy_frame, proxy_sentences
     from search.run import launch
+    from search.run.candidates import audit_candidates, stratified_sample
     from search.run.interruption import Interruption
-    from search.run.proxy_audit import audit_candidates, stratified_sample
     from search.space.limits import parse_count
     from search.study.reading import read_view
 

@@ -1,6 +1,8 @@
-"""What may be trained at full length: trials of a study, and baselines beside them."""
+"""What may be trained at full length: trials of a study, baselines beside them, and a sample of trials to audit."""
 
-from collections.abc import Iterable
+import math
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from optuna.trial import FrozenTrial, TrialState
@@ -8,12 +10,14 @@ from optuna.trial import FrozenTrial, TrialState
 from models.architecture import Architecture
 from models.baselines import find_baseline
 from models.count import count_macs
-from search.errors import StudyError
+from search.errors import InputError, StudyError
 from search.identity import Identity
 from search.recipe import Recipe
 from search.study.plan import Plan
 from search.study.storage import architecture_of, is_whole
-from search.study.view import at_dropout, merit
+from search.study.view import TrialView, at_dropout, merit
+
+MIN_AUDITED = 3  # two trials have but two orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +110,48 @@ def _best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
     whole = [trial for trial in completed if "params" in trial.user_attrs and is_whole(trial)]
     return sorted(whole, key=lambda trial: merit(trial.value or 0.0, trial.user_attrs["params"], trial.number))
+
+
+def stratified_sample(trials: Iterable[TrialView], num: int, seed: int) -> list[TrialView]:
+    """Trials that stand for all that were trained, in the order of their numbers.
+
+    They are trained again at full length, to see whether the short schedule of the search orders designs as it does.
+    Complete and pruned trials are drawn in proportion, at least one of each kind there is; a pruned trial counts with
+    the last value that it measured. Within each kind the trials, sorted by value, are cut into as many equal strata as
+    are to be drawn, and one is drawn from each. The same trials and seed give the same sample.
+
+    Raises:
+        InputError: `num` is too small for an audit, or there are fewer trained trials.
+    """
+    trained = sorted((trial for trial in trials if is_trained(trial)), key=lambda trial: (trial.value, trial.number))
+    pruned = [trial for trial in trained if trial.state == "pruned"]
+    complete = [trial for trial in trained if trial.state == "complete"]
+    if num < MIN_AUDITED:
+        raise InputError(f"trials = {num}: must be {MIN_AUDITED} or more, to compare their orders")
+    if not trained:
+        raise InputError(f"trials = {num}: this study has no trained trial yet; run nas search first")
+    if num > len(trained):
+        which = f"{len(complete)} complete and {len(pruned)} pruned"
+        raise InputError(f"trials = {num}: this study has only {len(trained)} trained trials, {which}")
+    num_pruned = math.floor(num * len(pruned) / len(trained) + 0.5)
+    if pruned and complete:
+        num_pruned = min(max(num_pruned, 1), num - 1)
+    chance = random.Random(seed)
+    drawn = [*_one_of_each(complete, num - num_pruned, chance), *_one_of_each(pruned, num_pruned, chance)]
+    return sorted(drawn, key=lambda trial: trial.number)
+
+
+def is_trained(trial: TrialView) -> bool:
+    """Whether the trial was trained, to the end or until it was pruned, and has a value."""
+    return trial.state in ("complete", "pruned") and trial.value is not None and math.isfinite(trial.value)
+
+
+def _one_of_each(trials: Sequence[TrialView], num: int, chance: random.Random) -> list[TrialView]:
+    ends = [stratum * len(trials) // num for stratum in range(num + 1)] if num else []
+    return [trials[chance.randrange(ends[stratum], ends[stratum + 1])] for stratum in range(num)]
+
+
+def audit_candidates(sample: Iterable[TrialView], recipe: Recipe, plan: Plan) -> list[Candidate]:
+    """The sampled trials, to be trained at full length by the recipe."""
+    max_params = plan.question.all_limits.max_params
+    return [Candidate(Identity(trial=trial.number), trial.architecture, recipe, max_params) for trial in sample]

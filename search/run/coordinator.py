@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
-from search.protocol import Failed, Finished, Fleet, Job, Measurement, Paused, Ready, Resumed, TooSlow
+from search.protocol import Failed, Finished, Job, Measurement, Paused, Ready, Resumed, TooSlow
 from search.run.accounting import StudyClock
 from search.run.cost_estimate import random_designs, seconds_per_mac
 from search.run.failures import Failures, too_slow
@@ -20,6 +20,7 @@ from search.space.sampler import SpaceExhaustedError
 from search.study.plan import Plan, run_seed
 from search.study.storage import Record, TrialRecord, architecture_of, is_whole
 from search.workers.crew import Crew, Restarted
+from search.workers.fleet import Fleet
 
 
 class Coordinator:

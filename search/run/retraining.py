@@ -11,7 +11,7 @@ from statistics import fmean
 
 from search.errors import TrainingError
 from search.files import StudyFiles
-from search.protocol import Failed, Finished, Fleet, Job, Measurement, Opening, Paused, Resumed
+from search.protocol import Failed, Finished, Job, Measurement, Opening, Paused, Resumed
 from search.run.candidates import Candidate, with_dropout
 from search.run.full_length import FullRun, RunningRun
 from search.run.interruption import WAIT_SECONDS, Interruption, pause
@@ -21,6 +21,7 @@ from search.study.plan import Plan
 from search.study.results import NUM_FINALIST_SEEDS
 from search.study.view import RunView
 from search.workers.crew import Crew, Restarted
+from search.workers.fleet import Fleet
 
 OnEpoch = Callable[[Job, Measurement], None]
 OnNote = Callable[[Job, str], None]

@@ -11,12 +11,12 @@ from models.baselines import find_baseline
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Precision, TrainedNetwork
 from search.study.networks import meant
 from search.study.plan import Plan
 from search.study.results import read_runs, run_view
 from search.study.view import RunView
 from search.study.weights import certify_saved
+from search.trained_network import Precision, TrainedNetwork
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 

@@ -12,8 +12,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from search.errors import RecipeError, TrainingError
 from search.flags import pack
-from search.protocol import Measurement, TestResult
+from search.protocol import Measurement
 from search.recipe import Recipe
+from search.trained_network import TestResult
 from search.training.images import Images, Normalisation
 from search.training.optimisation import Schedule, make_optimizer
 from search.training.pipeline import Pipeline

@@ -10,7 +10,6 @@ from search.protocol import (
     Assignment,
     Failed,
     Finished,
-    Fleet,
     Job,
     Lost,
     Measurement,
@@ -20,9 +19,9 @@ from search.protocol import (
     Timed,
     Timing,
     TooSlow,
-    Worker,
 )
 from search.workers.duty import SHORTEST_DEADLINE, Duty, Watch
+from search.workers.fleet import Fleet, Worker
 
 MAX_FAILED_STARTS = 3  # in a row, before a worker's place stays empty, or all is given up if no worker is ready
 MAX_LOST_NODES = 3  # with the same job, while it measures nothing: it may be the job that no node can bear

@@ -8,7 +8,8 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
 from search.errors import InputError, TrainingError
-from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Lost, Message, Ready, Setup, Worker
+from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Lost, Message, Ready, Setup
+from search.workers.fleet import Worker
 
 WORKER = "search.training.worker"
 WAIT_SECONDS = 1.0

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from search.data.datasets import Dataset
 from search.files import StudyFiles
-from search.protocol import Fleet, Setup
+from search.protocol import Setup
+from search.workers.fleet import Fleet
 from search.workers.local import LocalFleet, choose_device, choose_workers
 from search.workers.ray_cluster import Cluster, connect
 from search.workers.ray_fleet import RayFleet

@@ -6,7 +6,8 @@ from typing import Any
 from search.data.datasets import Dataset
 from search.errors import TrainingError
 from search.files import StudyFiles
-from search.protocol import Lost, Message, Setup, Worker
+from search.protocol import Lost, Message, Setup
+from search.workers.fleet import Worker
 from search.workers.ray_cluster import Cluster, cluster_errors, head_answers, import_ray, is_alive, needs, nodes, offer
 from search.workers.ray_node import Bridge, Chunks, DataWanted, Home, Placed, read_chunks
 from search.workers.ray_scratch import Written

@@ -24,11 +24,11 @@ from search.protocol import (
     Timed,
     Timing,
     TooSlow,
-    Worker,
 )
 from search.recipe import Recipe
 from search.workers.crew import MAX_FAILED_STARTS, MAX_LOST_NODES, Crew, Event, Restarted
 from search.workers.duty import FIRST_DEADLINE, PATIENCE, SECOND_LOOK, SHORTEST_DEADLINE
+from search.workers.fleet import Worker
 
 Curve = Callable[[Job, int], Any]
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)

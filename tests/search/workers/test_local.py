@@ -13,23 +13,11 @@ from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
 from search.data.datasets import Dataset, open_dataset
 from search.errors import InputError
-from search.protocol import (
-    Failed,
-    Finished,
-    Job,
-    Lost,
-    Measurement,
-    Message,
-    Opening,
-    Ready,
-    Setup,
-    Timed,
-    Timing,
-    Worker,
-)
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Opening, Ready, Setup, Timed, Timing
 from search.recipe import with_epochs
 from search.recipes import FAST
 from search.study.weights import certify_saved
+from search.workers.fleet import Worker
 from search.workers.local import SPINS, LocalFleet, LocalWorker, choose_device, choose_workers
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)

@@ -19,10 +19,11 @@ from search.data.unlabelled import Shape, decode, decode_labelled, has_both_part
 from search.errors import DataError
 from search.files import StudyFiles
 from search.flags import unpack
-from search.protocol import Evaluate, Evaluated, Predict, Predicted, Setup, TestResult
+from search.protocol import Setup
 from search.study.ledger import Ledger
 from search.study.plan import Data, Plan
 from search.study.trained import TrainedRun
+from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TestResult
 from search.workers.local import ask, choose_device
 
 

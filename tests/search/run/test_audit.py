@@ -14,7 +14,7 @@ from search.files import StudyFiles
 from search.identity import Identity
 from search.protocol import Failed, Job
 from search.recipe import Recipe
-from search.run.proxy_audit import audit_candidates, is_trained, stratified_sample
+from search.run.candidates import audit_candidates, is_trained, stratified_sample
 from search.run.retraining import Retraining
 from search.study.plan import Plan, run_seed
 from search.study.reading import read_view

@@ -1,7 +1,7 @@
 """Every error a user can meet. The message is one line: name = value, then the rule.
 
 NasError                      exit status 1: the work could not be done
-├── InputError (ValueError)   exit status 2: the request cannot be meant
+├── InputError (ValueError)   exit status 2: the request is invalid
 │   ├── SpaceError            the search space, or a limit it cannot meet
 │   ├── RecipeError           a training recipe
 │   ├── DataError             a data set
@@ -19,7 +19,7 @@ class NasError(Exception):
 
 
 class InputError(NasError, ValueError):
-    """What the user asked for cannot be meant."""
+    """What the user asked for is invalid."""
 
     exit_status = 2
 

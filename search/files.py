@@ -1,4 +1,4 @@
-"""Where everything of a study lies, and how it is written: whole or not at all."""
+"""The paths of a study's files, and how they are written: whole or not at all."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class StudyFiles:
-    """The paths of one study in the folder of studies. None leads out of it, whatever a recipe or a data set is called.
+    """The paths of one study in the folder of studies. None leads out of it, whatever recipes and data sets are called.
 
     Raises:
         StudyError: a name could leave the folder or is too long.
@@ -127,17 +127,17 @@ def _run(identity: Identity, seed: int, holdout: bool = False) -> str:
 
 
 def _one_name(what: str, name: str) -> str:
-    """The name, if it is one part of a path and no more."""
+    """The name, once it is known to be a single part of a path."""
     if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 128:
         raise StudyError(f"{what} = {name!r}: must be 1 to 128 printable characters, none of them a slash")
     return name
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that readers, and whoever comes after a crash, see the old content or the new, never a part.
+    """Write a file so that readers, also after a crash, see the old content or the new, never a part.
 
     Raises:
-        StorageError: the file cannot be written (a full disk, missing rights); what stood there before still does.
+        StorageError: the file cannot be written (a full disk, missing rights); the old content is still there.
     """
     with replacing(path) as temporary:
         data = content.encode() if isinstance(content, str) else content
@@ -189,7 +189,7 @@ def append_line(path: Path, values: dict[str, Any]) -> None:
     """Append one JSON object to a list of lines and put it on disk.
 
     Raises:
-        StorageError: the line cannot be written; no part of it stands in the file.
+        StorageError: the line cannot be written; the file holds no part of it.
     """
     whole: int | None = None
     try:

@@ -55,9 +55,9 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, plan: Plan, recipe:
 
 
 def with_dropout(candidate: Candidate, dropout: float) -> Candidate:
-    """A trial with this dropout in all its stages, which its identity then says; as it is, if it has it anyway.
+    """The candidate with this dropout in all its stages and in its identity; unchanged if it has that dropout already.
 
-    It has as many parameters and multiply-accumulates as the trial.
+    It has as many parameters and multiply-accumulates as before.
 
     Raises:
         ArchitectureError: the dropout is out of range.

@@ -229,7 +229,7 @@ class Coordinator:
             self._note(self._crew.ready)
 
     def _note(self, ready: Ready) -> None:
-        """Keep what the first worker runs on; the precision of a study stays as its first run found it."""
+        """Keep what the first worker runs on. The precision of a study stays what its first run chose."""
         precision = self.plan.circumstances.precision
         self.plan = self.plan.with_circumstances(
             device=ready.device,

@@ -87,7 +87,7 @@ class RunningRun:
         """
         run, job = self.run, self.job
         if message.test is not None:
-            assert self.opening is not None, "a worker opens the test set only when it is told to"
+            assert self.opening is not None, "a worker opens the test set only when asked to"
             ledger.enter(self.opening, message.test.accuracy)
             certify_saved(run.folder / "weights.safetensors", job.architecture, job.max_params)
         path, identity = run.folder / "result.json", run.candidate.identity

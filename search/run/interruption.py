@@ -17,8 +17,8 @@ STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR2: 143}
 class Interruption:
     """Notes the first SIGINT (Ctrl-C), SIGTERM or SIGUSR2 while it is entered; call it to ask whether one came.
 
-    Whoever does long work asks between its steps, keeps what there is to keep, and returns. A second signal raises
-    where the program is. SIGUSR2 is what Slurm and others can send ahead of the end.
+    Long work asks between its steps, keeps what there is to keep, and returns. A second signal raises wherever the
+    program is. SIGUSR2 is what Slurm and others can send ahead of the end.
     """
 
     def __init__(self) -> None:

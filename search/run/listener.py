@@ -47,7 +47,7 @@ class Outcome:
 
 
 def notes_of(message: Resumed | Restarted) -> list[str]:
-    """What people read of a job that does not simply go on: a line each."""
+    """What people read of a job that was resumed or restarted: a line each."""
     if isinstance(message, Restarted):
         return [f"{message.reason}; goes on in a new process"]
     return [*message.refused, f"goes on after epoch {message.epoch}" if message.epoch else "begins again"]

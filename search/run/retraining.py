@@ -1,4 +1,4 @@
-"""Full-length training: finalists, by which a winner is chosen, and final runs, which open the test set.
+"""Full-length training: finalists, among which a winner is chosen, and final runs, which open the test set.
 
 Choosing and quoting are kept apart. Finalists are trained on the training split and compared on the validation split,
 and so are the dropouts of the best of them, since the short schedule of a search favours none (benchmarks/dropout.py);
@@ -57,21 +57,23 @@ class Retraining:
         """Train finalists on the training split, then the best of them with each other dropout that the study's space
         offers, and return all by mean validation accuracy, best first. The first is the winner.
 
-        A dropout that cannot be trained is told and left out.
+        A dropout that cannot be trained is reported and left out.
 
         Raises:
-            TrainingError: a run of a finalist as it was found failed.
+            TrainingError: a run of a finalist with its own dropout failed.
             StorageError: a result cannot be written.
         """
         ranked = self._ranked(candidates)
         best = ranked[0][0]
         others = [with_dropout(best, value) for value in sorted(self.plan.question.space.dropout)]
-        # What is equal stays in this order: at equal accuracy the best finalist keeps its dropout.
-        varied = self._ranked([best, *(each for each in others if each is not best)])
+        # Equal ones stay in this order: at equal accuracy the best finalist keeps its dropout.
+        varied = self._ranked([best, *(candidate for candidate in others if candidate is not best)])
         return sorted([*varied, *ranked[1:]], key=lambda item: -item[1])
 
     def _ranked(self, candidates: list[Candidate]) -> list[tuple[Candidate, float]]:
-        views = self._train([self._finalist(each, seed) for each in candidates for seed in range(NUM_FINALIST_SEEDS)])
+        views = self._train(
+            [self._finalist(candidate, seed) for candidate in candidates for seed in range(NUM_FINALIST_SEEDS)]
+        )
         ranked = []
         for candidate in candidates:
             own = [view.history[-1].validation_accuracy for view in views if view.identity == candidate.identity]
@@ -87,7 +89,7 @@ class Retraining:
     def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
         """Train trials on the training split, as finalists are, to compare their values with those of the search.
 
-        A design that cannot be trained at full length is told and left out.
+        A design that cannot be trained at full length is reported and left out.
 
         Raises:
             StorageError: a result cannot be written.

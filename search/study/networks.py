@@ -25,8 +25,8 @@ from search.study.view import RunView, at_dropout
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Runs of one network that were trained alike and differ in their seeds alone; there is at least one. What is said
-    of accuracies is said of the test set, and needs runs that were tested."""
+    """Runs of one network that were trained alike and differ in their seeds alone; there is at least one. Accuracies
+    are those of the test set, and need runs that were tested."""
 
     label: str
     runs: tuple[RunView, ...]

@@ -1,8 +1,8 @@
 """The record of a study: Optuna's database on disk, a mirror of it in memory, and the lock of its one writer.
 
-The sampler and the pruner work on the mirror, where a question costs microseconds. What happens is written to disk as
-it happens: an accepted trial by one transaction, so that a kill leaves either no trial or a whole one. What the pruner
-decides, and what it notes of a trial to decide on others, is on disk before the epoch it decided on.
+The sampler and the pruner work on the mirror, where a look costs microseconds. Everything is written to disk as it
+happens, an accepted trial by one transaction, so that a kill leaves either no trial or a whole one. What the pruner
+decides, and what it notes of a trial to decide on others, is on disk before the epoch that it decided on.
 """
 
 import json
@@ -34,7 +34,7 @@ PRUNED_AFTER = "pruned_after"  # the epoch after which the pruner ended a trial;
 
 @contextmanager
 def locked(files: StudyFiles) -> Iterator[None]:
-    """Hold the study's lock: only its holder may write the study. The system drops it when the process ends.
+    """Hold the study's lock: only its holder may write the study. The system releases it when the process ends.
 
     Raises:
         StudyError: another process holds it.
@@ -61,7 +61,7 @@ class Record:
     """A study's trials, on disk and in memory. Open it under the lock; use as a context manager.
 
     Raises:
-        InputError: the URL of the database cannot be meant.
+        InputError: the URL of the database is invalid.
         StudyError: another process writes the study in the database at that URL.
         StorageError: the database cannot be opened. If it is damaged, it has been put aside, and the message says where
             and what has become of its trials.

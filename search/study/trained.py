@@ -1,4 +1,4 @@
-"""Networks that a study has trained to the end, as they lie on disk with their weights."""
+"""Networks that a study has trained finally, on disk with their weights."""
 
 import json
 from collections.abc import Collection
@@ -23,7 +23,11 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """A final run and its network; `values` are all of its result.json."""
+    """A final run and its network.
+
+    Attributes:
+        values: all of its result.json.
+    """
 
     view: RunView
     network: TrainedNetwork
@@ -117,7 +121,7 @@ def _read(path: Path) -> TrainedRun:
         channels = view.architecture.in_channels
         if len(mean) != channels or len(std) != channels or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
             raise ValueError("mean and std")
-        precision = next(each for each in PRECISIONS if each == view.precision)
+        precision = next(known for known in PRECISIONS if known == view.precision)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         raise StorageError(f"{path}: cannot be read ({error})") from None
     network = TrainedNetwork(view.architecture, path.parent / "weights.safetensors", mean, std, precision)

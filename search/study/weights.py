@@ -1,4 +1,4 @@
-"""Saved weights: how many parameters a file holds, read from its header alone."""
+"""Saved weights: how many parameters a file holds, read from its header alone, and their certificate."""
 
 import json
 import math

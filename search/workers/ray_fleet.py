@@ -1,4 +1,4 @@
-"""Workers on a Ray cluster, each an actor that passes on what a worker process on its node says."""
+"""Workers on a Ray cluster, each an actor that passes on the messages of a worker process on its node."""
 
 import time
 from typing import Any
@@ -64,9 +64,9 @@ class RayFleet:
         self._known_nodes: set[str] = set()
         self._num_vain_looks = 0
         self._looked = self._spoken = time.monotonic()
-        found = nodes()
-        places = sum(node.num_places(cluster.cpus_per_worker, gpus) for node in found)
-        cluster.say(f"ray: {places} places for workers of {needs(cluster, gpus)}; {offer(found)}")
+        alive = nodes()
+        places = sum(node.num_places(cluster.cpus_per_worker, gpus) for node in alive)
+        cluster.say(f"ray: {places} places for workers of {needs(cluster, gpus)}; {offer(alive)}")
         for _ in range(min(places, self._most) if self._takes_all else self._most):
             self._add()
 
@@ -153,7 +153,7 @@ class RayFleet:
             self._ray.kill(worker.actor)
 
     def _look_around(self) -> None:
-        """Use the places that nodes have brought since, and say so where there is none at all."""
+        """Use the places of nodes that have joined since, and report it if no worker has a place."""
         now = time.monotonic()
         if now - self._looked < SECONDS_BETWEEN_LOOKS:
             return

@@ -8,7 +8,7 @@ _WITH_DROPOUT = " with dropout "
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A network of a study: a trial's, or a hand-made one by the name of its baseline. Exactly one of them is given.
+    """A network of a study: a trial's, or a hand-made one by the name of its baseline. Exactly one of the two is given.
 
     Attributes:
         trial: the trial's number.
@@ -38,12 +38,12 @@ class Identity:
 
     @property
     def label(self) -> str:
-        """As files and tables have it: '0042', '0042 with dropout 0.1', 'resnet40'."""
+        """In files and tables: '0042', '0042 with dropout 0.1', 'resnet40'."""
         return self.baseline if self.baseline is not None else f"{self.trial:04d}{self._changed}"
 
     @property
     def name(self) -> str:
-        """As people say it: trial 42, trial 42 with dropout 0.1, resnet40."""
+        """In a sentence: trial 42, trial 42 with dropout 0.1, resnet40."""
         return self.baseline if self.baseline is not None else f"trial {self.trial}{self._changed}"
 
     @property

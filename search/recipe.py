@@ -74,9 +74,9 @@ class Recipe(_Part):
     Without a warm-up, 'cyclic' rises and falls linearly between `min_lr` and `lr`, `cycles` times
     (https://arxiv.org/abs/1506.01186), and 'plateau' is torch's ReduceLROnPlateau: it multiplies by `factor` once the
     validation accuracy has not been better for more than `patience` epochs. `stop_patience` ends the training after as
-    many epochs without a better one, and `keep_best` gives the network
-    its weights of the epoch with the best validation accuracy in the end. These three keep the validation split out of
-    the training data of final runs too. A trial's value is its last epoch's accuracy even so.
+    many epochs without a better one, and `keep_best` gives the network in the end the weights of its epoch with the
+    best validation accuracy. These three keep the validation split out of the training data of final runs too. A
+    trial's value is its last epoch's accuracy even so.
 
     With `ema_window` above 0 the network that is measured, and kept in the end, is an exponential moving average of the
     trained weights and of BatchNorm's statistics (https://arxiv.org/abs/2411.18704). The window is a fraction of all
@@ -86,8 +86,8 @@ class Recipe(_Part):
     they are None. The augmentations happen in the order of the fields below: `auto_augment` is the policy found on
     CIFAR-10, `rotation` the largest angle in degrees, `crop_padding` and `cutout` are in pixels. Crops pad with zeros
     after normalisation, and rotations before it, interpolating 'nearest' as torchvision does. `cutmix` and `mixup` are
-    the parameter alpha of their Beta distributions; a batch is mixed with probability `mix_probability`, by either of
-    the two in turn of a coin if both are given.
+    the parameter alpha of their Beta distributions; a batch is mixed with probability `mix_probability`, and if both
+    are given, by one of them at random.
 
     With `halve_batch`, a training that runs out of memory is tried once more with half of the batch and, in proportion,
     half of the learning rate.
@@ -155,9 +155,9 @@ class Recipe(_Part):
         """This recipe with every 'auto' set for a data set of `num_train` images of `image_size` pixels.
 
         A batch is 128 images, or fewer (a power of two, 16 at least) so that an epoch has 32 steps; the learning rates
-        are those of 128 images and go with the batch. A crop pads by an
-        eighth of the image and cutout hides a square of a quarter of its side. Images are mirrored unless the data is
-        known to be characters, which are not the same in a mirror.
+        are those of 128 images and go with the batch. A crop pads by an eighth of the image, and cutout hides a square
+        of a quarter of its side. Images are mirrored unless the data is known to be characters, which differ in a
+        mirror.
 
         Raises:
             RecipeError: the recipe cannot be used with such images.
@@ -196,8 +196,8 @@ class Recipe(_Part):
 
     @property
     def halved(self) -> "Recipe | None":
-        """What `halve_batch` makes of it: learning rates go with the batch (Goyal et al. 2017,
-        https://arxiv.org/abs/1706.02677, section 2.1). None without it, or where a batch has fewer than 4 images."""
+        """The recipe with half of the batch and of its learning rates (Goyal et al. 2017, https://arxiv.org/abs/1706.02677,
+        section 2.1). None without `halve_batch`, or where a batch has fewer than 4 images."""
         half = self.sizes[0] // 2
         changes = {"batch_size": half, "lr": self.lr / 2, "min_lr": self.min_lr / 2}
         return self.model_copy(update=changes) if self.halve_batch and half > 1 else None
@@ -223,7 +223,7 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
 
 
 def with_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
-    """The recipe with another number of images in a batch; all else is as it was, the learning rate too.
+    """The recipe with another number of images in a batch; everything else stays, the learning rate too.
 
     Raises:
         RecipeError: the number is out of range.

@@ -1,9 +1,9 @@
 """The recipes that have a name: two of ours, and those of the reports whose networks are in models/baselines.py.
 
-A report's recipe is as its authors wrote it. What they left open is inferred, and said here: report 2 names what it
-tried (100 to 400 epochs, either rotation or AutoAugment) and not which network got what, so each of its optimisers has
-one recipe, of 200 epochs; its rotation is report 1's, and AutoAugment keeps the crop and the flip. FT mixes half of the
-batches. Precision is the device's fastest throughout; report 4 alone says that it mixed precisions.
+A report's recipe is as its authors wrote it. What they left open is inferred, as follows. Report 2 names what it tried
+(100 to 400 epochs, either rotation or AutoAugment) but not which network got what, so each of its optimisers has one
+recipe, of 200 epochs; its rotation is report 1's, and AutoAugment keeps the crop and the flip. FT mixes half of the
+batches. Precision is the device's fastest throughout; only report 4 says that it mixed precisions.
 """
 
 from difflib import get_close_matches
@@ -80,7 +80,7 @@ def load_recipe(name: str) -> Recipe:
     """The recipe of that name, or the one in that YAML file.
 
     Raises:
-        RecipeError: no such name or file, or a file that is no recipe.
+        RecipeError: there is no such name or file, or the file is not a recipe.
     """
     if name in RECIPES:
         return RECIPES[name]

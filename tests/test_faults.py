@@ -41,7 +41,7 @@ from search.study.plan import Data, Plan, Question, run_seed
 from search.study.storage import Record, architecture_of, read_study
 from search.training import pipeline
 from search.training.trainer import Requests, Trainer
-from search.workers import crew
+from search.workers import duty
 from search.workers import local as workers
 
 BUDGET = 20_000
@@ -260,7 +260,7 @@ def test_a_worker_that_hangs_is_replaced_and_cannot_harm_when_it_wakes(
             return
         if epoch == 1:
             for name, seconds in (("SHORTEST_DEADLINE", 2.0), ("SECOND_LOOK", 0.5), ("PATIENCE", 0)):
-                patch.setattr(crew, name, seconds)
+                patch.setattr(duty, name, seconds)
         elif epoch == 2:
             stopped.extend(children(os.getpid()))
             os.kill(stopped[0], signal.SIGSTOP)
@@ -317,7 +317,7 @@ def test_an_over_budget_network_that_was_enqueued_by_hand_is_not_trained_a_singl
         record._disk.enqueue_trial({}, user_attrs={"architecture": over.to_json()})
     watcher = Watcher()
     first, second = search_here(files, 1, watcher, worker=workers.WORKER, epochs=1)
-    refused = f"parameters = {count_parameters(over):,}: over the limit of {BUDGET:,}, refused before training"
+    refused = f"the built network holds {count_parameters(over):,} parameters, over the limit of {BUDGET:,}"
     assert watcher.ends == [(0, TrialState.FAIL, refused), (1, TrialState.COMPLETE, None)]
     assert architecture_of(first) == over
     assert (first.state, first.intermediate_values, json.loads(first.user_attrs["history"])) == (

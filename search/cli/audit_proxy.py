@@ -53,8 +53,8 @@ def audit_proxy(
     from search.report.drawing import records
     from search.report.proxy_audit import proxy_frame, proxy_verdict
     from search.run import launch
+    from search.run.candidates import audit_candidates, stratified_sample
     from search.run.interruption import Interruption
-    from search.run.proxy_audit import audit_candidates, stratified_sample
     from search.space.limits import parse_count
     from search.study.reading import read_view
 
@@ -63,7 +63,7 @@ def audit_proxy(
     sample = stratified_sample(view.trials, parse_count(trials, "trials"), seed)
     full = launch.fit_recipe(recipe_of(recipe, epochs), launch.open_study_data(plan))
     machine = machine_of(device, workers, ray, gpus_per_worker, cpus_per_worker)
-    candidates = audit_candidates(sample, full, plan.question.budget)
+    candidates = audit_candidates(sample, full, plan)
     numbers = ", ".join(str(trial.number) for trial in sample)
     print(f"trials {numbers} at full length: recipe {full.name}, {full.epochs} epochs", file=sys.stderr)
     with open_log(log, files) as to_log, Interruption() as interruption:

@@ -14,14 +14,14 @@ from search.errors import InputError
 
 if TYPE_CHECKING:
     from search.files import StudyFiles
-    from search.run.inference import Evaluation
+    from search.run.evaluation import Evaluation
     from search.study.plan import Plan
     from search.study.trained import TrainedRun
 
 Trial = Annotated[int | None, typer.Option("--trial", help="Retrained trial.")]
 Baseline = Annotated[str | None, typer.Option("--baseline", help="Baseline that was trained in the study.")]
 Dropout = Annotated[
-    float | None, typer.Option("--dropout", help="With --trial: the dropout it was trained with; else the last one.")
+    float | None, typer.Option("--dropout", help="With --trial: the dropout it was trained with; else the chosen one.")
 ]
 RecipeName = Annotated[str | None, typer.Option("--recipe", help="The recipe it was trained by, if by several.")]
 DEVICES = ("auto", "cpu", "cuda")
@@ -44,7 +44,7 @@ def evaluate(
     The test part is taken, or the whole set if it has no training part or is not divided. Every opening of the set is a
     line in its test ledger.
     """
-    from search.run.inference import evaluate as evaluate_runs
+    from search.run.evaluation import evaluate as evaluate_runs
     from search.study.trained import of_seeds
 
     files, plan, runs = _trained("evaluate", studies, study, trial, baseline, recipe, dropout)
@@ -83,7 +83,7 @@ def predict(
     An id is a file's name without its ending, what an array of ids says, or else the index from 0.
     """
     from search.files import replacing
-    from search.run.inference import predict as predict_images
+    from search.run.evaluation import predict as predict_images
     from search.study.trained import of_seeds
 
     _, plan, runs = _trained("predict", studies, study, trial, baseline, recipe, dropout)

@@ -205,7 +205,7 @@ def retrain(
         numbers = list(
             dict.fromkeys(best_within(records, parse_count(text, "per-budget")) for text in per_budget.split(","))
         )
-    candidates = [candidate_of(records, number, plan.question.budget, full) for number in numbers]
+    candidates = [candidate_of(records, number, plan, full) for number in numbers]
     if dropout is not None:
         candidates = [with_dropout(candidate, dropout) for candidate in candidates]
     baselines = [baseline_candidate(name, plan, full) for name in dict.fromkeys(baseline or [])]

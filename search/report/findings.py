@@ -9,10 +9,10 @@ from search.report.retraining.comparisons import Comparison, compare, unalike
 from search.report.retraining.confusion import confusions
 from search.report.retraining.dropouts import DropoutChoice, dropout_choice
 from search.report.retraining.finalists import Finalist, standings, unfinished_round
-from search.report.retraining.known_runs import is_tested, known_runs, label_recipes, latest_round, quoted
+from search.report.retraining.known_runs import is_tested, known_runs, label_recipes
 from search.report.statistics.bootstrap import Counts
 from search.report.trials.leaderboard import Tested, ranked, tested_trials
-from search.study.networks import Network, alike
+from search.study.networks import Network, alike, last_round, quoted
 from search.study.view import RunView, StudyView, TrialView
 
 
@@ -78,7 +78,7 @@ def find(view: StudyView) -> Findings:
     compared = tuple(alike(filter(is_tested, runs.finals)))
     networks = tuple(label_recipes(compared, runs.finals))
     to_quote = quoted(networks)
-    round_runs = latest_round(runs.finalists)
+    round_runs = last_round(runs.finalists)
     round = tuple(alike(round_runs))
     finalists = tuple(standings(round, {trial.number: rank for rank, trial in enumerate(best_first)}))
     unfinished = unfinished_round(round_runs)

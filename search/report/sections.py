@@ -8,7 +8,6 @@ from search.report import caveats, proxy_audit, summary, time_ledger, verdicts
 from search.report.findings import Findings
 from search.report.notation import percent
 from search.report.retraining import comparisons, confusion, finalists, full_length_runs, openings, seeds
-from search.report.retraining.known_runs import quoted
 from search.report.retraining.training_curves import training_curves_figure, training_curves_frame
 from search.report.space_audit import audit_figure
 from search.report.tables import pairs_table
@@ -22,6 +21,7 @@ from search.report.trials import (
     pareto,
 )
 from search.space.audit import Audit
+from search.study.networks import quoted
 from search.study.view import StudyView, TrialView
 
 NUM_DIAGRAMS = 3

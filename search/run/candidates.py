@@ -1,6 +1,8 @@
-"""What may be trained at full length: trials of a study, and baselines beside them."""
+"""What may be trained at full length: trials of a study, baselines beside them, and a sample of trials to audit."""
 
-from collections.abc import Iterable
+import math
+import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from optuna.trial import FrozenTrial, TrialState
@@ -8,19 +10,23 @@ from optuna.trial import FrozenTrial, TrialState
 from models.architecture import Architecture
 from models.baselines import find_baseline
 from models.count import count_macs
-from search.errors import StudyError
+from search.errors import InputError, StudyError
 from search.identity import Identity
 from search.recipe import Recipe
 from search.study.plan import Plan
 from search.study.storage import architecture_of, is_whole
-from search.study.view import at_dropout, merit
+from search.study.view import TrialView, at_dropout, merit
+
+MIN_AUDITED = 3  # two trials have but two orders
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An architecture and how to train it at full length.
 
-    A baseline has no `max_params`: it may be over the budget, as a reference.
+    Attributes:
+        max_params: the most parameters it may have, by all limits of the search; None for a baseline, which may be over
+            them as a reference.
     """
 
     identity: Identity
@@ -29,8 +35,8 @@ class Candidate:
     max_params: int | None
 
 
-def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe: Recipe) -> Candidate:
-    """A trained trial, to be trained at full length by the recipe.
+def candidate_of(trials: Iterable[FrozenTrial], number: int, plan: Plan, recipe: Recipe) -> Candidate:
+    """A trained trial, to be trained at full length by the recipe and certified against the limits of the search.
 
     Raises:
         StudyError: there is no such trial, or it has no result or no design.
@@ -45,13 +51,13 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, budget: int, recipe
         raise StudyError(f"trial = {number}: it {state}, so there is nothing to retrain")
     if not is_whole(trial):
         raise StudyError(f"trial = {number}: it was recorded without its design, so there is nothing to retrain")
-    return Candidate(Identity(trial=number), architecture_of(trial), recipe, budget)
+    return Candidate(Identity(trial=number), architecture_of(trial), recipe, plan.question.all_limits.max_params)
 
 
 def with_dropout(candidate: Candidate, dropout: float) -> Candidate:
-    """A trial with this dropout in all its stages, which its identity then says; as it is, if it has it anyway.
+    """The candidate with this dropout in all its stages and in its identity; unchanged if it has that dropout already.
 
-    It has as many parameters and multiply-accumulates as the trial.
+    It has as many parameters and multiply-accumulates as before.
 
     Raises:
         ArchitectureError: the dropout is out of range.
@@ -87,20 +93,65 @@ def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:
     return [trial.number for trial in completed[:num]]
 
 
-def best_within(trials: Iterable[FrozenTrial], budget: int) -> int:
-    """The number of the best completed trial of at most `budget` parameters, in the order of `merit`.
+def best_within(trials: Iterable[FrozenTrial], max_params: int) -> int:
+    """The number of the best completed trial of at most `max_params` parameters, in the order of `merit`.
 
     Raises:
         StudyError: there is none.
     """
-    within = [trial.number for trial in _best_first(trials) if trial.user_attrs["params"] <= budget]
+    within = [trial.number for trial in _best_first(trials) if trial.user_attrs["params"] <= max_params]
     if not within:
-        raise StudyError(f"per-budget = {budget:,}: no trial of so few parameters was trained to the end")
+        raise StudyError(f"per-budget = {max_params:,}: no trial of so few parameters was trained to the end")
     return within[0]
 
 
 def _best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Trials that were trained to the end. What another program wrote without a design is none of them."""
+    """Trials that were trained to the end, without those that another program wrote without a design."""
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
     whole = [trial for trial in completed if "params" in trial.user_attrs and is_whole(trial)]
     return sorted(whole, key=lambda trial: merit(trial.value or 0.0, trial.user_attrs["params"], trial.number))
+
+
+def stratified_sample(trials: Iterable[TrialView], num: int, seed: int) -> list[TrialView]:
+    """Trials that stand for all that were trained, in the order of their numbers.
+
+    They are trained again at full length, to see whether the short schedule of the search orders designs as it does.
+    Complete and pruned trials are drawn in proportion, at least one of each kind there is; a pruned trial counts with
+    the last value that it measured. Within each kind the trials, sorted by value, are cut into as many equal strata as
+    are to be drawn, and one is drawn from each. The same trials and seed give the same sample.
+
+    Raises:
+        InputError: `num` is too small for an audit, or there are fewer trained trials.
+    """
+    trained = sorted((trial for trial in trials if is_trained(trial)), key=lambda trial: (trial.value, trial.number))
+    pruned = [trial for trial in trained if trial.state == "pruned"]
+    complete = [trial for trial in trained if trial.state == "complete"]
+    if num < MIN_AUDITED:
+        raise InputError(f"trials = {num}: must be {MIN_AUDITED} or more, to compare their orders")
+    if not trained:
+        raise InputError(f"trials = {num}: this study has no trained trial yet; run nas search first")
+    if num > len(trained):
+        which = f"{len(complete)} complete and {len(pruned)} pruned"
+        raise InputError(f"trials = {num}: this study has only {len(trained)} trained trials, {which}")
+    num_pruned = math.floor(num * len(pruned) / len(trained) + 0.5)
+    if pruned and complete:
+        num_pruned = min(max(num_pruned, 1), num - 1)
+    chance = random.Random(seed)
+    drawn = [*_one_of_each(complete, num - num_pruned, chance), *_one_of_each(pruned, num_pruned, chance)]
+    return sorted(drawn, key=lambda trial: trial.number)
+
+
+def is_trained(trial: TrialView) -> bool:
+    """Whether the trial was trained, to the end or until it was pruned, and has a value."""
+    return trial.state in ("complete", "pruned") and trial.value is not None and math.isfinite(trial.value)
+
+
+def _one_of_each(trials: Sequence[TrialView], num: int, chance: random.Random) -> list[TrialView]:
+    ends = [stratum * len(trials) // num for stratum in range(num + 1)] if num else []
+    return [trials[chance.randrange(ends[stratum], ends[stratum + 1])] for stratum in range(num)]
+
+
+def audit_candidates(sample: Iterable[TrialView], recipe: Recipe, plan: Plan) -> list[Candidate]:
+    """The sampled trials, to be trained at full length by the recipe."""
+    max_params = plan.question.all_limits.max_params
+    return [Candidate(Identity(trial=trial.number), trial.architecture, recipe, max_params) for trial in sample]

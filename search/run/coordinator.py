@@ -1,45 +1,34 @@
-"""The loop of a search: propose, record, dispatch, report, prune, tell."""
+"""The loop of a search: propose, record, dispatch, measure, prune, finish."""
 
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from optuna.trial import TrialState
 
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
-from search.protocol import Failed, Finished, Fleet, Job, Measurement, Paused, Ready, Resumed, TooSlow
-from search.run.accounting import StudyClock, TrialClock
+from search.protocol import Failed, Finished, Job, Measurement, Paused, Ready, Resumed, TooSlow
+from search.run.accounting import StudyClock
 from search.run.cost_estimate import random_designs, seconds_per_mac
 from search.run.failures import Failures, too_slow
-from search.run.interruption import Interruption
-from search.run.listener import Listener, Outcome
+from search.run.interruption import WAIT_SECONDS, Interruption, pause
+from search.run.listener import Listener, Outcome, notes_of
 from search.run.proposals import hand_made, make_pruner, make_sampler
+from search.run.running_trial import TRAINED, RunningTrial
 from search.space.sampler import SpaceExhaustedError
 from search.study.plan import Plan, run_seed
-from search.study.storage import Record, architecture_of, is_whole
+from search.study.storage import Record, TrialRecord, architecture_of, is_whole
 from search.workers.crew import Crew, Restarted
-
-WAIT_SECONDS = 1.0
-GRACE_SECONDS = 5.0
-TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-@dataclass(slots=True)
-class _Running:
-    clock: TrialClock
-    is_pruned: bool = False
-    value: float | None = None
+from search.workers.fleet import Fleet
 
 
 class Coordinator:
     """Runs the trials of one study on a fleet, under the study's lock.
 
     Args:
-        interruption: whether somebody has asked for the end; looked at between any two messages.
-        timeout: seconds from now on after which no trial begins.
+        interruption: whether somebody has asked for the end; it is asked between any two messages.
+        timeout: seconds from now after which no trial begins.
         clock: seconds that only ever grow.
     """
 
@@ -66,7 +55,7 @@ class Coordinator:
         seen = [architecture_of(trial) for trial in record.trials if is_whole(trial)]
         self.sampler = make_sampler(plan.question, seen, tuple(self._hand_made))
         record.use(self.sampler, make_pruner(plan.question.pruner, plan.question.recipe.epochs))
-        self._running: dict[int, _Running] = {}
+        self._running: list[RunningTrial] = []
         self._failures = Failures(plan.circumstances.num_trials)
         self._seconds_per_mac: float | None = None
         self._num_proposed = 0
@@ -92,20 +81,22 @@ class Coordinator:
                 self._early_stop = "interrupted"
             elif self._is_late:
                 self._early_stop = "the time given is over"
-            # After the time trials are trained to their end, unless nobody is there to do so.
+            # Once the time is over, running trials are still trained to their end, unless nobody is there to do so.
             if self._interrupted() or (self._is_late and not self._crew.num_workers):
-                self._pause()
+                pause(self._crew, self._receive, lambda: bool(self._running), self._clock)
+                for trial in self._running:
+                    trial.keep(self._crew.seconds(trial))
                 break
             if self._crew.has_idle and self._early_stop is None:
                 if unfinished:
-                    self._dispatch(unfinished.pop(0), is_repeated=True)
+                    self._dispatch(RunningTrial(unfinished.pop(0), is_repeated=True))
                 elif self._wants_more(num_trials):
                     self._propose()
-            # Without a trial running there may still be work, for a worker that takes the place of a lost one.
+            # While no trial is running there may still be work, for a worker that takes the place of a lost one.
             has_work = self._early_stop is None and (bool(unfinished) or self._wants_more(num_trials))
             if not self._running and not has_work:
                 break
-            # Between two proposals it is heard what was said meanwhile: a thousand idle workers may be waiting.
+            # Between two proposals the workers are heard: a thousand idle ones may be waiting.
             self._receive(0.0 if has_work and self._crew.has_idle else WAIT_SECONDS)
         num_trained = self._num_trained
         early_stop = self._early_stop if num_trained < num_trials else None
@@ -124,19 +115,19 @@ class Coordinator:
     def _wants_more(self, num_trials: int) -> bool:
         return self._num_trained + len(self._running) < num_trials
 
-    def _unfinished(self) -> list[int]:
-        """Trials found running: only the lock's holder runs trials, so nobody does."""
-        found = []
+    def _unfinished(self) -> list[TrialRecord]:
+        """The trials that are recorded as running: only the lock's holder runs trials, so nobody trains them."""
+        unfinished = []
         for trial in self.record.trials:
             if trial.state == TrialState.RUNNING:
-                self.record.resume(trial.number)
+                opened = self.record.open(trial.number)
                 if is_whole(trial):
-                    found.append(trial.number)
+                    unfinished.append(opened)
                 else:
-                    self.record.finish(trial.number, TrialState.FAIL, {"reason": "recorded without its design"})
+                    opened.finish(TrialState.FAIL, {"reason": "recorded without its design"})
             else:  # an earlier run may have been killed right after it recorded the end
                 shutil.rmtree(self.record.files.trial(trial.number), ignore_errors=True)
-        return found
+        return unfinished
 
     def _propose(self) -> None:
         """Draw a design, record it and hand it to a worker, unless every feasible design has been tried."""
@@ -152,17 +143,16 @@ class Coordinator:
             "macs": count_macs(architecture, self.plan.task.image_size),
             "baseline": self._hand_made.get(architecture),
         }
-        self._dispatch(self.record.accept(proposed, attributes))
+        self._dispatch(RunningTrial(self.record.accept(proposed, attributes), is_repeated=False))
         self._num_proposed += 1
 
-    def _dispatch(self, number: int, is_repeated: bool = False) -> None:
-        trial = self.record.trial(number)
+    def _dispatch(self, running: RunningTrial) -> None:
+        trial = self.record.trial(running.number)
         architecture = architecture_of(trial)
-        job = self._job(number, architecture)
-        macs = trial.user_attrs.get("macs", 0)
-        self._running[number] = _Running(TrialClock(self.record, number, is_repeated))
-        self._crew.start(number, job, (self._seconds_per_mac or 0.0) * macs)
-        self.listener.began(number, architecture)
+        job = self._job(running.number, architecture)
+        self._running.append(running)
+        self._crew.start(running, job, (self._seconds_per_mac or 0.0) * trial.user_attrs.get("macs", 0))
+        self.listener.began(running.number, architecture)
 
     def _job(self, number: int, architecture: Architecture) -> Job:
         """The training of a trial by the study's recipe and limits, in the precision that the study began with."""
@@ -183,66 +173,43 @@ class Coordinator:
         event = self._crew.receive(timeout)
         if event is None:
             return
-        number, message = event.key, event.message
-        if not isinstance(number, int):
+        trial, message, seconds = event.owner, event.message, event.seconds
+        if not isinstance(trial, RunningTrial):
             return  # what is left of a timing that was interrupted
-        clock = self._running[number].clock
         if isinstance(message, Measurement):
-            self._report(number, message)
-            clock.note(event.seconds)
-        elif isinstance(message, Resumed):
-            self._tell_resumed(number, message)
-        elif isinstance(message, Restarted):
-            if not self._running[number].is_pruned:  # else it keeps its history: what is repeated is not looked at
-                self.record.resume(number)
-            clock.is_repeated = True
-            clock.keep(event.seconds)
-            self.listener.noted(number, f"{message.reason}; goes on in a new process")
+            self._measure(trial, message)
+            trial.note(seconds)
+        elif isinstance(message, Resumed | Restarted):
+            if isinstance(message, Restarted):
+                trial.restarted(seconds)
+            for note in notes_of(message):
+                self.listener.noted(trial.number, note)
         elif isinstance(message, Finished):
-            state = TrialState.PRUNED if self._running[number].is_pruned else TrialState.COMPLETE
-            self._end(number, state, clock.trained(event.seconds, message.seconds) | {"batch_size": message.batch_size})
+            self._end(trial, trial.finished(message, seconds))
         elif isinstance(message, TooSlow):
             reason = too_slow(message.latency, self.plan.question.all_limits.latency)
-            self._end(number, TrialState.FAIL, clock.spent(event.seconds) | {"reason": reason, "too_slow": True})
+            self._end(trial, trial.failed(reason, seconds, too_slow=True), reason)
         elif isinstance(message, Failed):
-            self._end(number, TrialState.FAIL, clock.spent(event.seconds) | {"reason": message.reason})
+            self._end(trial, trial.failed(message.reason, seconds), message.reason)
         elif isinstance(message, Paused):
-            clock.keep(event.seconds)
-            del self._running[number]
+            trial.keep(seconds)
+            self._running.remove(trial)
 
-    def _tell_resumed(self, number: int, message: Resumed) -> None:
-        for text in message.refused:
-            self.listener.noted(number, text)
-        self.listener.noted(number, f"goes on after epoch {message.epoch}" if message.epoch else "begins again")
-
-    def _report(self, number: int, measurement: Measurement) -> None:
-        running = self._running[number]
-        if running.is_pruned:
-            self._crew.stop(number)  # it was already in this epoch when it was told, or has begun again since
+    def _measure(self, trial: RunningTrial, measurement: Measurement) -> None:
+        if trial.is_pruned:
+            self._crew.stop(trial)  # it was in this epoch already when it was asked to stop, or has begun again since
             return
-        running.value = measurement.validation_accuracy
-        self.listener.measured(number, measurement)
-        if self.record.report(number, measurement) and measurement.epoch < self.plan.question.recipe.epochs:
-            running.is_pruned = True
-            self._crew.stop(number)
+        self.listener.measured(trial.number, measurement)
+        if trial.measured(measurement) and measurement.epoch < self.plan.question.recipe.epochs:
+            trial.is_pruned = True
+            self._crew.stop(trial)
 
-    def _end(self, number: int, state: TrialState, attributes: dict[str, Any]) -> None:
-        running = self._running.pop(number)
-        self.record.finish(number, state, attributes)
+    def _end(self, trial: RunningTrial, state: TrialState, reason: str | None = None) -> None:
+        self._running.remove(trial)
         self._num_trained += state in TRAINED
-        shutil.rmtree(self.record.files.trial(number), ignore_errors=True)
-        reason = attributes.get("reason")
-        self.listener.ended(number, state, running.value, str(reason) if reason else None)
-        self._failures.note(self.record.trials, number)
-
-    def _pause(self) -> None:
-        """End with checkpoints what ends its epoch soon; the rest has those it has."""
-        self._crew.pause()
-        deadline = self._clock() + GRACE_SECONDS
-        while self._running and (left := deadline - self._clock()) > 0:
-            self._receive(min(left, WAIT_SECONDS))
-        for number, running in self._running.items():
-            running.clock.keep(self._crew.seconds(number))
+        shutil.rmtree(self.record.files.trial(trial.number), ignore_errors=True)
+        self.listener.ended(trial.number, state, trial.value, reason)
+        self._failures.note(self.record.trials, trial.number)
 
     def prepare(self) -> None:
         """Wait until all workers are ready, or the time is over. The plan then holds their device, their precision and
@@ -262,7 +229,7 @@ class Coordinator:
             self._note(self._crew.ready)
 
     def _note(self, ready: Ready) -> None:
-        """Keep what the first worker runs on; the precision of a study stays as its first run found it."""
+        """Keep what the first worker runs on. The precision of a study stays what its first run chose."""
         precision = self.plan.circumstances.precision
         self.plan = self.plan.with_circumstances(
             device=ready.device,

@@ -1,4 +1,4 @@
-"""How long designs take to train, found out before the first trial."""
+"""How long designs take to train, measured before the first trial."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -19,7 +19,7 @@ MAX_TIMED_DRAWS = 300
 
 
 def random_designs(draws: Draws, seed: int, image_size: int) -> Iterator[Architecture]:
-    """Designs within the limits that can take images of this size, other draws than the trials'."""
+    """Designs within the limits that can take images of this size; they are not the trials' draws."""
     rng = np.random.default_rng([seed, 1])
     for _ in range(MAX_TIMED_DRAWS):
         architecture = draws.draw(rng)
@@ -33,10 +33,10 @@ def random_designs(draws: Draws, seed: int, image_size: int) -> Iterator[Archite
 def seconds_per_mac(
     crew: Crew, designs: Iterator[Architecture], plan: Plan, listener: Listener, interrupted: Callable[[], bool]
 ) -> float | None:
-    """Seconds of an epoch for each multiply-accumulate of a network, the most of `NUM_TIMED` designs.
+    """Seconds of an epoch for each multiply-accumulate of a network: the most among `NUM_TIMED` designs.
 
-    Where these cannot be timed, others are tried, up to `MAX_TIMINGS` times. None if that was in vain: a search can do
-    without, and its trials tell what is wrong.
+    Where these cannot be timed, others are tried, `MAX_TIMINGS` times in all. None if none can be: a search can do
+    without, and its trials show what is wrong.
 
     Raises:
         TrainingError: a worker cannot start.
@@ -51,7 +51,7 @@ def seconds_per_mac(
         if isinstance(answer, Timed):
             listener.timed(architectures, answer)
             macs = [count_macs(architecture, plan.task.image_size) for architecture in architectures]
-            return max(seconds / each for seconds, each in zip(answer.seconds_per_epoch, macs, strict=True))
+            return max(seconds / cost for seconds, cost in zip(answer.seconds_per_epoch, macs, strict=True))
         listener.untimed(answer.reason)
     return None
 

@@ -1,8 +1,8 @@
 """optuna-dashboard over a study, for reading alone.
 
-The dashboard can rename and delete studies, tell trials and write notes. Here it gets a storage that the database
-itself opens read-only, and no request but GET and HEAD reaches it. Such a reader sees a search go on and cannot disturb
-it: under write-ahead logging, as in PostgreSQL, it holds no lock that a writer waits for.
+The dashboard can rename and delete studies, end trials and write notes. Here it gets a storage that the database itself
+opens read-only, and only GET and HEAD requests reach it. Such a reader sees a search go on and cannot disturb it: under
+write-ahead logging, as in PostgreSQL, it holds no lock that a writer waits for.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,13 +23,13 @@ App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 @contextmanager
 def serving(files: StudyFiles, url: str | None, port: int) -> Iterator[WSGIServer]:
-    """A server of the dashboard on this machine alone; `serve_forever` runs it. Port 0 is any that is free.
+    """A server of the dashboard that only this machine can reach; `serve_forever` runs it. Port 0 is any free one.
 
     Args:
         url: of the study's database, where it is not the study's own file.
 
     Raises:
-        InputError: optuna-dashboard is not installed, the port is taken, or the URL cannot be meant.
+        InputError: optuna-dashboard is not installed, the port is taken, or the URL is invalid.
         StudyError: the study has no trial yet.
         StorageError: the database cannot be read.
     """
@@ -64,7 +64,7 @@ def read_only(app: App) -> App:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A page asks for much at once."""
+    """Answers requests in parallel: a page makes many at once."""
 
     daemon_threads = True
 

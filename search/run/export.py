@@ -1,4 +1,4 @@
-"""Export: a trained network as a model.py that needs torch alone, its weights, its architecture and its card."""
+"""Export: a trained network as a model.py that needs only torch, its weights, its architecture and its card."""
 
 import pprint
 from importlib.resources import files as package_files

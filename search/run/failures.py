@@ -1,4 +1,4 @@
-"""When so many trials fail that a search had better end."""
+"""When so many trials have failed that a search should end, and why they did."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,10 +18,13 @@ def too_slow(latency: float, limit: float | None) -> str:
 
 
 class Failures:
-    """Watches how trials end. A design that missed the limit of latency is no failure of the training.
+    """Counts how trials end. A design that missed the limit of latency is not a failure of the training.
+
+    Args:
+        most: how many failures a study may have.
 
     Attributes:
-        num_too_slow: how many designs missed it.
+        num_too_slow: how many designs missed the limit of latency.
     """
 
     def __init__(self, most: int) -> None:
@@ -58,6 +61,6 @@ class Failures:
 
 
 def reasons_of(trials: Iterable[FrozenTrial]) -> Counter[str]:
-    """Why trials failed, and how often. A design that was too slow is none of them."""
+    """Why trials failed, and how often. Designs that were too slow do not count."""
     failed = (trial for trial in trials if trial.state == TrialState.FAIL and "too_slow" not in trial.user_attrs)
     return Counter(trial.user_attrs.get("reason", "unknown") for trial in failed)

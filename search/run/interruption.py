@@ -1,19 +1,24 @@
 """A polite end on a signal: the first one asks, the second one leaves at once."""
 
 import signal
+import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
 from search.errors import Interrupted
+from search.workers.crew import Crew
 
+WAIT_SECONDS = 1.0
+GRACE_SECONDS = 5.0
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR2: 143}
 
 
 class Interruption:
     """Notes the first SIGINT (Ctrl-C), SIGTERM or SIGUSR2 while it is entered; call it to ask whether one came.
 
-    Whoever does long work asks between its steps, keeps what there is to keep, and returns. A second signal raises
-    where the program is. SIGUSR2 is what Slurm and others can send ahead of the end.
+    Long work asks between its steps, keeps what there is to keep, and returns. A second signal raises wherever the
+    program is. SIGUSR2 is what Slurm and others can send ahead of the end.
     """
 
     def __init__(self) -> None:
@@ -47,3 +52,22 @@ class Interruption:
 
     def _error(self, received: signal.Signals) -> Interrupted:
         return Interrupted(f"ended by {received.name}; the same command goes on from here", STATUS[received])
+
+
+def pause(
+    crew: Crew,
+    receive: Callable[[float], None],
+    is_busy: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Let jobs whose epoch ends within `GRACE_SECONDS` end with a checkpoint; the rest has the checkpoints it has.
+
+    Args:
+        receive: deals with what a worker says next, and waits so many seconds for it.
+        is_busy: whether any job is running.
+        clock: seconds that only ever grow.
+    """
+    crew.pause()
+    deadline = clock() + GRACE_SECONDS
+    while is_busy() and (left := deadline - clock()) > 0:
+        receive(min(left, WAIT_SECONDS))

@@ -54,7 +54,7 @@ def search(
     """Begin a study or go on with it, to `num_trials` trained trials in all.
 
     Raises:
-        InputError: the request cannot be meant; nothing has been written.
+        InputError: the request is invalid; nothing has been written.
         TrainingError: too many trials failed.
         StorageError: the study cannot be written.
     """
@@ -164,7 +164,7 @@ def retrain(
     Returns the ranking of that round (empty without one) and the final runs.
 
     Raises:
-        InputError: the request cannot be meant.
+        InputError: the request is invalid.
         TrainingError: a run failed.
         StorageError: a result cannot be written.
         Interrupted: a signal asked for the end.
@@ -191,7 +191,7 @@ def audit_proxy(
     """Train trials at full length on the training split, to compare their values with those of the search.
 
     Raises:
-        InputError: the request cannot be meant.
+        InputError: the request is invalid.
         StorageError: a result cannot be written.
         Interrupted: a signal asked for the end.
     """

@@ -1,4 +1,4 @@
-"""What a search tells: of every step while it runs, and in the end how it ended."""
+"""What a search and a retraining report while they run, and how a search ended."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,11 +6,12 @@ from typing import Protocol
 from optuna.trial import TrialState
 
 from models.architecture import Architecture
-from search.protocol import Measurement, Ready, Timed
+from search.protocol import Measurement, Ready, Resumed, Timed
+from search.workers.crew import Restarted
 
 
 class Listener(Protocol):
-    """Is told what happens in a search. The numbers of trials are those of the study."""
+    """Hears what happens in a search. The numbers of trials are those of the study."""
 
     def resumed(self, num_trained: int, best: float | None) -> None: ...
     def ready(self, worker: Ready) -> None: ...
@@ -24,9 +25,17 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a search ended: trained trials in all, vectors drawn for the proposals of this run, and why it stopped
-    before its number of trials, if it did. Of the proposals, `repairs` were moved into the limits, and `fallbacks` are
-    uniform draws in the place of the sampler's. `too_slow` designs missed the limit of latency and were not trained."""
+    """How a search ended.
+
+    Attributes:
+        num_trained: trained trials of the study in all.
+        num_proposed: designs that this run proposed.
+        draws: vectors of the search space that were drawn for them.
+        repairs: proposals that were moved into the limits.
+        fallbacks: proposals that are uniform draws in the place of the sampler's.
+        early_stop: why it stopped before its number of trials; None if it did not.
+        too_slow: designs that missed the limit of latency and were not trained.
+    """
 
     num_trained: int
     num_proposed: int
@@ -35,3 +44,10 @@ class Outcome:
     fallbacks: int
     early_stop: str | None
     too_slow: int = 0
+
+
+def notes_of(message: Resumed | Restarted) -> list[str]:
+    """What people read of a job that was resumed or restarted: a line each."""
+    if isinstance(message, Restarted):
+        return [f"{message.reason}; goes on in a new process"]
+    return [*message.refused, f"goes on after epoch {message.epoch}" if message.epoch else "begins again"]

@@ -1,4 +1,4 @@
-"""What a question's search draws its designs from, and what ends its poor trials early."""
+"""The sampler that proposes a search's designs, and the pruner that ends its poor trials early."""
 
 from collections.abc import Sequence
 
@@ -26,18 +26,18 @@ NUM_STARTUP = 5
 def hand_made(task: Task) -> dict[Architecture, str]:
     """The baselines for images of this kind, in canonical form, the largest first, each with its name.
 
-    Of two names for one network the earlier is taken.
+    A network with two names has the earlier one.
     """
-    found: dict[Architecture, str] = {}
+    names: dict[Architecture, str] = {}
     for name in BASELINES:
         architecture = find_baseline(name, task.in_channels, task.num_classes).canonical()
-        found.setdefault(architecture, name)
-    return dict(sorted(found.items(), key=lambda item: -count_parameters(item[0])))
+        names.setdefault(architecture, name)
+    return dict(sorted(names.items(), key=lambda item: -count_parameters(item[0])))
 
 
 def make_sampler(question: Question, seen: list[Architecture], first: Sequence[Architecture] = ()) -> BudgetSampler:
-    """The question's sampler. Its draws depend on the seed and on how many trials there are, so that a study that is
-    continued does not repeat its draws. Designs of `first` that may be proposed come before all others.
+    """The question's sampler. Its draws depend on the seed and on how many trials there are, so that a continued study
+    does not repeat its draws. Those designs of `first` that are within the limits are proposed before all others.
 
     Raises:
         SpaceError: no design of the space is within the limits.
@@ -54,8 +54,8 @@ def make_sampler(question: Question, seen: list[Architecture], first: Sequence[A
 def require_feasible(question: Question) -> None:
     """
     Raises:
-        SpaceError: no design of the space is within the limits; the message says which limit is to blame, and what the
-            smallest network costs.
+        SpaceError: no design of the space is within the limits; the message names the limit to blame and the cost of
+            the smallest network.
     """
     require_design(question.space, question.data.task, question.all_limits, question.data.name)
 
@@ -64,8 +64,8 @@ def with_default_fill(question: Question) -> Question:
     """The question for designs that use at least `DEFAULT_FILL` of the budget, or as it is in a space that holds fewer
     than `MIN_DESIGNS` of them.
 
-    It is a choice by measurement (benchmarks/LOG.md): searches that leave out what uses less than half of the budget
-    find better designs at every budget; more than half was not distinguishable from it, and costs time and choice.
+    The default was measured (benchmarks/LOG.md): searches that leave out designs of less than half of the budget
+    find better ones at every budget; a larger share was not distinguishable from it, and costs time and choice.
     """
     try:
         filled = Question.model_validate(question.model_dump() | {"fill": DEFAULT_FILL})
@@ -93,8 +93,8 @@ def make_pruner(name: PrunerName, epochs: int) -> BasePruner:
 
 
 class AfterStartup(BasePruner):
-    """Ends what another pruner ends, but none of the first `num_trials` trials: a search of few trials needs some that
-    were trained to the end, to choose among."""
+    """Ends the trials that another pruner ends, but none of the first `num_trials`: a search of few trials needs some
+    that were trained to the end, to choose among."""
 
     def __init__(self, pruner: BasePruner, num_trials: int) -> None:
         self.pruner = pruner

@@ -1,4 +1,4 @@
-"""Where a study is kept that is not in its own file: the URL of a database, checked, and told without its password."""
+"""The URL of a database for a study that is not kept in its own file: checked, and shown without its password."""
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -14,7 +14,8 @@ def parse_address(text: str) -> URL:
     """The URL, with the one driver for PostgreSQL that is used here where it names none.
 
     Raises:
-        InputError: it is no URL, or one of another kind of database. It is not repeated: it may hold a password.
+        InputError: it is not a URL, or one of another kind of database. The message leaves it out, for it may hold a
+            password.
     """
     if text.count("@") > 1:
         raise InputError(f"storage: {_FORM}; in a name or a password '@' is written %40")
@@ -36,9 +37,9 @@ def to_text(url: URL) -> str:
 
 
 def without_password(text: str) -> str:
-    """The same database for everybody to read; libpq looks for its password in PGPASSWORD and ~/.pgpass.
+    """The URL without its password, for everybody to read; libpq looks for that in PGPASSWORD and ~/.pgpass.
 
-    Text that is no URL is not shown at all: who knows what stands in it.
+    Text that is not a URL is not shown at all, for it may hold anything.
     """
     try:
         url = make_url(text)

@@ -1,4 +1,4 @@
-"""The commands that ask a study's question again, from the plan and the results that it keeps."""
+"""The commands that would repeat a study, from the plan and the results that it keeps."""
 
 import shlex
 from collections import defaultdict
@@ -19,7 +19,7 @@ from search.study.view import RunView
 def search_command(plan: Plan, name: str) -> str:
     """The `nas search` that begins this study anew, every option written out.
 
-    A space or recipe that is no one's but the user's is named as the file to which the plan's part has to be copied.
+    A space or recipe of the user's own is named as the file to which that part of the plan must be copied.
     """
     question, circumstances = plan.question, plan.circumstances
     words = ["nas", "search", "--study", name, "--data", circumstances.source, "--budget", str(question.budget)]
@@ -39,7 +39,7 @@ def retrain_commands(runs: Iterable[RunView], data: Data, name: str) -> list[str
     """The `nas retrain` commands that trained the final runs, one for each way of training, number of seeds, and
     dropout where it is not the trials' own.
 
-    How trials were chosen is not repeated: they are named.
+    They name the trials; how these were chosen is not repeated.
     """
     groups: dict[tuple[tuple[float, ...], tuple[str, bool]], list[RunView]] = defaultdict(list)
     for run in sorted((run for run in runs if run.purpose == "final"), key=_order):
@@ -65,7 +65,7 @@ def _order(run: RunView) -> tuple[str, int, bool, tuple[float, ...]]:
 
 
 def _dropout(run: RunView) -> tuple[float, ...]:
-    """Of dropouts there is one at most: that which is not a trial's own."""
+    """The dropout that is not the trial's own, if there is one."""
     return () if run.identity.dropout is None else (run.identity.dropout,)
 
 
@@ -100,7 +100,7 @@ def _recipe(recipe: Recipe, data: Data) -> list[str]:
 def _fitted(asked: Recipe, recipe: Recipe, data: Data) -> Recipe | None:
     if recipe.batch_size == "auto":
         return None
-    # Neither plan nor result tells the number of images; this is one that has such a batch.
+    # Neither plan nor result holds the number of images; this is one that has such a batch.
     num_train = 32 * recipe.batch_size
     try:
         return asked.fit_to(data.name, num_train, data.image_size, data.channels)

@@ -1,5 +1,5 @@
-"""A study's database: its own file, made whole, checked whenever it is opened for writing, kept aside if it is damaged;
-or one elsewhere."""
+"""A study's database: its own file or one elsewhere. The file is created whole, checked whenever it is opened for
+writing, and kept aside if it is damaged."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ from search.study.bulk import BulkStorage
 from search.study.postgres import connect
 from search.study.reconnection import open_postgres_for_reading, open_postgres_for_writing
 
-LOCK_SECONDS = 30.0  # how long a database is waited for that another process is writing
+LOCK_SECONDS = 30.0  # how long to wait for a database that another process is writing
 _COMPANIONS = ("-wal", "-shm")  # files beside a database that writes ahead
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def require_database(files: StudyFiles, url: str) -> str:
-    """The URL as it is used here, if the database there can be reached.
+    """The URL in the form that is used here, once the database there was reached.
 
     Raises:
-        InputError: it cannot be meant.
+        InputError: it is invalid.
         StorageError: the server, the database or the user is not there, or the password is wrong.
     """
     address = parse_address(url)
@@ -43,7 +43,7 @@ def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
     """The study's storage: its own file, made if there is none, or the database at a URL.
 
     Raises:
-        InputError: the URL cannot be meant.
+        InputError: the URL is invalid.
         StudyError: another process writes the study in that database.
         StorageError: the database cannot be used; or the file was damaged, and has been put aside.
     """
@@ -67,10 +67,10 @@ def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
 
 
 def open_for_reading(files: StudyFiles, url: str | None) -> RDBStorage:
-    """The study's storage for whoever only reads: the database itself refuses to be written.
+    """The study's storage for those who only read: the database itself refuses to be written.
 
     Raises:
-        InputError: the URL cannot be meant.
+        InputError: the URL is invalid.
         StorageError: the database cannot be used.
     """
     if url is None:
@@ -83,7 +83,7 @@ def open_for_reading(files: StudyFiles, url: str | None) -> RDBStorage:
 
 
 def open_sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
-    """A file as storage, whatever its folder is called: Optuna's URL would give '?', '#' and '%' a meaning."""
+    """A file as storage, whatever its folder is called: in Optuna's URL '?', '#' and '%' have a meaning."""
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     connect = partial(sqlite3.connect, uri, uri=True, check_same_thread=False, timeout=LOCK_SECONDS)
     return BulkStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": sqlalchemy.QueuePool})
@@ -91,7 +91,7 @@ def open_sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
 
 @contextmanager
 def storage_errors(files: StudyFiles) -> Iterator[None]:
-    """Errors of the database as one line."""
+    """Turn errors of the database into one line."""
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, StorageInternalError, OSError) as error:
@@ -107,7 +107,7 @@ def storage_errors(files: StudyFiles) -> Iterator[None]:
 
 
 def _create(files: StudyFiles) -> None:
-    """An empty study, made aside and put in place whole: a reader may come at any moment."""
+    """Create an empty study aside and put it in place whole: a reader may come at any moment."""
     with replacing(files.database) as path, _without_companions(path):
         _write_ahead(path)
         storage = open_sqlite(path, "rw")
@@ -119,29 +119,29 @@ def _create(files: StudyFiles) -> None:
 def _require_sound(files: StudyFiles) -> None:
     """
     Raises:
-        StorageError: the file is damaged. It is kept under another name, and a new one takes its place if all that is
-            in its tables can still be read: then it is an index that was damaged, or free space.
+        StorageError: the file is damaged. It is kept under another name, and a new one takes its place if its tables
+            can all be read: then the damage is in an index or in free space.
     """
     fault = _fault(files.database)
     if fault is None:
         return
     aside = _put_aside(files.database)
-    found = f"study {files.name!r}: its database was damaged ({fault}) and is kept as {aside}"
+    damage = f"study {files.name!r}: its database was damaged ({fault}) and is kept as {aside}"
     try:
         num_trials = _copy(aside, files.database)
     except (sqlite3.Error, StorageError):
         rest = "reports, trials.csv and what was retrained are still there; the same command begins with trial 0"
-        raise StorageError(f"{found}; its trials cannot be read, {rest}") from None
-    raise StorageError(f"{found}; all its {num_trials} trials are in a new one; run the same command again")
+        raise StorageError(f"{damage}; its trials cannot be read, {rest}") from None
+    raise StorageError(f"{damage}; all its {num_trials} trials are in a new one; run the same command again")
 
 
 def _fault(path: Path) -> str | None:
-    """What SQLite finds wrong with a file."""
+    """What SQLite finds wrong with a file; None if nothing."""
     try:
         with closing(_reader(path)) as connection:
-            found = [str(line) for (line,) in connection.execute("PRAGMA quick_check")]
-            if found != ["ok"]:
-                return found[0].splitlines()[-1]
+            findings = [str(line) for (line,) in connection.execute("PRAGMA quick_check")]
+            if findings != ["ok"]:
+                return findings[0].splitlines()[-1]
             is_empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
             return "it is empty" if is_empty else None
     except sqlite3.DatabaseError as error:
@@ -179,7 +179,7 @@ def _copy(damaged: Path, database: Path) -> int:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
-    """A connection that leaves everything as it is, also what a damaged database has beside it."""
+    """A connection that leaves everything as it is, the companions of a damaged database included."""
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS)
 
 

@@ -1,8 +1,8 @@
 """The test ledger: one line for every opening of a test set, shared by all studies of one folder.
 
-A line is written before the test set is opened, and its accuracy, at first null, once the result has come. So no
-opening is missing, whatever ends a process: there are as many lines as openings, or more. A line that has kept its null
-is of a run that ended while it was testing, or just before.
+A line is written before the test set is opened; its accuracy is null until there is a result. So no opening is missing,
+whatever ends a process: there are at least as many lines as openings. A line whose accuracy stayed null is of a run
+that ended while it was testing, or just before.
 """
 
 import json
@@ -44,7 +44,7 @@ class Ledger:
         """Write the accuracy into the line of its opening.
 
         Raises:
-            StorageError: it cannot be written; the opening itself stands in the ledger.
+            StorageError: it cannot be written; the opening itself is in the ledger.
         """
         whole = json.dumps(json.loads(line) | {"accuracy": accuracy})
         with self._locked():
@@ -76,7 +76,7 @@ class Ledger:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Two studies may test on the same data at the same time."""
+        """Hold the lock of all ledgers: two studies may test on the same data at the same time."""
         try:
             self._files.studies.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self._files.ledger_lock)

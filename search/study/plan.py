@@ -28,7 +28,7 @@ class _Part(BaseModel):
 
 
 class Data(_Part):
-    """What identifies a data set; `source` is where it was found."""
+    """What identifies a data set."""
 
     name: str
     fingerprint: str
@@ -58,10 +58,12 @@ class Data(_Part):
 class Question(_Part):
     """All that decides a study's results but for the machine. It may not change once a study has begun.
 
-    `budget` is the most parameters, `limits` the other limits, kept in their canonical form however they are written
-    (see `search.space.limits`), and `fill` the least share of the budget to be used. `seed` fixes the validation split,
-    the proposals and every trial's training. With `warm_start` the hand-made networks that the space holds and the
-    limits admit are the first trials.
+    Attributes:
+        budget: the most parameters, as typed; `all_limits.max_params` is what a network is held to.
+        seed: fixes the validation split, the proposals and every trial's training.
+        limits: the other limits, in their canonical form however they were written (see `search.space.limits`).
+        fill: the least share of the budget to be used.
+        warm_start: whether the hand-made networks that the space holds and the limits admit are the first trials.
     """
 
     budget: int
@@ -99,9 +101,13 @@ class Question(_Part):
 
 
 class Circumstances(_Part):
-    """What may differ between the runs of a study. `source` is where the data was found; `storage` is the URL of its
-    database, without a password, or None for the study's own file; `precision` is what the recipe's 'auto' stands for,
-    fixed by the study's first run."""
+    """What may differ between the runs of a study.
+
+    Attributes:
+        source: where the data is.
+        storage: the URL of the study's database, without a password; None for its own file.
+        precision: what the recipe's 'auto' stands for, fixed by the study's first run.
+    """
 
     source: str
     storage: str | None
@@ -148,15 +154,15 @@ class Plan(_Part):
 
 
 def differences(old: Question, new: Question) -> list[str]:
-    """What changed between two questions, one `key = old, now new` each."""
+    """The changes from one question to another, each as `key = old, now new`."""
 
     def flat(values: Any, prefix: str = "") -> dict[str, Any]:
         if not isinstance(values, dict):
             return {prefix: values}
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         for key, value in values.items():
-            found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
-        return found
+            entries |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+        return entries
 
     before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     keys = [key for key in before | after if before.get(key) != after.get(key)]
@@ -187,13 +193,13 @@ def now() -> str:
 
 def package_versions() -> dict[str, str]:
     """Versions of what a coordinator runs; its workers add theirs."""
-    found = {}
+    versions = {}
     for name in ("budget-nas", "optuna"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions
 
 
 def _known(files: StudyFiles) -> str:

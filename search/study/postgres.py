@@ -1,7 +1,7 @@
 """Connections to PostgreSQL: ones that hold the lock of a study, and ones that can only read.
 
 The lock is an advisory one of the server's session. It ends with the process that holds it, with its machine, and with
-the server. So every new connection takes it again before anything is written, and looks whether somebody else has
+the server. So every new connection takes it again before anything is written, and checks whether somebody else has
 written the study meanwhile.
 """
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 LOCK_SECONDS = 3.0  # a killed holder's session ends a moment after it
-TABLES_SECONDS = 60.0  # many searches that begin at once look at the tables one after the other
+TABLES_SECONDS = 60.0  # many searches that begin at once check the tables one after the other
 WRITER = "writer"  # which run writes the study; an attribute of Optuna's system kind
 READ_ONLY = "-c default_transaction_read_only=on"
 
-# Both sides notice within half a minute that the other one's machine has gone; the server then drops the lock.
+# Both sides notice within half a minute that the other one's machine is gone; the server then releases the lock.
 _CLIENT = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -46,11 +46,11 @@ SELECT value_json FROM study_system_attributes JOIN studies USING (study_id) WHE
 
 
 class UnreachableError(StorageError):
-    """The server does not let us in, or is not there."""
+    """The server cannot be reached, or refuses the connection."""
 
 
 class ConnectionLostError(Exception):
-    """The server went away; whether it has done the last thing that it was asked for is not known."""
+    """The connection was lost; whether the server did what it was asked last is not known."""
 
 
 def connect(url: URL, study: str, *settings: str) -> "Connection[Any]":
@@ -74,7 +74,7 @@ def connect(url: URL, study: str, *settings: str) -> "Connection[Any]":
 
 
 def take(connection: "Connection[Any]", name: str, seconds: float | None = None) -> None:
-    """Wait for the advisory lock of a name, `LOCK_SECONDS` or so many; the session then holds it to its end.
+    """Wait for the advisory lock of a name, for `seconds` or else `LOCK_SECONDS`; the session then holds it to its end.
 
     Raises:
         psycopg.errors.LockNotAvailable: another session holds it.
@@ -88,7 +88,7 @@ def take_tables(connection: "Connection[Any]", url: URL, study: str) -> None:
     """Wait for the lock under which Optuna's tables are made and checked.
 
     Raises:
-        UnreachableError: it is not to be had, or the server has gone.
+        UnreachableError: another session holds it for too long, or the server is gone.
     """
     import psycopg
 
@@ -99,7 +99,7 @@ def take_tables(connection: "Connection[Any]", url: URL, study: str) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """What the server or its library said, as a part of a line."""
+    """The error of the server or its library, as a part of a line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     text = " ".join(lines[0].rpartition("failed: ")[2].split())
     return text + ("; give it by PGPASSWORD or ~/.pgpass" if "no password supplied" in text else "")
@@ -122,7 +122,7 @@ class Holder:
         Raises:
             StudyError: another process holds the lock.
             StorageError: the server cannot be reached, or somebody else has written the study since.
-            ConnectionLostError: the place of a lost connection cannot be taken, up to now.
+            ConnectionLostError: a lost connection cannot be replaced yet.
         """
         try:
             connection = connect(self._url, self.study)
@@ -158,22 +158,22 @@ class Holder:
         Raises:
             StorageError: somebody else has written the study while nobody held its lock.
         """
-        found = connection.execute(_LAST_WRITER, (self.study, WRITER)).fetchone()
+        last_writer = connection.execute(_LAST_WRITER, (self.study, WRITER)).fetchone()
         connection.commit()
-        if found is None or json.loads(found[0]) != self.token:
+        if last_writer is None or json.loads(last_writer[0]) != self.token:
             rule = "something else has written into its database; run the same command again"
             raise StorageError(f"study {self.study!r}: {rule}")
 
 
 def _key(name: str) -> int:
-    """A signed number of 64 bits, as advisory locks are called. They are known in one database alone."""
+    """The signed 64-bit number of an advisory lock. Each database has locks of its own."""
     return int.from_bytes(sha256(f"budget-nas {name}".encode()).digest()[:8], "big", signed=True)
 
 
 def _holder(connection: "Connection[Any]", name: str) -> str:
-    """Who holds an advisory lock, as far as the server tells us."""
-    found = connection.execute(_HOLDER, divmod(_key(name) % 2**64, 2**32)).fetchone()
-    application, host, process = found or (None, None, None)
+    """Who holds an advisory lock, as far as the server shows."""
+    session = connection.execute(_HOLDER, divmod(_key(name) % 2**64, 2**32)).fetchone()
+    application, host, process = session or (None, None, None)
     return f"{application or 'unnamed'} from {host or 'the machine of the database'}, session {process}"
 
 

@@ -1,4 +1,4 @@
-"""A study on disk -> StudyView, for whoever only reads."""
+"""A study on disk as a StudyView, for those who only read."""
 
 import json
 
@@ -22,10 +22,10 @@ STATES: dict[TrialState, State] = {
 
 
 def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
-    """All that a study has to tell, at this moment.
+    """Everything about a study, at this moment.
 
     Args:
-        storage: the URL of its database with a password, which the plan's has not.
+        storage: the URL of its database with a password, which the plan's lacks.
 
     Raises:
         StudyError: there is no such study.
@@ -60,7 +60,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
 
 
 def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
-    """One trial of Optuna's as a reader sees it."""
+    """One of Optuna's trials as a reader sees it."""
     reported = trial.intermediate_values
     history = json.loads(trial.user_attrs.get("history", "[]"))
     return TrialView(

@@ -1,6 +1,6 @@
-"""Optuna's storage over PostgreSQL: what a lost connection interrupted is done again, but not what had been done.
+"""Optuna's storage over PostgreSQL: what a lost connection interrupted is done again, unless it had been done.
 
-A server that is stopped and started again in the middle of a search so does not end the search.
+So a server that is restarted in the middle of a search does not end the search.
 """
 
 import time
@@ -22,9 +22,9 @@ from search.study.address import POSTGRES, to_text, without_password
 from search.study.bulk import BulkStorage
 from search.study.postgres import READ_ONLY, WRITER, ConnectionLostError, Holder, connect, reason, take_tables
 
-RECONNECT_SECONDS = 60.0  # how long a server that has gone is waited for in the middle of a search
+RECONNECT_SECONDS = 60.0  # how long a search waits for a server that is gone
 RETRY_SECONDS = 0.5
-_URL = f"{POSTGRES}://"  # Optuna is told no more: connections are made here, and its URL would give '{' a meaning
+_URL = f"{POSTGRES}://"  # no more for Optuna: connections are made here, and in its URL '{' has a meaning
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,26 +68,26 @@ def open_postgres_for_reading(url: URL, study: str) -> RDBStorage:
 class _ReconnectingStorage(BulkStorage):
     """Optuna's storage over one connection at a time, which holds the study's lock.
 
-    An attribute or a measurement that is set again is the same. A trial that is made or ended again is not: there it is
-    looked first whether the server had done it before it went.
+    An attribute or a measurement may be set twice. A trial must not be made or ended twice: there it is checked first
+    whether the server had done it before the connection was lost.
     """
 
     def __init__(self, holder: Holder) -> None:
         self._holder = holder
         self._given_up: StorageError | None = None
         engine_kwargs = {"creator": holder.connect, "pool_size": 1, "max_overflow": 0, "pool_pre_ping": True}
-        # To make and to check tables Optuna takes two connections at once: that has been done before, over others.
+        # Optuna makes and checks tables over two connections at once: that was done before, over others.
         super().__init__(_URL, engine_kwargs, skip_compatibility_check=True, skip_table_creation=True)
-        sqlalchemy.event.listen(self.engine, "handle_error", self._tell_lost)
+        sqlalchemy.event.listen(self.engine, "handle_error", self._raise_lost)
 
     def claim(self) -> None:
-        """Write down that from now on this run is the one that writes the study."""
+        """Record that this run is the one that writes the study from now on."""
         token = uuid4().hex
         self.set_study_system_attr(self.get_study_id_from_name(self._holder.study), WRITER, token)
         self._holder.token = token
 
     def repeat(self, work: Callable[[], T], done: Callable[[], T | None] = lambda: None) -> T:
-        """The result of some work. If its connection is lost, it is done again, unless `done` finds its result.
+        """The result of some work. If its connection is lost, the work is done again, unless `done` returns its result.
 
         Raises:
             StorageError: there is no new connection in time, or somebody else has written the study.
@@ -126,15 +126,15 @@ class _ReconnectingStorage(BulkStorage):
         with self.engine.connect() as connection:
             return int(connection.execute(query, {"study_id": study_id}).scalar_one())
 
-    def _tell_lost(self, context: sqlalchemy.ExceptionContext) -> None:
-        """Optuna itself would make a trial again without looking. An error that it does not know it leaves to us."""
+    def _raise_lost(self, context: sqlalchemy.ExceptionContext) -> None:
+        """Raise an error that Optuna does not know: of one that it knows, it would make the trial again unchecked."""
         if context.is_disconnect:
             why = reason(context.original_exception)
             raise ConnectionLostError(f"study {self._holder.study!r}: its database failed: {why}")
 
     @staticmethod
     def _repeated(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
-        """A method that reads, or whose writing may be done twice."""
+        """A method that reads, or that may write twice."""
 
         @wraps(method)
         def call(self: "_ReconnectingStorage", /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -159,7 +159,7 @@ class _ReconnectingStorage(BulkStorage):
 
 
 def _make_tables(url: URL, study: str) -> None:
-    """The tables of Optuna, if there are none. Many studies may begin at once in an empty database."""
+    """Make Optuna's tables, if there are none. Many studies may begin at once in an empty database."""
     with closing(connect(url, study)) as connection:
         take_tables(connection, url, study)
         _close(_open(url, study))
@@ -178,7 +178,7 @@ def _open(url: URL, study: str, *settings: str) -> RDBStorage:
     except RuntimeError as error:
         raise StorageError(f"study {study!r}: its database: {error}") from None
     finally:
-        pool.dispose()  # it makes new connections when it is used again
+        pool.dispose()  # it connects anew when it is used again
 
 
 def _close(storage: RDBStorage) -> None:

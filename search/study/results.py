@@ -1,4 +1,4 @@
-"""Results of full-length training, as they lie on disk."""
+"""Results of full-length training, on disk."""
 
 import json
 from collections import defaultdict
@@ -34,8 +34,8 @@ def read_runs(files: StudyFiles) -> list[RunView]:
 def read_audit(files: StudyFiles) -> list[RunView]:
     """The runs of a study's audit, by trial and seed.
 
-    Values of different recipes are not to be compared: where trials were audited by several, those of the recipe with
-    the most trials are read; of equals, the longest schedule.
+    Values of different recipes cannot be compared: where trials were audited by several, those of the recipe with most
+    trials are read; of equal ones, the one of the longest schedule.
 
     Raises:
         StorageError: a result cannot be read.
@@ -72,7 +72,7 @@ def write_run(
     finished: Finished,
     ready: Ready,
 ) -> RunView:
-    """Write the result.json of a run that has ended, with all that is known of how it was made.
+    """Write the result.json of a run that has ended, with all that is known of how it was trained.
 
     Raises:
         StorageError: it cannot be written.
@@ -123,14 +123,14 @@ def write_run(
 
 
 def _recipe_values(values: dict[str, Any]) -> dict[str, Any]:
-    """The recipe of a result.json; what recipes did not have yet when it was written, as if it had been off."""
+    """The recipe of a result.json, with defaults for what recipes did not have yet when it was written."""
     known: dict[str, Any] = values["recipe_values"]
     later = {name: field.get_default() for name, field in Recipe.model_fields.items() if not field.is_required()}
     return later | known
 
 
 def recipe_digest(values: dict[str, Any]) -> str:
-    """Tells recipes apart by all their values."""
+    """A digest of all values of a recipe, which tells recipes of one name apart."""
     return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""Checks that tell a broken training from a poor one."""
+"""A check that tells a broken training from a poor one: the loss of the first batch."""
 
 from math import log
 
@@ -6,11 +6,11 @@ FIRST_LOSS_FACTOR = 2.0
 
 
 def first_loss_warning(first_loss: float | None, num_classes: int) -> str | None:
-    """What is odd about the loss of the very first batch, if anything is.
+    """A warning about the loss of the very first batch; None if it is as expected.
 
     A network that knows nothing gives every class the same probability and has a loss of ln(classes). Those of
-    models/baselines.py begin at 1.0 to 1.7 times that; half or twice of it hints at wrong labels, at images on a wrong
-    scale or at an initialisation that is too large.
+    models/baselines.py begin at 1.0 to 1.7 times that. Less than half or more than twice of it hints at wrong labels,
+    at images on a wrong scale or at an initialisation that is too large.
     """
     if first_loss is None:
         return None

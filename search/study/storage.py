@@ -1,8 +1,8 @@
 """The record of a study: Optuna's database on disk, a mirror of it in memory, and the lock of its one writer.
 
-The sampler and the pruner work on the mirror, where a question costs microseconds. What happens is written to disk as
-it happens: an accepted trial by one transaction, so that a kill leaves either no trial or a whole one. What the pruner
-decides, and what it notes of a trial to decide on others, is on disk before the epoch it decided on.
+The sampler and the pruner work on the mirror, where a look costs microseconds. Everything is written to disk as it
+happens, an accepted trial by one transaction, so that a kill leaves either no trial or a whole one. What the pruner
+decides, and what it notes of a trial to decide on others, is on disk before the epoch that it decided on.
 """
 
 import json
@@ -34,7 +34,7 @@ PRUNED_AFTER = "pruned_after"  # the epoch after which the pruner ended a trial;
 
 @contextmanager
 def locked(files: StudyFiles) -> Iterator[None]:
-    """Hold the study's lock: only its holder may write the study. The system drops it when the process ends.
+    """Hold the study's lock: only its holder may write the study. The system releases it when the process ends.
 
     Raises:
         StudyError: another process holds it.
@@ -61,7 +61,7 @@ class Record:
     """A study's trials, on disk and in memory. Open it under the lock; use as a context manager.
 
     Raises:
-        InputError: the URL of the database cannot be meant.
+        InputError: the URL of the database is invalid.
         StudyError: another process writes the study in the database at that URL.
         StorageError: the database cannot be opened. If it is damaged, it has been put aside, and the message says where
             and what has become of its trials.
@@ -79,9 +79,6 @@ class Record:
             self._mirror = optuna.create_study(study_name=files.name, direction="maximize")
             self._mirror.add_trials(self._disk.get_trials())
         self.files = files
-        # Of a running trial its id on disk, where Optuna's own handle would read the whole trial time and again.
-        self._handles: dict[int, tuple[int, Trial]] = {}
-        self._histories: dict[int, list[Measurement]] = {}
 
     def __enter__(self) -> "Record":
         return self
@@ -108,8 +105,8 @@ class Record:
         """A new trial by the sampler, in memory alone until it is accepted."""
         return self._mirror.ask(fixed_distributions=distributions)
 
-    def accept(self, proposed: Trial, attributes: dict[str, Any]) -> int:
-        """Record a proposed trial as running, by one transaction. Returns its number."""
+    def accept(self, proposed: Trial, attributes: dict[str, Any]) -> "TrialRecord":
+        """Record a proposed trial as running, by one transaction, and open its record."""
         trial = create_trial(
             state=TrialState.RUNNING,
             params=proposed.params,
@@ -124,57 +121,13 @@ class Record:
         if number != proposed.number:
             rule = "something else has written into its database; run the same command again"
             raise StorageError(f"study {self.files.name!r}: {rule}")
-        self.resume(proposed.number)
-        return proposed.number
+        return self.open(proposed.number)
 
-    def resume(self, number: int) -> None:
-        """Begin to record a running trial, from its first epoch."""
+    def open(self, number: int) -> "TrialRecord":
+        """The record of a running trial, to be written from its first epoch on."""
         with storage_errors(self.files):
             disk_id = self._storage.get_trial_id_from_study_id_trial_number(self._disk._study_id, number)
-        self._handles[number] = disk_id, Trial(self._mirror, self.trial(number)._trial_id)
-        self._histories[number] = []
-
-    def report(self, number: int, measurement: Measurement) -> bool:
-        """Record an epoch. Returns whether the pruner would end the trial here."""
-        assert measurement.validation_accuracy is not None
-        disk_id, in_memory = self._handles[number]
-        self._histories[number].append(measurement)
-        known = self.trial(number)
-        was_pruned = bool(known.system_attrs.get(PRUNED_AFTER) == measurement.epoch)
-        # A resumed trial may have reported this epoch before it was interrupted: what was decided then still stands.
-        if measurement.epoch in known.intermediate_values:
-            return was_pruned
-        in_memory.report(measurement.validation_accuracy, measurement.epoch)
-        is_pruned = in_memory.should_prune() or was_pruned
-        noted = {PRUNED_AFTER: measurement.epoch} if is_pruned else {}
-        attributes = self.trial(number).system_attrs
-        noted |= {name: attributes[name] for name in attributes if name not in known.system_attrs}
-        with storage_errors(self.files):
-            for name, content in noted.items():
-                self._storage.set_trial_system_attr(disk_id, name, content)
-            self._storage.set_trial_intermediate_value(disk_id, measurement.epoch, measurement.validation_accuracy)
-        return is_pruned
-
-    def note(self, number: int, name: str, content: Any) -> None:
-        """Keep a value with a running trial."""
-        disk_id, in_memory = self._handles[number]
-        in_memory.set_user_attr(name, content)
-        with storage_errors(self.files):
-            self._storage.set_trial_user_attr(disk_id, name, content)
-
-    def finish(self, number: int, state: TrialState, attributes: dict[str, Any]) -> None:
-        """Record a trial's end. Its value is the last epoch's validation accuracy."""
-        history = self._histories.pop(number, [])
-        value = history[-1].validation_accuracy if history and state == TrialState.COMPLETE else None
-        attributes = attributes | {"history": json.dumps([asdict(measurement) for measurement in history])}
-        disk_id, in_memory = self._handles.pop(number)
-        for name, content in attributes.items():
-            in_memory.set_user_attr(name, content)
-        ended = self._mirror.tell(in_memory, value, state=state)  # a pruned trial's value is its last epoch's as well
-        with storage_errors(self.files):
-            for name, content in attributes.items():
-                self._storage.set_trial_user_attr(disk_id, name, content)
-            self._storage.set_trial_state_values(disk_id, state, ended.values)
+        return TrialRecord(self, number, disk_id)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Keep a value with the study itself."""
@@ -184,6 +137,71 @@ class Record:
     def attribute(self, name: str, default: Any) -> Any:
         with storage_errors(self.files):
             return self._disk.user_attrs.get(name, default)
+
+
+class TrialRecord:
+    """What is recorded of one running trial, on disk and in memory.
+
+    Args:
+        disk_id: the trial's id on disk, where Optuna's own handle would read the whole trial time and again.
+    """
+
+    def __init__(self, record: Record, number: int, disk_id: int) -> None:
+        self.number = number
+        self._record = record
+        self._disk_id = disk_id
+        self.restart()
+
+    @property
+    def trial(self) -> FrozenTrial:
+        """The trial as it is now."""
+        return self._record.trial(self.number)
+
+    def restart(self) -> None:
+        """Forget the epochs so far: they will be measured again."""
+        self._in_memory = Trial(self._record._mirror, self.trial._trial_id)
+        self._history: list[Measurement] = []
+
+    def report(self, measurement: Measurement) -> bool:
+        """Record an epoch. Returns whether the pruner would end the trial here."""
+        assert measurement.validation_accuracy is not None
+        storage, in_memory = self._record._storage, self._in_memory
+        self._history.append(measurement)
+        known = self.trial
+        was_pruned = bool(known.system_attrs.get(PRUNED_AFTER) == measurement.epoch)
+        # A resumed trial may have reported this epoch before it was interrupted: what was decided then still stands.
+        if measurement.epoch in known.intermediate_values:
+            return was_pruned
+        in_memory.report(measurement.validation_accuracy, measurement.epoch)
+        is_pruned = in_memory.should_prune() or was_pruned
+        noted = {PRUNED_AFTER: measurement.epoch} if is_pruned else {}
+        attributes = self.trial.system_attrs
+        noted |= {name: attributes[name] for name in attributes if name not in known.system_attrs}
+        with storage_errors(self._record.files):
+            for name, content in noted.items():
+                storage.set_trial_system_attr(self._disk_id, name, content)
+            storage.set_trial_intermediate_value(self._disk_id, measurement.epoch, measurement.validation_accuracy)
+        return is_pruned
+
+    def note(self, name: str, content: Any) -> None:
+        """Keep a value with the trial."""
+        self._in_memory.set_user_attr(name, content)
+        with storage_errors(self._record.files):
+            self._record._storage.set_trial_user_attr(self._disk_id, name, content)
+
+    def finish(self, state: TrialState, attributes: dict[str, Any]) -> None:
+        """Record the trial's end. Its value is the last epoch's validation accuracy."""
+        history = self._history
+        value = history[-1].validation_accuracy if history and state == TrialState.COMPLETE else None
+        attributes = attributes | {"history": json.dumps([asdict(measurement) for measurement in history])}
+        for name, content in attributes.items():
+            self._in_memory.set_user_attr(name, content)
+        # The value of a pruned trial is its last epoch's as well.
+        ended = self._record._mirror.tell(self._in_memory, value, state=state)
+        with storage_errors(self._record.files):
+            for name, content in attributes.items():
+                self._record._storage.set_trial_user_attr(self._disk_id, name, content)
+            self._record._storage.set_trial_state_values(self._disk_id, state, ended.values)
 
 
 def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Networks that a study has trained to the end, as they lie on disk with their weights."""
+"""Networks that a study has trained finally, on disk with their weights."""
 
 import json
 from collections.abc import Collection
@@ -11,18 +11,23 @@ from models.baselines import find_baseline
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Precision, TrainedNetwork
+from search.study.networks import meant
 from search.study.plan import Plan
-from search.study.results import run_view
+from search.study.results import read_runs, run_view
 from search.study.view import RunView
 from search.study.weights import certify_saved
+from search.trained_network import Precision, TrainedNetwork
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """A final run and its network; `values` are all of its result.json."""
+    """A final run and its network.
+
+    Attributes:
+        values: all of its result.json.
+    """
 
     view: RunView
     network: TrainedNetwork
@@ -43,14 +48,14 @@ def trained_runs(
     recipe: str | None = None,
     dropout: float | None = None,
 ) -> list[TrainedRun]:
-    """The final runs of a trial, or else of a baseline, that were trained in one way, in the order of their seeds.
+    """The final runs of the network that is meant by a trial, or else by a baseline, in the order of their seeds.
 
-    Of several ways that of seed 0 is meant, a run without a holdout before one with it, and of a trial's dropouts
-    `dropout`, or else the one that was trained last. A baseline's way is asked for where there are several. Every file
-    of weights is counted, and a trial's must be within the budget.
+    `recipe` and `dropout` leave out what was trained otherwise; of the rest `search.study.networks` says which network
+    is meant. Of a baseline that was trained by several recipes, one must be named. Every file of weights is counted,
+    and a trial's must be within the limits of the search.
 
     Raises:
-        StudyError: there is no such run.
+        StudyError: there is no such run, or a recipe must be named.
         TrainingError: weights do not hold the parameters they should.
         StorageError: a file cannot be read.
     """
@@ -62,7 +67,7 @@ def trained_runs(
     else:
         identity, pattern = Identity(trial=trial), "seed-*/result.json"
         what, command = f"trial = {trial}", f"--trial {trial}"
-    max_params = plan.question.budget if baseline is None else None
+    max_params = plan.question.all_limits.max_params if baseline is None else None
     runs = [_read(path) for path in files.finals(identity).glob(pattern)]
     if not runs:
         raise StudyError(f"{what}: has no trained weights; run `nas retrain {command}` first")
@@ -71,11 +76,12 @@ def trained_runs(
         runs = [run for run in runs if run.view.recipe == recipe]
     if not runs or (baseline is not None and recipe is None and len(recipes) > 1):
         raise StudyError(f"{what}: was trained by {', '.join(recipes)}; name one of them with --recipe")
-    if baseline is None:
-        runs = _of_last_dropout(runs) if dropout is None else _of_dropout(runs, dropout, what)
-    runs.sort(key=lambda run: (run.view.seed, run.view.holdout))
-    way = _way(runs[0])
-    chosen = [run for run in runs if _way(run) == way]
+    if dropout is not None:
+        runs = _of_dropout(runs, dropout, what)
+    # Finalists choose among dropouts: without a choice, nobody need read them.
+    finalists = read_runs(files) if len({run.view.label for run in runs}) > 1 else []
+    network = meant((run.view for run in runs), finalists)
+    chosen = [run for view in network.runs for run in runs if run.view is view]
     for run in chosen:
         certify_saved(run.network.weights, run.network.architecture, max_params)
     return chosen
@@ -107,17 +113,6 @@ def _of_dropout(runs: list[TrainedRun], dropout: float, what: str) -> list[Train
     return chosen
 
 
-def _of_last_dropout(runs: list[TrainedRun]) -> list[TrainedRun]:
-    """The runs of a trial with the dropout that was trained last."""
-    last = max(runs, key=lambda run: str(run.values.get("time", "")))
-    return [run for run in runs if run.view.identity == last.view.identity]
-
-
-def _way(run: TrainedRun) -> tuple[Any, ...]:
-    """What runs that differ in their seeds alone have in common. A study may have begun anew under the same numbers."""
-    return (run.view.recipe_digest, run.view.holdout, run.view.architecture)
-
-
 def _read(path: Path) -> TrainedRun:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -126,7 +121,7 @@ def _read(path: Path) -> TrainedRun:
         channels = view.architecture.in_channels
         if len(mean) != channels or len(std) != channels or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
             raise ValueError("mean and std")
-        precision = next(each for each in PRECISIONS if each == view.precision)
+        precision = next(known for known in PRECISIONS if known == view.precision)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         raise StorageError(f"{path}: cannot be read ({error})") from None
     network = TrainedNetwork(view.architecture, path.parent / "weights.safetensors", mean, std, precision)

@@ -33,7 +33,7 @@ class TrialView:
         reason: why it failed.
         num_epochs: how many epochs were measured.
         baseline: the name of the hand-made network that it is, among the first trials.
-        too_slow: it missed the limit of latency and was not trained.
+        too_slow: whether it missed the limit of latency and was not trained.
         lost_seconds: seconds trained in vain, and trained again, after a kill or a crash. They are not part of
             `seconds`, except for a failed trial, whose `seconds` are all it took.
         batch_size: what it was trained with, half of the recipe's where that did not fit; None if it was not trained to
@@ -62,13 +62,16 @@ class RunView:
     """One full-length run. A final run has test values. A finalist's run, by which a winner is chosen, and a proxy's,
     by which the short schedule is judged, have none.
 
-    `confusion[i][j]` counts test images of class i taken for class j; `correct` says of each test image whether it was
-    classified correctly (see `search.flags`). `kept_epoch` is the epoch whose weights the network has, where the recipe
-    keeps the best. With `holdout` a final run left out the validation split, as was asked; where its recipe needs the
-    split, it is left out anyway. `epochs` is how many it was trained, fewer than the recipe's where it stopped early.
-    `recipe_digest` tells recipes of one name apart by their `recipe_values`. `batch_size` is what it was trained with:
-    the recipe's, or half of it where that did not fit into memory. `time` is when it ended, ISO 8601 in UTC; older
-    results may lack it.
+    Attributes:
+        epochs: how many it was trained; fewer than the recipe's where it stopped early.
+        confusion: `confusion[i][j]` counts test images of class i taken for class j.
+        kept_epoch: the epoch whose weights the network has, where the recipe keeps the best.
+        correct: whether each test image was classified correctly (see `search.flags`).
+        holdout: a final run left out the validation split, as was asked. Where its recipe needs the split, it is left
+            out anyway.
+        recipe_digest: tells recipes of one name apart by their `recipe_values`.
+        batch_size: what it was trained with: the recipe's, or half of it where that did not fit into memory.
+        time: when it ended, ISO 8601 in UTC; older results may lack it.
     """
 
     identity: Identity
@@ -100,15 +103,19 @@ class RunView:
 
     @property
     def way(self) -> tuple[str, bool]:
-        """What decides a training but for network and seed. The digest is of all the recipe's values, its length too;
-        how many epochs were trained says nothing, for the seeds of a recipe may stop at different ones."""
+        """What decides a training but for network and seed. The digest is of all values of the recipe, its length too;
+        how many epochs were trained does not count, for the seeds of a recipe may stop after different ones."""
         return self.recipe_digest or f"{self.recipe} {self.epochs}", self.holdout
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One opening of the test set. `time` is ISO 8601 in UTC; `accuracy` None where no result came of it: the run ended
-    while it was testing, or just before."""
+    """One opening of the test set.
+
+    Attributes:
+        time: ISO 8601 in UTC.
+        accuracy: None where there was no result: the run ended while it was testing, or just before.
+    """
 
     time: str
     study: str
@@ -119,7 +126,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, slots=True)
 class StudyView:
-    """All there is to know about a study.
+    """Everything about a study.
 
     Attributes:
         num_trials: how many trained trials were asked for.
@@ -127,8 +134,8 @@ class StudyView:
         versions: pairs of a package and its version, and the device.
         draws: how many vectors of the search space were drawn to propose all trials.
         seconds: the coordinator's wall clock over all its runs.
-        worker_seconds: the same multiplied by the workers of each run, which is the device time that was available;
-            None where it was not recorded.
+        worker_seconds: the same multiplied by the workers of each run: the device time that was available. None where
+            it was not recorded.
         max_macs: a further limit.
         plan: the study's plan as YAML.
         commands: the commands that ask its question again.

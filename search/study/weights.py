@@ -1,12 +1,12 @@
-"""Saved weights: how many parameters a file holds, read from its header alone."""
+"""Saved weights: how many parameters a file holds, read from its header alone, and their certificate."""
 
 import json
 import math
 from pathlib import Path
 
 from models.architecture import Architecture
-from models.count import count_parameters
-from search.errors import StorageError, TrainingError
+from search.certificate import certify
+from search.errors import StorageError
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 MAX_HEADER = 100_000_000
@@ -43,9 +43,4 @@ def certify_saved(path: Path, architecture: Architecture, max_params: int | None
         StorageError: the file cannot be read.
         TrainingError: it holds another number of parameters, or too many.
     """
-    counted, expected = count_saved(path), count_parameters(architecture)
-    if counted != expected:
-        raise TrainingError(f"{path}: holds {counted:,} parameters, but the architecture has {expected:,}")
-    if max_params is not None and counted > max_params:
-        raise TrainingError(f"{path}: holds {counted:,} parameters, over the limit of {max_params:,}")
-    return counted
+    return certify(str(path), count_saved(path), architecture, max_params)

@@ -1,11 +1,10 @@
-"""The gate before the first training step: fvcore's count, the arithmetic count and the limit must agree."""
+"""The gate before the first training step: fvcore counts the network that would be trained."""
 
 import warnings
 
 from models.architecture import Architecture
 from models.build import build_on_meta
-from models.count import count_parameters
-from search.errors import TrainingError
+from search.certificate import certify
 
 with warnings.catch_warnings():
     # fvcore 0.1.5 decorates a function with torch.jit.script on import, which newer versions of torch warn about.
@@ -13,16 +12,11 @@ with warnings.catch_warnings():
     from fvcore.nn import parameter_count
 
 
-def certify(architecture: Architecture, max_params: int | None) -> int:
-    """The network's parameters as fvcore counts them, without memory or values.
+def certify_built(architecture: Architecture, max_params: int | None) -> int:
+    """The network's parameters as fvcore counts them, on the meta device: no memory is taken and no value drawn.
 
     Raises:
         TrainingError: fvcore and the arithmetic disagree, or the network is over the limit.
     """
-    counted = int(parameter_count(build_on_meta(architecture))[""])
-    expected = count_parameters(architecture)
-    if counted != expected:
-        raise TrainingError(f"parameters = {counted:,} by fvcore but {expected:,} by arithmetic: refused")
-    if max_params is not None and counted > max_params:
-        raise TrainingError(f"parameters = {counted:,}: over the limit of {max_params:,}, refused before training")
-    return counted
+    num_params = int(parameter_count(build_on_meta(architecture))[""])
+    return certify("the built network", num_params, architecture, max_params)

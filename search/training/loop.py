@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from search.errors import RecipeError, TrainingError
 from search.flags import pack
-from search.protocol import Measurement, TestResult
+from search.protocol import Measurement
 from search.recipe import Recipe
+from search.trained_network import TestResult
 from search.training.images import Images, Normalisation
 from search.training.mixed_precision import MEMORY_FORMAT, TrainingStep, forward
 from search.training.optimisation import Schedule, make_optimizer, moving_average

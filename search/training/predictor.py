@@ -10,19 +10,8 @@ from torch import nn
 from models.build import build
 from search.data.decoding import brief
 from search.errors import NasError, TrainingError
-from search.protocol import (
-    Assignment,
-    Evaluate,
-    Evaluated,
-    Failed,
-    Message,
-    Predict,
-    Predicted,
-    Ready,
-    Setup,
-    TestResult,
-    TrainedNetwork,
-)
+from search.protocol import Assignment, Failed, Message, Ready, Setup
+from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TestResult, TrainedNetwork
 from search.training.images import Images, Normalisation
 from search.training.loop import EVALUATION_BATCH, evaluate
 from search.training.mixed_precision import MEMORY_FORMAT, forward

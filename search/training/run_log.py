@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import torch
 
-from search.protocol import Finished, Job, Measurement, Message, Resumed, TestResult
+from search.protocol import Finished, Job, Measurement, Message, Resumed
+from search.trained_network import TestResult
 from search.training.checkpoint import Checkpoints
 from search.training.loop import Training
 

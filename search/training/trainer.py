@@ -36,7 +36,7 @@ from search.protocol import (
     TooSlow,
 )
 from search.recipe import Recipe
-from search.training.certify import certify
+from search.training.certify import certify_built
 from search.training.contact_sheet import draw_contact_sheet
 from search.training.images import Images, Normalisation, Splits
 from search.training.loop import Training, evaluate
@@ -130,7 +130,7 @@ class Trainer:
 
     def _train(self, job: Job, send: Send, requests: Requests) -> Finished | TooSlow | Paused:
         started = time.perf_counter()
-        certify(job.architecture, job.max_params)
+        certify_built(job.architecture, job.max_params)
         precision = self._resolve(job.recipe.precision)
         if job.max_latency is not None:
             size, cache = self.dataset.image_size, self.dataset.folder.parent / "latency.json"

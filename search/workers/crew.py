@@ -1,7 +1,7 @@
-"""Workers under supervision: tasks in, what they say out, whatever happens to a process on the way."""
+"""Workers under supervision: tasks in, messages out, whatever happens to a process on the way."""
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from search.errors import StorageError, TrainingError
@@ -10,7 +10,6 @@ from search.protocol import (
     Assignment,
     Failed,
     Finished,
-    Fleet,
     Job,
     Lost,
     Measurement,
@@ -20,15 +19,12 @@ from search.protocol import (
     Timed,
     Timing,
     TooSlow,
-    Worker,
 )
+from search.workers.duty import SHORTEST_DEADLINE, Duty, Watch
+from search.workers.fleet import Fleet, Worker
 
-PATIENCE = 10  # times the expected or longest epoch
 MAX_FAILED_STARTS = 3  # in a row, before a worker's place stays empty, or all is given up if no worker is ready
 MAX_LOST_NODES = 3  # with the same job, while it measures nothing: it may be the job that no node can bear
-SHORTEST_DEADLINE = 300.0  # seconds; loading, warming up and evaluating take what they take
-FIRST_DEADLINE = 3600.0  # seconds; of a job's first epoch, where nothing is known of its length
-SECOND_LOOK = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,51 +34,17 @@ class Restarted:
     reason: str
 
 
-@dataclass(slots=True)
-class _Watch:
-    """When a worker must have spoken.
-
-    A deadline that is found to be over is looked at once more: if the coordinator itself stood still (Ctrl-Z, a slow
-    disk), what its workers said meanwhile is still to be heard.
-    """
-
-    deadline: float
-    is_second_look: bool = False
-
-    def is_over(self, now: float) -> bool:
-        if now <= self.deadline:
-            return False
-        if self.is_second_look:
-            return True
-        self.deadline, self.is_second_look = now + SECOND_LOOK, True
-        return False
-
-
-@dataclass(slots=True)
-class _Duty:
-    """What a worker is doing; `epoch_seconds` is the longest epoch so far, or what is expected of one, 0 where nothing
-    is known. `begun` is when its worker took it, None while it waits for one; `lost_seconds` are those of an earlier
-    worker."""
-
-    key: Hashable
-    task: Assignment
-    epoch_seconds: float
-    watch: _Watch
-    has_restarted: bool = False
-    num_lost_nodes: int = 0
-    begun: float | None = None
-    lost_seconds: float = 0.0
-
-    def seconds(self, now: float) -> float:
-        return self.lost_seconds + (now - self.begun if self.begun is not None else 0.0)
-
-
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What the worker of the task `key` said. `ready` describes that worker; `seconds` is how long the task has had a
-    worker by then, one that was lost included."""
+    """What the worker of a task said.
 
-    key: Hashable
+    Attributes:
+        owner: whose task it is, as handed to `Crew.start`.
+        ready: what the worker runs on.
+        seconds: how long the task has had a worker by then, one that was lost included.
+    """
+
+    owner: object
     message: Message | Restarted
     ready: Ready
     seconds: float
@@ -92,9 +54,10 @@ class Crew:
     """Hands tasks to the workers of a fleet and watches them.
 
     A worker that crashes, can no longer be trusted, or says nothing for `PATIENCE` times an epoch is replaced. Its job
-    goes on in another one, from its last checkpoint, once; then it has failed. One that ran out of memory begins again
-    with half of the batch, if its recipe says so. A fleet's workers may come and go: whoever is there is used. One that
-    goes with its whole node does not count against its job, unless `MAX_LOST_NODES` go before an epoch is measured.
+    goes on in another one from its last checkpoint, once; the second time it has failed. A job that ran out of memory
+    begins again with half of the batch, if its recipe says so. A fleet's workers may come and go: all that are there
+    are used. A worker that goes with its whole node does not count against its job, unless `MAX_LOST_NODES` of them go
+    before an epoch is measured.
 
     Args:
         clock: seconds that only ever grow.
@@ -105,9 +68,9 @@ class Crew:
         self._clock = clock
         self._idle: list[Worker] = []
         self._ready: dict[Worker, Ready] = {}
-        self._duties: dict[Worker, _Duty] = {}
-        self._orphaned: list[_Duty] = []
-        self._starting: dict[Worker, _Watch] = {}
+        self._duties: dict[Worker, Duty] = {}
+        self._orphaned: list[Duty] = []
+        self._starting: dict[Worker, Watch] = {}
         self._num_failed_starts = 0
         self._notice()
 
@@ -127,41 +90,44 @@ class Crew:
 
     @property
     def ready(self) -> Ready:
-        """Of the worker that is idle longest."""
+        """What the worker runs on that has been idle longest."""
         return self._ready[self._idle[0]]
 
-    def start(self, key: Hashable, task: Assignment, epoch_seconds: float = 0.0) -> None:
-        """Hand a task to an idle worker; an epoch of it is expected to take `epoch_seconds`, 0 if that is not known. A
-        job's attempt is numbered here, and its folder made.
+    def start(self, owner: object, task: Assignment, epoch_seconds: float = 0.0) -> None:
+        """Hand a task to the worker that has been idle longest. The owner comes back with all that is said of the task.
+
+        A job's attempt is numbered here, and its folder made.
+
+        Args:
+            epoch_seconds: how long an epoch is expected to take; 0 if that is not known.
 
         Raises:
             StorageError: the folder of checkpoints cannot be made.
         """
-        self._begin(self._idle.pop(0), _Duty(key, task, epoch_seconds, _Watch(0.0)))
+        self._begin(self._idle.pop(0), Duty(owner, task, epoch_seconds, Watch(0.0)))
 
     def pause(self) -> None:
         """Ask all workers to end what they do after the epoch they are in, with a checkpoint."""
         for worker in self._duties:
             worker.pause()
 
-    def stop(self, key: Hashable) -> None:
+    def stop(self, owner: object) -> None:
         """Ask the worker of a task to end it; nobody wants the rest."""
-        for worker, duty in self._duties.items():
-            if duty.key == key:
-                worker.stop()
+        for worker in self._workers_of(owner):
+            worker.stop()
 
-    def open(self, key: Hashable) -> None:
+    def open(self, owner: object) -> None:
         """Let the job, which has said Opening, open the test set."""
-        for worker, duty in self._duties.items():
-            if duty.key == key:
-                worker.open()
+        for worker in self._workers_of(owner):
+            worker.open()
 
-    def seconds(self, key: Hashable) -> float:
+    def seconds(self, owner: object) -> float:
         """How long a task that has not ended has had a worker by now, one that was lost included."""
-        return sum(duty.seconds(self._clock()) for duty in [*self._duties.values(), *self._orphaned] if duty.key == key)
+        now, duties = self._clock(), [*self._duties.values(), *self._orphaned]
+        return sum(duty.seconds(now) for duty in duties if duty.owner == owner)
 
     def receive(self, timeout: float = 1.0) -> Event | None:
-        """The next thing that is said of a task, or None after `timeout` seconds, or where a worker became ready.
+        """What is said of a task next; None after `timeout` seconds, or where it was a worker that became ready.
 
         Raises:
             TrainingError: workers cannot start.
@@ -173,7 +139,7 @@ class Crew:
             self._lose_idle(worker, Lost(f"no word for {SHORTEST_DEADLINE:.0f} s"))
         overdue = next((worker for worker, duty in self._duties.items() if duty.watch.is_over(now)), None)
         if overdue is not None:
-            return self._lose(overdue, f"no word for {self._patience(self._duties[overdue]):.0f} s")
+            return self._lose(overdue, f"no word for {self._duties[overdue].patience:.0f} s")
         received = self._fleet.receive(timeout)
         if received is None:
             return None
@@ -197,23 +163,27 @@ class Crew:
         if isinstance(message, Measurement):
             duty.epoch_seconds = max(duty.epoch_seconds, message.seconds)
             duty.num_lost_nodes = 0
-        duty.watch = _Watch(self._clock() + self._patience(duty))
-        event = Event(duty.key, message, self._ready[worker], duty.seconds(self._clock()))
+        duty.watch = Watch(self._clock() + duty.patience)
+        event = Event(duty.owner, message, self._ready[worker], duty.seconds(self._clock()))
         if isinstance(message, Finished | Failed | Paused | TooSlow | Timed):
             del self._duties[worker]
             self._relieve(worker)
         return event
 
-    def _begin(self, worker: Worker, duty: _Duty) -> None:
+    def _workers_of(self, owner: object) -> list[Worker]:
+        """The worker that has the owner's task; none while the task waits for one."""
+        return [worker for worker, duty in self._duties.items() if duty.owner == owner]
+
+    def _begin(self, worker: Worker, duty: Duty) -> None:
         if isinstance(duty.task, Job) and duty.task.checkpoints is not None:
             duty.task = replace(duty.task, attempt=new_attempt(duty.task.checkpoints))
         duty.begun = self._clock()
-        duty.watch = _Watch(duty.begun + self._patience(duty))
+        duty.watch = Watch(duty.begun + duty.patience)
         self._duties[worker] = duty
         worker.start(duty.task)
 
     def _relieve(self, worker: Worker) -> None:
-        """The worker takes over from a lost one, or is idle."""
+        """Let the worker take over from a lost one, or be idle."""
         if self._orphaned:
             self._begin(worker, self._orphaned.pop(0))
         else:
@@ -225,7 +195,7 @@ class Crew:
         self._starting = {worker: watch for worker, watch in self._starting.items() if worker in present}
         for worker in present:
             if worker not in self._ready and worker not in self._starting:
-                self._starting[worker] = _Watch(self._clock() + SHORTEST_DEADLINE)
+                self._starting[worker] = Watch(self._clock() + SHORTEST_DEADLINE)
 
     def _lose_idle(self, worker: Worker, message: Message) -> None:
         """Replace a worker that was lost without a task. Where several could not start, one after the other, the place
@@ -258,7 +228,7 @@ class Crew:
         duty.num_lost_nodes += with_node
         if duty.num_lost_nodes >= MAX_LOST_NODES or (duty.has_restarted and not with_node):
             reason += f", {MAX_LOST_NODES} times before an epoch was done" if with_node else ""
-            return Event(duty.key, Failed(reason), ready, duty.lost_seconds)
+            return Event(duty.owner, Failed(reason), ready, duty.lost_seconds)
         duty.has_restarted |= not with_node
         if not fits and isinstance(duty.task, Job | Timing) and (smaller := duty.task.recipe.halved) is not None:
             duty.task = replace(duty.task, recipe=smaller)
@@ -267,9 +237,4 @@ class Crew:
             self._begin(self._idle.pop(0), duty)
         else:
             self._orphaned.append(duty)
-        return Event(duty.key, Restarted(reason), ready, duty.lost_seconds)
-
-    def _patience(self, duty: _Duty) -> float:
-        if isinstance(duty.task, Job) and not duty.epoch_seconds:
-            return FIRST_DEADLINE
-        return max(SHORTEST_DEADLINE, PATIENCE * duty.epoch_seconds)
+        return Event(duty.owner, Restarted(reason), ready, duty.lost_seconds)

@@ -8,7 +8,8 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
 from search.errors import InputError, TrainingError
-from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Lost, Message, Ready, Setup, Worker
+from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Lost, Message, Ready, Setup
+from search.workers.fleet import Worker
 
 WORKER = "search.training.worker"
 WAIT_SECONDS = 1.0
@@ -64,7 +65,7 @@ class LocalWorker:
         return f"worker ended by signal {-status}" if status < 0 else f"worker ended with status {status}"
 
     def send(self, message: Assignment | str) -> None:
-        with suppress(OSError):  # it is gone; `receive` will say so
+        with suppress(OSError):  # it is gone; `receive` will report that
             self.connection.send(message)
 
 
@@ -108,7 +109,7 @@ class LocalFleet:
 
 
 def ask(setup: Setup, task: Assignment, log: Path) -> Message:
-    """The answer of a worker that is started for this one task.
+    """The answer of a worker that is started for one task.
 
     Raises:
         TrainingError: it failed, or was lost.
@@ -130,8 +131,8 @@ def ask(setup: Setup, task: Assignment, log: Path) -> Message:
 
 
 def choose_workers(device: str, num_runs: int) -> int:
-    """How many workers are faster than one for so many runs: on the CPU one a core, with one thread each, as far as
-    memory goes. On CUDA one, since more have not been measured there."""
+    """How many workers to use for so many runs: on the CPU one for each core, with one thread each, as far as memory
+    allows; on CUDA one, since more have not been measured there."""
     if device == "cuda":
         return 1
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -139,7 +140,7 @@ def choose_workers(device: str, num_runs: int) -> int:
 
 
 def choose_device(wanted: str) -> str:
-    """'cuda' where one is asked for, or 'auto' finds one; else 'cpu'. Found without torch, by the driver's own tool.
+    """'cuda' where it is asked for, or where 'auto' finds a GPU; else 'cpu'. The driver's own tool finds it, not torch.
 
     Raises:
         InputError: cuda is asked for and there is none.

@@ -1,37 +1,32 @@
-"""A Ray cluster: how it is reached, what it offers, and the code that its nodes run."""
+"""A Ray cluster: how it is reached and what it offers."""
 
 import os
-import shutil
-import signal
 import socket
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import models
-import search
 from search.errors import InputError, TrainingError
+from search.workers.ray_joining import own_signal_handlers, silence, staged_code
 
 CONNECT_SECONDS = 10.0
 HEAD_SECONDS = 3.0
 LAST_PORT = 2**16 - 1
 SMALLEST_SHARE = 0.0001  # of a CPU or GPU that Ray knows
-STAGED = (models, search)
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Which cluster, and what a worker needs of it.
 
-    `address` is 'auto', that of RAY_ADDRESS or else the cluster that this machine is a node of; 'local', one that is
-    started for the command alone; or HOST:PORT. Without `gpus_per_worker` a worker has a GPU of its own where the
-    cluster has any. `say` is told, in one line each, what goes on there.
+    Attributes:
+        address: 'auto', which is RAY_ADDRESS or else the cluster that this machine is a node of; 'local', one that is
+            started for the command alone; or HOST:PORT.
+        say: is called with a line on what happens there.
+        gpus_per_worker: None for a whole GPU where the cluster has any.
     """
 
     address: str
@@ -56,7 +51,7 @@ class Node:
     num_gpus: float
 
     def num_places(self, cpus: float, gpus: float) -> int:
-        """How many workers of so many CPUs and GPUs it can hold."""
+        """How many workers it can hold that take so many CPUs and GPUs each."""
         # A share of a GPU is of one GPU: three workers of 0.4 need two.
         on_gpus = int(self.num_gpus) * _times(1.0, gpus) if 0 < gpus < 1 else _times(self.num_gpus, gpus or 1.0)
         on_cpus = _times(self.num_cpus, cpus)
@@ -71,7 +66,7 @@ def connect(cluster: Cluster, device: str) -> float:
 
     Raises:
         InputError: Ray is not installed, there is no such cluster, or no node of it has room for a worker.
-        TrainingError: the cluster does not take us.
+        TrainingError: the cluster does not let us join.
     """
     _require_agreement(cluster, device)
     _use_token()
@@ -81,7 +76,7 @@ def connect(cluster: Cluster, device: str) -> float:
         _require_reachable(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options = {"include_dashboard": False} if address == "local" else {}
-        with _staged_code() as code, _own_signal_handlers(), _silence():
+        with staged_code() as code, own_signal_handlers(), silence():
             try:
                 ray.init(
                     address=address,
@@ -94,23 +89,23 @@ def connect(cluster: Cluster, device: str) -> float:
                 raise _refused(address, error) from error
         # Without a setting for it, Ray prints the log of every node that is lost, dozens of lines.
         ray._private.worker.print_to_stdstream = lambda *_, **__: None
-    found = nodes()
-    gpus = _gpus_per_worker(cluster, device, found)
-    if not any(node.num_places(cluster.cpus_per_worker, gpus) for node in found):
+    alive = nodes()
+    gpus = _gpus_per_worker(cluster, device, alive)
+    if not any(node.num_places(cluster.cpus_per_worker, gpus) for node in alive):
         ray.shutdown()
-        raise InputError(f"ray = {address}: no node has {needs(cluster, gpus)}; {offer(found)}")
+        raise InputError(f"ray = {address}: no node has {needs(cluster, gpus)}; {offer(alive)}")
     return gpus
 
 
 def nodes() -> list[Node]:
     """The nodes of the cluster that are alive."""
-    resources = [(each["NodeManagerAddress"], each["Resources"]) for each in import_ray().nodes() if each["Alive"]]
+    resources = [(node["NodeManagerAddress"], node["Resources"]) for node in import_ray().nodes() if node["Alive"]]
     return [Node(address, has.get("CPU", 0.0), has.get("GPU", 0.0)) for address, has in resources]
 
 
 def is_alive(node: str) -> bool:
-    """Whether the node of this id is."""
-    return any(each["NodeID"] == node and each["Alive"] for each in import_ray().nodes())
+    """Whether the node of this id is alive."""
+    return any(known["NodeID"] == node and known["Alive"] for known in import_ray().nodes())
 
 
 def head_answers() -> bool:
@@ -145,10 +140,10 @@ def needs(cluster: Cluster, gpus: float) -> str:
     return f"{cluster.cpus_per_worker:g} CPU{of_gpus}"
 
 
-def offer(found: list[Node]) -> str:
+def offer(alive: list[Node]) -> str:
     """What a cluster has, for people."""
-    each = ", ".join(f"{node.num_cpus:g} CPU and {node.num_gpus:g} GPU on {node.address}" for node in found)
-    return f"the cluster offers {each}"
+    resources = ", ".join(f"{node.num_cpus:g} CPU and {node.num_gpus:g} GPU on {node.address}" for node in alive)
+    return f"the cluster offers {resources}"
 
 
 def import_ray() -> Any:
@@ -164,14 +159,14 @@ def import_ray() -> Any:
 
 
 def _use_token() -> None:
-    """Where there is a token, authenticate by it: for an explicit address Ray does so only when it is told to."""
+    """Authenticate by a token where there is one: for an explicit address Ray does so only when asked to."""
     has_token = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if has_token or (Path.home() / ".ray" / "auth_token").is_file():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _resolve(address: str) -> str:
-    """Ray itself would take the variable's address as well, but we look first whether anybody answers there."""
+    """The address to reach. Ray itself would read the variable as well, but we first check that anybody answers."""
     return (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
 
 
@@ -183,16 +178,16 @@ def _require_agreement(cluster: Cluster, device: str) -> None:
         raise InputError("gpus-per-worker = 0: must be more with --device cuda")
 
 
-def _gpus_per_worker(cluster: Cluster, device: str, found: list[Node]) -> float:
+def _gpus_per_worker(cluster: Cluster, device: str, alive: list[Node]) -> float:
     if device == "cpu":
         return 0.0
     if cluster.gpus_per_worker is not None:
         return cluster.gpus_per_worker
-    return 1.0 if device == "cuda" or any(node.num_gpus for node in found) else 0.0
+    return 1.0 if device == "cuda" or any(node.num_gpus for node in alive) else 0.0
 
 
 def _require_reachable(address: str) -> None:
-    """Ray itself would try for minutes."""
+    """Check that somebody answers at the address; Ray itself would try for minutes."""
     if address in ("auto", "local"):
         return
     host, _, port = address.rpartition(":")
@@ -216,46 +211,5 @@ def _refused(address: str, error: Exception) -> InputError | TrainingError:
 
 
 def _times(whole: float, part: float) -> int:
-    """How many parts there are in the whole: ten tenths, which `1 // 0.1` denies."""
+    """How many parts fit into the whole: ten tenths, where `1 // 0.1` is nine."""
     return int(round(whole / part, 6))
-
-
-@contextmanager
-def _staged_code() -> Iterator[Path]:
-    """A folder with our two packages and nothing else: a user's own `models` must not take the place of ours."""
-    with tempfile.TemporaryDirectory(prefix="nas-code-") as folder:
-        for package in STAGED:
-            shutil.copytree(
-                _folder(package), Path(folder) / package.__name__, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        yield Path(folder)
-
-
-def _folder(package: ModuleType) -> Path:
-    assert package.__file__ is not None
-    return Path(package.__file__).parent
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Ray's core repeats its warnings on stderr every second, before the error that tells the same."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-
-
-@contextmanager
-def _own_signal_handlers() -> Iterator[None]:
-    """Ray sets a handler of SIGTERM that ends the process at once."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,17 +1,17 @@
-"""Workers on a Ray cluster, each an actor that passes on what a worker process on its node says."""
+"""Workers on a Ray cluster, each an actor that passes on the messages of a worker process on its node."""
 
 import time
-from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from search.data.datasets import Dataset
-from search.errors import StorageError, TrainingError
-from search.files import StudyFiles, write_atomically
-from search.protocol import OPEN, PAUSE, STOP, Assignment, Job, Lost, Message, Setup, Worker
+from search.errors import TrainingError
+from search.files import StudyFiles
+from search.protocol import Lost, Message, Setup
+from search.workers.fleet import Worker
 from search.workers.ray_cluster import Cluster, cluster_errors, head_answers, import_ray, is_alive, needs, nodes, offer
-from search.workers.ray_node import Bridge, Chunks, Contents, DataWanted, Home, Placed, Written, read_chunks
+from search.workers.ray_node import Bridge, Chunks, DataWanted, Home, Placed, read_chunks
+from search.workers.ray_scratch import Written
+from search.workers.ray_worker import RayWorker
 
 CHUNK = 64 * 2**20  # bytes
 SECONDS_BETWEEN_LOOKS = 10.0  # at what the cluster has
@@ -20,64 +20,11 @@ LOOKS_FOR_HEAD = 3  # in vain, before the cluster is given up
 END_SECONDS = 5.0
 
 
-class RayWorker:
-    """The handle of one actor. `placed` is None until it has a place in the cluster, and its node the data. `is_gone`:
-    Ray has lost it, and nothing that is asked of it would be done."""
-
-    def __init__(self, actor: Any, stream: Any) -> None:
-        self.actor = actor
-        self.stream = stream
-        self.placed: Placed | None = None
-        self.job: Job | None = None
-        self.is_gone = False
-
-    def start(self, task: Assignment) -> None:
-        assert self.placed is not None, "it has been ready"
-        files: Contents = {}
-        self.job = None
-        if isinstance(task, Job):
-            keep = task.keep.absolute() if task.keep is not None else None
-            checkpoints = task.checkpoints.absolute() if task.checkpoints is not None else None
-            task = self.job = replace(task, keep=keep, checkpoints=checkpoints)
-            if checkpoints is not None and not self.placed.is_shared:
-                files = _newest_checkpoints(checkpoints)
-        self._send(task, files)
-
-    def stop(self) -> None:
-        self._send(STOP)
-
-    def pause(self) -> None:
-        self._send(PAUSE)
-
-    def open(self) -> None:
-        self._send(OPEN)
-
-    def save(self, written: Written) -> None:
-        """Write what the job has written on its node.
-
-        Raises:
-            StorageError: it cannot be written.
-        """
-        assert self.job is not None, "only a job writes files"
-        roots = {"checkpoints": self.job.checkpoints, "keep": self.job.keep}
-        for name, content in written.files.items():
-            path = _own_path(roots, name)
-            # The folder of an attempt is made with it; whoever removed it does not want the training any more.
-            if name.startswith("keep/") or path.parent.is_dir():
-                write_atomically(path, content)
-        for name in written.removed:
-            _own_path(roots, name).unlink(missing_ok=True)
-
-    def _send(self, message: Any, files: Contents | None = None) -> None:
-        with cluster_errors():
-            self.actor.send.remote(message, files or {})
-
-
 class RayFleet:
     """Worker actors on a cluster that `search.workers.ray_cluster.connect` has joined.
 
-    With `num_workers` the cluster is asked for so many, and one with an autoscaler sees what is wanted; those without a
-    place wait for one. Without, there are as many as the cluster has places for, and more when nodes join. A worker
+    With `num_workers` the cluster is asked for that many, so that an autoscaler sees what is wanted; workers without a
+    place wait for one. Otherwise there are as many as the cluster has places for, and more when nodes join. A worker
     counts as one of `workers` from the moment it has a place.
 
     Args:
@@ -109,7 +56,7 @@ class RayFleet:
             num_cpus=cluster.cpus_per_worker,
             num_gpus=gpus,
             max_restarts=0,
-            concurrency_groups={"out": 1},  # all else comes in, in order
+            concurrency_groups={"out": 1},  # everything else comes in, in order
             scheduling_strategy="SPREAD",
         )(Bridge)
         self._by_stream: dict[Any, RayWorker] = {}
@@ -117,9 +64,9 @@ class RayFleet:
         self._known_nodes: set[str] = set()
         self._num_vain_looks = 0
         self._looked = self._spoken = time.monotonic()
-        found = nodes()
-        places = sum(node.num_places(cluster.cpus_per_worker, gpus) for node in found)
-        cluster.say(f"ray: {places} places for workers of {needs(cluster, gpus)}; {offer(found)}")
+        alive = nodes()
+        places = sum(node.num_places(cluster.cpus_per_worker, gpus) for node in alive)
+        cluster.say(f"ray: {places} places for workers of {needs(cluster, gpus)}; {offer(alive)}")
         for _ in range(min(places, self._most) if self._takes_all else self._most):
             self._add()
 
@@ -140,7 +87,7 @@ class RayFleet:
         if not ready:
             return None
         worker = self._by_stream.pop(ready[0])
-        self._by_stream[worker.stream] = worker  # last in the next turn, so that all are heard
+        self._by_stream[worker.stream] = worker  # last in the next turn, so that every one is heard
         try:
             message = self._ray.get(next(worker.stream))
         except StopIteration:
@@ -152,7 +99,7 @@ class RayFleet:
             worker.actor.give_data.remote(self._put_data())
         elif isinstance(message, Placed):
             worker.placed = message
-            self._tell_placed(message)
+            self._announce(message)
         elif isinstance(message, Written):
             worker.save(message)
         else:
@@ -206,7 +153,7 @@ class RayFleet:
             self._ray.kill(worker.actor)
 
     def _look_around(self) -> None:
-        """Use the places that nodes have brought since, and say so where there is none at all."""
+        """Use the places of nodes that have joined since, and report it if no worker has a place."""
         now = time.monotonic()
         if now - self._looked < SECONDS_BETWEEN_LOOKS:
             return
@@ -228,7 +175,7 @@ class RayFleet:
             self._spoken = now
             self._cluster.say(f"ray: no worker is ready; one needs {needs(self._cluster, self._gpus)}, and the data")
 
-    def _tell_placed(self, placed: Placed) -> None:
+    def _announce(self, placed: Placed) -> None:
         if placed.node in self._known_nodes:
             return
         self._known_nodes.add(placed.node)
@@ -245,30 +192,6 @@ class RayFleet:
         return self._chunks
 
 
-def _own_path(roots: dict[str, Path | None], name: str) -> Path:
-    """Where a file of a job belongs on this machine."""
-    kind, _, rest = name.partition("/")
-    root = roots.get(kind)
-    if root is None or {"", ".", ".."} & set(rest.split("/")):
-        raise StorageError(f"a worker wrote {name!r}, which is no file of its job")
-    return root / rest
-
-
-def _newest_checkpoints(folder: Path) -> Contents:
-    """Those of the newest attempt that has any."""
-    numbers = [path.name.removeprefix("attempt-") for path in folder.glob("attempt-*")]
-    for number in sorted((int(each) for each in numbers if each.isdecimal()), reverse=True):
-        attempt = folder / f"attempt-{number}"
-        found = sorted(attempt.glob("epoch-*.ckpt"))
-        if found:
-            contents = {}
-            for path in found:
-                with suppress(FileNotFoundError):  # a worker that was given up may live on, and replace it
-                    contents[f"checkpoints/{attempt.name}/{path.name}"] = path.read_bytes()
-            return contents
-    return {}
-
-
 def _last_line(error: Any) -> str:
-    """Of a traceback, what the error was."""
+    """The last line of a traceback, which names the error."""
     return str((str(error).strip().splitlines() or [type(error).__name__])[-1])

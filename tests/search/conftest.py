@@ -21,7 +21,7 @@ from models.architecture import Architecture
 from models.count import count_parameters
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Finished, Fleet, Job, Measurement, Ready, TestResult, Timed
+from search.protocol import Finished, Job, Measurement, Ready, Timed
 from search.recipe import Recipe
 from search.run.coordinator import Coordinator
 from search.run.interruption import Interruption
@@ -30,6 +30,8 @@ from search.space.space import Space
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.results import write_run
 from search.study.storage import Record, locked, read_study
+from search.trained_network import TestResult
+from search.workers.fleet import Fleet
 
 BUDGET = 6_000
 EPOCHS = 4

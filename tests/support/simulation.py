@@ -20,12 +20,12 @@ from search.protocol import (
     Opening,
     Paused,
     Ready,
-    TestResult,
     Timed,
     Timing,
     TooSlow,
-    Worker,
 )
+from search.trained_network import TestResult
+from search.workers.fleet import Worker
 
 Curve = Callable[[Job, int], float | TooSlow | Failed | Lost | None]
 

@@ -1,16 +1,13 @@
 """The winner's dropout, chosen at full length by validation: the short schedule of a search favours none."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean
 from typing import NamedTuple
 
-from models.architecture import Architecture
 from search.identity import Identity
-from search.report.notation import exists, percent, sentence_list
-from search.report.retraining.known_runs import last_validation
-from search.study.view import RunView, at_dropout
+from search.report.notation import percent, sentence_list
+from search.study.networks import Network, mean_validation, tried_dropouts
+from search.study.view import RunView
 
 
 class Tried(NamedTuple):
@@ -41,32 +38,12 @@ class DropoutChoice:
 
 
 def dropout_choice(runs: Iterable[RunView], number: int) -> DropoutChoice | None:
-    """How the trial's dropout was chosen; None where no other was tried.
-
-    The finalists' runs that are compared differ from the trial's in the dropout alone. They were trained as those were
-    and with the same seeds, so a dropout whose round is unfinished cannot win by one lucky seed. Nor is there a choice
-    where the trial's own runs were trained in several ways.
-    """
-    own: list[RunView] = []
-    groups: dict[float, list[RunView]] = defaultdict(list)
-    for run in runs:
-        dropout = run.identity.dropout
-        if run.purpose == "finalist" and run.identity.trial == number and exists(last_validation(run)):
-            (own if dropout is None else groups[dropout]).append(run)
-    ways, seeds = {_way(run) for run in own}, {run.seed for run in own}
-    if len(ways) != 1:
-        return None
-    others = [[run for run in groups[dropout] if _way(run) in ways] for dropout in sorted(groups)]
-    rivals = [group for group in others if group and {run.seed for run in group} == seeds]
-    return DropoutChoice(tuple(map(_tried, [own, *rivals]))) if rivals else None
+    """How the trial's dropout was chosen, by `search.study.networks.chosen_dropout`; None where no other was tried."""
+    tried = tried_dropouts(runs, number)
+    return DropoutChoice(tuple(map(_tried, tried))) if tried else None
 
 
-def _way(run: RunView) -> tuple[Architecture, tuple[str, bool]]:
-    """What runs have in common that differ in dropout and seed alone."""
-    return at_dropout(run.architecture, 0.0), run.way
-
-
-def _tried(runs: list[RunView]) -> Tried:
-    values = {stage.dropout for stage in runs[0].architecture.stages}
+def _tried(network: Network) -> Tried:
+    values = {stage.dropout for stage in network.runs[0].architecture.stages}
     dropout = f"{min(values):g}" if len(values) == 1 else f"{min(values):g} to {max(values):g}"
-    return Tried(runs[0].identity, dropout, fmean(last_validation(run) or 0.0 for run in runs))
+    return Tried(network.runs[0].identity, dropout, mean_validation(network))

@@ -4,7 +4,7 @@ Nothing here chooses by a test accuracy.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,23 +55,6 @@ def run_order(run: RunView) -> tuple[bool, str, str, int, bool, int]:
     return run.identity.kind == "baseline", run.label, run.recipe, run.epochs, run.holdout, run.seed
 
 
-def latest_round(finalists: Iterable[RunView]) -> list[RunView]:
-    """The runs of the round that picks a winner.
-
-    Values of different recipes cannot be compared, so of several rounds the one that was trained last is read. Where
-    results have no time it is the one with the most finalists; of equals, the longest schedule.
-    """
-    rounds: dict[tuple[str, bool], list[RunView]] = defaultdict(list)
-    for run in finalists:
-        if exists(last_validation(run)):
-            rounds[run.way].append(run)
-    return max(rounds.values(), key=_recency, default=[])
-
-
-def _recency(runs: list[RunView]) -> tuple[str, int, int]:
-    return max(run.time for run in runs), len({run.identity for run in runs}), max(run.epochs for run in runs)
-
-
 def last_validation(run: RunView) -> float | None:
     return run.history[-1].validation_accuracy if run.history else None
 
@@ -105,12 +88,3 @@ def name_of(network: Network) -> str:
 def results_order(network: Network) -> tuple[Any, ...]:
     """Sorts networks: trials before baselines, then by label; of a label the one that is `quoted` comes last."""
     return is_baseline(network), network.label, weight(network)
-
-
-def quoted(networks: Sequence[Network]) -> dict[str, Network]:
-    """The network of each label whose numbers are given where there is room for one: the last by `weight`.
-
-    Labels come in the order of the networks.
-    """
-    heaviest = {network.label: network for network in sorted(networks, key=weight)}
-    return {network.label: heaviest[network.label] for network in networks}

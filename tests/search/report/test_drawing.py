@@ -9,8 +9,8 @@ from search.report import drawing
 from search.report.findings import find
 from search.report.retraining.confusion import classes_figure, classes_frame, confusion_figure
 from search.report.retraining.full_length_runs import results_figure, results_frame
-from search.report.retraining.known_runs import quoted
 from search.report.retraining.training_curves import training_curves_figure, training_curves_frame
+from search.study.networks import quoted
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 

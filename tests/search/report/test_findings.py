@@ -19,7 +19,7 @@ from search.report.retraining.seeds import seeds_frame
 from search.report.summary import conclusion
 from search.report.trials import importances, leaderboard, learning_curves
 from search.report.trials.leaderboard import budgets_frame, leaderboard_frame
-from search.study import reading
+from search.study import networks, reading
 
 
 def results(view):
@@ -32,7 +32,7 @@ def board(view):
 
 
 DERIVATIONS = (
-    find, known_runs.known_runs, known_runs.latest_round, finalists.standings, finalists.unfinished_round,
+    find, known_runs.known_runs, networks.last_round, finalists.standings, finalists.unfinished_round,
     dropouts.dropout_choice, comparisons.compare, comparisons.unalike, confusion.confusions, confusion.num_test_images,
     leaderboard.ranked, leaderboard.tested_trials, importances.importances, learning_curves.drawable_trials,
     proxy_audit.proxy_verdict, summary.conclusion, caveats,
@@ -45,7 +45,7 @@ def test_each_derivation_and_each_frame_is_made_once_for_a_page(realistic, audit
     calls = Counter()
 
     def count(frame, event, argument):
-        if event == "call" and frame.f_globals.get("__name__", "").startswith("search.report."):
+        if event == "call" and frame.f_globals.get("__name__", "").startswith(("search.report.", "search.study.")):
             calls[frame.f_code.co_name] += 1
 
     render(realistic)  # what is the same in every page

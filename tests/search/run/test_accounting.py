@@ -9,12 +9,13 @@ from optuna.trial import TrialState
 from simulation import SimulatedFleet
 
 from search.files import StudyFiles
-from search.protocol import Failed, Job, Lost, Message, TooSlow, Worker
+from search.protocol import Failed, Job, Lost, Message, TooSlow
 from search.run.accounting import SECONDS_BETWEEN_NOTES, StudyClock
 from search.run.interruption import Interruption
 from search.study.reading import read_view
 from search.study.storage import Record
 from search.study.view import StudyView
+from search.workers.fleet import Worker
 
 Search = Callable[..., Any]
 EPOCH = 20.0  # seconds, of four

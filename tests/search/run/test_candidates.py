@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -7,6 +9,7 @@ from search.errors import StudyError
 from search.identity import Identity
 from search.recipe import Recipe
 from search.run.candidates import Candidate, best_trials, best_within, candidate_of, with_dropout
+from search.study.plan import Plan
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
@@ -47,12 +50,12 @@ def test_of_equal_trials_the_smaller_is_the_better_and_then_the_earlier() -> Non
     assert best_within([*TRIALS, same, later], 10_000) == 6
 
 
-def test_a_trial_without_a_design_is_neither_the_best_nor_to_be_retrained() -> None:
+def test_a_trial_without_a_design_is_neither_the_best_nor_to_be_retrained(make_plan: Callable[..., Plan]) -> None:
     bare = recorded(6, TrialState.COMPLETE, 0.99, note="by hand")
     assert best_trials([*TRIALS, bare], 1) == [3]
     assert best_within([*TRIALS, bare], 10_000) == 3
     with pytest.raises(StudyError, match=r"^trial = 6: it was recorded without its design"):
-        candidate_of([*TRIALS, bare], 6, 6_000, FULL)
+        candidate_of([*TRIALS, bare], 6, make_plan(), FULL)
 
 
 def test_more_trials_than_were_completed_cannot_be_the_best() -> None:
@@ -61,9 +64,16 @@ def test_more_trials_than_were_completed_cannot_be_the_best() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_trained_trial_is_a_candidate(number: int) -> None:
+def test_a_trained_trial_is_a_candidate(number: int, make_plan: Callable[..., Plan]) -> None:
     expected = Candidate(Identity(trial=number), NETWORK, FULL, 6_000)
-    assert candidate_of(TRIALS, number, 6_000, FULL) == expected
+    assert candidate_of(TRIALS, number, make_plan(), FULL) == expected
+
+
+def test_a_trial_is_certified_against_all_that_the_limits_of_the_search_leave(make_plan: Callable[..., Plan]) -> None:
+    """A limit of bytes leaves fewer parameters than the budget."""
+    plan = make_plan(limits=("bytes=4000@int8",))
+    assert plan.question.budget == 6_000
+    assert candidate_of(TRIALS, 0, plan, FULL).max_params == 4_000
 
 
 @pytest.mark.parametrize(
@@ -75,15 +85,15 @@ def test_a_trained_trial_is_a_candidate(number: int) -> None:
         (-1, "trial = -1: no such trial in this study; there are 6, from 0"),
     ],
 )
-def test_a_trial_without_a_result_is_no_candidate(number: int, said: str) -> None:
+def test_a_trial_without_a_result_is_no_candidate(number: int, said: str, make_plan: Callable[..., Plan]) -> None:
     with pytest.raises(StudyError) as caught:
-        candidate_of(TRIALS, number, 6_000, FULL)
+        candidate_of(TRIALS, number, make_plan(), FULL)
     assert str(caught.value) == said
 
 
-def test_a_study_without_trials_has_no_candidate() -> None:
+def test_a_study_without_trials_has_no_candidate(make_plan: Callable[..., Plan]) -> None:
     with pytest.raises(StudyError, match=r"^trial = 0: no such trial in this study; there is none yet$"):
-        candidate_of([], 0, 6_000, FULL)
+        candidate_of([], 0, make_plan(), FULL)
 
 
 @pytest.mark.parametrize(("budget", "number"), [(100, 0), (399, 0), (400, 3), (10_000, 3)])

@@ -24,12 +24,13 @@ from models.baselines import find_baseline
 from models.count import count_macs, count_parameters
 from search.errors import SpaceError, TrainingError
 from search.files import StudyFiles
-from search.protocol import Failed, Job, Lost, Measurement, Message, Ready, Timing, TooSlow, Worker
+from search.protocol import Failed, Job, Lost, Measurement, Message, Ready, Timing, TooSlow
 from search.recipe import Recipe
 from search.space.space import Space
 from search.study.plan import Plan, run_seed
 from search.study.reading import trial_view
 from search.study.storage import architecture_of, read_study
+from search.workers.fleet import Worker
 
 Search = Callable[..., Any]
 TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)

@@ -14,12 +14,13 @@ from models.count import count_macs, count_parameters
 from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Worker
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
 from search.run.retraining import Retraining
 from search.study.plan import Plan, run_seed
 from search.study.results import read_run, read_runs
+from search.workers.fleet import Worker
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
 ADDED = ("correct", "holdout", "recipe_digest")

@@ -81,9 +81,9 @@ def test_a_running_trial_is_seen_with_its_epochs_so_far(
         plan = make_plan()
         record.use(RandomSampler(seed=1), NopPruner())
         proposed = record.propose(plan.question.space.distributions)
-        number = record.accept(proposed, {name: first.user_attrs[name] for name in ("architecture", "params", "macs")})
-        record.report(number, Measurement(1, 0.5, 0.5, 0.5, 0.4, 0.1, 1.0))
-        record.report(number, Measurement(2, 0.5, 0.5, 0.5, 0.3, 0.1, 1.0))
+        running = record.accept(proposed, {name: first.user_attrs[name] for name in ("architecture", "params", "macs")})
+        running.report(Measurement(1, 0.5, 0.5, 0.5, 0.4, 0.1, 1.0))
+        running.report(Measurement(2, 0.5, 0.5, 0.5, 0.3, 0.1, 1.0))
         trial = read_view(files).trials[1]
     assert (trial.state, trial.value, trial.num_epochs, trial.history, trial.seconds) == ("running", 0.3, 2, (), 0.0)
 

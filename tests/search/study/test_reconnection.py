@@ -18,7 +18,7 @@ from search.protocol import Job, Measurement
 from search.study import postgres as connections
 from search.study import reconnection
 from search.study.plan import Plan
-from search.study.storage import Record, read_study
+from search.study.storage import Record, TrialRecord, read_study
 
 Search = Callable[..., Any]
 RULE = "something else has written into its database; run the same command again"
@@ -31,8 +31,8 @@ def url(postgres: Any) -> str:
 
 
 @pytest.fixture
-def accept(record: Record, make_plan: Callable[..., Plan]) -> Callable[[], int]:
-    """Proposes and records a trial; returns its number."""
+def accept(record: Record, make_plan: Callable[..., Plan]) -> Callable[[], TrialRecord]:
+    """Proposes and records a trial; returns its record."""
     plan = make_plan()
     record.use(RandomSampler(seed=0), NopPruner())
     return lambda: record.accept(record.propose({**plan.question.space.distributions}), {"architecture": "{}"})
@@ -81,7 +81,12 @@ def test_a_server_that_is_stopped_and_started_in_the_middle_ends_no_search(
 
 @pytest.mark.parametrize("has_landed", [True, False])
 def test_what_a_lost_connection_may_have_done_is_done_once(
-    url: str, files: StudyFiles, record: Record, accept: Callable[[], int], hang_up: Callable[[], int], has_landed: bool
+    url: str,
+    files: StudyFiles,
+    record: Record,
+    accept: Callable[[], TrialRecord],
+    hang_up: Callable[[], int],
+    has_landed: bool,
 ) -> None:
     """The server goes right before a transaction is committed, or after it, before it could say so."""
     cut: list[str] = []
@@ -97,13 +102,14 @@ def test_what_a_lost_connection_may_have_done_is_done_once(
         assert hang_up() == 1
 
     sqlalchemy.event.listen(record._storage.engine, "commit", lose)
+    running: list[TrialRecord] = []
     steps: dict[str, Callable[[], Any]] = {
-        "first": accept,
-        "second": accept,
-        "report": lambda: record.report(0, measured(1)),
-        "note": lambda: record.note(0, "spent_seconds", 3.0),
-        "complete": lambda: record.finish(0, TrialState.COMPLETE, {}),
-        "fail": lambda: record.finish(1, TrialState.FAIL, {"reason": "a test"}),
+        "first": lambda: running.append(accept()),
+        "second": lambda: running.append(accept()),
+        "report": lambda: running[0].report(measured(1)),
+        "note": lambda: running[0].note("spent_seconds", 3.0),
+        "complete": lambda: running[0].finish(TrialState.COMPLETE, {}),
+        "fail": lambda: running[1].finish(TrialState.FAIL, {"reason": "a test"}),
         "attribute": lambda: record.set_attribute("draws", 5),
     }
     for name, step in steps.items():
@@ -119,7 +125,7 @@ def test_what_a_lost_connection_may_have_done_is_done_once(
 
 
 def test_the_end_of_a_trial_is_recorded_once_wherever_the_connection_is_lost(
-    url: str, files: StudyFiles, record: Record, accept: Callable[[], int], hang_up: Callable[[], int]
+    url: str, files: StudyFiles, record: Record, accept: Callable[[], TrialRecord], hang_up: Callable[[], int]
 ) -> None:
     """Of the transactions that a trial's end takes, every one once loses its answer."""
     left: list[int] = []
@@ -137,10 +143,10 @@ def test_the_end_of_a_trial_is_recorded_once_wherever_the_connection_is_lost(
     sqlalchemy.event.listen(record._storage.engine, "commit", lose)
     num_lost = 0
     while True:
-        number = accept()
-        record.report(number, measured(1))
+        running = accept()
+        running.report(measured(1))
         left[:] = [num_lost]
-        record.finish(number, TrialState.COMPLETE, {"seconds": 1.0})
+        running.finish(TrialState.COMPLETE, {"seconds": 1.0})
         if left:
             break
         num_lost += 1
@@ -180,7 +186,7 @@ def test_a_server_that_stays_away_ends_the_search_in_one_line_and_is_waited_for_
 
 
 def test_a_study_that_another_run_has_written_meanwhile_is_not_written_any_more(
-    url: str, files: StudyFiles, record: Record, accept: Callable[[], int], hang_up: Callable[[], int]
+    url: str, files: StudyFiles, record: Record, accept: Callable[[], TrialRecord], hang_up: Callable[[], int]
 ) -> None:
     accept()
     assert hang_up() == 1

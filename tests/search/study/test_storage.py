@@ -91,7 +91,7 @@ def test_an_accepted_trial_is_whole_on_disk_while_the_record_is_open(
     propose: Callable[[], tuple[Trial, dict[str, Any]]],
 ) -> None:
     proposed, attributes = propose()
-    number = record.accept(proposed, attributes)
+    number = record.accept(proposed, attributes).number
     (trial,), _ = read_study(files, url)
     assert (trial.number, trial.state) == (number, TrialState.RUNNING) == (0, TrialState.RUNNING)
     assert trial.params == proposed.params
@@ -141,17 +141,17 @@ def test_disk_and_mirror_agree_after_every_step(
         trials, _ = read_study(files, url)
         return [facts(trial) for trial in trials] == [facts(trial) for trial in record.trials]
 
-    numbers = [record.accept(*propose()) for _ in range(3)]
+    running = [record.accept(*propose()) for _ in range(3)]
     assert agree()
-    for number in numbers:
+    for trial_record in running:
         for epoch, accuracy in ((1, 0.7), (2, 0.5)):
-            record.report(number, measured(epoch, accuracy))
+            trial_record.report(measured(epoch, accuracy))
             assert agree()
-    record.finish(numbers[0], TrialState.COMPLETE, {"seconds": 5.0})
+    running[0].finish(TrialState.COMPLETE, {"seconds": 5.0})
     assert agree()
-    record.finish(numbers[1], TrialState.PRUNED, {"seconds": 4.0})
+    running[1].finish(TrialState.PRUNED, {"seconds": 4.0})
     assert agree()
-    record.finish(numbers[2], TrialState.FAIL, {"reason": "out of memory"})
+    running[2].finish(TrialState.FAIL, {"reason": "out of memory"})
     assert agree()
     assert [trial.state for trial in record.trials] == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
 
@@ -160,11 +160,11 @@ def test_disk_and_mirror_agree_after_every_step(
 def test_a_finished_trial_keeps_its_last_accuracy_and_its_history(
     files: StudyFiles, url: str | None, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
-    number = record.accept(*propose())
+    trial_record = record.accept(*propose())
     history = [measured(1, 0.2), measured(2, 0.9), measured(3, 0.6)]
     for measurement in history:
-        record.report(number, measurement)
-    record.finish(number, TrialState.COMPLETE, {"seconds": 7.5})
+        trial_record.report(measurement)
+    trial_record.finish(TrialState.COMPLETE, {"seconds": 7.5})
     (trial,), _ = read_study(files, url)
     assert trial.value == 0.6
     assert trial.intermediate_values == {1: 0.2, 2: 0.9, 3: 0.6}
@@ -176,15 +176,15 @@ def test_a_finished_trial_keeps_its_last_accuracy_and_its_history(
 def test_an_epoch_that_is_measured_again_is_not_reported_twice(
     files: StudyFiles, url: str | None, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
-    number = record.accept(*propose())
-    record.report(number, measured(1, 0.3))
+    trial_record = record.accept(*propose())
+    trial_record.report(measured(1, 0.3))
     record.__exit__()
     with Record(files, url) as again:
         again.use(RandomSampler(seed=0), NopPruner())
-        again.resume(number)
-        again.report(number, measured(1, 0.4))
-        again.report(number, measured(2, 0.5))
-        again.finish(number, TrialState.COMPLETE, {})
+        resumed = again.open(trial_record.number)
+        resumed.report(measured(1, 0.4))
+        resumed.report(measured(2, 0.5))
+        resumed.finish(TrialState.COMPLETE, {})
     (trial,), _ = read_study(files, url)
     assert trial.intermediate_values == {1: 0.3, 2: 0.5}
     assert trial.value == 0.5
@@ -203,15 +203,15 @@ class Noting(BasePruner):
 def test_what_a_pruner_noted_and_decided_outlives_its_process(
     files: StudyFiles, url: str | None, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
 ) -> None:
-    number = record.accept(*propose())
+    trial_record = record.accept(*propose())
     record.use(RandomSampler(seed=0), Noting())
-    assert [record.report(number, measured(epoch, 0.3)) for epoch in (1, 2)] == [False, True]
+    assert [trial_record.report(measured(epoch, 0.3)) for epoch in (1, 2)] == [False, True]
     record.__exit__()
     with Record(files, url) as again:
         again.use(RandomSampler(seed=0), NopPruner())
-        assert {"noted_1", "noted_2"} <= again.trials[number].system_attrs.keys()
-        again.resume(number)
-        assert [again.report(number, measured(epoch, 0.3)) for epoch in (1, 2, 3)] == [False, True, False]
+        assert {"noted_1", "noted_2"} <= again.trials[trial_record.number].system_attrs.keys()
+        resumed = again.open(trial_record.number)
+        assert [resumed.report(measured(epoch, 0.3)) for epoch in (1, 2, 3)] == [False, True, False]
 
 
 @both_databases
@@ -247,9 +247,9 @@ def test_a_reader_does_not_block_the_writer_and_sees_its_own_moment(
     with closing(sqlite3.connect(f"file:{files.database}?mode=ro", uri=True)) as reader:
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM trials").fetchone() == (1,)
-        record.accept(*propose())
-        record.report(1, measured(1, 0.5))
-        record.finish(1, TrialState.COMPLETE, {})
+        trial_record = record.accept(*propose())
+        trial_record.report(measured(1, 0.5))
+        trial_record.finish(TrialState.COMPLETE, {})
         assert reader.execute("SELECT count(*) FROM trials").fetchone() == (1,)
     trials, _ = read_study(files, None)
     assert [trial.state for trial in trials] == [TrialState.RUNNING, TrialState.COMPLETE]

@@ -6,14 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import create_trial
 
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.baselines import find_baseline
+from models.count import count_parameters
 from search.errors import StorageError, StudyError, TrainingError
 from search.files import StudyFiles
 from search.identity import Identity
+from search.protocol import Finished, Job, Measurement, Ready
 from search.recipe import Recipe
+from search.report.findings import find
+from search.space.space import Space
 from search.study.plan import Plan
+from search.study.reading import read_view
+from search.study.results import write_run
+from search.study.storage import Record, locked
 from search.study.trained import of_seeds, trained_runs
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
@@ -57,30 +65,64 @@ def test_seeds_of_another_recipe_architecture_or_holdout_are_left_out(
         trained_runs(files, plan, 42, recipe="full")
 
 
-def test_of_a_trials_dropouts_the_one_that_was_trained_last_is_meant(
+def with_dropout(dropout: float) -> Architecture:
+    return Architecture(Stem(4), (Stage("basic", 1, 8, dropout=dropout),), in_channels=1)
+
+
+def finalist(files: StudyFiles, plan: Plan, identity: Identity, accuracies: tuple[float, float]) -> None:
+    """Leaves what the round that picks a winner leaves, two runs of these validation accuracies."""
+    network = NETWORK if identity.dropout is None else with_dropout(identity.dropout)
+    for seed, accuracy in enumerate(accuracies):
+        job = Job(identity.label, network, LONG, seed, "finalist", None)
+        history = [Measurement(1, 1.0, 0.5, 1.0, accuracy, 0.1, 1.0)]
+        finished, ready = Finished(1.0, (0.3,), (0.25,)), Ready("CPU", "fp32", {})
+        write_run(files.finalist(identity, seed) / "result.json", plan, identity, seed, job, history, finished, ready)
+
+
+def test_of_a_trials_dropouts_the_one_is_meant_that_its_finalists_chose(
     files: StudyFiles, plan: Plan, retrained: Retrained
 ) -> None:
     for dropout in (0.2, 0.1):
-        changed = Architecture(Stem(4), (Stage("basic", 1, 8, dropout=dropout),), in_channels=1)
         for seed in (0, 1):
-            retrained(changed, label=f"0042 with dropout {dropout}", seed=seed)
-            path = files.final(Identity(trial=42, dropout=dropout), "", seed) / "result.json"
-            path.write_text(json.dumps(json.loads(path.read_text()) | {"time": f"2026-01-0{int(10 * dropout)}"}))
-    runs = trained_runs(files, plan, 42)
-    assert [(run.name, run.view.seed) for run in runs] == [("trial 42 with dropout 0.2", seed) for seed in (0, 1)]
-    assert {run.network.architecture.stages[0].dropout for run in runs} == {0.2}
+            retrained(with_dropout(dropout), label=f"0042 with dropout {dropout}", seed=seed)
     retrained(NETWORK)
-    assert [run.name for run in trained_runs(files, plan, 42)] == ["trial 42"]
+    assert [run.name for run in trained_runs(files, plan, 42)] == ["trial 42"], "without a choice it is its own"
+    finalist(files, plan, Identity(trial=42), (0.7, 0.8))
+    finalist(files, plan, Identity(trial=42, dropout=0.1), (0.6, 0.95))
+    finalist(files, plan, Identity(trial=42, dropout=0.2), (0.9, 0.5))
+    runs = trained_runs(files, plan, 42)
+    assert [(run.name, run.view.seed) for run in runs] == [("trial 42 with dropout 0.1", seed) for seed in (0, 1)]
+    assert {run.network.architecture.stages[0].dropout for run in runs} == {0.1}
 
 
-def test_a_dropout_that_is_asked_for_is_taken_though_another_was_trained_last(
+def test_the_run_that_is_meant_is_the_one_that_the_report_quotes(
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained
+) -> None:
+    """With the trial's own dropout it was trained later, with more seeds: the report answers with the chosen one."""
+    stage = {"block": "basic", "depth": 1, "width": 8}
+    plan = make_plan(space=Space.model_validate({"stem": {"width": 4}, "num_stages": 1, "stage": stage}))
+    plan.save(files)
+    design = {"architecture": NETWORK.to_json(), "params": count_parameters(NETWORK), "macs": 1}
+    with locked(files), Record(files) as record:
+        record._disk.add_trial(create_trial(value=0.5, intermediate_values={1: 0.5}, user_attrs=design))
+        record._disk.add_trial(create_trial(value=0.4, intermediate_values={1: 0.4}, user_attrs=design))
+    finalist(files, plan, Identity(trial=0), (0.7, 0.8))
+    finalist(files, plan, Identity(trial=1), (0.1, 0.2))
+    finalist(files, plan, Identity(trial=0, dropout=0.1), (0.8, 0.9))
+    retrained(with_dropout(0.1), label="0000 with dropout 0.1", accuracy=0.91)
+    for seed in (0, 1):
+        retrained(NETWORK, label="0000", seed=seed, accuracy=0.95)
+    answer = find(read_view(files)).answer
+    assert answer is not None and answer.final is not None
+    assert [run.view for run in trained_runs(files, plan, 0)] == list(answer.final.runs)
+    assert answer.label == "0000 with dropout 0.1"
+
+
+def test_a_dropout_that_is_asked_for_is_taken_though_it_was_not_chosen(
     files: StudyFiles, plan: Plan, retrained: Retrained
 ) -> None:
-    changed = Architecture(Stem(4), (Stage("basic", 1, 8, dropout=0.1),), in_channels=1)
     for seed in (0, 1):
-        retrained(changed, label="0042 with dropout 0.1", seed=seed)
-        path = files.final(Identity(trial=42, dropout=0.1), "", seed) / "result.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"time": "2026-01-01"}))
+        retrained(with_dropout(0.1), label="0042 with dropout 0.1", seed=seed)
     retrained(NETWORK)
     assert [run.name for run in trained_runs(files, plan, 42)] == ["trial 42"]
     named = [(run.name, run.view.seed) for run in trained_runs(files, plan, 42, dropout=0.1)]
@@ -130,6 +172,8 @@ def test_weights_are_counted(files: StudyFiles, make_plan: Callable[..., Plan], 
     retrained(NETWORK)
     with pytest.raises(TrainingError, match="over the limit of 100"):
         trained_runs(files, make_plan(budget=100), 42)
+    with pytest.raises(TrainingError, match=r"over the limit of 50$"):
+        trained_runs(files, make_plan(limits=("bytes=200",)), 42)
     weights = files.final(Identity(trial=42), "", 0) / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(StorageError, match="not a readable safetensors file"):

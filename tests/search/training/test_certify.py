@@ -13,16 +13,20 @@ NETWORK = Architecture(Stem(8), (Stage("bottleneck", 2, 16),))
 
 def test_a_network_within_the_limit_passes_with_its_count() -> None:
     params = count_parameters(NETWORK)
-    assert gate.certify(NETWORK, params) == gate.certify(NETWORK, None) == params
+    assert gate.certify_built(NETWORK, params) == gate.certify_built(NETWORK, None) == params
 
 
 def test_one_parameter_over_the_limit_is_refused() -> None:
     params = count_parameters(NETWORK)
-    with pytest.raises(TrainingError, match=rf"parameters = {params:,}: over the limit of {params - 1:,}"):
-        gate.certify(NETWORK, params - 1)
+    with pytest.raises(
+        TrainingError, match=rf"^the built network holds {params:,} parameters, over the limit of {params - 1:,}$"
+    ):
+        gate.certify_built(NETWORK, params - 1)
 
 
 def test_a_module_that_is_not_what_was_counted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "build_on_meta", lambda architecture: nn.Linear(3, 4, device="meta"))
-    with pytest.raises(TrainingError, match=r"parameters = 16 by fvcore but [\d,]+ by arithmetic"):
-        gate.certify(NETWORK, None)
+    with pytest.raises(
+        TrainingError, match=r"^the built network holds 16 parameters, but the architecture has [\d,]+$"
+    ):
+        gate.certify_built(NETWORK, None)

@@ -14,8 +14,9 @@ from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from search.data.datasets import Dataset, open_dataset
 from search.errors import TrainingError
-from search.protocol import Evaluate, Evaluated, Failed, Predict, Predicted, Setup, TrainedNetwork
+from search.protocol import Failed, Setup
 from search.recipe import Recipe
+from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TrainedNetwork
 from search.training.images import Images, Normalisation
 from search.training.loop import evaluate
 from search.training.mixed_precision import MEMORY_FORMAT

@@ -24,20 +24,11 @@ from search.protocol import (
     Timed,
     Timing,
     TooSlow,
-    Worker,
 )
 from search.recipe import Recipe
-from search.workers.crew import (
-    FIRST_DEADLINE,
-    MAX_FAILED_STARTS,
-    MAX_LOST_NODES,
-    PATIENCE,
-    SECOND_LOOK,
-    SHORTEST_DEADLINE,
-    Crew,
-    Event,
-    Restarted,
-)
+from search.workers.crew import MAX_FAILED_STARTS, MAX_LOST_NODES, Crew, Event, Restarted
+from search.workers.duty import FIRST_DEADLINE, PATIENCE, SECOND_LOOK, SHORTEST_DEADLINE
+from search.workers.fleet import Worker
 
 Curve = Callable[[Job, int], Any]
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
@@ -251,7 +242,7 @@ def test_a_worker_that_hangs_does_not_hold_up_another() -> None:
     crew = staffed(fleet)
     crew.start("hung", job(0))
     crew.start("busy", job(1))
-    said = [event.key for event in events(crew) if isinstance(event.message, Finished)]
+    said = [event.owner for event in events(crew) if isinstance(event.message, Finished)]
     assert said == ["busy", "hung"]
 
 
@@ -390,7 +381,7 @@ def test_all_workers_are_asked_to_pause_and_end_after_their_epochs() -> None:
     crew.start("b", job(1))
     crew.pause()
     said = events(crew)
-    assert sorted(event.key for event in said if event.message == Paused()) == ["a", "b"]
+    assert sorted(event.owner for event in said if event.message == Paused()) == ["a", "b"]
     assert not any(isinstance(event.message, Finished) for event in said)
     assert crew.has_idle and not is_busy(crew)
 
@@ -402,7 +393,7 @@ def test_only_the_worker_of_a_task_is_asked_to_stop() -> None:
     crew.start("b", job(1))
     crew.stop("b")
     crew.stop("nobody's")
-    epochs = Counter(event.key for event in events(crew) if isinstance(event.message, Measurement))
+    epochs = Counter(event.owner for event in events(crew) if isinstance(event.message, Measurement))
     assert epochs["a"] == EPOCHS and epochs["b"] < EPOCHS
 
 

@@ -13,23 +13,11 @@ from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
 from search.data.datasets import Dataset, open_dataset
 from search.errors import InputError
-from search.protocol import (
-    Failed,
-    Finished,
-    Job,
-    Lost,
-    Measurement,
-    Message,
-    Opening,
-    Ready,
-    Setup,
-    Timed,
-    Timing,
-    Worker,
-)
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Opening, Ready, Setup, Timed, Timing
 from search.recipe import with_epochs
 from search.recipes import FAST
 from search.study.weights import certify_saved
+from search.workers.fleet import Worker
 from search.workers.local import SPINS, LocalFleet, LocalWorker, choose_device, choose_workers
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
@@ -174,7 +162,7 @@ def test_a_stop_between_jobs_does_not_stop_the_next(fleet: LocalFleet, worker: L
 def test_a_job_over_the_budget_is_refused_before_its_first_epoch(fleet: LocalFleet, worker: LocalWorker) -> None:
     count = count_parameters(NETWORK)
     worker.start(job(max_params=count - 1))
-    refused = f"parameters = {count:,}: over the limit of {count - 1:,}, refused before training"
+    refused = f"the built network holds {count:,} parameters, over the limit of {count - 1:,}"
     assert answers(fleet) == [Failed(refused)]
     worker.start(job(epochs=1, max_params=count))
     assert [type(message) for message in answers(fleet)] == [Measurement, Finished]

@@ -15,7 +15,7 @@ import pytest
 import models
 import search
 from search.errors import InputError, NasError, TrainingError
-from search.workers import ray_cluster as cluster
+from search.workers import ray_joining
 from search.workers.ray_cluster import Cluster, Node, connect, nodes
 
 RAY_VARIABLES = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_USAGE_STATS_ENABLED")
@@ -352,7 +352,7 @@ def test_joining_is_silent_and_leaves_stderr_and_signals_as_they_were(
 def test_every_signal_handler_of_ours_comes_back_after_an_error() -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with pytest.raises(RuntimeError), cluster._own_signal_handlers():
+        with pytest.raises(RuntimeError), ray_joining.own_signal_handlers():
             for number in before:
                 signal.signal(number, signal.SIG_IGN)
             raise RuntimeError
@@ -420,7 +420,7 @@ def test_nodes_get_our_two_packages_as_they_are_and_nothing_else(ray: FakeRay, m
     connect(cluster_of(), "auto")
     packages = {package.__name__: Path(str(package.__file__)).parent for package in (models, search)}
     assert staged == {name: contents(folder) for name, folder in packages.items()}
-    assert {"study/cluster.py", "training/worker.py"} < set(staged["search"])
+    assert {"study/networks.py", "training/worker.py"} < set(staged["search"])
 
 
 def test_bytecode_stays_here_and_the_copy_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,8 +430,8 @@ def test_bytecode_stays_here_and_the_copy_is_gone_afterwards(tmp_path: Path, mon
         path.write_text(name)
     package = ModuleType("toy")
     package.__file__ = str(tmp_path / "toy" / "__init__.py")
-    monkeypatch.setattr(cluster, "STAGED", (package,))
-    with cluster._staged_code() as folder:
+    monkeypatch.setattr(ray_joining, "STAGED", (package,))
+    with ray_joining.staged_code() as folder:
         found = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     assert found == {"toy", "toy/__init__.py", "toy/part", "toy/part/__init__.py", "toy/part/menu.yaml"}
     assert not folder.exists()

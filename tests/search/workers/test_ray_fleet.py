@@ -37,8 +37,10 @@ from search.workers import machine, ray_fleet
 from search.workers import ray_cluster as cluster
 from search.workers.machine import Machine
 from search.workers.ray_cluster import Cluster, connect
-from search.workers.ray_fleet import RayFleet, RayWorker, _newest_checkpoints, _own_path
-from search.workers.ray_node import DataWanted, Home, Placed, Written
+from search.workers.ray_fleet import RayFleet
+from search.workers.ray_node import DataWanted, Home, Placed
+from search.workers.ray_scratch import Written
+from search.workers.ray_worker import RayWorker, newest_checkpoints, own_path
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
 BUDGET = 20_000
@@ -107,8 +109,8 @@ def test_a_job_has_whole_paths_wherever_the_command_was_given(tmp_path: Path, mo
     assert actor.calls == [("send", job(tmp_path / "studies" / "a", tmp_path / "kept"), {})]
 
 
-def test_the_newest_checkpoints_are_those_of_the_newest_attempt_that_has_any(tmp_path: Path) -> None:
-    assert _newest_checkpoints(tmp_path / "none") == {}
+def test_thenewest_checkpoints_are_those_of_the_newest_attempt_that_has_any(tmp_path: Path) -> None:
+    assert newest_checkpoints(tmp_path / "none") == {}
     for attempt, epochs in ((2, (1, 2)), (10, (4, 5)), (11, ())):
         (tmp_path / f"attempt-{attempt}").mkdir()
         for epoch in epochs:
@@ -116,7 +118,7 @@ def test_the_newest_checkpoints_are_those_of_the_newest_attempt_that_has_any(tmp
     (tmp_path / "attempt-11" / ".epoch-00006.ckpt.x").write_bytes(b"half")
     (tmp_path / "attempt-x").mkdir()
     found = {"checkpoints/attempt-10/epoch-00004.ckpt": b"4", "checkpoints/attempt-10/epoch-00005.ckpt": b"5"}
-    assert _newest_checkpoints(tmp_path) == found
+    assert newest_checkpoints(tmp_path) == found
 
 
 def test_what_a_job_writes_arrives_and_what_it_removes_goes(tmp_path: Path) -> None:
@@ -148,8 +150,8 @@ def test_checkpoints_of_an_attempt_that_nobody_wants_any_more_are_not_written(tm
 def test_a_name_that_leads_out_of_the_jobs_folders_is_refused(tmp_path: Path, name: str) -> None:
     roots = {"checkpoints": tmp_path, "keep": None}
     with pytest.raises(StorageError, match=r"^a worker wrote '.*', which is no file of its job$"):
-        _own_path(roots, name)
-    assert _own_path(roots, "checkpoints/attempt-1/..ckpt") == tmp_path / "attempt-1" / "..ckpt"
+        own_path(roots, name)
+    assert own_path(roots, "checkpoints/attempt-1/..ckpt") == tmp_path / "attempt-1" / "..ckpt"
 
 
 class Stream:
@@ -539,7 +541,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     """The staged code writes a checkpoint after every epoch."""
-    staged_code = cluster._staged_code
+    staged_code = cluster.staged_code
 
     @contextmanager
     def hurried() -> Iterator[Path]:
@@ -550,7 +552,7 @@ def frequent_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
             path.write_text(text)
             yield folder
 
-    monkeypatch.setattr(cluster, "_staged_code", hurried)
+    monkeypatch.setattr(cluster, "staged_code", hurried)
 
 
 @pytest.mark.slow

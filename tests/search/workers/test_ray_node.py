@@ -23,7 +23,8 @@ from search.files import write_atomically
 from search.protocol import STOP, Failed, Finished, Job, Lost, Measurement, Ready, Setup, Timing
 from search.recipe import Recipe
 from search.workers import ray_node
-from search.workers.ray_node import Bridge, DataWanted, Home, Placed, Written, _Scratch, read_chunks
+from search.workers.ray_node import Bridge, DataWanted, Home, Placed, read_chunks
+from search.workers.ray_scratch import SCRATCH, Scratch, Written
 
 FINGERPRINT = "0123456789abcdef" * 4
 READY = Ready("CPU", "fp32", {})
@@ -436,20 +437,20 @@ def test_pieces_are_as_large_as_they_may_be_and_meta_json_comes_last(tmp_path: P
 
 
 @pytest.fixture
-def scratch() -> Iterator[_Scratch]:
-    made = _Scratch(is_shared=False)
+def scratch() -> Iterator[Scratch]:
+    made = Scratch(is_shared=False)
     yield made
     made.close()
 
 
-def adopted(scratch: _Scratch, files: dict[str, bytes] | None = None, attempt: int = 1) -> Path:
+def adopted(scratch: Scratch, files: dict[str, bytes] | None = None, attempt: int = 1) -> Path:
     """The folder of a new job."""
     job_here = scratch.adopt(job(attempt=attempt), files or {})
     assert job_here.checkpoints is not None
     return job_here.checkpoints.parent
 
 
-def test_a_job_finds_its_checkpoints_and_the_folder_of_its_attempt(scratch: _Scratch) -> None:
+def test_a_job_finds_its_checkpoints_and_the_folder_of_its_attempt(scratch: Scratch) -> None:
     far = job(keep=Path("/far/keep"), attempt=2)
     here = scratch.adopt(far, {ONE: b"one", TWO: b"two"})
     assert here.checkpoints is not None and here.keep is not None
@@ -461,13 +462,13 @@ def test_a_job_finds_its_checkpoints_and_the_folder_of_its_attempt(scratch: _Scr
     assert scratch.changes() is None, "what came from the coordinator does not go back"
 
 
-def test_a_job_that_keeps_no_weights_or_checkpoints_does_not_do_so_here(scratch: _Scratch) -> None:
+def test_a_job_that_keeps_no_weights_or_checkpoints_does_not_do_so_here(scratch: Scratch) -> None:
     assert scratch.adopt(job(checkpoints=None), {}) == job(checkpoints=None)
     assert scratch.adopt(job(), {}).keep is None
 
 
 def test_where_checkpoints_go_into_the_study_the_weights_alone_are_told_of(tmp_path: Path) -> None:
-    scratch, shared = _Scratch(is_shared=True), tmp_path / "study"
+    scratch, shared = Scratch(is_shared=True), tmp_path / "study"
     here = scratch.adopt(job(shared, keep=Path("/far/keep")), {})
     assert here.keep is not None and here == job(shared, keep=here.keep) and not shared.exists()
     write_atomically(here.keep / "weights.safetensors", b"weights")
@@ -480,12 +481,12 @@ def test_what_killed_processes_have_left_is_removed_and_nothing_else(ray: FakeRa
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     folder = Path(tempfile.gettempdir())
     left, living, other = (
-        folder / f"{ray_node.SCRATCH}{name}-x" for name in (ended.stdout.strip(), str(os.getpid()), "somebody")
+        folder / f"{SCRATCH}{name}-x" for name in (ended.stdout.strip(), str(os.getpid()), "somebody")
     )
     for each in (left, living, other):
         each.mkdir()
         (each / "file").touch()
-    _Scratch(is_shared=False).close()
+    Scratch(is_shared=False).close()
     assert sorted(folder.iterdir()) == sorted([living, other])
 
 
@@ -498,7 +499,7 @@ def test_a_full_disk_of_the_node_alone_is_the_workers_fault(
     assert next(node.stream) == Failed("no space", blame)
 
 
-def test_files_are_told_of_when_they_are_new_have_changed_or_are_gone(scratch: _Scratch) -> None:
+def test_files_are_told_of_when_they_are_new_have_changed_or_are_gone(scratch: Scratch) -> None:
     assert scratch.changes() is None, "there is no job yet"
     folder = adopted(scratch, {ONE: b"one"})
     write_atomically(folder / TWO, b"two")
@@ -513,7 +514,7 @@ def test_files_are_told_of_when_they_are_new_have_changed_or_are_gone(scratch: _
     assert scratch.changes() is None
 
 
-def test_files_that_are_not_whole_yet_and_folders_are_not_told_of(scratch: _Scratch) -> None:
+def test_files_that_are_not_whole_yet_and_folders_are_not_told_of(scratch: Scratch) -> None:
     folder = adopted(scratch)
     half = folder / "checkpoints" / "attempt-1" / ".epoch-00001.ckpt.x7"
     half.write_bytes(b"hal")
@@ -540,7 +541,7 @@ def vanish(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def test_a_new_file_that_vanishes_before_it_is_read_is_not_told_of(
-    scratch: _Scratch, vanish: Callable[[str], None]
+    scratch: Scratch, vanish: Callable[[str], None]
 ) -> None:
     folder = adopted(scratch)
     write_atomically(folder / ONE, b"one")
@@ -553,7 +554,7 @@ def test_a_new_file_that_vanishes_before_it_is_read_is_not_told_of(
 
 
 def test_a_file_that_was_told_of_and_vanishes_before_it_is_read_again_is_gone(
-    scratch: _Scratch, vanish: Callable[[str], None]
+    scratch: Scratch, vanish: Callable[[str], None]
 ) -> None:
     folder = adopted(scratch, {ONE: b"one"})
     write_atomically(folder / ONE, b"another one")
@@ -563,7 +564,7 @@ def test_a_file_that_was_told_of_and_vanishes_before_it_is_read_again_is_gone(
 
 
 def test_a_file_that_vanishes_while_it_is_looked_for_is_not_there(
-    scratch: _Scratch, monkeypatch: pytest.MonkeyPatch
+    scratch: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = adopted(scratch)
     write_atomically(folder / ONE, b"one")
@@ -578,7 +579,7 @@ def test_a_file_that_vanishes_while_it_is_looked_for_is_not_there(
     assert scratch.changes() is None
 
 
-def test_what_an_earlier_job_wrote_is_removed_by_the_next_and_not_told_of(scratch: _Scratch) -> None:
+def test_what_an_earlier_job_wrote_is_removed_by_the_next_and_not_told_of(scratch: Scratch) -> None:
     first = adopted(scratch)
     write_atomically(first / ONE, b"one")
     assert scratch.changes() == Written({ONE: b"one"}, ())
@@ -590,7 +591,7 @@ def test_what_an_earlier_job_wrote_is_removed_by_the_next_and_not_told_of(scratc
 
 
 def test_a_scratch_folder_that_is_closed_is_gone_with_all_it_held() -> None:
-    scratch = _Scratch(is_shared=False)
+    scratch = Scratch(is_shared=False)
     folder = adopted(scratch, {ONE: b"one"})
     scratch.close()
     assert not folder.parent.exists()

@@ -10,10 +10,10 @@ from search.report.findings import find
 from search.report.retraining.dropouts import dropout_choice
 from search.report.retraining.finalists import finalists_frame
 from search.report.retraining.full_length_runs import results_frame
-from search.report.retraining.known_runs import quoted
 from search.report.retraining.training_curves import training_curves_frame
 from search.report.summary import conclusion
 from search.report.verdicts import comparison_sentences
+from search.study.networks import quoted
 
 ACCURACIES = {None: (0.70, 0.80), 0.1: (0.60, 0.95), 0.2: (0.90, 0.50)}  # by dropout, for seeds 0 and 1
 

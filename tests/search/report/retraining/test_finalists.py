@@ -8,8 +8,8 @@ from search.report.caveats import caveats
 from search.report.findings import find
 from search.report.retraining import finalists
 from search.report.retraining.finalists import finalists_table
-from search.report.retraining.known_runs import quoted
 from search.report.retraining.training_curves import training_curves_frame
+from search.study.networks import quoted
 
 
 def finalists_frame(view):

@@ -11,7 +11,6 @@ from models.architecture import Architecture, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import TrainedNetwork
 from search.recipe import Recipe
 from search.report.retraining.model_card import model_card
 from search.space.space import load_space
@@ -19,6 +18,7 @@ from search.study.ledger import Ledger
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.trained import TrainedRun
 from search.study.view import RunView
+from search.trained_network import TrainedNetwork
 
 NETWORK = Architecture(Stem(16), (Stage("basic", 2, 16), Stage("bottleneck", 1, 64, 5)))
 DATA = Data(name="cifar10", fingerprint="0123456789abcdef" * 4, image_size=32, channels=3, classes=tuple("abcdefghij"))

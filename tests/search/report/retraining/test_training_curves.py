@@ -1,8 +1,8 @@
 """Training and validation accuracy of full-length runs."""
 
 from search.report.findings import find
-from search.report.retraining.known_runs import quoted
 from search.report.retraining.training_curves import training_curves_figure, training_curves_frame
+from search.study.networks import quoted
 
 
 def of_finals(view):

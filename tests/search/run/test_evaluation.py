@@ -15,12 +15,13 @@ from search.data.datasets import open_dataset
 from search.errors import DataError, StorageError, TrainingError
 from search.files import StudyFiles
 from search.flags import pack
-from search.protocol import Assignment, Evaluate, Evaluated, Message, Predict, Predicted, Setup
+from search.protocol import Assignment, Message, Setup
 from search.protocol import TestResult as Result
-from search.run import inference
-from search.run.inference import evaluate, predict
+from search.run import evaluation
+from search.run.evaluation import evaluate, predict
 from search.study.plan import Data, Plan
 from search.study.trained import trained_runs
+from search.trained_network import Evaluate, Evaluated, Predict, Predicted
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
@@ -57,7 +58,7 @@ class Desk:
 @pytest.fixture
 def desk(files: StudyFiles, monkeypatch: pytest.MonkeyPatch) -> Desk:
     desk = Desk(files)
-    monkeypatch.setattr(inference, "ask", desk)
+    monkeypatch.setattr(evaluation, "ask", desk)
     return desk
 
 

@@ -14,7 +14,7 @@ from search.files import StudyFiles
 from search.identity import Identity
 from search.protocol import Failed, Job
 from search.recipe import Recipe
-from search.run.proxy_audit import audit_candidates, is_trained, stratified_sample
+from search.run.candidates import audit_candidates, is_trained, stratified_sample
 from search.run.retraining import Retraining
 from search.study.plan import Plan, run_seed
 from search.study.reading import read_view
@@ -125,11 +125,11 @@ SAMPLE = [trial(2, 0.5), trial(5, 0.6), trial(7, 0.2, "pruned")]
 
 
 def test_an_audit_trains_on_the_training_split_alone_and_leaves_the_test_set_closed(
-    retraining: Callable[..., Retraining], files: StudyFiles
+    retraining: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
 ) -> None:
     fleet = SimulatedFleet(2, growing)
     audit = retraining(fleet)
-    views = audit.audit(audit_candidates(SAMPLE, FULL, 6_000), 2)
+    views = audit.audit(audit_candidates(SAMPLE, FULL, make_plan()), 2)
     assert [(view.label, view.seed, view.purpose, view.architecture) for view in views] == [
         (f"{each.number:04d}", seed, "proxy", each.architecture) for each in SAMPLE for seed in (0, 1)
     ]
@@ -139,18 +139,20 @@ def test_an_audit_trains_on_the_training_split_alone_and_leaves_the_test_set_clo
     assert [view.history[-1].validation_accuracy for view in views[::2]] == pytest.approx([0.33, 0.36, 0.38])
 
 
-def test_an_audit_shares_no_seed_with_trials_and_finalists(retraining: Callable[..., Retraining]) -> None:
+def test_an_audit_shares_no_seed_with_trials_and_finalists(
+    retraining: Callable[..., Retraining], make_plan: Callable[..., Plan]
+) -> None:
     fleet = SimulatedFleet(1, growing)
-    retraining(fleet).audit(audit_candidates(SAMPLE, FULL, 6_000), 2)
+    retraining(fleet).audit(audit_candidates(SAMPLE, FULL, make_plan()), 2)
     seeds = {job.seed for job in jobs(fleet)}
     assert len(seeds) == 2  # the same for every trial
     assert not seeds & {run_seed(5, number) for number in range(1_000)}
 
 
 def test_an_audit_stands_apart_from_finalists_and_final_runs(
-    retraining: Callable[..., Retraining], files: StudyFiles
+    retraining: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
 ) -> None:
-    candidates = audit_candidates(SAMPLE, FULL, 6_000)
+    candidates = audit_candidates(SAMPLE, FULL, make_plan())
     retraining(SimulatedFleet(1, growing)).choose(candidates[:1])
     views = retraining(SimulatedFleet(1, growing)).audit(candidates, 1)
     assert files.audited(Identity(trial=2), 0) == files.folder / "proxy" / "0002" / "seed-0"
@@ -160,38 +162,38 @@ def test_an_audit_stands_apart_from_finalists_and_final_runs(
 
 
 def test_runs_that_are_there_are_not_trained_again_but_those_of_another_recipe_are(
-    retraining: Callable[..., Retraining],
+    retraining: Callable[..., Retraining], make_plan: Callable[..., Plan]
 ) -> None:
-    candidates = audit_candidates(SAMPLE, FULL, 6_000)
+    candidates = audit_candidates(SAMPLE, FULL, make_plan())
     views = retraining(SimulatedFleet(1, growing)).audit(candidates[:2], 1)
     more, other = SimulatedFleet(1, growing), SimulatedFleet(1, growing)
     assert retraining(more).audit(candidates, 1)[:2] == views
     assert [job.label for job in jobs(more)] == ["0007 seed 0"]
-    retraining(other).audit(audit_candidates(SAMPLE, FULL.model_copy(update={"lr": 0.05}), 6_000), 1)
+    retraining(other).audit(audit_candidates(SAMPLE, FULL.model_copy(update={"lr": 0.05}), make_plan()), 1)
     assert len(jobs(other)) == 3
 
 
 def test_a_design_that_fails_at_full_length_is_told_and_left_out(
-    retraining: Callable[..., Retraining], files: StudyFiles
+    retraining: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
 ) -> None:
     def curve(job: Job, epoch: int) -> float | Failed:
         return Failed("training loss is nan in epoch 2") if job.label == "0005 seed 0" else growing(job, epoch)
 
     told: list[str] = []
-    views = retraining(SimulatedFleet(1, curve), told).audit(audit_candidates(SAMPLE, FULL, 6_000), 1)
+    views = retraining(SimulatedFleet(1, curve), told).audit(audit_candidates(SAMPLE, FULL, make_plan()), 1)
     assert [view.label for view in views] == ["0002", "0007"]
     assert told == ["0005 seed 0: failed, and is left out: training loss is nan in epoch 2"]
     assert [view.label for view in read_audit(files)] == ["0002", "0007"]
 
 
 def test_only_the_runs_of_the_recipe_with_most_trials_are_read(
-    retraining: Callable[..., Retraining], files: StudyFiles
+    retraining: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
 ) -> None:
     longer = FULL.model_copy(update={"epochs": 5})
     for recipe, sample in ((FULL, SAMPLE), (longer, [trial(2, 0.5)])):
-        retraining(SimulatedFleet(1, growing)).audit(audit_candidates(sample, recipe, 6_000), 1)
+        retraining(SimulatedFleet(1, growing)).audit(audit_candidates(sample, recipe, make_plan()), 1)
     assert [(view.label, view.epochs) for view in read_audit(files)] == [("0005", 3), ("0007", 3)]
-    retraining(SimulatedFleet(1, growing)).audit(audit_candidates([trial(8, 0.5)], longer, 6_000), 1)
+    retraining(SimulatedFleet(1, growing)).audit(audit_candidates([trial(8, 0.5)], longer, make_plan()), 1)
     assert [(view.label, view.epochs) for view in read_audit(files)] == [("0002", 5), ("0008", 5)]
 
 

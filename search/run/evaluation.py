@@ -1,4 +1,4 @@
-"""Trained networks of a study at work: tested on another labelled set, and classifying unlabelled images."""
+"""Trained networks of a study put to use: tested on another labelled set, or classifying unlabelled images."""
 
 import os
 from collections.abc import Iterator
@@ -20,16 +20,17 @@ from search.data.unlabelled import read_unlabelled
 from search.errors import DataError
 from search.files import StudyFiles
 from search.flags import unpack
-from search.protocol import Evaluate, Evaluated, Predict, Predicted, Setup, TestResult
+from search.protocol import Setup
 from search.study.ledger import Ledger
 from search.study.plan import Data, Plan
 from search.study.trained import TrainedRun
+from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TestResult
 from search.workers.local import ask, choose_device
 
 
 class Overlap(NamedTuple):
-    """How many images of a set are, pixel by pixel, also in the training part (with the validation images) and in the
-    test part of a study's data."""
+    """How many images of a set are, pixel by pixel, also in a study's data: in its training part, which includes the
+    validation images, and in its test part."""
 
     training: int
     test: int
@@ -44,10 +45,12 @@ class _Own(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What runs came to on a test set, seed by seed; `classes` names the rows of each confusion matrix.
+    """The results of runs on a test set, seed by seed.
 
-    `overlap` tells how many of its images are the study's own; None where these are no longer in the data cache.
-    `ledgers` are the files with a line for each run: the set's, and the study's if some of its test images are in it.
+    Attributes:
+        classes: the names of the rows of each confusion matrix.
+        overlap: how many of the images are the study's own; None where these are no longer in the data cache.
+        ledgers: the files with a line for each run: the set's, and the study's if some of its test images are in it.
     """
 
     data: str
@@ -67,35 +70,35 @@ class Evaluation:
         return sum(map(sum, self.results[0][1].confusion))
 
     def of_class(self, index: int) -> tuple[int, tuple[float, ...]]:
-        """How many images a class has, and its accuracy for each seed; no accuracies if it has no image."""
+        """How many images a class has, and its accuracy for each seed; no accuracies where it has no image."""
         images = sum(self.results[0][1].confusion[index])
         return images, tuple(result.confusion[index][index] / images for _, result in self.results if images)
 
 
 def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, device: str) -> Evaluation:
-    """Test runs on another labelled set with the study's classes, or on the study's own test set again.
+    """The results of runs on another labelled set with the study's classes, or on the study's own test set again.
 
-    The test part of the set is taken, or all of it if it has no training part or is not divided. The opening of every
-    run stands in the set's ledger before the set is opened. The study's own test images are recognised however they are
-    packed: a set of nothing else is the study's, and where some are among others, the opening stands in the study's
-    ledger too, with the accuracy on these alone.
+    The test part of the set is used, or all of it if it has no training part or is not divided. The opening of every
+    run is in the set's ledger before the set is opened. The study's own test images are recognised however they are
+    packed: a set that holds nothing else counts as the study's; where they are among others, the opening is in the
+    study's ledger too, with the accuracy on these images alone.
 
     Raises:
-        DataError: the set cannot be read, or is none that the networks can be tested on.
+        DataError: the set cannot be read, or the networks cannot be tested on it.
         TrainingError: a network cannot be used.
         StorageError: the ledger or the data cache cannot be written.
     """
     setup, views = _setup(device), [run.view for run in runs]
     with _test_set(spec, plan) as (data, images, labels):
-        own, found = plan.question.data, _own_images(images, plan)
-        if data.fingerprint == own.fingerprint or (found is not None and found.test.all()):
+        own, known = plan.question.data, _own_images(images, plan)
+        if data.fingerprint == own.fingerprint or (known is not None and known.test.all()):
             data = own
         opened: dict[str, NDArray[np.bool_] | None] = {data.ledger_name: None}
-        if found is not None and found.test.any():
-            opened.setdefault(own.ledger_name, found.test)
+        if known is not None and known.test.any():
+            opened.setdefault(own.ledger_name, known.test)
         ledgers = [Ledger(files, name) for name in opened]
         lines = [
-            [each.record(view.identity, view.seed, view.recipe, view.holdout) for view in views] for each in ledgers
+            [ledger.record(view.identity, view.seed, view.recipe, view.holdout) for view in views] for ledger in ledgers
         ]
         answer = ask(setup, Evaluate(tuple(run.network for run in runs), images, labels), Path(os.devnull))
     assert isinstance(answer, Evaluated)
@@ -103,15 +106,15 @@ def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, d
         for line, result in zip(of_runs, answer.results, strict=True):
             ledger.enter(line, result.accuracy if part is None else _accuracy(result, part))
     results = tuple(zip((view.seed for view in views), answer.results, strict=True))
-    overlap = None if found is None else Overlap(*(int(part.sum()) for part in found))
+    overlap = None if known is None else Overlap(*(int(part.sum()) for part in known))
     return Evaluation(data.name, data.fingerprint, own.classes, results, overlap, tuple(map(files.ledger, opened)))
 
 
 def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> list[tuple[str, int]]:
-    """The id and the class of every image, in the order that `search.data.unlabelled.read_unlabelled` says.
+    """The id and the class of every image, in the order of `search.data.unlabelled.read_unlabelled`.
 
     Raises:
-        DataError: the images cannot be read, or are none that the network takes.
+        DataError: the images cannot be read, or the network cannot take them.
         TrainingError: the network cannot be used.
         StorageError: the data cache cannot be written.
     """
@@ -147,7 +150,7 @@ def _test_set(spec: str, plan: Plan) -> Iterator[tuple[Data, Path, Path]]:
 
 
 def _require_same_classes(spec: str, own: tuple[str, ...], other: tuple[str, ...]) -> None:
-    """The same names in the same order; or as many numbers, as a set has that does not name its classes."""
+    """Require the same names in the same order, or as many numbers, as in a set that does not name its classes."""
     if other in (own, _numbers(own)):
         return
     if len(other) != len(own):
@@ -171,12 +174,13 @@ def _in_classes(spec: str, own: tuple[str, ...], part: Part, classes: tuple[str,
 
 def _require_same_shape(spec: str, own: Data, other: Data) -> None:
     if (own.image_size, own.channels) != (other.image_size, other.channels):
-        found, needed = (f"{each.image_size}x{each.image_size}x{each.channels}" for each in (other, own))
-        raise DataError(f"data = {spec!r}: images of {found} pixels and channels; must be {needed}, none is resized")
+        given, needed = (f"{data.image_size}x{data.image_size}x{data.channels}" for data in (other, own))
+        raise DataError(f"data = {spec!r}: images of {given} pixels and channels; must be {needed}, none is resized")
 
 
 def _own_images(images: Path, plan: Plan) -> _Own | None:
-    """Pixels are compared here. No network sees them, so this opens no test set."""
+    """Which images are the study's own; None where these are no longer in the data cache. Pixels are compared, and no
+    network sees them, so this opens no test set."""
     try:
         dataset = open_cached(plan.circumstances.source)
         if dataset.fingerprint != plan.question.data.fingerprint:
@@ -189,7 +193,7 @@ def _own_images(images: Path, plan: Plan) -> _Own | None:
 
 
 def _accuracy(result: TestResult, part: NDArray[np.bool_]) -> float:
-    """On the images of a part (N,) alone."""
+    """The accuracy on the images of a part (N,) alone."""
     assert result.correct is not None
     return float(unpack(result.correct, len(part))[part].mean())
 

@@ -1,0 +1,99 @@
+"""The handle of one worker on a Ray cluster, and what travels between its node and the study's folder."""
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from search.errors import StorageError
+from search.files import write_atomically
+from search.protocol import OPEN, PAUSE, STOP, Assignment, Job
+from search.workers.ray_cluster import cluster_errors
+from search.workers.ray_node import Placed
+from search.workers.ray_scratch import Contents, Written
+
+
+class RayWorker:
+    """The handle of one actor.
+
+    Attributes:
+        placed: None until it has a place in the cluster, and its node the data.
+        job: what it is training, if it is a job.
+        is_gone: whether Ray has lost it, so that it does nothing that it is asked to.
+    """
+
+    def __init__(self, actor: Any, stream: Any) -> None:
+        self.actor = actor
+        self.stream = stream
+        self.placed: Placed | None = None
+        self.job: Job | None = None
+        self.is_gone = False
+
+    def start(self, task: Assignment) -> None:
+        assert self.placed is not None, "it has been ready"
+        files: Contents = {}
+        self.job = None
+        if isinstance(task, Job):
+            keep = task.keep.absolute() if task.keep is not None else None
+            checkpoints = task.checkpoints.absolute() if task.checkpoints is not None else None
+            task = self.job = replace(task, keep=keep, checkpoints=checkpoints)
+            if checkpoints is not None and not self.placed.is_shared:
+                files = newest_checkpoints(checkpoints)
+        self._send(task, files)
+
+    def stop(self) -> None:
+        self._send(STOP)
+
+    def pause(self) -> None:
+        self._send(PAUSE)
+
+    def open(self) -> None:
+        self._send(OPEN)
+
+    def save(self, written: Written) -> None:
+        """Write what the job has written on its node.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        assert self.job is not None, "only a job writes files"
+        roots = {"checkpoints": self.job.checkpoints, "keep": self.job.keep}
+        for name, content in written.files.items():
+            path = own_path(roots, name)
+            # The folder of an attempt is made with it; whoever removed it no longer wants the training.
+            if name.startswith("keep/") or path.parent.is_dir():
+                write_atomically(path, content)
+        for name in written.removed:
+            own_path(roots, name).unlink(missing_ok=True)
+
+    def _send(self, message: Any, files: Contents | None = None) -> None:
+        with cluster_errors():
+            self.actor.send.remote(message, files or {})
+
+
+def own_path(roots: dict[str, Path | None], name: str) -> Path:
+    """Where a file of a job belongs on this machine.
+
+    Raises:
+        StorageError: the name leads out of the job's folders.
+    """
+    kind, _, rest = name.partition("/")
+    root = roots.get(kind)
+    if root is None or {"", ".", ".."} & set(rest.split("/")):
+        raise StorageError(f"a worker wrote {name!r}, which is no file of its job")
+    return root / rest
+
+
+def newest_checkpoints(folder: Path) -> Contents:
+    """The checkpoints of the newest attempt that has any."""
+    numbers = [path.name.removeprefix("attempt-") for path in folder.glob("attempt-*")]
+    for number in sorted((int(number) for number in numbers if number.isdecimal()), reverse=True):
+        attempt = folder / f"attempt-{number}"
+        checkpoints = sorted(attempt.glob("epoch-*.ckpt"))
+        if checkpoints:
+            contents = {}
+            for path in checkpoints:
+                with suppress(FileNotFoundError):  # a worker that was given up may live on, and replace it
+                    contents[f"checkpoints/{attempt.name}/{path.name}"] = path.read_bytes()
+            return contents
+    return {}

@@ -5,78 +5,20 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from shutil import copytree
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from simulation import SimulatedFleet
+from small_search import SEARCH, Simulation, by_size
 
-from models.count import count_parameters
 from search.cli.audit_proxy import audit_proxy
 from search.cli.output import Format
-from search.cli.training import search
 from search.errors import DataError, InputError, RecipeError, StudyError, TrainingError
 from search.files import StudyFiles
 from search.protocol import Failed, Job
 from search.study.reading import read_view
-from search.workers import machine
 
 Nas = Callable[..., CompletedProcess[str]]
-SMALL_SPACE = """
-stem: {width: [8, 16]}
-num_stages: [1, 2]
-stage: {block: basic, depth: [1, 2], width: [8, 16, 32]}
-rules: {non_decreasing_width: true}
-"""
-
-
-def by_size(job: Job, epoch: int) -> float:
-    """Larger networks are better in the search; at full length too, but for a ripple of their size."""
-    params = count_parameters(job.architecture)
-    ripple = 0.05 * (params % 7) if job.purpose == "proxy" else 0.0
-    return (0.2 + params / 50_000 + ripple) * epoch / job.recipe.epochs
-
-
-class Simulation:
-    """What trains in the place of worker processes; `jobs` of all fleets so far."""
-
-    def __init__(self) -> None:
-        self.curve: Callable[[Job, int], Any] = by_size
-        self.fleets: list[SimulatedFleet] = []
-
-    def __call__(self, setup: object, num_workers: int, log: Path) -> SimulatedFleet:
-        self.fleets.append(SimulatedFleet(num_workers, lambda job, epoch: self.curve(job, epoch)))
-        return self.fleets[-1]
-
-    @property
-    def last_jobs(self) -> list[Job]:
-        return [job for worker in self.fleets[-1].workers for job in worker.jobs]  # type: ignore[attr-defined]
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """The folder of a study of 20 trials of 4 epochs."""
-    folder = tmp_path_factory.mktemp("searched")
-    (folder / "small.yaml").write_text(SMALL_SPACE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAS_CACHE", str(cache))
-        patch.setattr(machine, "LocalFleet", Simulation())
-        search("20k", "20", folder / "small.yaml", "digits", studies=folder, epochs=4, device="cpu", fill="none")
-    return folder / "digits-20k"
-
-
-@pytest.fixture
-def searched(template: Path, tmp_path: Path) -> StudyFiles:
-    copytree(template, tmp_path / "studies" / "digits-20k")
-    return StudyFiles(tmp_path / "studies", "digits-20k")
-
-
-@pytest.fixture
-def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
-    simulated = Simulation()
-    monkeypatch.setattr(machine, "LocalFleet", simulated)
-    return simulated
 
 
 def test_trials_are_audited_and_told_in_every_form(
@@ -170,9 +112,7 @@ def read_plan_fingerprint(text: str) -> str:
 
 @pytest.mark.slow
 def test_real_networks_are_audited_without_opening_the_test_set(nas: Nas, tmp_path: Path) -> None:
-    (tmp_path / "small.yaml").write_text(SMALL_SPACE)
-    chosen = ("--data", "digits", "--space", "small.yaml", "--budget", "20k", "--fill", "none")
-    searched = nas("search", *chosen, "--trials", "4", "--epochs", "2")
+    searched = nas(*SEARCH, "--fill", "none")
     assert searched.returncode == 0, searched.stderr
     audited = nas("audit-proxy", "--trials", "3", "--epochs", "3", "--format", "json")
     assert audited.returncode == 0, audited.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_macs, count_parameters
-from search.cli.training import _print_best
+from search.cli.search import print_best
 from search.errors import StorageError
 from search.files import StudyFiles
 from search.report import answer, caveats, cells, importances, notation, runs, tables
@@ -429,7 +429,7 @@ def test_of_equal_trials_the_command_line_and_the_page_name_the_same(study, tria
     trials = (trial(0, 0.9, architecture=architecture(32)), trial(1, 0.9, architecture=architecture(16)))
     view = study(trials=(*trials, trial(2, 0.9, architecture=architecture(16))))
     monkeypatch.setattr(reading, "read_view", lambda files, storage: view)
-    _print_best(StudyFiles(Path("studies"), view.name), None)
+    print_best(StudyFiles(Path("studies"), view.name), None)
     assert capsys.readouterr().out.startswith("best: trial 1,")
     assert [each.number for each in tables.ranked(view)] == [1, 2, 0]
     assert tables.budgets_frame(view, [view.budget])["number"].tolist() == [1]

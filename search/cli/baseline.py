@@ -1,56 +1,55 @@
-"""nas baseline: networks that people designed by hand."""
+"""nas baseline list and train: networks that people designed by hand."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from models.architecture import Architecture, ArchitectureError
-from search.cli.options import (
-    BatchSize,
-    CpusPerWorker,
-    Device,
-    GpusPerWorker,
-    LogName,
-    OutputFormat,
-    Ray,
-    Studies,
-    Workers,
-    designed,
-    machine_of,
-    open_study,
-    print_runs,
-    recipe_of,
-)
-from search.cli.output import Format, print_rows
+from search.cli.final_runs import print_final_runs, train_final_runs
+from search.cli.logs import LogName, open_log
+from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
+from search.cli.output import Format, OutputFormat, print_networks
+from search.cli.recipe import BatchSize, Epochs, parse_recipe
+from search.cli.studies import Studies, open_study
 from search.files import StudyFiles
+
+if TYPE_CHECKING:
+    from search.space.space import Task
 
 
 def list_baselines(
-    study: Annotated[str | None, typer.Option("--study", help="For a study's images and budget.")] = None,
+    study: Annotated[str | None, typer.Option("--study", help="Use this study's images and budget.")] = None,
     studies: Studies = Path("studies"),
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """List the named baselines: cost, recipe, and the accuracy their authors reported.
 
-    Costs are those for CIFAR-10 and the budget 5M, unless a study is named.
+    Costs are for CIFAR-10 and a budget of 5M, unless a study is given.
     """
-    from models.baselines import BASELINES, BUDGET, find_baseline
-    from models.count import count_macs, count_parameters
+    from models.baselines import BUDGET
+    from search.space.space import Task
 
-    budget, size, channels, classes = BUDGET, 32, 3, 10
+    budget, task = BUDGET, Task(image_size=32, in_channels=3, num_classes=10)
     if study is not None:
         question = open_study(studies, study)[1].question
-        budget, (size, channels, classes) = question.budget, question.data.task
-    networks = {name: find_baseline(name, channels, classes) for name in BASELINES}
+        budget, task = question.budget, question.data.task
+    print_networks(baseline_rows(budget, task), format)
+
+
+def baseline_rows(budget: int, task: "Task") -> list[dict[str, Any]]:
+    """One row per baseline, as a network for these images. MACs are None if it cannot take them."""
+    from models.baselines import BASELINES, find_baseline
+    from models.count import count_macs, count_parameters
 
     def macs(network: Architecture) -> int | None:
         try:
-            return count_macs(network, size)
+            return count_macs(network, task.image_size)
         except ArchitectureError:
-            return None  # it cannot take images of that size
+            return None
 
-    rows: list[dict[str, Any]] = [
+    networks = {name: find_baseline(name, task.in_channels, task.num_classes) for name in BASELINES}
+    return [
         {
             "name": baseline.name,
             "source": f"report {baseline.report}",
@@ -64,15 +63,14 @@ def list_baselines(
         }
         for baseline in BASELINES.values()
     ]
-    print_rows([designed(row) for row in rows] if format is Format.TABLE else rows, format)
 
 
 def train(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Baselines, as `nas baseline list` has them.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Baselines, as listed by `nas baseline list`.")],
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="A name or YAML file; without it, each baseline's own.")
+        str | None, typer.Option("--recipe", help="A name or YAML file; by default, each baseline's own.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs; without it, the recipe's.")] = None,
+    epochs: Epochs = None,
     batch_size: BatchSize = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each.")] = 1,
     workers: Workers = "auto",
@@ -84,40 +82,32 @@ def train(
     device: Device = "auto",
     log: LogName = None,
     study: Annotated[
-        str | None, typer.Option("--study", help="A study to train them in, new or not; without it, DATA-baselines.")
+        str | None, typer.Option("--study", help="Study to train them in, new or not; by default, DATA-baselines.")
     ] = None,
     studies: Studies = Path("studies"),
 ) -> None:
     """Train baselines as their authors did, and open the test set once per run.
 
-    In a study that a search has begun they stand beside its trials, on its data and validation split; without one, a
-    study is made for them.
+    In the study of a search they are trained on its data and validation split, and reported beside its trials. Without
+    --study a study is made for them.
     """
-    from rich.console import Console
-
     from models.baselines import BASELINES, find_baseline
-    from search.cli.logs import open_log
-    from search.cli.progress import RetrainProgress
     from search.data.datasets import open_dataset
     from search.run import launch
     from search.run.candidates import baseline_candidate
-    from search.run.interruption import Interruption
     from search.space.limits import parse_count
 
     names = list(dict.fromkeys(names))
     for name in names:
         find_baseline(name)
-    recipes = {name: recipe_of(recipe or BASELINES[name].recipe, epochs, batch_size) for name in names}
-    machine = machine_of(device, workers, ray, gpus_per_worker, cpus_per_worker)
+    recipes = {name: parse_recipe(recipe or BASELINES[name].recipe, epochs, batch_size) for name in names}
+    machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
     plan = launch.baselines_study(files, data, parse_count(budget))
     dataset = launch.open_study_data(plan)
     fitted = {name: launch.fit_recipe(recipes[name], dataset) for name in names}
     candidates = [baseline_candidate(name, plan, fitted[name]) for name in names]
-    with open_log(log, files) as to_log, Interruption() as interruption:
+    with open_log(log, files) as to_log:
         print(f"study {files.name} in {files.folder}: {dataset.name}")
-        progress = RetrainProgress(Console(), to_log)
-        _, runs = launch.retrain(
-            files, plan, [], candidates, seeds, False, machine, progress.epoch, progress.note, interruption
-        )
-    print_runs(files, plan, runs)
+        _, runs = train_final_runs(files, plan, [], candidates, seeds, machine, to_log)
+    print_final_runs(files, plan, runs)

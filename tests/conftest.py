@@ -1,8 +1,12 @@
 """What all tests share."""
 
+import functools
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from subprocess import CompletedProcess, run
 from sysconfig import get_path
@@ -11,6 +15,10 @@ import pytest
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started here must hear Ctrl-C
+
+# Test workers share the processors: with a thread on each of them, they would mostly wait for each other's.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch and numpy when they are imported
 
 NAS = Path(get_path("scripts")) / "nas"
 
@@ -28,14 +36,84 @@ def _environment(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NAS_STUDIES", raising=False)
 
 
-@pytest.fixture
-def nas(tmp_path: Path) -> Callable[..., CompletedProcess[str]]:
-    """Runs the installed `nas` command in `tmp_path`, as a user would.
+@pytest.fixture(scope="session", autouse=True)
+def _revisions() -> Iterator[None]:
+    """Optuna runs ten files of its own whenever it opens a database, most of the time that takes: here once for all."""
+    from alembic import util
 
-    It gets one processor, so that one thread trains: networks this small gain nothing from a second, and threads that
-    wait for each other lose much on a busy machine.
+    load = util.load_python_file
+    kept = functools.cache(load)
+    with pytest.MonkeyPatch.context() as patch:
+        # env.py acts when it runs; the others only define.
+        patch.setattr(util, "load_python_file", lambda folder, name: (load if name == "env.py" else kept)(folder, name))
+        yield
+
+
+def processor() -> set[int]:
+    """The processor of this test worker, for what trains: with one, `nas` trains with one thread.
+
+    Networks this small gain nothing from a second, and threads that wait for each other lose much on a busy machine.
     """
-    processor = {min(os.sched_getaffinity(0))}
+    processors = sorted(os.sched_getaffinity(0))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return {processors[worker % len(processors)]}
+
+
+@contextmanager
+def _one_processor() -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, processor())
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def _signal_handlers() -> Iterator[None]:
+    """Puts back what the block changes."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def nas_in() -> Callable[..., CompletedProcess[str]]:
+    """Runs the `nas` command in a folder, inside this process, which saves the start and the imports of another."""
+    from search.cli import main
+
+    def call(folder: Path, *arguments: str) -> CompletedProcess[str]:
+        out, err = StringIO(), StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            redirect_stdout(out),
+            redirect_stderr(err),
+            _signal_handlers(),
+            _one_processor(),
+        ):
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["nas", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        assert isinstance(ended.value.code, int)
+        return CompletedProcess(arguments, ended.value.code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture
+def nas(nas_in: Callable[..., CompletedProcess[str]], tmp_path: Path) -> Callable[..., CompletedProcess[str]]:
+    """Runs the `nas` command in `tmp_path`, inside this process."""
+    return lambda *arguments: nas_in(tmp_path, *arguments)
+
+
+@pytest.fixture
+def nas_process(tmp_path: Path) -> Callable[..., CompletedProcess[str]]:
+    """Runs the installed `nas` command in `tmp_path` as a process: for signals, closed streams and time limits."""
+    own = processor()
 
     def call(*arguments: str, timeout: float = 300) -> CompletedProcess[str]:
         return run(
@@ -45,7 +123,7 @@ def nas(tmp_path: Path) -> Callable[..., CompletedProcess[str]]:
             text=True,
             timeout=timeout,
             check=False,
-            preexec_fn=lambda: os.sched_setaffinity(0, processor),
+            preexec_fn=lambda: os.sched_setaffinity(0, own),
         )
 
     return call

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Heavy imports stand inside the commands, so that help is quick."""
+"""nas: every command under its name, and errors as one line. Heavy imports stand inside commands: help stays quick."""
 
 import os
 import signal
@@ -8,9 +8,20 @@ from typing import Annotated, NoReturn
 import typer
 
 from models.architecture import ArchitectureError
-from search.cli import audit_proxy as proxy
-from search.cli import baselines, reading, report, tools, training
-from search.cli import trained as inference
+from search.cli.audit_proxy import audit_proxy
+from search.cli.baseline import list_baselines, train
+from search.cli.dashboard import dashboard
+from search.cli.data import show_data
+from search.cli.evaluate import evaluate
+from search.cli.export import export
+from search.cli.lr_range import lr_range
+from search.cli.predict import predict
+from search.cli.report import report
+from search.cli.retrain import retrain
+from search.cli.search import search
+from search.cli.show import show
+from search.cli.space import space
+from search.cli.trials import trials
 from search.errors import NasError
 
 app = typer.Typer(
@@ -27,36 +38,24 @@ app = typer.Typer(
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    pass  # `main` has taken --debug before, wherever it stood
+    pass  # `main` takes --debug wherever it stands
 
 
-for command in (
-    training.search,
-    training.retrain,
-    report.report,
-    report.dashboard,
-    reading.trials,
-    reading.space,
-    reading.show,
-    inference.evaluate,
-    inference.predict,
-    inference.export,
-):
+for command in (search, retrain, report, dashboard, trials, space, show, evaluate, predict, export):
     app.command()(command)
-
-app.command("lr-range")(tools.lr_range)
-app.command("audit-proxy")(proxy.audit_proxy)
+app.command("lr-range")(lr_range)
+app.command("audit-proxy")(audit_proxy)
 
 baseline_app = typer.Typer(
     help="Networks that people designed by hand, by name.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(baseline_app, name="baseline")
-baseline_app.command("list")(baselines.list_baselines)
-baseline_app.command("train")(baselines.train)
+baseline_app.command("list")(list_baselines)
+baseline_app.command("train")(train)
 
 data_app = typer.Typer(help="The images that networks are trained on.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
-data_app.command("show")(tools.show_data)
+data_app.command("show")(show_data)
 
 
 class _Terminated(BaseException):
@@ -82,7 +81,7 @@ def main() -> None:
     except _Terminated:
         _fail("terminated; the same command goes on from here", 143, debug)
     except BrokenPipeError:
-        # Whoever read our output has had enough; Python would complain once more at exit.
+        # The reader of our output has closed it; without this, Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except typer.exceptions.TyperException as error:

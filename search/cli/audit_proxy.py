@@ -3,33 +3,26 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import (
-    CpusPerWorker,
-    Device,
-    GpusPerWorker,
-    LogName,
-    OutputFormat,
-    Ray,
-    Studies,
-    StudyName,
-    Workers,
-    machine_of,
-    open_study,
-    recipe_of,
-)
-from search.cli.output import Format, print_rows
+from search.cli.logs import LogName, open_log
+from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
+from search.cli.output import Format, OutputFormat, print_rows
+from search.cli.recipe import Epochs, RecipeName, parse_recipe
+from search.cli.studies import Studies, StudyName, open_study
 from search.errors import TrainingError
+
+if TYPE_CHECKING:
+    from search.study.view import StudyView
 
 
 def audit_proxy(
     trials: Annotated[str, typer.Option("--trials", help="How many trials to train again at full length.")],
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs; without it, the recipe's.")] = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")] = "full",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each trial.")] = 1,
+    epochs: Epochs = None,
+    recipe: RecipeName = "full",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs per trial.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes which trials are drawn.")] = 0,
     workers: Workers = "auto",
     ray: Ray = None,
@@ -44,14 +37,11 @@ def audit_proxy(
     """Measure how well a trial's value after the search's short schedule ranks designs as full length would.
 
     A sample of complete and pruned trials, stratified by value, is trained at full length on the training split and
-    measured on the validation split; the test set stays closed. The same command again goes on where it stopped.
+    measured on the validation split; the test set stays closed. Run the same command again to continue after a stop.
     """
     from rich.console import Console
 
-    from search.cli.logs import open_log
     from search.cli.progress import RetrainProgress
-    from search.report.drawing import records
-    from search.report.proxy_audit import proxy_frame, proxy_verdict
     from search.run import launch
     from search.run.candidates import audit_candidates, stratified_sample
     from search.run.interruption import Interruption
@@ -61,8 +51,8 @@ def audit_proxy(
     files, plan = open_study(studies, study)
     view = read_view(files)
     sample = stratified_sample(view.trials, parse_count(trials, "trials"), seed)
-    full = launch.fit_recipe(recipe_of(recipe, epochs), launch.open_study_data(plan))
-    machine = machine_of(device, workers, ray, gpus_per_worker, cpus_per_worker)
+    full = launch.fit_recipe(parse_recipe(recipe, epochs), launch.open_study_data(plan))
+    machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     candidates = audit_candidates(sample, full, plan)
     numbers = ", ".join(str(trial.number) for trial in sample)
     print(f"trials {numbers} at full length: recipe {full.name}, {full.epochs} epochs", file=sys.stderr)
@@ -71,7 +61,14 @@ def audit_proxy(
         runs = launch.audit_proxy(files, plan, candidates, seeds, machine, progress.epoch, progress.note, interruption)
     if not runs:
         raise TrainingError("none of these trials could be trained at full length")
-    audited = replace(view, proxy=tuple(runs))
+    print_audit(replace(view, proxy=tuple(runs)), format)
+
+
+def print_audit(audited: "StudyView", format: Format) -> None:
+    """What the audit says, and a row per trial. The sentences go to stderr where stdout is for values."""
+    from search.report.drawing import records
+    from search.report.proxy_audit import proxy_frame, proxy_verdict
+
     frame = proxy_frame(audited)
     verdict = proxy_verdict(frame, audited.epochs)
     for sentence in verdict.sentences if verdict else ():

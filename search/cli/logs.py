@@ -1,22 +1,28 @@
-"""Epochs written down for other tools to show, beside the study's own record."""
+"""--log: epochs written for other tools to show, beside the study's own record."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from types import TracebackType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from search.errors import InputError
 from search.files import StudyFiles
-from search.protocol import Measurement
 
-Log = Callable[[str, Measurement], None]
+if TYPE_CHECKING:
+    from search.protocol import Measurement
+
+Log = Callable[[str, "Measurement"], None]
+LogName = Annotated[str | None, typer.Option("--log", help="Also log every epoch: tensorboard.")]
 LOGS = ("tensorboard",)
 
 
 class NoLog(AbstractContextManager["NoLog"]):
     """Writes nothing."""
 
-    def __call__(self, run: str, measurement: Measurement) -> None:
+    def __call__(self, run: str, measurement: "Measurement") -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
@@ -26,7 +32,7 @@ class NoLog(AbstractContextManager["NoLog"]):
 class TensorBoardLog(AbstractContextManager["TensorBoardLog"]):
     """Writes every epoch of every run as scalars, in studies/<study>/tensorboard/<run>/.
 
-    By tensorboardX, which needs no torch, so that the coordinator stays free of it.
+    It uses tensorboardX, which needs no torch, because the coordinator does not import torch.
 
     Raises:
         InputError: tensorboardX is not installed.
@@ -41,7 +47,7 @@ class TensorBoardLog(AbstractContextManager["TensorBoardLog"]):
         self._open = SummaryWriter
         self._writers: dict[str, SummaryWriter] = {}
 
-    def __call__(self, run: str, measurement: Measurement) -> None:
+    def __call__(self, run: str, measurement: "Measurement") -> None:
         writer = self._writers.get(run)
         if writer is None:
             writer = self._writers[run] = self._open(str(self._files.tensorboard(run)))
@@ -57,7 +63,8 @@ class TensorBoardLog(AbstractContextManager["TensorBoardLog"]):
 
 
 def open_log(name: str | None, files: StudyFiles) -> NoLog | TensorBoardLog:
-    """
+    """The named log of a study; without a name, one that writes nothing.
+
     Raises:
         InputError: there is no such log, or its package is not installed.
     """

@@ -5,7 +5,9 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 
 class Format(StrEnum):
@@ -16,8 +18,21 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+OutputFormat = Annotated[Format, typer.Option("--format", help="How to print.")]
+
+
+def print_networks(rows: Sequence[dict[str, Any]], format: Format) -> None:
+    """Print rows that each have an architecture: on one line in a table, its JSON elsewhere."""
+    if format is Format.TABLE:
+        from models.architecture import Architecture
+        from search.report.notation import design
+
+        rows = [row | {"architecture": design(Architecture.from_dict(row["architecture"]))} for row in rows]
+    print_rows(rows, format)
+
+
 def print_rows(rows: Sequence[dict[str, Any]], format: Format, title: str = "") -> None:
-    """Print rows that have the same keys. In JSON every value keeps its type; elsewhere nested ones are JSON text."""
+    """Print rows with the same keys. In JSON every value keeps its type; elsewhere nested values are JSON text."""
     if format is Format.JSON:
         print(json.dumps(list(rows), indent=1))
     elif format is Format.CSV:
@@ -30,7 +45,7 @@ def print_rows(rows: Sequence[dict[str, Any]], format: Format, title: str = "") 
 
 
 def print_values(values: dict[str, Any], format: Format, title: str = "") -> None:
-    """Print one object: in JSON as it is, elsewhere a row for each of its values."""
+    """Print one object: as it is in JSON, one row per value elsewhere."""
     if format is Format.JSON:
         print(json.dumps(values, indent=1))
     else:
@@ -49,7 +64,7 @@ def _print_table(rows: Sequence[dict[str, Any]], title: str) -> None:
         table.add_column(key, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_readable(value)) for value in row.values()))
-    # Lines of a file or pipe are for other programs to read: they are not folded at a terminal's width.
+    # Other programs read the lines of a file or pipe, so these are not wrapped at a terminal's width.
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 

@@ -19,13 +19,13 @@ WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialStat
 
 
 class SearchProgress:
-    """Tells of a search; a `search.run.listener.Listener`. Use as a context manager.
+    """Shows the progress of a search; a `search.run.listener.Listener`. Use as a context manager.
 
     Args:
-        headline: what is searched for, said once the search can begin.
+        headline: what is searched for, printed once the search can begin.
         recipe: how trials are trained.
-        retrain_recipe: how a winner would be retrained, to say how long that takes.
-        log: is given every epoch, as that of 'trial-0042'.
+        retrain_recipe: how a winner would be retrained, to estimate how long that takes.
+        log: receives every epoch, under the name 'trial-0042'.
     """
 
     def __init__(
@@ -143,8 +143,8 @@ class SearchProgress:
             )
             note += f"  {epochs}"
         if self._num_ended:
-            each = (time.monotonic() - self._started) / self._num_ended
-            note += f"  {duration(each * (self.num_trials - self._num_trained))} left"
+            seconds_per_trial = (time.monotonic() - self._started) / self._num_ended
+            note += f"  {duration(seconds_per_trial * (self.num_trials - self._num_trained))} left"
         self._progress.update(self._bar, completed=self._num_trained, note=note.strip())
 
     def _say(self, text: str) -> None:
@@ -152,9 +152,9 @@ class SearchProgress:
 
 
 class RetrainProgress:
-    """Tells of full-length runs, an epoch a line (a tenth of them where there are many).
+    """Shows the progress of full-length runs: a line per epoch, or per tenth of the epochs if there are many.
 
-    `log` is given every epoch, as that of 'final-0042-seed-0'.
+    `log` receives every epoch, under the name 'final-0042-seed-0'.
     """
 
     def __init__(self, console: Console, log: Log) -> None:

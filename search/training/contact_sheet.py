@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torchvision.utils import make_grid, save_image
 
 from search.files import replacing
 from search.protocol import ContactSheet
@@ -23,6 +22,8 @@ def draw_contact_sheet(sheet: ContactSheet, data: Images) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
+    from torchvision.utils import make_grid, save_image  # takes a second and more, which no training need pay
+
     generator = torch.Generator(data.device).manual_seed(sheet.seed)
     normalise = Normalisation.of(sheet.recipe, data)
     pipeline = Pipeline(sheet.recipe, normalise, generator, torch.Generator().manual_seed(sheet.seed + 1))

@@ -5,89 +5,31 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from shutil import copytree
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from simulation import SimulatedFleet
+from small_search import SEARCH, Simulation, by_size
 
-from models.count import count_parameters
 from search.cli.audit_proxy import audit_proxy
 from search.cli.output import Format
-from search.cli.training import search
 from search.errors import DataError, InputError, RecipeError, StudyError, TrainingError
 from search.files import StudyFiles
 from search.protocol import Failed, Job
 from search.study.reading import read_view
-from search.workers import machine
 
 Nas = Callable[..., CompletedProcess[str]]
-SMALL_SPACE = """
-stem: {width: [8, 16]}
-num_stages: [1, 2]
-stage: {block: basic, depth: [1, 2], width: [8, 16, 32]}
-rules: {non_decreasing_width: true}
-"""
 
 
-def by_size(job: Job, epoch: int) -> float:
-    """Larger networks are better in the search; at full length too, but for a ripple of their size."""
-    params = count_parameters(job.architecture)
-    ripple = 0.05 * (params % 7) if job.purpose == "proxy" else 0.0
-    return (0.2 + params / 50_000 + ripple) * epoch / job.recipe.epochs
-
-
-class Simulation:
-    """What trains in the place of worker processes; `jobs` of all fleets so far."""
-
-    def __init__(self) -> None:
-        self.curve: Callable[[Job, int], Any] = by_size
-        self.fleets: list[SimulatedFleet] = []
-
-    def __call__(self, setup: object, num_workers: int, log: Path) -> SimulatedFleet:
-        self.fleets.append(SimulatedFleet(num_workers, lambda job, epoch: self.curve(job, epoch)))
-        return self.fleets[-1]
-
-    @property
-    def last_jobs(self) -> list[Job]:
-        return [job for worker in self.fleets[-1].workers for job in worker.jobs]  # type: ignore[attr-defined]
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
-    """The folder of a study of 20 trials of 4 epochs."""
-    folder = tmp_path_factory.mktemp("searched")
-    (folder / "small.yaml").write_text(SMALL_SPACE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAS_CACHE", str(cache))
-        patch.setattr(machine, "LocalFleet", Simulation())
-        search("20k", "20", folder / "small.yaml", "digits", studies=folder, epochs=4, device="cpu", fill="none")
-    return folder / "digits-20k"
-
-
-@pytest.fixture
-def searched(template: Path, tmp_path: Path) -> StudyFiles:
-    copytree(template, tmp_path / "studies" / "digits-20k")
-    return StudyFiles(tmp_path / "studies", "digits-20k")
-
-
-@pytest.fixture
-def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
-    simulated = Simulation()
-    monkeypatch.setattr(machine, "LocalFleet", simulated)
-    return simulated
-
-
-def test_trials_are_audited_and_told_in_every_form(
+def test_trials_are_audited_and_printed_in_every_form(
     searched: StudyFiles, simulation: Simulation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
     options: dict[str, Any] = {"epochs": 6, "seeds": 2, "workers": "3", "device": "cpu", "study": searched.name}
     options["studies"] = searched.studies
     audit_proxy("8", **options, format=Format.JSON)
-    told = capsys.readouterr()
-    rows = json.loads(told.out)
+    printed = capsys.readouterr()
+    rows = json.loads(printed.out)
     assert len(rows) == len({row["number"] for row in rows}) == 8
     trials = {trial.number: trial for trial in read_view(searched).trials}
     assert "pruned" in {row["state"] for row in rows}
@@ -98,7 +40,7 @@ def test_trials_are_audited_and_told_in_every_form(
         full = 0.2 + trial.params / 50_000 + 0.05 * (trial.params % 7)
         assert row["full_values"] == pytest.approx([full, full])
         assert row["full_value"] == pytest.approx(full)
-    assert "A trial's value after 4 epochs ranks designs as 6 epochs do with rho = " in told.err
+    assert "A trial's value after 4 epochs ranks designs as 6 epochs do with rho = " in printed.err
     assert len(simulation.last_jobs) == 16
     assert {job.purpose for job in simulation.last_jobs} == {"proxy"}
     assert not (searched.studies / "test-ledger").exists()
@@ -117,7 +59,7 @@ def test_trials_are_audited_and_told_in_every_form(
     assert [line.split()[0] for line in lines if line.endswith("full   ")] == [str(row["number"]) for row in rows]
 
 
-def test_a_trial_that_fails_at_full_length_is_told_and_the_others_are_audited(
+def test_a_trial_that_fails_at_full_length_is_named_and_the_others_are_audited(
     searched: StudyFiles, simulation: Simulation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[str] = []
@@ -128,16 +70,16 @@ def test_a_trial_that_fails_at_full_length_is_told_and_the_others_are_audited(
 
     simulation.curve = curve
     audit_proxy("5", epochs=2, device="cpu", study=searched.name, studies=searched.studies, format=Format.JSON)
-    told = capsys.readouterr()
-    assert len(json.loads(told.out)) == 4
-    assert f"proxy {seen[0]}: failed, and is left out: training loss is nan in epoch 1" in told.err
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == 4
+    assert f"proxy {seen[0]}: failed, and is left out: training loss is nan in epoch 1" in printed.err
 
     simulation.curve = lambda job, epoch: Failed("out of memory")
     with pytest.raises(TrainingError, match=r"^none of these trials could be trained at full length$"):
         audit_proxy("5", epochs=3, device="cpu", study=searched.name, studies=searched.studies)
 
 
-def test_mistakes_are_told_before_anything_is_trained(
+def test_mistakes_are_refused_before_anything_is_trained(
     searched: StudyFiles, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def attempt(trials: str, **options: Any) -> None:
@@ -170,9 +112,7 @@ def read_plan_fingerprint(text: str) -> str:
 
 @pytest.mark.slow
 def test_real_networks_are_audited_without_opening_the_test_set(nas: Nas, tmp_path: Path) -> None:
-    (tmp_path / "small.yaml").write_text(SMALL_SPACE)
-    chosen = ("--data", "digits", "--space", "small.yaml", "--budget", "20k", "--fill", "none")
-    searched = nas("search", *chosen, "--trials", "4", "--epochs", "2")
+    searched = nas(*SEARCH, "--fill", "none")
     assert searched.returncode == 0, searched.stderr
     audited = nas("audit-proxy", "--trials", "3", "--epochs", "3", "--format", "json")
     assert audited.returncode == 0, audited.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli.training import _print_best
+from search.cli.search import print_best
 from search.files import StudyFiles
 from search.report import proxy_audit, summary
 from search.report.caveats import caveats
@@ -185,7 +185,7 @@ def test_of_equal_trials_the_command_line_and_the_page_name_the_same(study, tria
     trials = (trial(0, 0.9, architecture=architecture(32)), trial(1, 0.9, architecture=architecture(16)))
     view = study(trials=(*trials, trial(2, 0.9, architecture=architecture(16))))
     monkeypatch.setattr(reading, "read_view", lambda files, storage: view)
-    _print_best(StudyFiles(Path("studies"), view.name), None)
+    print_best(StudyFiles(Path("studies"), view.name), None)
     assert capsys.readouterr().out.startswith("best: trial 1,")
     assert [trial.number for trial in find(view).ranked] == [1, 2, 0]
     assert budgets_frame(find(view).ranked, {}, [view.budget])["number"].tolist() == [1]

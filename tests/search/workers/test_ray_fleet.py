@@ -653,7 +653,7 @@ def test_retraining_writes_the_same_where_the_node_sees_the_study_and_where_file
 
 @pytest.mark.slow
 def test_a_killed_coordinator_leaves_nothing_and_the_same_command_goes_on(
-    nodes: Nodes, tmp_path: Path, nas: Callable[..., Any]
+    nodes: Nodes, tmp_path: Path, nas_process: Callable[..., Any]
 ) -> None:
     """In a folder that holds a `models` and a `search` of the user's own."""
     for package in ("models", "search"):
@@ -671,7 +671,7 @@ def test_a_killed_coordinator_leaves_nothing_and_the_same_command_goes_on(
         first.wait()
     assert until(lambda: not nodes.workers), "worker processes are left behind"
 
-    second = nas(*command, "--ray", nodes.address, timeout=PATIENCE)
+    second = nas_process(*command, "--ray", nodes.address, timeout=PATIENCE)
     assert second.returncode == 0, second.stderr
     trials, _ = read_study(StudyFiles(tmp_path / "studies", "toy"), None)
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
@@ -722,10 +722,10 @@ def test_more_than_any_node_has_is_refused_with_what_there_is(nodes: Nodes, said
 
 @pytest.mark.slow
 def test_another_token_is_refused_in_one_line(
-    nodes: Nodes, nas: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    nodes: Nodes, nas_process: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-    refused = nas("search", "--data", "digits", "--budget", "20k", "--ray", nodes.address)
+    refused = nas_process("search", "--data", "digits", "--budget", "20k", "--ray", nodes.address)
     assert refused.returncode == 2
     assert refused.stderr == (
         f"nas: ray = {nodes.address}: no cluster answers there, or none with this token "

@@ -1,0 +1,54 @@
+"""nas data show: the images that networks are trained on."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.recipe import RecipeName, parse_recipe
+from search.cli.studies import Studies, StudyName, open_study
+
+if TYPE_CHECKING:
+    from search.data.datasets import Dataset
+
+DataName = Annotated[str | None, typer.Option("--data", help="Data set; by default, the study's.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes everything that is random.")]
+
+
+def show_data(
+    recipe: RecipeName = "full",
+    output: Annotated[Path | None, typer.Option("--output", help="PNG file.")] = None,
+    seed: Seed = 0,
+    data: DataName = None,
+    study: StudyName = None,
+    studies: Studies = Path("studies"),
+) -> None:
+    """Draw training images and what a recipe's augmentation makes of them: one image per row, the original first."""
+    from search.protocol import ContactSheet
+    from search.run import launch
+    from search.workers.local import ask
+    from search.workers.machine import Machine
+
+    chosen = parse_recipe(recipe)
+    dataset, split_seed = open_data(data, studies, study)
+    path = (output or Path(f"{dataset.name}-{chosen.name}.png")).absolute()
+    task = ContactSheet(launch.fit_recipe(chosen, dataset), seed, path)
+    ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
+    print(f"contact sheet: {path}")
+
+
+def open_data(data: str | None, studies: Path, study: str | None) -> "tuple[Dataset, int]":
+    """The named data set, or that of a study, and the seed of its split.
+
+    Raises:
+        DataError: the data is not found, or is not what the study was begun with.
+        StudyError: no data is named, and there is no such study.
+    """
+    from search.data.datasets import open_dataset
+    from search.run import launch
+
+    if data is not None:
+        return open_dataset(data), 0
+    _, plan = open_study(studies, study)
+    return launch.open_study_data(plan), plan.question.seed

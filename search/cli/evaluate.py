@@ -1,0 +1,108 @@
+"""nas evaluate: test a trained network on another labelled set."""
+
+import sys
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from search.cli.machine import Device, parse_device
+from search.cli.output import Format, OutputFormat, print_rows, print_values
+from search.cli.studies import Studies, StudyName
+from search.cli.trained_runs import TrainedBaseline, TrainedDropout, TrainedRecipe, TrainedTrial, find_trained_runs
+
+if TYPE_CHECKING:
+    from search.run.evaluation import Evaluation
+    from search.study.trained import TrainedRun
+
+
+def evaluate(
+    data: Annotated[str, typer.Option("--data", help="Labelled set: as for search, or without a training part.")],
+    trial: TrainedTrial = None,
+    baseline: TrainedBaseline = None,
+    recipe: TrainedRecipe = None,
+    dropout: TrainedDropout = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="Only this run; may be repeated.")] = None,
+    device: Device = "auto",
+    study: StudyName = None,
+    studies: Studies = Path("studies"),
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """Test a retrained network, every seed of it, on another labelled set with the same classes.
+
+    It uses the test part, or the whole set if that has no training part or is not divided. Every opening of the set is
+    recorded in its test ledger.
+    """
+    from search.run import evaluation
+    from search.study.trained import of_seeds
+
+    files, plan, runs = find_trained_runs("evaluate", studies, study, trial, baseline, recipe, dropout)
+    runs = of_seeds(runs, seed) if seed else runs
+    print_evaluation(evaluation.evaluate(files, plan, runs, data, parse_device(device)), runs, format)
+
+
+def print_evaluation(evaluation: "Evaluation", runs: "list[TrainedRun]", format: Format) -> None:
+    """What was measured, in words and a row per class, or as values. Words go to stderr where stdout is for values."""
+    words = sys.stdout if format is Format.TABLE else sys.stderr
+    print(_summary(evaluation, runs[0].name), file=words)
+    for warning in overlap_warnings(evaluation):
+        print(f"warning: {warning}", file=words)
+    print(f"test set openings are listed in {' and '.join(map(str, evaluation.ledgers))}", file=words)
+    if format is Format.JSON:
+        print_values(evaluation_values(evaluation, runs[0].view.label), format)
+    else:
+        print_rows(class_rows(evaluation), format)
+
+
+def _summary(evaluation: "Evaluation", name: str) -> str:
+    mean, deviation = mean_and_deviation(evaluation.accuracies)
+    spread = f" ± {100 * deviation:.2f} (mean and standard deviation" if deviation is not None else " (one run"
+    seeds = ", ".join(f"seed {number} {result.accuracy:.2%}" for number, result in evaluation.results)
+    images = f"{evaluation.num_images:,} images of {evaluation.data}, fingerprint {evaluation.fingerprint[:12]}"
+    return f"{name} on {images}: accuracy {mean:.2%}{spread}: {seeds})"
+
+
+def overlap_warnings(evaluation: "Evaluation") -> list[str]:
+    """How many of the images the study has seen before, if any."""
+    if evaluation.overlap is None:
+        return ["the study's own images are no longer in the data cache, so these could not be compared with them"]
+    training, test = evaluation.overlap
+    warnings = [f"{training:,} of these images are also among the study's training images"] if training else []
+    if 0 < test < evaluation.num_images:
+        warnings.append(f"{test:,} of these images are also among the study's test images")
+    return warnings
+
+
+def mean_and_deviation(values: tuple[float, ...]) -> tuple[float | None, float | None]:
+    """Mean and standard deviation. A single value has no deviation, and no value has neither."""
+    return fmean(values) if values else None, stdev(values) if len(values) > 1 else None
+
+
+def class_rows(evaluation: "Evaluation") -> list[dict[str, Any]]:
+    """One row per class: its images, and their accuracy over seeds."""
+    rows: list[dict[str, Any]] = []
+    for index, name in enumerate(evaluation.classes):
+        images, accuracies = evaluation.of_class(index)
+        mean, deviation = mean_and_deviation(accuracies)
+        rows.append({"class": name, "images": images, "accuracy": mean, "deviation": deviation})
+    return rows
+
+
+def evaluation_values(evaluation: "Evaluation", label: str) -> dict[str, Any]:
+    """All that was measured, as JSON has it."""
+    mean, deviation = mean_and_deviation(evaluation.accuracies)
+    return {
+        "label": label,
+        "data": evaluation.data,
+        "fingerprint": evaluation.fingerprint,
+        "images": evaluation.num_images,
+        "overlap": evaluation.overlap._asdict() if evaluation.overlap else None,
+        "accuracy": mean,
+        "deviation": deviation,
+        "runs": [
+            {"seed": seed, "accuracy": result.accuracy, "loss": result.loss, "confusion": result.confusion}
+            for seed, result in evaluation.results
+        ],
+        "classes": class_rows(evaluation),
+    }

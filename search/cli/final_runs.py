@@ -1,0 +1,69 @@
+"""Final runs: trained at full length in front of a person, and what they came to."""
+
+from typing import TYPE_CHECKING
+
+from search.cli.logs import Log
+from search.files import StudyFiles
+
+if TYPE_CHECKING:
+    from search.run.candidates import Candidate
+    from search.study.plan import Plan
+    from search.study.view import RunView
+    from search.workers.machine import Machine
+
+
+def train_final_runs(
+    files: StudyFiles,
+    plan: "Plan",
+    candidates: "list[Candidate]",
+    baselines: "list[Candidate]",
+    num_seeds: int,
+    machine: "Machine",
+    log: Log,
+    choose: bool = False,
+    holdout: bool = False,
+) -> "tuple[list[tuple[Candidate, float]], list[RunView]]":
+    """Call `search.run.launch.retrain` with a line on the screen for each epoch, and stop politely on a signal."""
+    from rich.console import Console
+
+    from search.cli.progress import RetrainProgress
+    from search.run import launch
+    from search.run.interruption import Interruption
+
+    with Interruption() as interruption:
+        progress = RetrainProgress(Console(), log)
+        return launch.retrain(
+            files, plan, candidates, baselines, num_seeds, choose, machine, progress.epoch, progress.note, interruption,
+            holdout,
+        )  # fmt: skip
+
+
+def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
+    """Each run's accuracy and weights, then how the study's networks compare with its baselines."""
+    from search.report.findings import find
+    from search.report.notation import plural
+    from search.report.verdicts import comparison_sentences, network_sentences
+    from search.study.reading import read_view
+
+    for run in runs:
+        print(_describe(run, files, plan.question.budget))
+    view = read_view(files)
+    findings = find(view)
+    for sentence in (*network_sentences(findings.compared), *comparison_sentences(findings)):
+        print(sentence)
+    openings, ledger = plural(len(view.ledger), "opening"), files.ledger(plan.question.data.ledger_name)
+    print(f"test set openings are listed in {ledger}: {openings} by all studies")
+
+
+def _describe(run: "RunView", files: StudyFiles, budget: int) -> str:
+    from search.report.notation import duration
+
+    folder = files.final(run.identity, run.recipe, run.seed, run.holdout)
+    name = run.identity.name + (f" by {run.recipe}" if run.identity.baseline else "")
+    within = f"budget {budget:,}" if run.params <= budget else f"a reference, over the budget of {budget:,}"
+    kept = f" with the weights of epoch {run.kept_epoch}" if run.kept_epoch is not None else ""
+    kept += ", validation images held out" if run.holdout else ""
+    return (
+        f"{name} seed {run.seed}: test accuracy {run.test_accuracy:.2%}{kept}, {run.params:,} parameters "
+        f"({within}), {run.macs:,} MACs, {duration(run.seconds)}; weights in {folder}"
+    )

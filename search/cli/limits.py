@@ -1,0 +1,27 @@
+"""What may be built: the options for the search space and the limits."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from search.space.limits import Limits
+
+SpaceFile = Annotated[Path | None, typer.Option("--space", help="Search space, a YAML file; by default, space.yaml.")]
+LimitTexts = Annotated[
+    list[str] | None,
+    typer.Option("--limit", help="Another limit: macs=6e8, bytes=300KB@int8, activations=1MiB or latency=5ms."),
+]
+
+
+def parse_all_limits(budget: str, limits: Sequence[str] | None, fill: str | None) -> "Limits":
+    """The budget, the other limits, and the least share of the budget to use (none of it by default).
+
+    Raises:
+        InputError: one of them does not parse, or they contradict each other.
+    """
+    from search.space.limits import parse_count, parse_fill, parse_limits
+
+    return parse_limits(limits or (), parse_count(budget), 0.0 if fill is None else parse_fill(fill))

@@ -1,0 +1,74 @@
+"""nas lr-range: which learning rates a network can be trained with."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.choices import require_trial_or_baseline
+from search.cli.data import DataName, Seed, open_data
+from search.cli.machine import Device, parse_device
+from search.cli.recipe import RecipeName, parse_recipe
+from search.cli.studies import Studies, StudyName, read_architecture_of_trial
+from search.errors import InputError
+
+if TYPE_CHECKING:
+    from search.protocol import Ranged, RangeTest
+    from search.report.lr_range import Suggestion
+
+
+def lr_range(
+    trial: Annotated[int | None, typer.Option("--trial", help="Trial of the study.")] = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", help="Named baseline.")] = None,
+    recipe: RecipeName = "full",
+    min_lr: Annotated[float, typer.Option("--min-lr", help="Learning rate of the first step.")] = 1e-4,
+    max_lr: Annotated[float, typer.Option("--max-lr", help="Learning rate of the last step.")] = 10.0,
+    steps: Annotated[int, typer.Option("--steps", max=100_000, help="Steps from one to the other.")] = 200,
+    output: Annotated[Path | None, typer.Option("--output", help="HTML file of the plot.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    data: DataName = None,
+    study: StudyName = None,
+    studies: Studies = Path("studies"),
+) -> None:
+    """Find the learning rates a network can be trained with: a short training whose rate grows at every step.
+
+    It uses training images only. Without --data it uses those of a study.
+    """
+    from models.baselines import find_baseline
+    from search.protocol import Ranged, RangeTest
+    from search.report.lr_range import require_range, suggest, write_lr_range
+    from search.run import launch
+    from search.workers.local import ask
+    from search.workers.machine import Machine
+
+    require_trial_or_baseline("lr-range", trial, baseline)
+    if trial is not None and data is not None:
+        raise InputError("lr-range: a trial is tested on its study's data; leave out --data")
+    require_range(min_lr, max_lr, steps)
+    chosen = parse_recipe(recipe)
+    dataset, split_seed = open_data(data, studies, study)
+    if trial is not None:
+        network, name = read_architecture_of_trial(studies, study, trial)[0], f"trial-{trial}"
+    else:
+        assert baseline is not None
+        network, name = find_baseline(baseline, dataset.channels, len(dataset.classes)), baseline
+    machine = Machine(parse_device(device))
+    test = RangeTest(network, launch.fit_recipe(chosen, dataset), seed, min_lr, max_lr, steps)
+    ranged = ask(machine.setup(dataset, split_seed), test, Path(os.devnull))
+    assert isinstance(ranged, Ranged)
+    suggestion = suggest(ranged)
+    path = output or Path(f"lr-range-{name}.html")
+    write_lr_range(ranged, suggestion, f"{name} on {dataset.name}, recipe {chosen.name}", path)
+    print_lr_range(ranged, suggestion, test)
+    print(f"plot: {path.resolve()}")
+
+
+def print_lr_range(ranged: "Ranged", suggestion: "Suggestion", test: "RangeTest") -> None:
+    """The suggested learning rates, and where the training diverged."""
+    end = f"diverged at {ranged.points[-1].lr:.3g}" if ranged.diverged else f"did not diverge up to {test.highest:.3g}"
+    print(
+        f"learning rate: {suggestion.lowest:.2g} to {suggestion.highest:.2g} ({end}; optimiser "
+        f"{test.recipe.optimizer}, batch {test.recipe.batch_size})"
+    )

@@ -1,0 +1,80 @@
+"""Where networks are trained: the options for devices, workers and a Ray cluster."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.choices import one_of
+from search.errors import InputError
+
+if TYPE_CHECKING:
+    from search.workers.machine import Machine
+
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Workers = Annotated[
+    str,
+    typer.Option(
+        "--workers", help="Networks trained at the same time; auto: one per core or GPU, or all of them with --ray."
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", help="Train on a Ray cluster: auto (this machine's), local, or HOST:PORT.", metavar="ADDRESS"
+    ),
+]
+GpusPerWorker = Annotated[
+    float | None, typer.Option("--gpus-per-worker", help="With --ray: GPUs per worker; 0.25 puts four on one.")
+]
+CpusPerWorker = Annotated[
+    float | None, typer.Option("--cpus-per-worker", help="With --ray: CPUs per worker; 1 by default.")
+]
+
+DEVICES = ("auto", "cpu", "cuda")
+MAX_WORKERS = 64
+MAX_RAY_WORKERS = 1_000  # one coordinator was measured with as many simulated ones
+
+
+def parse_device(device: str) -> str:
+    """
+    Raises:
+        InputError: there is no such device.
+    """
+    name: str = one_of("device", device, DEVICES)
+    return name
+
+
+def parse_machine(
+    device: str,
+    workers: str,
+    ray: str | None = None,
+    gpus_per_worker: float | None = None,
+    cpus_per_worker: float | None = None,
+) -> "Machine":
+    """The machine, or the cluster if `ray` is given, that the options describe.
+
+    Raises:
+        InputError: a value is out of range, or a share of a cluster's worker was given without a cluster.
+    """
+    from search.workers.machine import Machine
+
+    most = MAX_WORKERS if ray is None else MAX_RAY_WORKERS
+    if workers != "auto" and workers not in map(str, range(1, most + 1)):
+        raise InputError(f"workers = {workers!r}: must be auto, or a number from 1 to {most}")
+    num_workers = None if workers == "auto" else int(workers)
+    parse_device(device)
+    if ray is None:
+        for name, share in (("gpus-per-worker", gpus_per_worker), ("cpus-per-worker", cpus_per_worker)):
+            if share is not None:
+                raise InputError(f"{name} = {share:g}: is for workers on a cluster; give --ray too")
+        return Machine(device, num_workers)
+
+    from search.workers.ray_cluster import Cluster
+
+    cpus = 1.0 if cpus_per_worker is None else cpus_per_worker
+    return Machine(device, num_workers, Cluster(ray, _print_to_stderr, gpus_per_worker, cpus))
+
+
+def _print_to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)

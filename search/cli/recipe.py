@@ -1,0 +1,34 @@
+"""How networks are trained: the options that name a recipe or change it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from search.recipe import Recipe
+
+RecipeName = Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs; by default, the recipe's.")]
+BatchSize = Annotated[
+    str | None,
+    typer.Option("--batch-size", help="Images per batch; auto: the recipe's, halved once if memory runs out."),
+]
+
+
+def parse_recipe(name: str, epochs: int | None = None, batch_size: str | None = None) -> "Recipe":
+    """The named recipe, with these epochs and this batch size if they are given.
+
+    Raises:
+        InputError: the batch size is not a count.
+        RecipeError: there is no such recipe, or it cannot have these values.
+    """
+    from search.recipe import with_batch_size, with_epochs
+    from search.recipes import load_recipe
+    from search.space.limits import parse_count
+
+    recipe = load_recipe(name)
+    if batch_size == "auto":
+        recipe = recipe.model_copy(update={"halve_batch": True})
+    elif batch_size is not None:
+        recipe = with_batch_size(recipe, parse_count(batch_size, "batch-size"))
+    return recipe if epochs is None else with_epochs(recipe, epochs)

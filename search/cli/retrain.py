@@ -1,0 +1,173 @@
+"""nas retrain: train the networks that a search found at full length, and test them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.final_runs import print_final_runs, train_final_runs
+from search.cli.logs import LogName, open_log
+from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
+from search.cli.recipe import BatchSize, Epochs, RecipeName, parse_recipe
+from search.cli.studies import Studies, StudyName, open_study
+from search.errors import InputError
+from search.files import StudyFiles
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from search.recipe import Recipe
+    from search.run.candidates import Candidate
+    from search.study.plan import Plan
+
+
+def retrain(
+    trial: Annotated[list[int] | None, typer.Option("--trial", help="Trial to retrain; may be repeated.")] = None,
+    per_budget: Annotated[
+        str | None, typer.Option("--per-budget", help="Retrain the best trial within each budget: 0.3M,1M,2M.")
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option("--top", min=1, help="Choose among the best K at full length; 1: the best trial.")
+    ] = None,
+    baseline: Annotated[
+        list[str] | None, typer.Option("--baseline", help="Named baseline to train beside them; may be repeated.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs per network.")] = 1,
+    epochs: Epochs = None,
+    recipe: RecipeName = "full",
+    dropout: Annotated[
+        float | None, typer.Option("--dropout", help="Replaces the trials' own dropout; --top 2 or more chooses it.")
+    ] = None,
+    holdout: Annotated[
+        bool, typer.Option("--holdout", help="Keep the validation images out of the final training.")
+    ] = False,
+    batch_size: BatchSize = None,
+    workers: Workers = "auto",
+    ray: Ray = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
+    device: Device = "auto",
+    log: LogName = None,
+    study: StudyName = None,
+    studies: Studies = Path("studies"),
+) -> None:
+    """Train the networks of a search at full length and open the test set, once per run.
+
+    With --top K of 2 or more, the K best trials are first trained at full length on the training split alone, with two
+    seeds each, and only the best of them by mean validation accuracy is trained finally. Its dropout is chosen in the
+    same way from all that the study's space offers, because the short schedule of a search favours none. With --top 1
+    the best trial of the search is trained finally as it is. Runs with --holdout are compared only with each other.
+    """
+    from search.run import launch
+    from search.run.candidates import baseline_candidate
+    from search.study.storage import read_study
+
+    selection = parse_selection(trial, top, per_budget, dropout, baseline)
+    files, plan = open_study(studies, study)
+    records, _ = read_study(files, plan.circumstances.storage)
+    full = launch.fit_recipe(parse_recipe(recipe, epochs, batch_size), launch.open_study_data(plan))
+    candidates = selection.candidates(records, plan, full)
+    baselines = [baseline_candidate(name, plan, full) for name in selection.baselines]
+    machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
+    with open_log(log, files) as to_log:
+        ranking, runs = train_final_runs(
+            files, plan, candidates, baselines, seeds, machine, to_log, selection.chooses, holdout
+        )
+    if ranking:
+        print_choice(ranking, files)
+    print_final_runs(files, plan, runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which networks to retrain: `trials` by number, the best `top`, or the best within each of `budgets`; and
+    `baselines` beside them or alone. `dropout` replaces that of the trials."""
+
+    trials: tuple[int, ...] = ()
+    top: int | None = None
+    budgets: tuple[int, ...] = ()
+    dropout: float | None = None
+    baselines: tuple[str, ...] = ()
+
+    @property
+    def chooses(self) -> bool:
+        """Whether one trial is chosen of several at full length."""
+        return self.top is not None and self.top > 1
+
+    def numbers(self, records: "Iterable[FrozenTrial]") -> list[int]:
+        """The selected trials of a study, each once.
+
+        Raises:
+            StudyError: the study has too few complete trials, or none within a budget.
+        """
+        from search.run.candidates import best_trials, best_within
+
+        if self.top is not None:
+            return best_trials(records, self.top)
+        if self.budgets:
+            return list(dict.fromkeys(best_within(records, budget) for budget in self.budgets))
+        return list(self.trials)
+
+    def candidates(self, records: "Sequence[FrozenTrial]", plan: "Plan", recipe: "Recipe") -> "list[Candidate]":
+        """The selected trials, to be trained by the recipe.
+
+        Raises:
+            StudyError: one of them does not exist or was not trained.
+        """
+        from search.run.candidates import candidate_of, with_dropout
+
+        trials = [candidate_of(records, number, plan, recipe) for number in self.numbers(records)]
+        return trials if self.dropout is None else [with_dropout(trial, self.dropout) for trial in trials]
+
+
+def parse_selection(
+    trial: Sequence[int] | None,
+    top: int | None,
+    per_budget: str | None,
+    dropout: float | None,
+    baseline: Sequence[str] | None,
+) -> Selection:
+    """
+    Raises:
+        InputError: nothing is selected, or in several ways at once.
+    """
+    from search.space.limits import parse_count
+
+    ways = (bool(trial), top is not None, per_budget is not None)
+    if sum(ways) > 1 or not (any(ways) or baseline):
+        raise InputError(
+            "retrain: give either --trial NUMBER (once or more), --top K or --per-budget LIST, or a --baseline"
+        )
+    if dropout is not None and not (trial or per_budget):
+        raise InputError(
+            f"dropout = {dropout:g}: is for --trial and --per-budget; --top 2 or more chooses it, and --top 1 and "
+            "baselines keep theirs"
+        )
+    budgets = [parse_count(text, "per-budget") for text in per_budget.split(",")] if per_budget is not None else []
+    return Selection(
+        trials=tuple(dict.fromkeys(trial or ())),
+        top=top,
+        budgets=tuple(budgets),
+        dropout=dropout,
+        baselines=tuple(dict.fromkeys(baseline or ())),
+    )
+
+
+def print_choice(ranking: "Sequence[tuple[Candidate, float]]", files: StudyFiles) -> None:
+    """The finalists, best first, and how the winner's dropout was chosen."""
+    from search.report.notation import duration
+    from search.report.retraining.dropouts import dropout_choice
+    from search.study.results import read_runs
+
+    finalists = [run for run in read_runs(files) if run.purpose == "finalist"]
+    for candidate, accuracy in ranking:
+        runs = [run for run in finalists if run.identity == candidate.identity]
+        cost = f"{runs[0].macs:,} MACs, {duration(fmean(run.seconds for run in runs))} a run"
+        name = candidate.identity.name.removeprefix("trial ")
+        print(f"finalist {name}: mean validation accuracy {accuracy:.2%} at full length, {cost}")
+    winner = ranking[0][0].identity.trial
+    if winner is not None and (choice := dropout_choice(finalists, winner)):
+        print(f"chosen is trial {winner} with {choice.phrase}")

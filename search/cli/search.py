@@ -1,0 +1,211 @@
+"""nas search: find the best network within a budget."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.choices import one_of
+from search.cli.limits import LimitTexts, SpaceFile, parse_all_limits
+from search.cli.logs import LogName, open_log
+from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
+from search.cli.output import Format, OutputFormat, print_networks
+from search.cli.recipe import BatchSize, parse_recipe
+from search.cli.studies import Studies
+from search.files import StudyFiles
+
+if TYPE_CHECKING:
+    from search.data.datasets import Dataset
+    from search.recipe import Recipe
+    from search.run.listener import Outcome
+    from search.study.plan import Question
+    from search.workers.machine import Machine
+
+
+def search(
+    budget: Annotated[str, typer.Option("--budget", help="Most parameters a network may have: 5e6, 5M, 500k.")],
+    trials: Annotated[str, typer.Option("--trials", help="Trained networks, in total over all runs.")] = "100",
+    space: SpaceFile = None,
+    data: Annotated[
+        str,
+        typer.Option("--data", help="digits, cifar10, cifar100, fashion-mnist, svhn, or the path of a data set."),
+    ] = "cifar10",
+    study: Annotated[str | None, typer.Option("--study", help="Name; by default, data and budget.")] = None,
+    studies: Studies = Path("studies"),
+    storage: Annotated[str | None, typer.Option("--storage", help="Database URL; by default, a file.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs per trial; by default, the recipe's.")] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="How trials are trained: a name or YAML file.")] = "fast",
+    pruner: Annotated[
+        str, typer.Option("--pruner", help="What stops poor trials early: asha, median or none.")
+    ] = "asha",
+    sampler: Annotated[str, typer.Option("--sampler", help="What proposes designs: tpe or random.")] = "tpe",
+    batch_size: BatchSize = None,
+    workers: Workers = "auto",
+    ray: Ray = None,
+    gpus_per_worker: GpusPerWorker = None,
+    cpus_per_worker: CpusPerWorker = None,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes split, proposals and training.")] = 0,
+    timeout: Annotated[str | None, typer.Option("--timeout", help="Stop after this time: 90s, 30m, 2h.")] = None,
+    limit: LimitTexts = None,
+    fill: Annotated[
+        str | None,
+        typer.Option(
+            "--fill", help="Least share of the budget to use, or none; by default 0.5, less if the space is small."
+        ),
+    ] = None,
+    warm_start: Annotated[
+        bool, typer.Option(" /--no-warm-start", help="Leave out the hand-made networks that are the first trials.")
+    ] = True,
+    log: LogName = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Sample and count the designs, train none.")] = False,
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """Search for the best network within the budget. Run the same command again to continue an interrupted search."""
+    from search.run import launch
+    from search.space.limits import parse_count, parse_duration
+
+    num_trials = parse_count(trials, "trials")
+    seconds = parse_duration(timeout) if timeout is not None else None
+    dataset, question = parse_question(
+        data, budget, limit, fill, space, parse_recipe(recipe, epochs, batch_size), sampler, pruner, seed, warm_start
+    )
+    machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
+    if dry_run:
+        rows, num_draws = launch.dry_run(question, num_trials)
+        print_networks(rows, format)
+        counted = f"{len(rows)} different designs within {question.budget:,} parameters from {num_draws} draws"
+        print(f"{counted}, none trained", file=sys.stderr)
+        return
+    files = StudyFiles(studies, study or default_study(dataset.name, question.budget))
+    outcome = _run(files, question, dataset, data, num_trials, machine, storage, seconds, log)
+    print_outcome(outcome)
+    print_best(files, storage)
+
+
+def parse_question(
+    data: str,
+    budget: str,
+    limit: Sequence[str] | None,
+    fill: str | None,
+    space: Path | None,
+    recipe: "Recipe",
+    sampler: str,
+    pruner: str,
+    seed: int,
+    warm_start: bool,
+) -> "tuple[Dataset, Question]":
+    """The data set, and what the study asks about it.
+
+    Raises:
+        InputError: an option does not parse, or the recipe does not fit the data.
+    """
+    from search.data.datasets import open_dataset
+    from search.run import launch
+    from search.run.proposals import with_default_fill
+    from search.space.space import load_space
+    from search.study.plan import Data, Question
+
+    limits = parse_all_limits(budget, limit, None if fill == "none" else fill)  # first, since data may take long
+    dataset = open_dataset(data)
+    question = Question(
+        budget=limits.budget,
+        data=Data.of(dataset),
+        space=load_space(space),
+        recipe=launch.fit_recipe(recipe, dataset),
+        sampler=one_of("sampler", sampler, ("tpe", "random")),
+        pruner=one_of("pruner", pruner, ("asha", "median", "none")),
+        seed=seed,
+        limits=limits.texts,
+        fill=limits.fill,
+        warm_start=warm_start,
+    )
+    return dataset, question if fill is not None else with_default_fill(question)
+
+
+def default_study(data: str, budget: int) -> str:
+    """The name of a study that was given none: cifar10-5M."""
+    return f"{data}-{_short_count(budget)}"
+
+
+def _short_count(number: int) -> str:
+    """5000000 as 5M, 20000 as 20k, anything else in full."""
+    for size, unit in ((10**6, "M"), (10**3, "k")):
+        if number % (size // 10) == 0 and number >= size:
+            whole, tenth = divmod(number * 10 // size, 10)
+            return f"{whole}.{tenth}{unit}" if tenth else f"{whole}{unit}"
+    return str(number)
+
+
+def _run(
+    files: StudyFiles,
+    question: "Question",
+    dataset: "Dataset",
+    source: str,
+    num_trials: int,
+    machine: "Machine",
+    storage: str | None,
+    timeout: float | None,
+    log: str | None,
+) -> "Outcome":
+    """Call `search.run.launch.search` with its progress on the screen, and stop politely on a signal."""
+    from rich.console import Console
+
+    from search.cli.progress import SearchProgress
+    from search.recipes import FULL
+    from search.run import launch
+    from search.run.interruption import Interruption
+
+    headline = _headline(files, question, dataset.name, num_trials)
+    with (
+        open_log(log, files) as to_log,
+        Interruption() as interruption,
+        SearchProgress(headline, num_trials, question.recipe, FULL, dataset.image_size, Console(), to_log) as progress,
+    ):
+        outcome = launch.search(files, question, source, num_trials, machine, progress, storage, timeout, interruption)
+    interruption.require_none()
+    return outcome
+
+
+def _headline(files: StudyFiles, question: "Question", data: str, num_trials: int) -> str:
+    limits = [f"at most {question.budget:,} parameters", *question.limits]
+    if question.fill:
+        limits.append(f"at least {question.fill:.0%} of them used")
+    return (
+        f"study {files.name} in {files.folder}: {', '.join(limits)}, {data}, "
+        f"{num_trials} trials of {question.recipe.epochs} epochs"
+    )
+
+
+def print_outcome(outcome: "Outcome") -> None:
+    """How many networks were proposed and trained, and why the search stopped early, if it did."""
+    if outcome.too_slow:
+        print(f"{outcome.too_slow} designs missed the limit of latency and were not trained")
+    if outcome.early_stop:
+        print(f"stopped early: {outcome.early_stop}")
+    print(
+        f"{outcome.num_trained} trials trained; {outcome.num_proposed} designs proposed from {outcome.draws} draws "
+        f"({outcome.repairs} moved into the limits, {outcome.fallbacks} uniform instead), none of them over the budget "
+        "or a repeat"
+    )
+
+
+def print_best(files: StudyFiles, storage: str | None) -> None:
+    """The best trial, and the commands that come next."""
+    from search.report.notation import design
+    from search.study.reading import read_view
+    from search.study.view import merit
+
+    view = read_view(files, storage)
+    complete = [trial for trial in view.trials if trial.state == "complete" and trial.value is not None]
+    if not complete:
+        print("no trial was trained to the end")
+        return
+    best = min(complete, key=lambda trial: merit(trial.value or 0.0, trial.params, trial.number))
+    print(
+        f"best: trial {best.number}, validation accuracy {best.value:.2%}, {best.params:,} parameters "
+        f"({best.params / view.budget:.0%} of the budget), {best.macs:,} MACs: {design(best.architecture)}"
+    )
+    print(f"next: nas retrain --trial {best.number}, or nas retrain --top 3 to choose at full length; then nas report")

@@ -1,0 +1,73 @@
+"""nas space: how many networks a space holds, and how many of them the limits leave."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.limits import LimitTexts, SpaceFile, parse_all_limits
+from search.cli.output import Format, OutputFormat, print_values
+from search.cli.studies import Studies, open_study
+from search.errors import InputError
+
+if TYPE_CHECKING:
+    from search.space.audit import Audit
+    from search.space.limits import Limits
+    from search.space.space import Space, Task
+
+
+def space(
+    space: SpaceFile = None,
+    budget: Annotated[str | None, typer.Option("--budget", help="Most parameters: 5e6, 5M, 500k.")] = None,
+    limit: LimitTexts = None,
+    fill: Annotated[str | None, typer.Option("--fill", help="Least share of the budget to use, such as 0.8.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="Data set whose images the networks take.")] = None,
+    study: Annotated[str | None, typer.Option("--study", help="Use this study's space, limits and data.")] = None,
+    studies: Studies = Path("studies"),
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """Count exactly, before anything is trained, what a search space holds and what the limits leave of it."""
+    from search.space.audit import audit
+
+    if study is None:
+        chosen, task, limits = parse_space(space, budget, limit, fill, data)
+    elif any(option is not None for option in (space, budget, limit, fill, data)):
+        raise InputError("space: --study gives space, limits and data; leave out the others")
+    else:
+        question = open_study(studies, study)[1].question
+        chosen, task, limits = question.space, question.data.task, question.all_limits
+    print_audit(audit(chosen, task, limits), task, format)
+
+
+def parse_space(
+    space: Path | None, budget: str | None, limit: Sequence[str] | None, fill: str | None, data: str | None
+) -> "tuple[Space, Task, Limits | None]":
+    """The space, the images it is for (CIFAR-10's by default), and the limits, if there are any.
+
+    Raises:
+        InputError: an option does not parse, or there are limits without a budget.
+    """
+    from search.data.datasets import open_dataset
+    from search.space.space import Task, load_space
+    from search.study.plan import Data
+
+    if budget is None and (limit or fill):
+        raise InputError("space: --limit and --fill need a --budget")
+    chosen = load_space(space)
+    task = Task(image_size=32, in_channels=3, num_classes=10) if data is None else Data.of(open_dataset(data)).task
+    return chosen, task, None if budget is None else parse_all_limits(budget, limit, fill)
+
+
+def print_audit(audit: "Audit", task: "Task", format: Format) -> None:
+    """What the audit counted: in words, or as values. CSV leaves out values that are lists."""
+    from search.report.space_audit import lines
+
+    if format is Format.TABLE:
+        images = f"{task.image_size} pixels, {task.in_channels} channels, {task.num_classes} classes"
+        print(f"networks for images of {images}", *lines(audit), sep="\n")
+        return
+    values = audit.as_dict()
+    if format is Format.CSV:
+        values = {name: value for name, value in values.items() if not isinstance(value, list | tuple)}
+    print_values(values, format)

@@ -1,0 +1,49 @@
+"""Trained networks to work with: the options that name one, and its runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.choices import require_trial_or_baseline
+from search.cli.studies import open_study
+from search.errors import InputError
+
+if TYPE_CHECKING:
+    from search.files import StudyFiles
+    from search.study.plan import Plan
+    from search.study.trained import TrainedRun
+
+TrainedTrial = Annotated[int | None, typer.Option("--trial", help="Retrained trial.")]
+TrainedBaseline = Annotated[str | None, typer.Option("--baseline", help="Baseline that was trained in the study.")]
+TrainedDropout = Annotated[
+    float | None,
+    typer.Option("--dropout", help="With --trial: the dropout it was trained with; the chosen one if not given."),
+]
+TrainedRecipe = Annotated[
+    str | None, typer.Option("--recipe", help="The recipe it was trained by, if there are several.")
+]
+
+
+def find_trained_runs(
+    command: str,
+    studies: Path,
+    study: str | None,
+    trial: int | None,
+    baseline: str | None,
+    recipe: str | None,
+    dropout: float | None,
+) -> "tuple[StudyFiles, Plan, list[TrainedRun]]":
+    """A study and the runs of one of its trained networks, one for each seed.
+
+    Raises:
+        InputError: not exactly one network is named.
+        StudyError: there is no such study, or the network was not trained in it.
+    """
+    from search.study.trained import trained_runs
+
+    require_trial_or_baseline(command, trial, baseline)
+    if trial is None and dropout is not None:
+        raise InputError(f"dropout = {dropout:g}: is for --trial; baselines keep theirs")
+    files, plan = open_study(studies, study)
+    return files, plan, trained_runs(files, plan, trial, baseline, recipe, dropout)

@@ -1,6 +1,6 @@
 """What the commands do: open the data and the study, start the workers, run, close."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,14 +12,15 @@ from search.data.catalogue import from_anywhere
 from search.data.datasets import Dataset, open_dataset
 from search.errors import DataError, StudyError
 from search.files import StudyFiles, write_atomically
+from search.protocol import Job, Measurement
 from search.recipe import Recipe
 from search.recipes import FAST
 from search.run.candidates import Candidate
 from search.run.coordinator import Coordinator
 from search.run.interruption import Interruption
-from search.run.listener import Listener, Outcome
+from search.run.listener import Listener, Observer, Outcome
 from search.run.proposals import hand_made, make_sampler, require_feasible
-from search.run.retraining import OnEpoch, OnNote, Retraining
+from search.run.retraining import Retraining
 from search.space.sampler import SpaceExhaustedError
 from search.space.space import load_space
 from search.study.address import without_password
@@ -153,8 +154,8 @@ def retrain(
     num_seeds: int,
     choose: bool,
     machine: Machine,
-    on_epoch: OnEpoch,
-    on_note: OnNote,
+    on_epoch: Callable[[Job, Measurement], None],
+    on_note: Callable[[Job, str], None],
     interruption: Interruption | None = None,
     holdout: bool = False,
 ) -> tuple[list[tuple[Candidate, float]], list[RunView]]:
@@ -184,8 +185,8 @@ def audit_proxy(
     candidates: list[Candidate],
     num_seeds: int,
     machine: Machine,
-    on_epoch: OnEpoch,
-    on_note: OnNote,
+    on_epoch: Callable[[Job, Measurement], None],
+    on_note: Callable[[Job, str], None],
     interruption: Interruption | None = None,
 ) -> list[RunView]:
     """Train trials at full length on the training split, to compare their values with those of the search.
@@ -206,8 +207,8 @@ def _retraining(
     plan: Plan,
     machine: Machine,
     num_runs: int,
-    on_epoch: OnEpoch,
-    on_note: OnNote,
+    on_epoch: Callable[[Job, Measurement], None],
+    on_note: Callable[[Job, str], None],
     interruption: Interruption | None,
 ) -> Iterator[Retraining]:
     """Full-length training in a study, under its lock, on workers that end with the block."""
@@ -219,7 +220,7 @@ def _retraining(
         remember(files)
         fleet = hire(files)
         try:
-            yield Retraining(plan, files, fleet, on_epoch, on_note, interruption)
+            yield Retraining(plan, files, fleet, Observer(on_epoch, on_note), interruption)
         finally:
             fleet.close()
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from search.files import StudyFiles
 from search.protocol import Finished, Job, Measurement, Ready
-from search.run.launch import Machine, open_study_data
+from search.run.plans import open_study_data
 from search.study.plan import Plan, run_seed
 from search.study.reading import read_view
 from search.study.view import TrialView
 from search.workers.local import LocalFleet
+from search.workers.machine import Machine
 
 RECORDED = Path(__file__).with_name("recorded.json.gz")
 NUM_REPEATED = 12

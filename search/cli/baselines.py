@@ -102,6 +102,8 @@ def train(
     from search.run import launch
     from search.run.candidates import baseline_candidate
     from search.run.interruption import Interruption
+    from search.run.listener import Observer
+    from search.run.plans import baselines_study, fit_recipe, open_study_data
     from search.space.limits import parse_count
 
     names = list(dict.fromkeys(names))
@@ -110,14 +112,14 @@ def train(
     recipes = {name: recipe_of(recipe or BASELINES[name].recipe, epochs, batch_size) for name in names}
     machine = machine_of(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
-    plan = launch.baselines_study(files, data, parse_count(budget))
-    dataset = launch.open_study_data(plan)
-    fitted = {name: launch.fit_recipe(recipes[name], dataset) for name in names}
+    plan = baselines_study(files, data, parse_count(budget))
+    dataset = open_study_data(plan)
+    fitted = {name: fit_recipe(recipes[name], dataset) for name in names}
     candidates = [baseline_candidate(name, plan, fitted[name]) for name in names]
     with open_log(log, files) as to_log, Interruption() as interruption:
         print(f"study {files.name} in {files.folder}: {dataset.name}")
         progress = RetrainProgress(Console(), to_log)
-        _, runs = launch.retrain(
-            files, plan, [], candidates, seeds, False, machine, progress.epoch, progress.note, interruption
-        )
+        request = launch.RetrainRequest(baselines=tuple(candidates), num_seeds=seeds)
+        observer = Observer(progress.epoch, progress.note)
+        _, runs = launch.retrain(files, plan, request, machine, observer, interruption)
     print_runs(files, plan, runs)

@@ -38,7 +38,7 @@ def lr_range(
     from models.baselines import find_baseline
     from search.protocol import Ranged, RangeTest
     from search.report.lr_range import require_range, suggest, write_lr_range
-    from search.run import launch
+    from search.run.plans import fit_recipe
     from search.workers.local import ask
     from search.workers.machine import Machine
 
@@ -55,7 +55,7 @@ def lr_range(
         assert baseline is not None
         network, name = find_baseline(baseline, dataset.channels, len(dataset.classes)), baseline
     machine = Machine(one_of("device", device, ("auto", "cpu", "cuda")))
-    task = RangeTest(network, launch.fit_recipe(chosen, dataset), seed, min_lr, max_lr, steps)
+    task = RangeTest(network, fit_recipe(chosen, dataset), seed, min_lr, max_lr, steps)
     answer = ask(machine.setup(dataset, split_seed), task, Path(os.devnull))
     assert isinstance(answer, Ranged)
     suggestion = suggest(answer)
@@ -79,14 +79,14 @@ def show_data(
 ) -> None:
     """Draw training images and what a recipe's augmentation makes of them: one image a row, itself at the left."""
     from search.protocol import ContactSheet
-    from search.run import launch
+    from search.run.plans import fit_recipe
     from search.workers.local import ask
     from search.workers.machine import Machine
 
     chosen = recipe_of(recipe, None)
     dataset, split_seed = _data(data, studies, study)
     path = (output or Path(f"{dataset.name}-{chosen.name}.png")).absolute()
-    task = ContactSheet(launch.fit_recipe(chosen, dataset), seed, path)
+    task = ContactSheet(fit_recipe(chosen, dataset), seed, path)
     ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
     print(f"contact sheet: {path}")
 
@@ -94,9 +94,9 @@ def show_data(
 def _data(data: str | None, studies: Path, study: str | None) -> "tuple[Dataset, int]":
     """A data set and the seed of its split."""
     from search.data.datasets import open_dataset
-    from search.run import launch
+    from search.run.plans import open_study_data
 
     if data is not None:
         return open_dataset(data), 0
     _, plan = open_study(studies, study)
-    return launch.open_study_data(plan), plan.question.seed
+    return open_study_data(plan), plan.question.seed

@@ -71,6 +71,7 @@ def search(
     from search.data.datasets import open_dataset
     from search.recipes import FULL
     from search.run import launch
+    from search.run.plans import fit_recipe
     from search.run.proposals import with_default_fill
     from search.space.limits import parse_count, parse_duration, parse_fill, parse_limits
     from search.space.space import load_space
@@ -85,7 +86,7 @@ def search(
         budget=max_params,
         data=Data.of(dataset),
         space=load_space(space),
-        recipe=launch.fit_recipe(recipe_of(recipe, epochs, batch_size), dataset),
+        recipe=fit_recipe(recipe_of(recipe, epochs, batch_size), dataset),
         sampler=one_of("sampler", sampler, ("tpe", "random")),
         pruner=one_of("pruner", pruner, ("asha", "median", "none")),
         seed=seed,
@@ -123,7 +124,8 @@ def search(
         Interruption() as interruption,
         SearchProgress(headline, num_trials, question.recipe, FULL, dataset.image_size, Console(), to_log) as progress,
     ):
-        outcome = launch.search(files, question, data, num_trials, machine, progress, storage, seconds, interruption)
+        request = launch.SearchRequest(question, data, num_trials, storage, seconds)
+        outcome = launch.search(files, request, machine, progress, interruption)
     interruption.require_none()
     if outcome.too_slow:
         print(f"{outcome.too_slow} designs missed the limit of latency and were not trained")
@@ -183,6 +185,8 @@ def retrain(
     from search.run import launch
     from search.run.candidates import baseline_candidate, best_trials, best_within, candidate_of, with_dropout
     from search.run.interruption import Interruption
+    from search.run.listener import Observer
+    from search.run.plans import fit_recipe, open_study_data
     from search.space.limits import parse_count
     from search.study.results import read_runs
     from search.study.storage import read_study
@@ -199,7 +203,7 @@ def retrain(
         )
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
-    full = launch.fit_recipe(recipe_of(recipe, epochs, batch_size), launch.open_study_data(plan))
+    full = fit_recipe(recipe_of(recipe, epochs, batch_size), open_study_data(plan))
     numbers = best_trials(records, top) if top is not None else list(dict.fromkeys(trial or []))
     if per_budget is not None:
         numbers = list(
@@ -213,10 +217,9 @@ def retrain(
     choose = top is not None and top > 1
     with open_log(log, files) as to_log, Interruption() as interruption:
         progress = RetrainProgress(Console(), to_log)
-        ranking, runs = launch.retrain(
-            files, plan, candidates, baselines, seeds, choose, machine, progress.epoch, progress.note, interruption,
-            holdout,
-        )  # fmt: skip
+        request = launch.RetrainRequest(tuple(candidates), tuple(baselines), seeds, choose, holdout)
+        observer = Observer(progress.epoch, progress.note)
+        ranking, runs = launch.retrain(files, plan, request, machine, observer, interruption)
     rounds = [run for run in read_runs(files) if run.purpose == "finalist"]
     for candidate, accuracy in ranking:
         own = [run for run in rounds if run.identity == candidate.identity]

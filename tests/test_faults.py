@@ -36,6 +36,7 @@ from search.protocol import Failed, Finished, Job, Measurement, Message, Paused,
 from search.recipe import with_epochs
 from search.recipes import FAST
 from search.run import launch
+from search.run.plans import fit_recipe
 from search.space.space import load_space
 from search.study.plan import Data, Plan, Question, run_seed
 from search.study.storage import Record, architecture_of, read_study
@@ -43,6 +44,7 @@ from search.training import pipeline
 from search.training.trainer import Requests, Trainer
 from search.workers import duty
 from search.workers import local as workers
+from search.workers.machine import Machine
 
 BUDGET = 20_000
 SMALL_SPACE = """
@@ -186,7 +188,7 @@ def search_here(
         budget=BUDGET,
         data=Data.of(dataset),
         space=load_space(files.studies.parent / "small.yaml"),
-        recipe=launch.fit_recipe(with_epochs(FAST, epochs), dataset).model_copy(update={"precision": "fp32"}),
+        recipe=fit_recipe(with_epochs(FAST, epochs), dataset).model_copy(update={"precision": "fp32"}),
         sampler="tpe",
         pruner="none",
         seed=0,
@@ -196,7 +198,7 @@ def search_here(
         patch.setattr(workers, "WORKER", worker)
         os.sched_setaffinity(0, {min(before)})  # one thread trains
         try:
-            launch.search(files, question, "digits", num_trials, launch.Machine("cpu"), watcher)
+            launch.search(files, launch.SearchRequest(question, "digits", num_trials), Machine("cpu"), watcher)
         finally:
             os.sched_setaffinity(0, before)
     return read_study(files, None)[0]

@@ -45,20 +45,23 @@ def audit_proxy(
     from search.run import launch
     from search.run.candidates import audit_candidates, stratified_sample
     from search.run.interruption import Interruption
+    from search.run.listener import Observer
+    from search.run.plans import fit_recipe, open_study_data
     from search.space.limits import parse_count
     from search.study.reading import read_view
 
     files, plan = open_study(studies, study)
     view = read_view(files)
     sample = stratified_sample(view.trials, parse_count(trials, "trials"), seed)
-    full = launch.fit_recipe(parse_recipe(recipe, epochs), launch.open_study_data(plan))
+    full = fit_recipe(parse_recipe(recipe, epochs), open_study_data(plan))
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     candidates = audit_candidates(sample, full, plan)
     numbers = ", ".join(str(trial.number) for trial in sample)
     print(f"trials {numbers} at full length: recipe {full.name}, {full.epochs} epochs", file=sys.stderr)
     with open_log(log, files) as to_log, Interruption() as interruption:
         progress = RetrainProgress(Console(stderr=True), to_log)
-        runs = launch.audit_proxy(files, plan, candidates, seeds, machine, progress.epoch, progress.note, interruption)
+        request, observer = launch.AuditRequest(tuple(candidates), seeds), Observer(progress.epoch, progress.note)
+        runs = launch.audit_proxy(files, plan, request, machine, observer, interruption)
     if not runs:
         raise TrainingError("none of these trials could be trained at full length")
     print_audit(replace(view, proxy=tuple(runs)), format)

@@ -93,8 +93,9 @@ def train(
     """
     from models.baselines import BASELINES, find_baseline
     from search.data.datasets import open_dataset
-    from search.run import launch
     from search.run.candidates import baseline_candidate
+    from search.run.launch import RetrainRequest
+    from search.run.plans import baselines_study, fit_recipe, open_study_data
     from search.space.limits import parse_count
 
     names = list(dict.fromkeys(names))
@@ -103,11 +104,12 @@ def train(
     recipes = {name: parse_recipe(recipe or BASELINES[name].recipe, epochs, batch_size) for name in names}
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
-    plan = launch.baselines_study(files, data, parse_count(budget))
-    dataset = launch.open_study_data(plan)
-    fitted = {name: launch.fit_recipe(recipes[name], dataset) for name in names}
+    plan = baselines_study(files, data, parse_count(budget))
+    dataset = open_study_data(plan)
+    fitted = {name: fit_recipe(recipes[name], dataset) for name in names}
     candidates = [baseline_candidate(name, plan, fitted[name]) for name in names]
+    request = RetrainRequest(baselines=tuple(candidates), num_seeds=seeds)
     with open_log(log, files) as to_log:
         print(f"study {files.name} in {files.folder}: {dataset.name}")
-        _, runs = train_final_runs(files, plan, [], candidates, seeds, machine, to_log)
+        _, runs = train_final_runs(files, plan, request, machine, to_log)
     print_final_runs(files, plan, runs)

@@ -26,14 +26,14 @@ def show_data(
 ) -> None:
     """Draw training images and what a recipe's augmentation makes of them: one image per row, the original first."""
     from search.protocol import ContactSheet
-    from search.run import launch
+    from search.run.plans import fit_recipe
     from search.workers.local import ask
     from search.workers.machine import Machine
 
     chosen = parse_recipe(recipe)
     dataset, split_seed = open_data(data, studies, study)
     path = (output or Path(f"{dataset.name}-{chosen.name}.png")).absolute()
-    task = ContactSheet(launch.fit_recipe(chosen, dataset), seed, path)
+    task = ContactSheet(fit_recipe(chosen, dataset), seed, path)
     ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
     print(f"contact sheet: {path}")
 
@@ -46,9 +46,9 @@ def open_data(data: str | None, studies: Path, study: str | None) -> "tuple[Data
         StudyError: no data is named, and there is no such study.
     """
     from search.data.datasets import open_dataset
-    from search.run import launch
+    from search.run.plans import open_study_data
 
     if data is not None:
         return open_dataset(data), 0
     _, plan = open_study(studies, study)
-    return launch.open_study_data(plan), plan.question.seed
+    return open_study_data(plan), plan.question.seed

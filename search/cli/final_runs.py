@@ -7,6 +7,7 @@ from search.files import StudyFiles
 
 if TYPE_CHECKING:
     from search.run.candidates import Candidate
+    from search.run.launch import RetrainRequest
     from search.study.plan import Plan
     from search.study.view import RunView
     from search.workers.machine import Machine
@@ -15,13 +16,9 @@ if TYPE_CHECKING:
 def train_final_runs(
     files: StudyFiles,
     plan: "Plan",
-    candidates: "list[Candidate]",
-    baselines: "list[Candidate]",
-    num_seeds: int,
+    request: "RetrainRequest",
     machine: "Machine",
     log: Log,
-    choose: bool = False,
-    holdout: bool = False,
 ) -> "tuple[list[tuple[Candidate, float]], list[RunView]]":
     """Call `search.run.launch.retrain` with a line on the screen for each epoch, and stop politely on a signal."""
     from rich.console import Console
@@ -29,13 +26,12 @@ def train_final_runs(
     from search.cli.progress import RetrainProgress
     from search.run import launch
     from search.run.interruption import Interruption
+    from search.run.listener import Observer
 
     with Interruption() as interruption:
         progress = RetrainProgress(Console(), log)
-        return launch.retrain(
-            files, plan, candidates, baselines, num_seeds, choose, machine, progress.epoch, progress.note, interruption,
-            holdout,
-        )  # fmt: skip
+        observer = Observer(progress.epoch, progress.note)
+        return launch.retrain(files, plan, request, machine, observer, interruption)
 
 
 def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:

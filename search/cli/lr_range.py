@@ -39,7 +39,7 @@ def lr_range(
     from models.baselines import find_baseline
     from search.protocol import Ranged, RangeTest
     from search.report.lr_range import require_range, suggest, write_lr_range
-    from search.run import launch
+    from search.run.plans import fit_recipe
     from search.workers.local import ask
     from search.workers.machine import Machine
 
@@ -55,7 +55,7 @@ def lr_range(
         assert baseline is not None
         network, name = find_baseline(baseline, dataset.channels, len(dataset.classes)), baseline
     machine = Machine(parse_device(device))
-    test = RangeTest(network, launch.fit_recipe(chosen, dataset), seed, min_lr, max_lr, steps)
+    test = RangeTest(network, fit_recipe(chosen, dataset), seed, min_lr, max_lr, steps)
     ranged = ask(machine.setup(dataset, split_seed), test, Path(os.devnull))
     assert isinstance(ranged, Ranged)
     suggestion = suggest(ranged)

@@ -61,21 +61,21 @@ def retrain(
     same way from all that the study's space offers, because the short schedule of a search favours none. With --top 1
     the best trial of the search is trained finally as it is. Runs with --holdout are compared only with each other.
     """
-    from search.run import launch
     from search.run.candidates import baseline_candidate
+    from search.run.launch import RetrainRequest
+    from search.run.plans import fit_recipe, open_study_data
     from search.study.storage import read_study
 
     selection = parse_selection(trial, top, per_budget, dropout, baseline)
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
-    full = launch.fit_recipe(parse_recipe(recipe, epochs, batch_size), launch.open_study_data(plan))
+    full = fit_recipe(parse_recipe(recipe, epochs, batch_size), open_study_data(plan))
     candidates = selection.candidates(records, plan, full)
     baselines = [baseline_candidate(name, plan, full) for name in selection.baselines]
+    request = RetrainRequest(tuple(candidates), tuple(baselines), seeds, selection.chooses, holdout)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     with open_log(log, files) as to_log:
-        ranking, runs = train_final_runs(
-            files, plan, candidates, baselines, seeds, machine, to_log, selection.chooses, holdout
-        )
+        ranking, runs = train_final_runs(files, plan, request, machine, to_log)
     if ranking:
         print_choice(ranking, files)
     print_final_runs(files, plan, runs)

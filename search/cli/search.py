@@ -19,6 +19,7 @@ from search.files import StudyFiles
 if TYPE_CHECKING:
     from search.data.datasets import Dataset
     from search.recipe import Recipe
+    from search.run.launch import SearchRequest
     from search.run.listener import Outcome
     from search.study.plan import Question
     from search.workers.machine import Machine
@@ -80,7 +81,8 @@ def search(
         print(f"{counted}, none trained", file=sys.stderr)
         return
     files = StudyFiles(studies, study or default_study(dataset.name, question.budget))
-    outcome = _run(files, question, dataset, data, num_trials, machine, storage, seconds, log)
+    request = launch.SearchRequest(question, data, num_trials, storage, seconds)
+    outcome = _run(files, request, machine, log)
     print_outcome(outcome)
     print_best(files, storage)
 
@@ -103,7 +105,7 @@ def parse_question(
         InputError: an option does not parse, or the recipe does not fit the data.
     """
     from search.data.datasets import open_dataset
-    from search.run import launch
+    from search.run.plans import fit_recipe
     from search.run.proposals import with_default_fill
     from search.space.space import load_space
     from search.study.plan import Data, Question
@@ -114,7 +116,7 @@ def parse_question(
         budget=limits.budget,
         data=Data.of(dataset),
         space=load_space(space),
-        recipe=launch.fit_recipe(recipe, dataset),
+        recipe=fit_recipe(recipe, dataset),
         sampler=one_of("sampler", sampler, ("tpe", "random")),
         pruner=one_of("pruner", pruner, ("asha", "median", "none")),
         seed=seed,
@@ -139,17 +141,7 @@ def _short_count(number: int) -> str:
     return str(number)
 
 
-def _run(
-    files: StudyFiles,
-    question: "Question",
-    dataset: "Dataset",
-    source: str,
-    num_trials: int,
-    machine: "Machine",
-    storage: str | None,
-    timeout: float | None,
-    log: str | None,
-) -> "Outcome":
+def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: str | None) -> "Outcome":
     """Call `search.run.launch.search` with its progress on the screen, and stop politely on a signal."""
     from rich.console import Console
 
@@ -158,23 +150,24 @@ def _run(
     from search.run import launch
     from search.run.interruption import Interruption
 
-    headline = _headline(files, question, dataset.name, num_trials)
+    question, num_trials = request.question, request.num_trials
+    headline, image_size = _headline(files, question, num_trials), question.data.image_size
     with (
         open_log(log, files) as to_log,
         Interruption() as interruption,
-        SearchProgress(headline, num_trials, question.recipe, FULL, dataset.image_size, Console(), to_log) as progress,
+        SearchProgress(headline, num_trials, question.recipe, FULL, image_size, Console(), to_log) as progress,
     ):
-        outcome = launch.search(files, question, source, num_trials, machine, progress, storage, timeout, interruption)
+        outcome = launch.search(files, request, machine, progress, interruption)
     interruption.require_none()
     return outcome
 
 
-def _headline(files: StudyFiles, question: "Question", data: str, num_trials: int) -> str:
+def _headline(files: StudyFiles, question: "Question", num_trials: int) -> str:
     limits = [f"at most {question.budget:,} parameters", *question.limits]
     if question.fill:
         limits.append(f"at least {question.fill:.0%} of them used")
     return (
-        f"study {files.name} in {files.folder}: {', '.join(limits)}, {data}, "
+        f"study {files.name} in {files.folder}: {', '.join(limits)}, {question.data.name}, "
         f"{num_trials} trials of {question.recipe.epochs} epochs"
     )
 

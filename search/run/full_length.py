@@ -8,7 +8,7 @@ from search.protocol import Finished, Job, Measurement, Ready
 from search.run.candidates import Candidate
 from search.study.ledger import Ledger
 from search.study.plan import Plan, run_seed
-from search.study.results import read_run, write_run
+from search.study.results import EndedRun, read_run, write_run
 from search.study.view import RunPurpose, RunView
 from search.study.weights import certify_saved
 
@@ -90,8 +90,8 @@ class RunningRun:
             assert self.opening is not None, "a worker opens the test set only when asked to"
             ledger.enter(self.opening, message.test.accuracy)
             certify_saved(run.folder / "weights.safetensors", job.architecture, job.max_params)
-        path, identity = run.folder / "result.json", run.candidate.identity
-        view = write_run(path, plan, identity, run.seed, job, self.history, message, ready)
+        ended = EndedRun(run.candidate.identity, run.seed, job, self.history, message, ready)
+        view = write_run(run.folder / "result.json", plan, ended)
         if job.checkpoints is not None:
             shutil.rmtree(job.checkpoints, ignore_errors=True)
         return view

@@ -1,12 +1,13 @@
 """What a search and a retraining report while they run, and how a search ended."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from optuna.trial import TrialState
 
 from models.architecture import Architecture
-from search.protocol import Measurement, Ready, Resumed, Timed
+from search.protocol import Job, Measurement, Ready, Resumed, Timed
 from search.workers.crew import Restarted
 
 
@@ -44,6 +45,14 @@ class Outcome:
     fallbacks: int
     early_stop: str | None
     too_slow: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Hears what happens in a retraining: every epoch of every run, and notes of a line."""
+
+    on_epoch: Callable[[Job, Measurement], None] = lambda job, measurement: None
+    on_note: Callable[[Job, str], None] = lambda job, text: None
 
 
 def notes_of(message: Resumed | Restarted) -> list[str]:

@@ -5,26 +5,22 @@ and so are the dropouts of the best of them, since the short schedule of a searc
 the test set is opened by final runs alone, once per trained network, and every opening is a line in the test ledger.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
 from search.errors import TrainingError
 from search.files import StudyFiles
-from search.protocol import Failed, Finished, Job, Measurement, Opening, Paused, Resumed
+from search.protocol import Failed, Finished, Measurement, Opening, Paused, Resumed
 from search.run.candidates import Candidate, with_dropout
 from search.run.full_length import FullRun, RunningRun
 from search.run.interruption import WAIT_SECONDS, Interruption, pause
-from search.run.listener import notes_of
+from search.run.listener import Observer, notes_of
 from search.study.ledger import Ledger
 from search.study.plan import Plan
 from search.study.results import NUM_FINALIST_SEEDS
 from search.study.view import RunView
 from search.workers.crew import Crew, Restarted
 from search.workers.fleet import Fleet
-
-OnEpoch = Callable[[Job, Measurement], None]
-OnNote = Callable[[Job, str], None]
 
 
 class Retraining:
@@ -39,14 +35,12 @@ class Retraining:
         plan: Plan,
         files: StudyFiles,
         fleet: Fleet,
-        on_epoch: OnEpoch,
-        on_note: OnNote = lambda job, text: None,
+        observer: Observer,
         interruption: Interruption | None = None,
     ) -> None:
         self.plan = plan
         self.files = files
-        self.on_epoch = on_epoch
-        self.on_note = on_note
+        self.observer = observer
         self._interruption = interruption or Interruption()
         self._ledger = Ledger(files, plan.question.data.ledger_name)
         self._crew = Crew(fleet)
@@ -146,12 +140,12 @@ class Retraining:
         assert isinstance(running, RunningRun)
         if isinstance(message, Measurement):
             running.history.append(message)
-            self.on_epoch(running.job, message)
+            self.observer.on_epoch(running.job, message)
         elif isinstance(message, Resumed | Restarted):
             if isinstance(message, Restarted):
                 running.history.clear()
             for note in notes_of(message):
-                self.on_note(running.job, note)
+                self.observer.on_note(running.job, note)
         elif isinstance(message, Opening):
             # The line comes first: a test set that is open is in the ledger, whatever happens next.
             running.open(self._ledger)
@@ -161,7 +155,7 @@ class Retraining:
             self._done[running.run.folder] = running.finished(message, event.ready, self.plan, self._ledger)
         elif isinstance(message, Failed) and running.run.may_fail:
             self._running.remove(running)
-            self.on_note(running.job, f"failed, and is left out: {message.reason}")
+            self.observer.on_note(running.job, f"failed, and is left out: {message.reason}")
         elif isinstance(message, Failed):
             raise TrainingError(f"{running.job.label} failed: {message.reason}")
         elif isinstance(message, Paused):

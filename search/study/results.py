@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -62,34 +62,38 @@ def run_view(values: dict[str, Any]) -> RunView:
     return RunView(**fields)
 
 
-def write_run(
-    path: Path,
-    plan: Plan,
-    identity: Identity,
-    seed: int,
-    job: Job,
-    history: list[Measurement],
-    finished: Finished,
-    ready: Ready,
-) -> RunView:
-    """Write the result.json of a run that has ended, with all that is known of how it was trained.
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A full-length run that has ended: what was asked for and what its worker answered."""
+
+    identity: Identity
+    seed: int
+    job: Job
+    history: list[Measurement]
+    finished: Finished
+    ready: Ready
+
+
+def write_run(path: Path, plan: Plan, run: EndedRun) -> RunView:
+    """Write the result.json of a run, with all that is known of how it was trained.
 
     Raises:
         StorageError: it cannot be written.
     """
+    job, finished, ready = run.job, run.finished, run.ready
     assert job.purpose != "search"
     recipe, test = job.recipe, finished.test
     recipe_values = recipe.model_dump(mode="json")
     view = RunView(
-        identity=identity,
+        identity=run.identity,
         purpose=job.purpose,
-        seed=seed,
+        seed=run.seed,
         architecture=job.architecture,
         params=count_parameters(job.architecture),
         macs=count_macs(job.architecture, plan.task.image_size),
         recipe=recipe.name,
-        epochs=len(history),
-        history=tuple(history),
+        epochs=len(run.history),
+        history=tuple(run.history),
         seconds=finished.seconds,
         device=ready.device,
         precision=ready.precision if recipe.precision == "auto" else recipe.precision,

@@ -28,7 +28,7 @@ from search.run.interruption import Interruption
 from search.run.listener import Outcome
 from search.space.space import Space
 from search.study.plan import Circumstances, Data, Plan, Question
-from search.study.results import write_run
+from search.study.results import EndedRun, write_run
 from search.study.storage import Record, locked, read_study
 from search.trained_network import TestResult
 from search.workers.fleet import Fleet
@@ -321,7 +321,7 @@ def retrained(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[...
         confusion = tuple(tuple(10 * (i == j) for j in range(10)) for i in range(10))
         finished = Finished(1.0, (0.3,), (0.25,), TestResult(0.1, accuracy, confusion))
         ready = Ready("CPU", "fp32", {"torch": "2.11"})
-        write_run(folder / "result.json", make_plan(), identity, seed, job, history, finished, ready)
+        write_run(folder / "result.json", make_plan(), EndedRun(identity, seed, job, history, finished, ready))
         return module
 
     return leave

@@ -15,6 +15,7 @@ from search.identity import Identity
 from search.protocol import Failed, Job
 from search.recipe import Recipe
 from search.run.candidates import audit_candidates, is_trained, stratified_sample
+from search.run.listener import Observer
 from search.run.retraining import Retraining
 from search.study.plan import Plan, run_seed
 from search.study.reading import read_view
@@ -112,7 +113,7 @@ def retraining(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..
         plan = make_plan(seed=5)
         plan.save(files)
         notes = told if told is not None else []
-        return Retraining(plan, files, fleet, lambda *_: None, lambda job, text: notes.append(f"{job.label}: {text}"))
+        return Retraining(plan, files, fleet, Observer(on_note=lambda job, text: notes.append(f"{job.label}: {text}")))
 
     return make
 

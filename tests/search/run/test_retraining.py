@@ -17,6 +17,7 @@ from search.identity import Identity
 from search.protocol import Failed, Finished, Job, Lost, Measurement, Message
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
+from search.run.listener import Observer
 from search.run.retraining import Retraining
 from search.study.plan import Plan, run_seed
 from search.study.results import read_run, read_runs
@@ -58,7 +59,7 @@ def retrain(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., 
     def make(fleet: SimulatedFleet | None = None, told: list[tuple[Job, Measurement]] | None = None) -> Retraining:
         notes = told if told is not None else []
         fleet = fleet or SimulatedFleet(1, saving)
-        return Retraining(make_plan(seed=5), files, fleet, lambda job, epoch: notes.append((job, epoch)))
+        return Retraining(make_plan(seed=5), files, fleet, Observer(lambda job, epoch: notes.append((job, epoch))))
 
     return make
 
@@ -103,7 +104,7 @@ def test_a_run_without_memory_says_the_half_batch_that_it_was_trained_with(
 
     notes: list[str] = []
     retraining = retrain(SimulatedFleet(2, curve))
-    retraining.on_note = lambda job, text: notes.append(f"{job.label}: {text}")
+    retraining.observer = Observer(on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
     found = retraining.finish([candidate(3, 8, recipe)], 2)
     assert [run.batch_size for run in found] == [run.batch_size for run in read_runs(files)] == [16, 8]
     now = "now with batch_size = 8 and lr = 0.05; goes on in a new process"
@@ -145,7 +146,7 @@ def retrain_dropouts(files: StudyFiles, make_plan: Callable[..., Plan]) -> Calla
         space = make_plan().question.space.model_copy(update={"dropout": (0.0, 0.1, 0.2)})
         told = notes if notes is not None else []
         note = lambda job, text: told.append(f"{job.label}: {text}")  # noqa: E731
-        return Retraining(make_plan(seed=5, space=space), files, fleet, lambda job, epoch: None, note)
+        return Retraining(make_plan(seed=5, space=space), files, fleet, Observer(on_note=note))
 
     return make
 

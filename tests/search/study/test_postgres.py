@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 
 from search.errors import InputError, StorageError, StudyError
 from search.files import StudyFiles
-from search.run import launch
+from search.run import plans
 from search.study import postgres as module
 from search.study.database import open_for_reading, storage_errors
 from search.study.plan import Plan
@@ -97,15 +97,15 @@ def test_two_folders_may_go_on_with_a_study_but_not_with_another_question(
 ) -> None:
     plan = make_plan(storage=url)
     with Record(files, url) as record:
-        launch._require_recorded(files, record, plan)
+        plans.require_recorded(files, record, plan)
     elsewhere = StudyFiles(files.studies / "elsewhere", "toy")
     with Record(elsewhere, url) as record:
-        launch._require_recorded(elsewhere, record, make_plan(storage=url, num_trials=7))
+        plans.require_recorded(elsewhere, record, make_plan(storage=url, num_trials=7))
         with pytest.raises(StudyError, match=r"was begun with another question \(seed = 0, now 1\)"):
-            launch._require_recorded(elsewhere, record, make_plan(storage=url, seed=1))
+            plans.require_recorded(elsewhere, record, make_plan(storage=url, seed=1))
         record.set_attribute("question", plan.question.model_dump(mode="json") | {"of_another_version": 1})
         with pytest.raises(StudyError, match=r"^study = 'toy': its database holds .* by another version of nas"):
-            launch._require_recorded(elsewhere, record, plan)
+            plans.require_recorded(elsewhere, record, plan)
 
 
 # Readers.
@@ -192,13 +192,13 @@ def test_a_plan_and_what_is_read_of_it_hold_no_password(
     postgres: Any, url: str, files: StudyFiles, make_plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = make_plan().question
-    plan = launch._plan(files, question, "toy", url, 3)
+    plan = plans.plan_of(files, question, "toy", url, 3)
     plan.save(files)
     assert plan.circumstances.storage is not None
     assert plan.circumstances.storage.startswith(f"postgresql+psycopg://me@{postgres.place}/")
-    assert launch._plan(files, question, "toy", url, 3) == plan, "the same database with its password"
+    assert plans.plan_of(files, question, "toy", url, 3) == plan, "the same database with its password"
     with pytest.raises(StudyError) as caught:
-        launch._plan(files, question, "toy", postgres.url("another"), 3)
+        plans.plan_of(files, question, "toy", postgres.url("another"), 3)
     kept = plan.circumstances.storage
     expected = f"storage: study 'toy' is kept in {kept}; leave out --storage"
     assert one_line(caught.value, postgres) == expected

@@ -18,6 +18,7 @@ from search.files import StudyFiles, append_line
 from search.identity import Identity
 from search.protocol import Failed, Job, Measurement
 from search.run.candidates import Candidate
+from search.run.listener import Observer
 from search.run.retraining import Retraining
 from search.study.plan import Plan
 from search.study.reading import read_view
@@ -159,7 +160,7 @@ def test_runs_of_both_kinds_are_seen(files: StudyFiles, make_plan: Callable[...,
             (job.keep / "weights.safetensors").write_bytes(content)
         return 0.1 * epoch
 
-    retraining = Retraining(plan, files, SimulatedFleet(1, keeping), lambda *_: None)
+    retraining = Retraining(plan, files, SimulatedFleet(1, keeping), Observer())
     retraining.choose([candidate])
     finals = retraining.finish([candidate], 1)
     runs = read_view(files).runs

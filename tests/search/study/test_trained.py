@@ -20,7 +20,7 @@ from search.report.findings import find
 from search.space.space import Space
 from search.study.plan import Plan
 from search.study.reading import read_view
-from search.study.results import write_run
+from search.study.results import EndedRun, write_run
 from search.study.storage import Record, locked
 from search.study.trained import of_seeds, trained_runs
 
@@ -76,7 +76,8 @@ def finalist(files: StudyFiles, plan: Plan, identity: Identity, accuracies: tupl
         job = Job(identity.label, network, LONG, seed, "finalist", None)
         history = [Measurement(1, 1.0, 0.5, 1.0, accuracy, 0.1, 1.0)]
         finished, ready = Finished(1.0, (0.3,), (0.25,)), Ready("CPU", "fp32", {})
-        write_run(files.finalist(identity, seed) / "result.json", plan, identity, seed, job, history, finished, ready)
+        ended = EndedRun(identity, seed, job, history, finished, ready)
+        write_run(files.finalist(identity, seed) / "result.json", plan, ended)
 
 
 def test_of_a_trials_dropouts_the_one_is_meant_that_its_finalists_chose(

@@ -30,6 +30,8 @@ from search.recipe import Recipe, with_epochs
 from search.recipes import FAST
 from search.run import launch
 from search.run.candidates import Candidate
+from search.run.listener import Observer
+from search.run.plans import fit_recipe
 from search.space.space import Space
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.storage import locked, read_study
@@ -502,7 +504,7 @@ def digits() -> Dataset:
 
 @pytest.fixture
 def question(digits: Dataset) -> Question:
-    recipe = launch.fit_recipe(with_epochs(FAST, EPOCHS), digits).model_copy(update={"precision": "fp32"})
+    recipe = fit_recipe(with_epochs(FAST, EPOCHS), digits).model_copy(update={"precision": "fp32"})
     return Question(
         budget=BUDGET,
         data=Data.of(digits),
@@ -587,7 +589,7 @@ def test_trials_go_on_where_node_worker_and_actor_are_lost_and_their_number_is_e
             losses.append((number, heard.get(number, 0)))
 
     told.measured, told.noted = strike, note
-    outcome = launch.search(files, question, "digits", NUM_TRIALS, on_ray, told)
+    outcome = launch.search(files, launch.SearchRequest(question, "digits", NUM_TRIALS), on_ray, told)
     trials, _ = read_study(files, None)
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * NUM_TRIALS
     assert outcome.num_trained == NUM_TRIALS and not faults
@@ -635,7 +637,7 @@ def test_retraining_writes_the_same_where_the_node_sees_the_study_and_where_file
             assert job.checkpoints is not None
             arrived.update(path.name for path in job.checkpoints.glob("attempt-1/*"))
 
-        launch.retrain(files, plan, [candidate], [], 2, False, on_ray, on_epoch, lambda *_: None)
+        launch.retrain(files, plan, launch.RetrainRequest((candidate,), num_seeds=2), on_ray, Observer(on_epoch))
         folders = [files.final(Identity(trial=0), "", seed) for seed in range(2)]
         assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [
             ["architecture.json", "result.json", "weights.safetensors"]

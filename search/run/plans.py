@@ -1,0 +1,90 @@
+"""The plan of a study and the data that it is asked of: begun, or found on disk and still the same."""
+
+from pydantic import ValidationError
+
+from search.data.catalogue import from_anywhere
+from search.data.datasets import Dataset, open_dataset
+from search.errors import DataError, StudyError
+from search.files import StudyFiles
+from search.recipe import Recipe
+from search.recipes import FAST
+from search.space.space import load_space
+from search.study.address import without_password
+from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
+from search.study.storage import Record
+
+
+def plan_of(files: StudyFiles, question: Question, source: str, storage: str | None, num_trials: int) -> Plan:
+    """The plan of the study on disk, if it asks the same question, or a new one."""
+    if files.plan.is_file():
+        plan = Plan.load(files)
+        require_same(files, plan.question, question)
+        kept = plan.circumstances.storage
+        if storage is not None and without_password(storage) != kept:
+            raise StudyError(f"storage: study {files.name!r} is kept in {kept or files.database}; leave out --storage")
+        return plan.with_circumstances(source=source, num_trials=num_trials)
+    circumstances = Circumstances(
+        source=source, storage=storage, created=now(), num_trials=num_trials, versions=package_versions()
+    )
+    return Plan(question=question, circumstances=circumstances)
+
+
+def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:
+    """The plan of a study to train baselines in: the one there is, else one without trials, not yet written.
+
+    Raises:
+        DataError: the data is not found.
+    """
+    if files.plan.is_file():
+        return Plan.load(files)
+    dataset = open_dataset(source)
+    question = Question(
+        budget=budget,
+        data=Data.of(dataset),
+        space=load_space(None),
+        recipe=fit_recipe(FAST, dataset),
+        sampler="tpe",
+        pruner="asha",
+        seed=0,
+    )
+    return plan_of(files, question, from_anywhere(source), None, 0)
+
+
+def require_recorded(files: StudyFiles, record: Record, plan: Plan) -> None:
+    """A database elsewhere may hold the study of another folder: there the question stands beside its trials.
+
+    Raises:
+        StudyError: the study there asks another one.
+    """
+    if plan.circumstances.storage is not None:
+        recorded = record.attribute("question", None)
+        if recorded is None:
+            record.set_attribute("question", plan.question.model_dump(mode="json"))
+        else:
+            try:
+                question = Question.model_validate(recorded)
+            except ValidationError:
+                rule = "its database holds a study of this name, begun by another version of nas"
+                raise StudyError(f"study = {files.name!r}: {rule}; choose another --study") from None
+            require_same(files, question, plan.question)
+
+
+def open_study_data(plan: Plan) -> Dataset:
+    """The data of a study, which must still be what it was.
+
+    Raises:
+        DataError: it is not found, or has changed.
+    """
+    dataset = open_dataset(plan.circumstances.source)
+    if Data.of(dataset) != plan.question.data:
+        raise DataError(f"data = {plan.circumstances.source}: is not the data this study was begun with")
+    return dataset
+
+
+def fit_recipe(recipe: Recipe, dataset: Dataset) -> Recipe:
+    """The recipe with its open values set for the data.
+
+    Raises:
+        RecipeError: the recipe does not fit the data.
+    """
+    return recipe.fit_to(dataset.name, dataset.num_train, dataset.image_size, dataset.channels)

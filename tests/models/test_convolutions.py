@@ -165,7 +165,7 @@ def wrong_shapes(shapes: list[Shape], instructions: str, timeout: float) -> list
 
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 def test_narrow_convolutions_have_the_gradients_of_float64(instructions: str) -> None:
-    assert wrong_shapes(narrow_shapes(), instructions, timeout=120) == []
+    assert wrong_shapes(narrow_shapes(), instructions, timeout=300) == []
 
 
 @pytest.mark.slow
@@ -174,7 +174,7 @@ def test_narrow_convolutions_have_the_gradients_of_float64(instructions: str) ->
 def test_the_convolutions_of_the_default_space_have_the_gradients_of_float64(kernel: int, instructions: str) -> None:
     assert {shape.kernel for shape in default_shapes()} == set(KERNELS)
     shapes = [shape for shape in default_shapes() if shape.kernel == kernel]
-    assert wrong_shapes(shapes, instructions, timeout=500) == []
+    assert wrong_shapes(shapes, instructions, timeout=570) == []
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ class Conv(nn.Conv2d):
         if self.kernel_size != (1, 1) or self.stride == (1, 1):
             return super().forward(x)
         assert self.padding == (0, 0)
-        rows, columns = self.stride
-        return functional.conv2d(x[:, :, ::rows, ::columns], self.weight, self.bias)
+        # A slice would do, but the gradient of a slice is not in channels_last, which slows narrow networks by a tenth.
+        pixels = functional.avg_pool2d(x, 1, self.stride)
+        return functional.conv2d(pixels, self.weight, self.bias)
 
 
 class ZeroPadShortcut(nn.Module):

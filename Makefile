@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PARALLEL := -n 2 --dist loadfile
+PARALLEL := -n 2 --dist worksteal
 INSTALLED := $(VENV)/.installed
+
+unexport PYTHONDONTWRITEBYTECODE  # or hundreds of processes of the tests compile the same files
 
 .PHONY: demo test test-all check bench clean
 

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import functools
 import os
 import signal
 import sys
@@ -15,6 +16,10 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started here must hear Ctrl-C
 
+# Test workers share the processors: with a thread on each of them, they would mostly wait for each other's.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch and numpy when they are imported
+
 NAS = Path(get_path("scripts")) / "nas"
 
 
@@ -29,6 +34,19 @@ def _environment(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests neither read nor write the user's cache and studies."""
     monkeypatch.setenv("NAS_CACHE", str(cache))
     monkeypatch.delenv("NAS_STUDIES", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _revisions() -> Iterator[None]:
+    """Optuna runs ten files of its own whenever it opens a database, most of the time that takes: here once for all."""
+    from alembic import util
+
+    load = util.load_python_file
+    kept = functools.cache(load)
+    with pytest.MonkeyPatch.context() as patch:
+        # env.py acts when it runs; the others only define.
+        patch.setattr(util, "load_python_file", lambda folder, name: (load if name == "env.py" else kept)(folder, name))
+        yield
 
 
 def processor() -> set[int]:

@@ -8,8 +8,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import CompletedProcess, run
-from sysconfig import get_path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from search.data.datasets import open_dataset
 
 pytestmark = pytest.mark.slow
 
-NAS = Path(get_path("scripts")) / "nas"
 SPACE = "stem: {width: 8}\nnum_stages: [1, 2]\nstage: {block: basic, depth: 1, width: [8, 16]}\n"
 RECIPE = "{name: brief, epochs: 4, batch_size: 64, precision: fp32}\n"
 
@@ -51,22 +49,13 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Story:
+def story(tmp_path_factory: pytest.TempPathFactory, cache: Path, nas_in: Callable[..., CompletedProcess[str]]) -> Story:
     folder = tmp_path_factory.mktemp("story")
-    environment = {name: value for name, value in os.environ.items() if name != "NAS_STUDIES"}
-    environment["NAS_CACHE"] = str(cache)
-    processor = {min(os.sched_getaffinity(0))}
 
     def nas(*arguments: str) -> CompletedProcess[str]:
-        return run(
-            [NAS, *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=lambda: os.sched_setaffinity(0, processor),
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NAS_CACHE", str(cache))
+            return nas_in(folder, *arguments)
 
     (folder / "small.yaml").write_text(SPACE)
     (folder / "brief.yaml").write_text(RECIPE)
@@ -103,35 +92,35 @@ def test_a_file_of_the_test_images_has_the_accuracy_of_the_retraining(story: Sto
 
 def test_one_seed_and_the_studys_own_test_set_by_its_name(story: Story) -> None:
     before = story.openings()
-    told = story.nas("evaluate", "--trial", "0", "--data", "digits", "--seed", "1")
-    assert told.returncode == 0, told.stderr
-    assert f"accuracy {story.result(1)['test_accuracy']:.2%} (one run: seed 1" in told.stdout
+    done = story.nas("evaluate", "--trial", "0", "--data", "digits", "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    assert f"accuracy {story.result(1)['test_accuracy']:.2%} (one run: seed 1" in done.stdout
     assert story.openings() == before | {"digits": before["digits"] + 1}
 
 
-def test_test_images_among_others_are_told_and_in_both_ledgers(story: Story) -> None:
+def test_test_images_among_others_are_named_and_in_both_ledgers(story: Story) -> None:
     hidden = np.load(story.folder / "hidden.npz")
     x = np.concatenate([hidden["x_test"], np.zeros((1, 8, 8, 1), np.uint8)])
     np.savez(story.folder / "padded.npz", x=x, y=np.append(hidden["y_test"], 0))
     before = story.openings()
-    told = story.nas("evaluate", "--trial", "0", "--data", "padded.npz", "--seed", "0", "--dropout", "0")
-    assert told.returncode == 0, told.stderr
-    assert "careful: 359 of these images are also among the study's test images" in told.stdout
+    done = story.nas("evaluate", "--trial", "0", "--data", "padded.npz", "--seed", "0", "--dropout", "0")
+    assert done.returncode == 0, done.stderr
+    assert "warning: 359 of these images are also among the study's test images" in done.stdout
     assert story.openings() == before | {"padded": 1, "digits": before["digits"] + 1}
     (ledger,) = (story.folder / "studies" / "test-ledger").glob("digits-*.jsonl")
     assert json.loads(ledger.read_text().splitlines()[-1])["accuracy"] == story.result(0)["test_accuracy"]
 
 
-def test_a_set_that_could_not_be_compared_is_told(story: Story) -> None:
+def test_a_set_that_could_not_be_compared_is_named(story: Story) -> None:
     plan = story.folder / "studies" / "digits-20k" / "plan.yaml"
     text = plan.read_text()
     plan.write_text(text.replace("source: digits", "source: /nowhere/at/all"))
     try:
-        told = story.nas("evaluate", "--trial", "0", "--data", "hidden.npz", "--seed", "0")
+        done = story.nas("evaluate", "--trial", "0", "--data", "hidden.npz", "--seed", "0")
     finally:
         plan.write_text(text)
-    assert told.returncode == 0, told.stderr
-    assert "careful: the study's own images are no longer in the data cache, so these could not be" in told.stdout
+    assert done.returncode == 0, done.stderr
+    assert "warning: the study's own images are no longer in the data cache, so these could not be" in done.stdout
 
 
 def test_predictions_of_arrays_and_of_pictures_are_those_that_were_evaluated(story: Story) -> None:

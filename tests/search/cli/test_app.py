@@ -1,4 +1,4 @@
-"""`nas` as a process: its exit status, its errors, and how quickly it helps."""
+"""`nas` as a process: exit status, errors, signals, closed streams, and what its help imports."""
 
 import os
 import signal
@@ -13,8 +13,6 @@ import pytest
 from small_search import SEARCH
 
 Nas = Callable[..., CompletedProcess[str]]
-
-
 NAS = Path(get_path("scripts")) / "nas"
 
 

@@ -21,15 +21,15 @@ from search.study.reading import read_view
 Nas = Callable[..., CompletedProcess[str]]
 
 
-def test_trials_are_audited_and_told_in_every_form(
+def test_trials_are_audited_and_printed_in_every_form(
     searched: StudyFiles, simulation: Simulation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
     options: dict[str, Any] = {"epochs": 6, "seeds": 2, "workers": "3", "device": "cpu", "study": searched.name}
     options["studies"] = searched.studies
     audit_proxy("8", **options, format=Format.JSON)
-    told = capsys.readouterr()
-    rows = json.loads(told.out)
+    printed = capsys.readouterr()
+    rows = json.loads(printed.out)
     assert len(rows) == len({row["number"] for row in rows}) == 8
     trials = {trial.number: trial for trial in read_view(searched).trials}
     assert "pruned" in {row["state"] for row in rows}
@@ -40,7 +40,7 @@ def test_trials_are_audited_and_told_in_every_form(
         full = 0.2 + trial.params / 50_000 + 0.05 * (trial.params % 7)
         assert row["full_values"] == pytest.approx([full, full])
         assert row["full_value"] == pytest.approx(full)
-    assert "A trial's value after 4 epochs ranks designs as 6 epochs do with rho = " in told.err
+    assert "A trial's value after 4 epochs ranks designs as 6 epochs do with rho = " in printed.err
     assert len(simulation.last_jobs) == 16
     assert {job.purpose for job in simulation.last_jobs} == {"proxy"}
     assert not (searched.studies / "test-ledger").exists()
@@ -59,7 +59,7 @@ def test_trials_are_audited_and_told_in_every_form(
     assert [line.split()[0] for line in lines if line.endswith("full   ")] == [str(row["number"]) for row in rows]
 
 
-def test_a_trial_that_fails_at_full_length_is_told_and_the_others_are_audited(
+def test_a_trial_that_fails_at_full_length_is_named_and_the_others_are_audited(
     searched: StudyFiles, simulation: Simulation, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[str] = []
@@ -70,16 +70,16 @@ def test_a_trial_that_fails_at_full_length_is_told_and_the_others_are_audited(
 
     simulation.curve = curve
     audit_proxy("5", epochs=2, device="cpu", study=searched.name, studies=searched.studies, format=Format.JSON)
-    told = capsys.readouterr()
-    assert len(json.loads(told.out)) == 4
-    assert f"proxy {seen[0]}: failed, and is left out: training loss is nan in epoch 1" in told.err
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == 4
+    assert f"proxy {seen[0]}: failed, and is left out: training loss is nan in epoch 1" in printed.err
 
     simulation.curve = lambda job, epoch: Failed("out of memory")
     with pytest.raises(TrainingError, match=r"^none of these trials could be trained at full length$"):
         audit_proxy("5", epochs=3, device="cpu", study=searched.name, studies=searched.studies)
 
 
-def test_mistakes_are_told_before_anything_is_trained(
+def test_mistakes_are_refused_before_anything_is_trained(
     searched: StudyFiles, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def attempt(trials: str, **options: Any) -> None:

@@ -13,13 +13,13 @@ from search.protocol import Measurement
 
 def read_events(path: Path) -> dict[tuple[str, int], float]:
     """All scalars of a TensorBoard file: a length of 8 bytes, 4 of checksum, the event, 4 of checksum."""
-    content, found, place = path.read_bytes(), {}, 0
+    content, scalars, place = path.read_bytes(), {}, 0
     while place < len(content):
         size = int.from_bytes(content[place : place + 8], "little")
         event = Event.FromString(content[place + 12 : place + 12 + size])
-        found |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
+        scalars |= {(value.tag, event.step): value.simple_value for value in event.summary.value}
         place += size + 16
-    return found
+    return scalars
 
 
 def test_every_epoch_of_every_run_is_logged_once(tmp_path: Path) -> None:

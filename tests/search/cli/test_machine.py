@@ -40,7 +40,7 @@ def test_a_cluster_is_as_the_options_say(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr() == ("", "ray: 4 places\n")
 
 
-def test_a_worker_on_a_cluster_has_one_cpu_and_the_gpus_that_pay_unless_told_otherwise() -> None:
+def test_a_worker_on_a_cluster_has_one_cpu_and_the_gpus_that_pay_by_default() -> None:
     cluster = parse_machine("auto", "auto", ray="auto").cluster
     assert cluster is not None and (cluster.gpus_per_worker, cluster.cpus_per_worker) == (None, 1.0)
     assert parse_machine("auto", "auto").cluster is None

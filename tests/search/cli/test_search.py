@@ -22,8 +22,6 @@ from search.recipes import FAST
 from search.study.storage import read_study
 
 Nas = Callable[..., CompletedProcess[str]]
-
-
 NAS = Path(get_path("scripts")) / "nas"
 
 
@@ -72,8 +70,8 @@ def test_a_killed_search_goes_on_to_exactly_the_trials_asked_for(nas: Nas, tmp_p
     process = Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        found = read_study(files, None)[0] if files.database.is_file() and files.plan.is_file() else []
-        if len(found) >= 3 and found[-1].state == optuna.trial.TrialState.RUNNING:
+        recorded = read_study(files, None)[0] if files.database.is_file() and files.plan.is_file() else []
+        if len(recorded) >= 3 and recorded[-1].state == optuna.trial.TrialState.RUNNING:
             break
         time.sleep(0.1)
     process.kill()

@@ -30,6 +30,6 @@ def test_the_audit_is_printed_in_every_form(nas: Nas) -> None:
     assert words.returncode == 0, words.stderr
     assert "different architectures of" in words.stdout and "what no design within the limits has" in words.stdout
     values = json.loads(nas("space", "--space", "small.yaml", "--budget", "20k", "--format", "json").stdout)
-    assert values["feasible"] <= values["total"] == sum(each["designs"] for each in values["histogram"])
+    assert values["feasible"] <= values["total"] == sum(bin["designs"] for bin in values["histogram"])
     names = [row[0] for row in csv.reader(nas("space", "--space", "small.yaml", "--format", "csv").stdout.splitlines())]
     assert names[:3] == ["name", "total", "feasible"] and "histogram" not in names

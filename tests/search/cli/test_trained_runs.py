@@ -37,7 +37,7 @@ class Story:
         return values
 
     def openings(self) -> dict[str, int]:
-        """Lines of each ledger."""
+        """How many lines each ledger has."""
         paths = (self.folder / "studies" / "test-ledger").glob("*.jsonl")
         return {path.name.rsplit("-", 1)[0]: len(path.read_text().splitlines()) for path in paths}
 
@@ -79,14 +79,18 @@ def test_a_file_of_the_test_images_has_the_accuracy_of_the_retraining(story: Sto
     before = story.openings()
     done = story.nas("evaluate", "--trial", "0", "--data", "hidden.npz", "--format", "json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert [run["accuracy"] for run in found["runs"]] == [story.result(seed)["test_accuracy"] for seed in (0, 1)]
-    assert [run["loss"] for run in found["runs"]] == [story.result(seed)["test_loss"] for seed in (0, 1)]
-    assert [run["confusion"] for run in found["runs"]] == [story.result(seed)["confusion"] for seed in (0, 1)]
-    assert (found["data"], found["images"], found["overlap"]) == ("digits", 359, {"training": 0, "test": 359})
-    assert sum(each["images"] for each in found["classes"]) == 359
-    mean = sum(each["images"] * each["accuracy"] for each in found["classes"]) / 359
-    assert mean == pytest.approx(found["accuracy"])
+    evaluation = json.loads(done.stdout)
+    assert [run["accuracy"] for run in evaluation["runs"]] == [story.result(seed)["test_accuracy"] for seed in (0, 1)]
+    assert [run["loss"] for run in evaluation["runs"]] == [story.result(seed)["test_loss"] for seed in (0, 1)]
+    assert [run["confusion"] for run in evaluation["runs"]] == [story.result(seed)["confusion"] for seed in (0, 1)]
+    assert (evaluation["data"], evaluation["images"], evaluation["overlap"]) == (
+        "digits",
+        359,
+        {"training": 0, "test": 359},
+    )
+    assert sum(row["images"] for row in evaluation["classes"]) == 359
+    mean = sum(row["images"] * row["accuracy"] for row in evaluation["classes"]) / 359
+    assert mean == pytest.approx(evaluation["accuracy"])
     assert story.openings() == before | {"digits": before["digits"] + 2}, "these are the study's own test images"
 
 
@@ -182,7 +186,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "status", "message"), WRONG, ids=[" ".join(each[0]) for each in WRONG])
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"), WRONG, ids=[" ".join(arguments) for arguments, _, _ in WRONG]
+)
 def test_a_mistake_is_one_line(story: Story, arguments: tuple[str, ...], status: int, message: str) -> None:
     (story.folder / "empty").mkdir(exist_ok=True)
     np.savez(story.folder / "more.npz", x=np.zeros((11, 8, 8), np.uint8), y=np.arange(11))

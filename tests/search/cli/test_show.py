@@ -1,5 +1,6 @@
 """`nas show` shows a network stage by stage."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ from subprocess import CompletedProcess
 
 from models.architecture import Architecture
 from models.count import count_parameters
+from search.files import StudyFiles
+from search.study.reading import read_view
 
 Nas = Callable[..., CompletedProcess[str]]
 
@@ -18,3 +21,16 @@ def test_show_adds_up(nas: Nas, tmp_path: Path) -> None:
     assert shown["params"] == count_parameters(Architecture.from_json(text))
     assert sum(part["macs"] for part in shown["parts"]) == shown["macs"]
     assert "total" in nas("show", "--architecture", "net.json").stdout
+
+
+def test_a_trial_is_shown_for_the_images_of_its_study(nas: Nas, searched: StudyFiles) -> None:
+    trial = read_view(searched).trials[3]
+    shown = json.loads(nas("show", "--trial", "3", "--format", "json").stdout)
+    assert (shown["params"], shown["macs"]) == (trial.params, trial.macs)
+    assert shown["architecture"] == trial.architecture.to_dict()
+    rows = list(csv.DictReader(nas("show", "--trial", "3", "--format", "csv").stdout.splitlines()))
+    assert [row["part"] for row in rows] == [part["part"] for part in shown["parts"]] + ["total"]
+    assert int(rows[-1]["params"]) == trial.params
+    missing = nas("show", "--trial", "99")
+    assert missing.returncode == 2
+    assert missing.stderr == "study: digits-20k\nnas: trial = 99: no such trial in study 'digits-20k'\n"

@@ -22,7 +22,7 @@ def audit_proxy(
     trials: Annotated[str, typer.Option("--trials", help="How many trials to train again at full length.")],
     epochs: Epochs = None,
     recipe: RecipeName = "full",
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each trial.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs per trial.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Fixes which trials are drawn.")] = 0,
     workers: Workers = "auto",
     ray: Ray = None,

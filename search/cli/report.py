@@ -24,13 +24,13 @@ def report(
         typer.Option("--output", help="HTML file, or folder of the tables; by default, in the study's folder."),
     ] = None,
     budgets: Annotated[
-        str | None, typer.Option("--budgets", help="Also name the best network under each of 0.3M,1M,2M.")
+        str | None, typer.Option("--budgets", help="Also name the best network within each budget: 0.3M,1M,2M.")
     ] = None,
     format: Annotated[
         Literal["html", "csv", "parquet", "json"], typer.Option("--format", help="A page, or every table as a file.")
     ] = "html",
-    watch: Annotated[bool, typer.Option("--watch", help="Write it again and again until the search is over.")] = False,
-    every: Annotated[float, typer.Option("--every", min=1, max=3600, help="Seconds between two pages.")] = 10,
+    watch: Annotated[bool, typer.Option("--watch", help="Write it again and again until the search ends.")] = False,
+    every: Annotated[float, typer.Option("--every", min=1, max=3600, help="Seconds between pages, with --watch.")] = 10,
     open: Open = False,
     study: StudyName = None,
     studies: Studies = Path("studies"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def retrain(
     trial: Annotated[list[int] | None, typer.Option("--trial", help="Trial to retrain; may be repeated.")] = None,
     per_budget: Annotated[
-        str | None, typer.Option("--per-budget", help="Retrain the best trial under each of 0.3M,1M,2M.")
+        str | None, typer.Option("--per-budget", help="Retrain the best trial within each budget: 0.3M,1M,2M.")
     ] = None,
     top: Annotated[
         int | None, typer.Option("--top", min=1, help="Choose among the best K at full length; 1: the best trial.")
@@ -35,11 +35,11 @@ def retrain(
     baseline: Annotated[
         list[str] | None, typer.Option("--baseline", help="Named baseline to train beside them; may be repeated.")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs of each network.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs per network.")] = 1,
     epochs: Epochs = None,
     recipe: RecipeName = "full",
     dropout: Annotated[
-        float | None, typer.Option("--dropout", help="Of the trials, instead of their own; --top 2 or more chooses it.")
+        float | None, typer.Option("--dropout", help="Replaces the trials' own dropout; --top 2 or more chooses it.")
     ] = None,
     holdout: Annotated[
         bool, typer.Option("--holdout", help="Keep the validation images out of the final training.")
@@ -54,7 +54,7 @@ def retrain(
     study: StudyName = None,
     studies: Studies = Path("studies"),
 ) -> None:
-    """Train found networks at full length and open the test set, once per run.
+    """Train the networks of a search at full length and open the test set, once per run.
 
     With --top K of 2 or more, the K best trials are first trained at full length on the training split alone, with two
     seeds each, and only the best of them by mean validation accuracy is trained finally. Its dropout is chosen in the

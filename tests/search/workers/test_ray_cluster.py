@@ -420,7 +420,7 @@ def test_nodes_get_our_two_packages_as_they_are_and_nothing_else(ray: FakeRay, m
     connect(cluster_of(), "auto")
     packages = {package.__name__: Path(str(package.__file__)).parent for package in (models, search)}
     assert staged == {name: contents(folder) for name, folder in packages.items()}
-    assert {"study/cluster.py", "training/worker.py"} < set(staged["search"])
+    assert {"workers/ray_cluster.py", "training/worker.py"} < set(staged["search"])
 
 
 def test_bytecode_stays_here_and_the_copy_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

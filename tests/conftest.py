@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import functools
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch and numpy when they are imported
 
 NAS = Path(get_path("scripts")) / "nas"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays to the end, so the garbage collector need not go through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

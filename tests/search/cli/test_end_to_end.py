@@ -86,6 +86,7 @@ def test_search_retrain_report_and_export_work_end_to_end(
     ]
 
 
+@pytest.mark.slow  # in virtual time: tests/search/run/test_coordinator.py; of one training: training/test_loop.py
 def test_the_same_seed_gives_the_same_trials_to_the_bit(nas: Nas, searched: CompletedProcess[str]) -> None:
     one = trials(nas)
     result = nas(*SEARCH, "--study", "two")
@@ -96,6 +97,7 @@ def test_the_same_seed_gives_the_same_trials_to_the_bit(nas: Nas, searched: Comp
     assert [row["value"] for row in trials(nas, "--study", "three")] != [row["value"] for row in one]
 
 
+@pytest.mark.slow  # what is selected: test_retrain.py; what the page says: test_report.py
 def test_one_search_answers_for_every_budget(nas: Nas, tmp_path: Path, searched: CompletedProcess[str]) -> None:
     complete = [row for row in trials(nas) if row["state"] == "complete"]
     small = sorted(row["params"] for row in complete)[1]

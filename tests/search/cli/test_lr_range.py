@@ -1,21 +1,84 @@
-"""`nas lr-range` and `nas data show`: what to look at before training."""
+"""`nas lr-range` and `nas data show`: what to look at before training.
+
+A worker's own part is tested in tests/search/training; `make test-all` also has real ones do it for the command.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
+
+from search.files import StudyFiles
+from search.protocol import Assignment, ContactSheet, Drawn, Ranged, RangePoint, RangeTest, Setup
+from search.study.reading import read_view
+from search.workers import local
+
 Nas = Callable[..., CompletedProcess[str]]
+RANGE = ("lr-range", "--data", "digits", "--recipe", "fast", "--steps", "40")
 
 
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> list[Assignment]:
+    """What workers were asked for. They answer at once: the loss of a range test falls to 0.1 and then diverges."""
+    asked: list[Assignment] = []
+
+    def ask(setup: Setup, task: Assignment, log: Path) -> Ranged | Drawn:
+        asked.append(task)
+        if isinstance(task, ContactSheet):
+            return Drawn()
+        assert isinstance(task, RangeTest)
+        ratio = task.highest / task.lowest
+        rates = [task.lowest * ratio ** (step / (task.num_steps - 1)) for step in range(task.num_steps)]
+        return Ranged(tuple(RangePoint(lr, 2.3 - lr, 0.1) for lr in rates if lr < 0.11), diverged=True)
+
+    monkeypatch.setattr(local, "ask", ask)
+    return asked
+
+
+def test_a_learning_rate_range_is_printed_and_drawn(nas: Nas, tmp_path: Path, tasks: list[Assignment]) -> None:
+    done = nas(*RANGE, "--baseline", "resnet20-b", "--min-lr", "0.001", "--max-lr", "1", "--seed", "3")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "learning rate: 0.025 to 0.1 (diverged at 0.1; optimiser sgd, batch 32)"
+    assert second == f"plot: {tmp_path / 'lr-range-resnet20-b.html'}"
+    assert (tmp_path / "lr-range-resnet20-b.html").is_file()
+    assert not (tmp_path / "studies").exists()
+    (task,) = tasks
+    assert isinstance(task, RangeTest)
+    assert (task.seed, task.lowest, task.highest, task.num_steps, task.recipe.name) == (3, 0.001, 1.0, 40, "fast")
+
+
+def test_a_trial_is_tested_on_the_data_of_its_study(nas: Nas, searched: StudyFiles, tasks: list[Assignment]) -> None:
+    done = nas("lr-range", "--trial", "3", "--recipe", "fast", "--output", "plot.html")
+    assert done.returncode == 0, done.stderr
+    (task,) = tasks
+    assert isinstance(task, RangeTest)
+    assert task.architecture == read_view(searched).trials[3].architecture
+    refused = nas("lr-range", "--trial", "3", "--data", "digits")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "nas: lr-range: a trial is tested on its study's data; leave out --data\n"
+
+
+def test_a_contact_sheet_is_asked_for(nas: Nas, tmp_path: Path, tasks: list[Assignment]) -> None:
+    done = nas("data", "show", "--data", "digits", "--recipe", "full", "--seed", "3")
+    assert (done.returncode, done.stdout) == (0, f"contact sheet: {tmp_path / 'digits-full.png'}\n"), done.stderr
+    (task,) = tasks
+    assert isinstance(task, ContactSheet)
+    assert (task.seed, task.path, task.recipe.name) == (3, tmp_path / "digits-full.png", "full")
+
+
+@pytest.mark.slow
 def test_a_learning_rate_range_is_found_and_drawn(nas: Nas, tmp_path: Path) -> None:
-    result = nas("lr-range", "--baseline", "resnet20-b", "--data", "digits", "--recipe", "fast", "--steps", "40")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("learning rate: ")
+    done = nas(*RANGE, "--baseline", "resnet20-b")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("learning rate: ")
     assert (tmp_path / "lr-range-resnet20-b.html").is_file()
     assert not (tmp_path / "studies").exists()
 
 
+@pytest.mark.slow
 def test_a_contact_sheet_is_drawn(nas: Nas, tmp_path: Path) -> None:
-    result = nas("data", "show", "--data", "digits", "--recipe", "full")
-    assert result.returncode == 0, result.stderr
+    done = nas("data", "show", "--data", "digits", "--recipe", "full")
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "digits-full.png").read_bytes().startswith(b"\x89PNG")

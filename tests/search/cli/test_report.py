@@ -47,6 +47,7 @@ def test_a_page_and_the_trials_are_written(searched: StudyFiles, capsys: pytest.
     assert lines == [f"report: {searched.report.resolve()}", f"trials: {searched.trials_csv.resolve()}"]
     page = searched.report.read_text()
     assert "The best complete trial under each budget" in page
+    assert "The search space holds" in page
     assert "nas search</span> <span>--study digits-20k" in page
     assert REFRESH not in page
     assert len(pd.read_csv(searched.trials_csv)) == 20

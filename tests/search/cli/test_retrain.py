@@ -8,6 +8,11 @@ import pytest
 
 from search.cli.retrain import Selection, parse_selection
 from search.errors import InputError
+from search.files import StudyFiles
+from search.recipes import FAST
+from search.study.plan import Plan
+from search.study.reading import read_view
+from search.study.storage import read_study
 
 Nas = Callable[..., CompletedProcess[str]]
 
@@ -47,3 +52,21 @@ def test_other_options_are_refused(options: tuple[Any, ...], message: str) -> No
 def test_one_trial_is_chosen_only_of_several() -> None:
     assert Selection(top=2).chooses
     assert not Selection(top=1).chooses and not Selection(trials=(1, 2)).chooses
+
+
+def test_one_search_answers_for_every_budget(searched: StudyFiles) -> None:
+    records, _ = read_study(searched, None)
+    complete = [trial for trial in read_view(searched).trials if trial.state == "complete"]
+    small = sorted(trial.params for trial in complete)[1]
+    best = max((trial for trial in complete if trial.params <= small), key=lambda trial: trial.value or 0.0)
+    selection = parse_selection(None, None, f"{small},{small}", 0.0, None)
+    assert selection.numbers(records) == [best.number]
+    (candidate,) = selection.candidates(records, Plan.load(searched), FAST)
+    assert (candidate.identity.trial, candidate.recipe) == (best.number, FAST)
+    assert {stage.dropout for stage in candidate.architecture.stages} == {0.0}
+
+
+def test_a_budget_that_no_trial_meets_is_named(nas: Nas, searched: StudyFiles) -> None:
+    none = nas("retrain", "--per-budget", "10")
+    assert none.returncode == 2
+    assert none.stderr.endswith("nas: per-budget = 10: no trial of so few parameters was trained to the end\n")

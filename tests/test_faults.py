@@ -667,7 +667,7 @@ def test_only_dates_and_old_leftovers_ask_for_the_time_of_day() -> None:
             ):
                 asking.add(str(path.relative_to(root)))
     # When a study was begun and its reports were written, and temporary folders of over a day ago.
-    assert asking == {"study/plan.py", "datasets.py"}
+    assert asking == {"study/plan.py", "data/datasets.py"}
 
 
 # The network.

@@ -467,6 +467,7 @@ trainer.perform(job, print, asked)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_worker_that_was_writing_a_checkpoint_goes_on_from_the_one_before(
     trainer: Trainer, tmp_path: Path
 ) -> None:

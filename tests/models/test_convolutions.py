@@ -163,7 +163,9 @@ def wrong_shapes(shapes: list[Shape], instructions: str, timeout: float) -> list
     return [*wrong, f"{shape}: {end}"] if end else wrong
 
 
-@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize(
+    "instructions", ["AVX2", *(pytest.param(other, marks=pytest.mark.slow) for other in ("native", "SSE41"))]
+)
 def test_narrow_convolutions_have_the_gradients_of_float64(instructions: str) -> None:
     assert wrong_shapes(narrow_shapes(), instructions, timeout=300) == []
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
+
 from search.recipes import RECIPES
 
 Nas = Callable[..., CompletedProcess[str]]
@@ -27,6 +29,7 @@ def test_a_baseline_list_names_recipes_that_exist(nas: Nas) -> None:
     assert [row["name"] for row in rows if not row["within_budget"]] == ["resnet18", "flexible-1", "flexible-6"]
 
 
+@pytest.mark.slow
 def test_a_baseline_is_trained_by_a_recipe_in_a_study_of_its_own(nas: Nas, tmp_path: Path) -> None:
     command = (
         "baseline",

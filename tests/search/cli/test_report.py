@@ -81,6 +81,7 @@ def test_a_study_that_is_over_is_watched_once(searched: StudyFiles) -> None:
     assert REFRESH not in searched.report.read_text()
 
 
+@pytest.mark.slow
 def test_watching_ends_at_a_key_with_a_page_that_no_longer_waits(searched: StudyFiles, tmp_path: Path) -> None:
     plan = Plan.load(searched)
     plan.with_circumstances(num_trials=100).save(searched)

@@ -172,6 +172,7 @@ def test_a_downloader_that_dies_without_a_word_is_reported(monkeypatch: pytest.M
     assert "could not be downloaded (exit status -9)" in refusal("cifar100")
 
 
+@pytest.mark.slow
 def test_the_downloader_really_starts_by_name(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "search.training.download", "no-such-set", str(tmp_path)],

@@ -140,6 +140,7 @@ def test_rows_are_found_by_all_words_and_counted(shown):
     assert said == []
 
 
+@pytest.mark.slow
 def test_the_keyboard_reaches_the_summary_first(look, study):
     page, _, _ = look(study())
     page.keyboard.press("Tab")
@@ -148,6 +149,7 @@ def test_the_keyboard_reaches_the_summary_first(look, study):
     assert page.url.endswith("#summary")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_width_scrolls_sideways_or_cuts_a_text(look, realistic, audit, artifacts, width):
     phone = {"has_touch": True, "is_mobile": True} if width < 600 else {}
@@ -167,6 +169,7 @@ def test_no_width_scrolls_sideways_or_cuts_a_text(look, realistic, audit, artifa
     assert said == []
 
 
+@pytest.mark.slow
 def test_figures_follow_the_theme(shown):
     page, said, _ = shown
     page.emulate_media(color_scheme="dark")
@@ -178,6 +181,7 @@ def test_figures_follow_the_theme(shown):
     assert said == []
 
 
+@pytest.mark.slow
 def test_paper_gets_ink_on_white_and_no_more_of_the_leaderboard_than_is_read(shown, artifacts):
     page, said, _ = shown
     page.emulate_media(color_scheme="dark")
@@ -190,6 +194,7 @@ def test_paper_gets_ink_on_white_and_no_more_of_the_leaderboard_than_is_read(sho
     assert said == []
 
 
+@pytest.mark.slow
 def test_a_hostile_name_does_nothing_and_is_shown_as_it_is(look, hostile):
     page, said, asked = look(hostile)
     assert said == []
@@ -203,6 +208,7 @@ def test_a_hostile_name_does_nothing_and_is_shown_as_it_is(look, hostile):
     assert "&amp;" in ticks
 
 
+@pytest.mark.slow
 def test_the_pages_own_policy_refuses_a_script_that_got_in(look, study):
     page, said, _ = look(study())
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=\"window.ran = 1\">')")

@@ -108,6 +108,7 @@ def test_choices_that_never_fit_say_what_they_need() -> None:
     assert not any("width 1024 with" in text for text in small)  # it follows from the width alone
 
 
+@pytest.mark.slow
 def test_choices_that_never_fit_other_limits_say_which() -> None:
     impossible = texts(audit(load_space(), TASK, Limits(5_000_000, macs=100_000_000, fill=0.8, activations=400_000)))
     assert any(text.endswith("multiply-accumulates") for text in impossible)
@@ -175,6 +176,7 @@ def test_the_default_space_holds_more_than_a_billion_designs() -> None:
     assert len(counts.histogram) == 20
 
 
+@pytest.mark.slow
 def test_a_space_too_large_to_be_counted_is_counted_around_the_budget_and_then_estimated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -54,6 +54,7 @@ def measured(epoch: int) -> Measurement:
     return Measurement(epoch, 0.5, 0.5, 0.5, 0.1 * epoch, 0.1, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_server_that_is_stopped_and_started_in_the_middle_ends_no_search(
     search: Search, postgres: Any, curve: Callable[[Job, int], float], mode: str
@@ -79,6 +80,7 @@ def test_a_server_that_is_stopped_and_started_in_the_middle_ends_no_search(
     assert found.outcome.num_trained == found.outcome.num_proposed == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_landed", [True, False])
 def test_what_a_lost_connection_may_have_done_is_done_once(
     url: str,

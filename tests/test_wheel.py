@@ -66,6 +66,7 @@ def test_nas_from_the_wheel_trains_beside_a_hostile_models_folder(environment: P
     assert "1 trials trained" in result.stdout
 
 
+@pytest.mark.slow
 def test_nas_from_the_wheel_finds_its_space_in_an_empty_folder(environment: Path, tmp_path: Path) -> None:
     command = [environment / "bin" / "nas", "space", "--budget", "1M", "--format", "json"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -96,6 +96,7 @@ def test_watching_ends_at_a_key_with_a_page_that_no_longer_waits(searched: Study
     assert "The search is not finished: 20 of 100 trials have been trained." in page
 
 
+@pytest.mark.slow
 def test_a_dashboard_is_served_until_a_key_is_pressed(searched: StudyFiles, tmp_path: Path) -> None:
     pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
     with running("dashboard", "--port", "0", "--study", searched.name, folder=tmp_path) as process:

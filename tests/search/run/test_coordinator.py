@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 import pytest
 import simulation
+from databases import both_databases
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from simulation import SimulatedFleet, SimulatedWorker
 
@@ -80,9 +81,6 @@ class KillingFleet(SimulatedFleet):
             raise KeyboardInterrupt
         self.num_messages -= 1
         return super().receive(timeout)
-
-
-both_databases = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
 
 
 @contextmanager

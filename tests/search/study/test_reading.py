@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from databases import both_databases
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
@@ -26,9 +27,6 @@ from search.study.storage import Record
 from search.study.view import LedgerEntry
 
 Search = Callable[..., Any]
-
-
-both_databases = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
 
 
 def curve(job: Job, epoch: int) -> float | Failed:

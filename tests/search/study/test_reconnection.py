@@ -126,6 +126,7 @@ def test_what_a_lost_connection_may_have_done_is_done_once(
     assert attributes == {"draws": 5}
 
 
+@pytest.mark.slow
 def test_the_end_of_a_trial_is_recorded_once_wherever_the_connection_is_lost(
     url: str, files: StudyFiles, record: Record, accept: Callable[[], TrialRecord], hang_up: Callable[[], int]
 ) -> None:
@@ -160,6 +161,7 @@ def test_the_end_of_a_trial_is_recorded_once_wherever_the_connection_is_lost(
     }
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_ends_the_search_in_one_line_and_is_waited_for_once(
     search: Search, postgres: Any, curve: Callable[[Job, int], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

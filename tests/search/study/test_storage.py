@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from databases import both_databases
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import RandomSampler
 from optuna.storages import RDBStorage
@@ -51,9 +52,6 @@ def held_by_another(files: StudyFiles) -> Iterator[Popen[str]]:
             yield process
         finally:
             process.kill()
-
-
-both_databases = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
 
 
 def facts(trial: FrozenTrial) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from search.data.datasets import Dataset
 from search.errors import StudyError
@@ -76,16 +76,14 @@ class Question(_Part):
     limits: tuple[str, ...] = ()
     fill: float = 0.0
     warm_start: bool = True
+    control: float = Field(default=0.0, exclude=True)  # of studies begun before 0.1.0: a share of random designs
 
-    @model_validator(mode="before")
+    @field_validator("control")
     @classmethod
-    def _no_control(cls, values: Any) -> Any:
-        """Studies begun before 0.1.0 have an entry for the share of random designs among their trials."""
-        if isinstance(values, dict) and "control" in values:
-            values = dict(values)
-            if values.pop("control"):
-                raise ValueError("was begun with --control, which nas no longer has; give the search a new --study")
-        return values
+    def _no_control(cls, share: float) -> float:
+        if share:
+            raise ValueError("the study was begun with --control, which nas no longer has; start a new --study")
+        return share
 
     @model_validator(mode="after")
     def _limits_are_canonical(self) -> Self:

@@ -8,10 +8,10 @@ from search.identity import Identity
 from search.report.findings import Answer, Findings
 from search.report.notation import count, exists, percent, plural, points, sentence_list
 from search.report.retraining.confusion import num_test_images
-from search.report.retraining.known_runs import is_baseline, last_validation, name_of, results_order
+from search.report.retraining.known_runs import is_baseline, name_of, results_order
 from search.report.summary import states
 from search.report.verdicts import costlier_sentence, is_costlier
-from search.study.networks import Network
+from search.study.networks import Network, last_validation
 from search.study.sanity import first_loss_warning
 from search.study.view import LedgerEntry, RunView, TrialView
 

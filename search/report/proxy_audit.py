@@ -10,10 +10,11 @@ import pandas as pd
 
 from search.report.drawing import BLUE, GREY, ORANGE, Drawing, accuracy_axis, blank, records, safe
 from search.report.notation import count, design, exists, percent, plural, points, sentence_list
-from search.report.retraining.known_runs import is_known, last_validation
+from search.report.retraining.known_runs import is_known
 from search.report.statistics.rank_correlation import NUM_RESAMPLES, Agreement, Correlation, agreement
 from search.report.statistics.significance import CONFIDENCE
 from search.report.trials.leaderboard import measured_epochs
+from search.study.networks import last_validation
 from search.study.view import RunView, StudyView
 
 COLUMNS = [

@@ -134,7 +134,7 @@ def last_round(runs: Iterable[RunView]) -> list[RunView]:
     """
     rounds: dict[tuple[str, bool], list[RunView]] = defaultdict(list)
     for run in runs:
-        if run.purpose == "finalist" and _validation(run) is not None:
+        if run.purpose == "finalist" and last_validation(run) is not None:
             rounds[run.way].append(run)
     return max(rounds.values(), key=_recency, default=[])
 
@@ -156,7 +156,7 @@ def tried_dropouts(finalists: Iterable[RunView], trial: int) -> list[Network]:
     groups: dict[float, list[RunView]] = defaultdict(list)
     for run in finalists:
         dropout = run.identity.dropout
-        if run.purpose == "finalist" and run.identity.trial == trial and _validation(run) is not None:
+        if run.purpose == "finalist" and run.identity.trial == trial and last_validation(run) is not None:
             (own if dropout is None else groups[dropout]).append(run)
     ways, seeds = {_but_for_dropout(run) for run in own}, {run.seed for run in own}
     if len(ways) != 1:
@@ -168,11 +168,11 @@ def tried_dropouts(finalists: Iterable[RunView], trial: int) -> list[Network]:
 
 def mean_validation(network: Network) -> float:
     """Over seeds, of the last epoch's validation accuracy."""
-    return fmean(_validation(run) or 0.0 for run in network.runs)
+    return fmean(last_validation(run) or 0.0 for run in network.runs)
 
 
-def _validation(run: RunView) -> float | None:
-    """The last epoch's validation accuracy, if there is one."""
+def last_validation(run: RunView) -> float | None:
+    """The last epoch's validation accuracy; None if there is none, or not a finite one."""
     value = run.history[-1].validation_accuracy if run.history else None
     return value if value is not None and math.isfinite(value) else None
 

@@ -90,7 +90,7 @@ class Crew:
 
     @property
     def ready(self) -> Ready:
-        """What the worker runs on that has been idle longest."""
+        """What the worker that has been idle longest runs on."""
         return self._ready[self._idle[0]]
 
     def start(self, owner: object, task: Assignment, epoch_seconds: float = 0.0) -> None:

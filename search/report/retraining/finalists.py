@@ -9,9 +9,8 @@ import pandas as pd
 
 from search.identity import Identity
 from search.report.notation import count, percent, plural, points, short
-from search.report.retraining.known_runs import last_validation
 from search.report.tables import Column, Table, table
-from search.study.networks import Network
+from search.study.networks import Network, last_validation
 from search.study.results import NUM_FINALIST_SEEDS
 from search.study.view import RunView
 

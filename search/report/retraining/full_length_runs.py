@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 
 from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, cost_axis, records, short_name
 from search.report.notation import count, decimal, duration, exists, interval, network_name, percent, points, short
-from search.report.retraining.known_runs import last_validation, results_order, run_order
+from search.report.retraining.known_runs import results_order, run_order
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.report.tables import Column, Table, named, table
-from search.study.networks import Network
+from search.study.networks import Network, last_validation
 from search.study.view import RunView
 
 RUN_COLUMNS = [

@@ -55,10 +55,6 @@ def run_order(run: RunView) -> tuple[bool, str, str, int, bool, int]:
     return run.identity.kind == "baseline", run.label, run.recipe, run.epochs, run.holdout, run.seed
 
 
-def last_validation(run: RunView) -> float | None:
-    return run.history[-1].validation_accuracy if run.history else None
-
-
 def is_tested(run: RunView) -> bool:
     return exists(run.test_accuracy)
 

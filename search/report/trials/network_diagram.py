@@ -13,7 +13,6 @@ from search.report.notation import MULTIPLIED, count, percent, short
 from search.report.tables import Column, Table, table
 
 WIDTH = 320  # of a picture; one stands beside the other, or under it on a phone, at its own size
-TEXT_X = 122
 _CENTRE, _WIDEST, _NARROWEST = 56.0, 100.0, 8.0
 _LINE, _GAP = 16.0, 18.0
 _MAX_STACK, _BLOCK, _BETWEEN = 110.0, 12.0, 3.0

@@ -1,6 +1,5 @@
 """Images as tensors on the training device, their splits, batches and normalisation."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,14 +37,6 @@ class Images:
         """The images and labels at these indices."""
         where = torch.from_numpy(indices).to(self.device)
         return Images(self.images[where], self.labels[where])
-
-    def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        """The full batches of one epoch in random order. Images that do not fill a last batch are left out."""
-        order = torch.randperm(len(self), generator=generator, device=self.device)
-        for start in range(0, len(self) - batch_size + 1, batch_size):
-            batch = order[start : start + batch_size]
-            # On a CPU many times as fast as indexing, since it copies whole images.
-            yield self.images.index_select(0, batch), self.labels.index_select(0, batch)
 
 
 @dataclass(frozen=True, slots=True)

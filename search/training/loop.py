@@ -14,10 +14,12 @@ from search.flags import pack
 from search.protocol import Measurement
 from search.recipe import Recipe
 from search.trained_network import TestResult
+from search.training.graph import Capture
 from search.training.images import Images, Normalisation
-from search.training.mixed_precision import MEMORY_FORMAT, TrainingStep, forward
-from search.training.optimisation import Schedule, make_optimizer, moving_average
+from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
+from search.training.optimisation import MovingAverage, Schedule
 from search.training.pipeline import Pipeline
+from search.training.step import TrainingStep
 
 EVALUATION_BATCH = 1_000
 
@@ -38,6 +40,8 @@ class Training:
         precision: 'fp32', 'bf16' or 'fp16'.
         should_stop: asked before every step; once it is true the training ends, for good, since the changes of an
             unfinished epoch are not undone.
+        capture: makes one graph of a step, on CUDA; None to run it operation by operation.
+        note: is told, in a line, that steps could not be captured.
 
     Raises:
         RecipeError: the batch is larger than the data.
@@ -54,6 +58,8 @@ class Training:
         seed: int,
         precision: str,
         should_stop: Callable[[], bool] = lambda: False,
+        capture: Capture | None = None,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         batch_size, _, _ = recipe.sizes
         if batch_size > len(data):
@@ -70,13 +76,13 @@ class Training:
         torch.manual_seed(seed)  # dropout draws from the global generator
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.coins = torch.Generator().manual_seed(seed + 1)
-        self.pipeline = Pipeline(recipe, normalise, self.generator, self.coins)
+        dtype = DTYPES[precision] if self.device.type == "cuda" else torch.float32
+        self.pipeline = Pipeline(recipe, normalise, self.generator, self.coins, dtype)
         self.num_steps = len(data) // batch_size  # per epoch
-        self.optimizer = make_optimizer(model, recipe)
         total_steps = recipe.epochs * self.num_steps
-        self.schedule = Schedule(self.optimizer, recipe, total_steps)
-        self.step = TrainingStep(self.model, self.optimizer, recipe.label_smoothing, precision)
-        self.average = moving_average(self.model, recipe.ema_window * total_steps) if recipe.ema_window else None
+        self.schedule = Schedule(recipe, total_steps)
+        self.average = MovingAverage(self.model, recipe.ema_window * total_steps) if recipe.ema_window else None
+        self.step = TrainingStep(self.model, recipe, precision, self.average, capture, note)
         self.best = BestWeights(self.network)
         self.epoch = 0
         self.is_over = False
@@ -84,7 +90,7 @@ class Training:
     @property
     def network(self) -> nn.Module:
         """The network that is measured and kept: the average of the weights if the recipe has one, else the model."""
-        return self.average.module if self.average is not None else self.model
+        return self.average.network if self.average is not None else self.model
 
     def epochs(self) -> Iterator[Measurement]:
         """Train the epochs that are left, one Measurement after another.
@@ -109,7 +115,7 @@ class Training:
             "is_over": self.is_over,
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.step.optimizer.state_dict()["state"],
             "schedule": self.schedule.state_dict(),
             "scaler": self.step.scaler.state_dict(),
             "best": self.best.state_dict(),
@@ -124,7 +130,9 @@ class Training:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        # Its parameter groups are the recipe's; their learning rate is set at every step.
+        groups = self.step.optimizer.state_dict()["param_groups"]
+        self.step.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
         self.schedule.load_state_dict(state["schedule"])
         self.step.scaler.load_state_dict(state["scaler"])
         self.best.load_state_dict(state["best"])
@@ -139,28 +147,24 @@ class Training:
     def _train_epoch(self) -> Measurement | None:
         """The measurement of one more epoch, or None if the training was to stop.
 
-        The losses are read only at the end, so that the device never waits for the host in between.
+        Losses are read only at the end, so that the device never waits for the host in between.
         """
         started = time.perf_counter()
         self.epoch += 1
         self.model.train()
-        losses = torch.zeros(self.num_steps, device=self.device)
-        num_correct = torch.zeros((), device=self.device)
-        batch_size, _, _ = self.recipe.sizes
+        self.step.sums.zero_()
+        first_loss: float | None = None
         lr = 0.0
-        for step, (pixels, labels) in enumerate(self.data.batches(batch_size, self.generator)):
+        for batch in self.pipeline.epoch(self.data):
             if self.should_stop():
                 return None
-            batch = self.pipeline(pixels, labels)
-            logits, loss = self.step.forward(batch)
-            self.step.backward(loss)
-            if self.average is not None:
-                self.average.update_parameters(self.model)
             lr = self.schedule.lr
+            self.step(batch, lr)
             self.schedule.step()
-            losses[step] = loss.detach()
-            num_correct += batch.num_correct(logits.detach())
-        train_loss = losses.mean().item()
+            if self.epoch == 1 and first_loss is None:
+                first_loss = self.step.sums[0].item()
+        loss, num_correct = self.step.sums.tolist()
+        train_loss = loss / self.num_steps
         if not math.isfinite(train_loss):
             raise TrainingError(f"training loss is {train_loss} in epoch {self.epoch}")
         result = None
@@ -169,12 +173,12 @@ class Training:
         return Measurement(
             epoch=self.epoch,
             train_loss=train_loss,
-            train_accuracy=num_correct.item() / (self.num_steps * batch_size),
+            train_accuracy=num_correct / (self.num_steps * self.recipe.sizes[0]),
             validation_loss=result.loss if result else None,
             validation_accuracy=result.accuracy if result else None,
             lr=lr,
             seconds=time.perf_counter() - started,
-            first_loss=losses[0].item() if self.epoch == 1 else None,
+            first_loss=first_loss,
         )
 
     def _act_on(self, measurement: Measurement) -> None:
@@ -224,22 +228,20 @@ def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision
     """
     model.eval()
     total_loss = torch.zeros((), device=data.device)
-    confusion: Tensor | None = None
-    correct = torch.zeros(len(data), dtype=torch.bool, device=data.device)
+    predicted = torch.empty_like(data.labels)
     for start in range(0, len(data), EVALUATION_BATCH):
         labels = data.labels[start : start + EVALUATION_BATCH]
         images = normalise(data.images[start : start + EVALUATION_BATCH])
         logits = forward(model, images, precision).float()
         total_loss += functional.cross_entropy(logits, labels, reduction="sum")
-        num_classes = logits.shape[1]
-        predicted = logits.argmax(dim=1)
-        correct[start : start + EVALUATION_BATCH] = predicted == labels
-        pairs = torch.bincount(labels * num_classes + predicted, minlength=num_classes**2)
-        confusion = pairs if confusion is None else confusion + pairs
-    assert confusion is not None
+        predicted[start : start + EVALUATION_BATCH] = logits.argmax(dim=1)
+    num_classes = logits.shape[1]
+    confusion = torch.bincount(data.labels * num_classes + predicted, minlength=num_classes**2)
     counts = confusion.view(num_classes, num_classes).cpu()
     loss = total_loss.item() / len(data)
     if not math.isfinite(loss):
         raise TrainingError(f"evaluation loss is {loss}")
     accuracy = counts.diagonal().sum().item() / len(data)
-    return TestResult(loss, accuracy, tuple(map(tuple, counts.tolist())), pack(correct.cpu().numpy()))
+    return TestResult(
+        loss, accuracy, tuple(map(tuple, counts.tolist())), pack((predicted == data.labels).cpu().numpy())
+    )

@@ -9,9 +9,9 @@ from torch import nn
 from search.protocol import Ranged, RangePoint
 from search.recipe import Recipe
 from search.training.images import Images, Normalisation
-from search.training.mixed_precision import MEMORY_FORMAT, TrainingStep
-from search.training.optimisation import make_optimizer
+from search.training.mixed_precision import MEMORY_FORMAT
 from search.training.pipeline import Pipeline
+from search.training.step import TrainingStep
 
 SMOOTHING = 0.9  # of the running mean of the loss
 DIVERGED = 4.0  # times its lowest value so far
@@ -49,28 +49,24 @@ def lr_range_test(
     device = data.device
     torch.manual_seed(seed)
     generator = torch.Generator(device).manual_seed(seed)
+    recipe = recipe.model_copy(update={"batch_size": min(recipe.sizes[0], len(data))})
+    batch_size, _, _ = recipe.sizes
     pipeline = Pipeline(recipe, normalise, generator, torch.Generator().manual_seed(seed + 1))
-    model.to(memory_format=MEMORY_FORMAT).train()
-    optimizer = make_optimizer(model, recipe)
-    training_step = TrainingStep(model, optimizer, recipe.label_smoothing, precision)
-    batch_size = min(recipe.sizes[0], len(data))
-    batches = chain.from_iterable(data.batches(batch_size, generator) for _ in count())
+    training_step = TrainingStep(model.to(memory_format=MEMORY_FORMAT).train(), recipe, precision)
+    batches = chain.from_iterable(pipeline.epoch(data) for _ in count())
     points: list[RangePoint] = []
     mean, lowest_mean = 0.0, math.inf
-    for step, (pixels, labels) in enumerate(islice(batches, num_steps)):
+    for step, batch in enumerate(islice(batches, num_steps)):
         lr = lowest * (highest / lowest) ** (step / max(1, num_steps - 1))
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        batch = pipeline(pixels, labels)
-        logits, loss = training_step.forward(batch)
-        value = loss.item()
+        training_step.sums.zero_()
+        training_step(batch, lr)
+        value, num_correct = training_step.sums.tolist()
         if not math.isfinite(value):
             return Ranged(tuple(points), diverged=True)
-        points.append(RangePoint(lr, value, batch.num_correct(logits.detach()).item() / batch_size))
+        points.append(RangePoint(lr, value, num_correct / batch_size))
         mean = SMOOTHING * mean + (1 - SMOOTHING) * value
         unbiased_mean = mean / (1 - SMOOTHING ** (step + 1))
         lowest_mean = min(lowest_mean, unbiased_mean)
         if unbiased_mean > DIVERGED * lowest_mean:
             return Ranged(tuple(points), diverged=True)
-        training_step.backward(loss)
     return Ranged(tuple(points), diverged=False)

@@ -1,74 +1,83 @@
 """The optimiser, the learning-rate schedule and the averaging of weights of a recipe, made of torch's own."""
 
+import copy
 import math
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from search.recipe import Recipe
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser. BatchNorm and biases (all vectors) have no weight decay unless the recipe says so."""
+    """The recipe's optimiser. BatchNorm and biases (all vectors) have no weight decay unless the recipe says so.
+
+    On CUDA its steps can be captured: its learning rate is a tensor there, and so is Adam's number of steps.
+    """
     matrices = [p for p in model.parameters() if p.ndim > 1 or recipe.decay_norm_and_bias]
     vectors = [p for p in model.parameters() if p.ndim <= 1 and not recipe.decay_norm_and_bias]
     groups: list[dict[str, Any]] = [{"params": matrices}]
     if vectors:
         groups.append({"params": vectors, "weight_decay": 0.0})
-    common: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    is_cuda = matrices[0].is_cuda
+    lr = torch.tensor(recipe.lr, device=matrices[0].device) if is_cuda else recipe.lr
+    common: dict[str, Any] = {"lr": lr, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True, **common)
-    is_cuda = matrices[0].is_cuda
     adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return adam(groups, fused=is_cuda, foreach=not is_cuda, **common)
+    return adam(groups, fused=is_cuda, capturable=is_cuda, foreach=not is_cuda, **common)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of every group, in place where it is a tensor."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
 
 class Schedule:
-    """Sets the learning rate of an optimiser: call `step` after every step and `end_epoch` after every epoch.
+    """The learning rate of every step: call `step` after each and `end_epoch` after every epoch.
 
     Args:
-        optimizer: the optimiser.
         recipe: gives the shape of the schedule.
         num_steps: of the whole training.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, recipe: Recipe, num_steps: int) -> None:
-        self._optimizer = optimizer
-        self._by_step: LambdaLR | None = None
-        self._by_epoch: ReduceLROnPlateau | None = None
-        if recipe.schedule == "plateau":
-            self._by_epoch = ReduceLROnPlateau(
-                optimizer, mode="max", factor=recipe.factor, patience=recipe.patience, min_lr=recipe.min_lr
-            )
-        else:
-            self._by_step = LambdaLR(optimizer, lambda step: share_of_peak(recipe, step / num_steps))
+    def __init__(self, recipe: Recipe, num_steps: int) -> None:
+        self._recipe = recipe
+        self._num_steps = num_steps
+        self._step = 0
+        # Torch's scheduler moves the rate of an optimiser: this one has nothing else to do.
+        self._holder = torch.optim.SGD([torch.zeros(1)], lr=recipe.lr)
+        self._plateau = ReduceLROnPlateau(
+            self._holder, mode="max", factor=recipe.factor, patience=recipe.patience, min_lr=recipe.min_lr
+        )
 
     @property
     def lr(self) -> float:
         """The learning rate of the next step."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        if self._recipe.schedule == "plateau":
+            return float(self._holder.param_groups[0]["lr"])
+        return self._recipe.lr * share_of_peak(self._recipe, self._step / self._num_steps)
 
     def state_dict(self) -> dict[str, Any]:
-        scheduler = self._by_step or self._by_epoch
-        assert scheduler is not None
-        return scheduler.state_dict()
+        return {"step": self._step, "lr": self._holder.param_groups[0]["lr"], "plateau": self._plateau.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        scheduler = self._by_step or self._by_epoch
-        assert scheduler is not None
-        scheduler.load_state_dict(state)
+        self._step = state["step"]
+        set_lr(self._holder, state["lr"])
+        self._plateau.load_state_dict(state["plateau"])
 
     def step(self) -> None:
-        if self._by_step is not None:
-            self._by_step.step()
+        self._step += 1
 
-    def end_epoch(self, validation_accuracy: float | None) -> None:
-        if self._by_epoch is not None:
-            assert validation_accuracy is not None, "a plateau schedule needs the validation accuracy"
-            self._by_epoch.step(validation_accuracy)
+    def end_epoch(self, validation_accuracy: float) -> None:
+        self._plateau.step(validation_accuracy)
 
 
 def share_of_peak(recipe: Recipe, progress: float) -> float:
@@ -92,7 +101,42 @@ def share_of_peak(recipe: Recipe, progress: float) -> float:
     return floor + (1 - floor) * height
 
 
-def moving_average(model: nn.Module, window: float) -> AveragedModel:
-    """An exponential moving average of weights and buffers over about `window` steps, to be updated after each."""
-    average_fn = get_ema_multi_avg_fn(1 - 1 / max(1.0, window))  # type: ignore[no-untyped-call]  # torch's own gap
-    return AveragedModel(model, multi_avg_fn=average_fn, use_buffers=True)
+class MovingAverage:
+    """An exponential moving average of a network's weights and BatchNorm statistics over about `window` steps.
+
+    It begins with the values after the first step. Call `update`, and then `note_step`, after every step.
+
+    Attributes:
+        network: a copy of the model that has the averages.
+    """
+
+    def __init__(self, model: nn.Module, window: float) -> None:
+        self.network = copy.deepcopy(model)
+        self._model = model
+        self._has_begun = False
+        pairs = [*zip(_values(self.network), _values(model), strict=True)]
+        self._averages = [average for average, value in pairs if value.is_floating_point()]
+        self._values = [value for _, value in pairs if value.is_floating_point()]
+        self._lerp = get_ema_multi_avg_fn(1 - 1 / max(1.0, window))  # type: ignore[no-untyped-call]  # torch's own gap
+
+    def update(self) -> None:
+        """Move the averages towards the values; the same operations at every step, the first included."""
+        self._lerp(self._averages, self._values, None)
+
+    def note_step(self) -> None:
+        """A step is over: after the first, the averages are its values."""
+        if not self._has_begun:
+            self.network.load_state_dict(self._model.state_dict())
+            self._has_begun = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.network.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from the `state_dict` of an average that has begun."""
+        self.network.load_state_dict(state)
+        self._has_begun = True
+
+
+def _values(network: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in (*network.parameters(), *network.buffers())]

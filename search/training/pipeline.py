@@ -1,5 +1,6 @@
 """The input pipeline: from stored images to a batch as the network sees it, by all of a recipe's augmentations."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -11,19 +12,37 @@ from search.training.augment import cutmix, cutout, mixup, random_crop, random_f
 from search.training.autoaugment import auto_augment_cifar10
 from search.training.colour import colour_jitter
 from search.training.geometry import random_affine, random_rotation
-from search.training.images import Normalisation
+from search.training.images import Images, Normalisation
+from search.training.mixed_precision import MEMORY_FORMAT
+
+# Numbers in the images that CUDA augments at once: 256 MiB as float32, a third of CIFAR-10.
+PIECE = 2**26
 
 
 class Batch(NamedTuple):
     """Normalised images (N, C, H, W) and their labels (N,).
 
-    If images are mixed, `weight` (N,) is the share of each that belongs to `labels`; the rest belongs to `others`.
+    Where a recipe mixes images, `weight` (N,) is the share of each that belongs to `labels`; the rest belongs to
+    `others`.
     """
 
     images: Tensor
     labels: Tensor
     others: Tensor | None = None
     weight: Tensor | None = None
+
+    def clone(self) -> "Batch":
+        """The same batch in tensors of its own."""
+        others = self.others.clone() if self.others is not None else None
+        weight = self.weight.clone() if self.weight is not None else None
+        return Batch(self.images.clone(), self.labels.clone(), others, weight)
+
+    def copy_(self, other: "Batch") -> None:
+        """Overwrite the batch by another of the same shapes."""
+        for ours, theirs in zip(self, other, strict=True):
+            assert (ours is None) == (theirs is None)
+            if ours is not None and theirs is not None:
+                ours.copy_(theirs)
 
     def loss(self, logits: Tensor, label_smoothing: float) -> Tensor:
         """The mean cross-entropy in nats of logits (N, classes). A mixed image's labels count by their shares."""
@@ -53,18 +72,47 @@ class Pipeline:
         generator: the source of the draws, on the device of the images.
         coins: decides whether a batch is mixed, and how. It is on the CPU: what to compute depends on it, so the host
             must know without waiting for the device.
+        dtype: of the images in a batch.
     """
 
     def __init__(
-        self, recipe: Recipe, normalise: Normalisation, generator: torch.Generator, coins: torch.Generator
+        self,
+        recipe: Recipe,
+        normalise: Normalisation,
+        generator: torch.Generator,
+        coins: torch.Generator,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.recipe = recipe
         self.normalise = normalise
         self.generator = generator
         self.coins = coins
+        self.dtype = dtype
 
     def __call__(self, pixels: Tensor, labels: Tensor) -> Batch:
         """The batch of uint8 images (N, C, H, W) and int64 labels (N,)."""
+        return self.mix(self.augment(pixels), labels)
+
+    def epoch(self, data: Images) -> Iterator[Batch]:
+        """The full batches of one epoch in random order. Images that do not fill a last batch are left out.
+
+        On CUDA, where every operation costs a launch, many batches are augmented at once.
+        """
+        batch_size, _, _ = self.recipe.sizes
+        num_images = len(data) // batch_size * batch_size
+        order = torch.randperm(len(data), generator=self.generator, device=data.device)[:num_images]
+        num_batches = PIECE // (batch_size * data.images[0].numel()) if data.device.type == "cuda" else 1
+        piece_size = max(1, num_batches) * batch_size
+        for start in range(0, num_images, piece_size):
+            piece = order[start : start + piece_size]
+            # On a CPU index_select is many times as fast as indexing, since it copies whole images.
+            images = self.augment(data.images.index_select(0, piece))
+            labels = data.labels.index_select(0, piece)
+            for first in range(0, len(piece), batch_size):
+                yield self.mix(images[first : first + batch_size], labels[first : first + batch_size])
+
+    def augment(self, pixels: Tensor) -> Tensor:
+        """Normalised images (N, C, H, W) in `MEMORY_FORMAT`, from uint8, each augmented by itself."""
         recipe, generator = self.recipe, self.generator
         _, padding, hole = recipe.sizes
         images = self.normalise(self._recolour(pixels))
@@ -74,11 +122,18 @@ class Pipeline:
             images = random_flip(images, generator)
         if hole:
             images = cutout(images, hole, generator)
-        if recipe.mixes and self._toss(recipe.mix_probability):
-            use_cutmix = recipe.cutmix > 0 and (recipe.mixup == 0 or self._toss(0.5))
-            mix, alpha = (cutmix, recipe.cutmix) if use_cutmix else (mixup, recipe.mixup)
-            return Batch(*mix(images, labels, alpha, generator))
-        return Batch(images, labels)
+        return images.to(self.dtype, memory_format=MEMORY_FORMAT)
+
+    def mix(self, images: Tensor, labels: Tensor) -> Batch:
+        """The batch of augmented images and their labels, mixed if the recipe and the coins say so."""
+        recipe = self.recipe
+        if not recipe.mixes:
+            return Batch(images, labels)
+        if not self._toss(recipe.mix_probability):
+            return Batch(images, labels, labels, torch.ones(len(labels), device=labels.device))
+        use_cutmix = recipe.cutmix > 0 and (recipe.mixup == 0 or self._toss(0.5))
+        mix, alpha = (cutmix, recipe.cutmix) if use_cutmix else (mixup, recipe.mixup)
+        return Batch(*mix(images, labels, alpha, self.generator))
 
     def _recolour(self, pixels: Tensor) -> Tensor:
         """The images (N, C, H, W) after what comes before normalisation, still on the scale 0 to 255."""

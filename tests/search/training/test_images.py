@@ -24,22 +24,6 @@ def test_arrays_become_channels_first_tensors() -> None:
     assert images.labels.tolist() == [1, 0]
 
 
-def test_an_epoch_holds_every_image_at_most_once_in_a_new_order() -> None:
-    data = random_images(50)
-    data = Images(data.images, torch.arange(50))
-    generator = torch.Generator().manual_seed(0)
-    epochs = [[label for _, labels in data.batches(8, generator) for label in labels.tolist()] for _ in range(2)]
-    assert all(len(set(epoch)) == len(epoch) == 48 for epoch in epochs)
-    assert epochs[0] != epochs[1]
-
-
-def test_images_and_labels_stay_together() -> None:
-    data = random_images(40)
-    marked = Images(data.labels.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2).clone(), data.labels)
-    for images, labels in marked.batches(10, torch.Generator().manual_seed(1)):
-        assert torch.equal(images[:, 0, 0, 0].long(), labels)
-
-
 def test_statistics_equal_those_of_the_pixels() -> None:
     data = random_images(30)
     mean, std = channel_statistics(data.images)

@@ -236,7 +236,7 @@ def test_the_average_is_that_of_the_weights_and_statistics_after_every_step(spli
             if value.is_floating_point():
                 expected[name] = torch.lerp(expected.get(name, value), value, share)
 
-    training.optimizer.register_step_post_hook(average)
+    training.step.optimizer.register_step_post_hook(average)
     measurements = list(training.epochs())
     averaged = training.network.state_dict()
     assert training.network is not model and expected
@@ -260,7 +260,7 @@ def test_a_training_that_should_stop_ends_before_its_next_step(splits: Splits) -
         precision="fp32",
         should_stop=lambda: next(answers, True),
     )
-    training.optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    training.step.optimizer.register_step_post_hook(lambda *_: steps.append(1))
     assert [measurement.epoch for measurement in training.epochs()] == [1]
     assert len(steps) == len(splits.train) // 32 + 7
 

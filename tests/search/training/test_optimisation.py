@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from search.recipe import Recipe
-from search.training.optimisation import Schedule, make_optimizer, share_of_peak
+from search.training.optimisation import Schedule, make_optimizer, set_lr, share_of_peak
 
 STEPS = 120
 # Convolutions, norms and biases; nothing in it is random but its weights.
@@ -24,13 +24,10 @@ def make_recipe(**values: Any) -> Recipe:
 
 def lrs_of(recipe: Recipe, num_steps: int = STEPS) -> list[float]:
     """The learning rates before every step and after the last, of a training without gradients."""
-    optimizer = make_optimizer(NETWORK, recipe)
-    schedule = Schedule(optimizer, recipe, num_steps)
+    schedule = Schedule(recipe, num_steps)
     values = [schedule.lr]
     for _ in range(num_steps):
-        optimizer.step()
         schedule.step()
-        assert {group["lr"] for group in optimizer.param_groups} == {schedule.lr}, "all groups move together"
         values.append(schedule.lr)
     return values
 
@@ -105,7 +102,7 @@ def test_a_schedule_moves_as_torchs_own(
 def test_plateau_moves_as_torchs_own_under_the_same_accuracies(factor: float, patience: int, min_lr: float) -> None:
     accuracies = [0.3, 0.4, 0.4, 0.35, 0.41, 0.2, 0.3, 0.41, 0.4, 0.41, 0.1, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     recipe = make_recipe(schedule="plateau", factor=factor, patience=patience, min_lr=min_lr)
-    schedule = Schedule(make_optimizer(NETWORK, recipe), recipe, STEPS)
+    schedule = Schedule(recipe, STEPS)
     optimizer = torch.optim.SGD(NETWORK.parameters(), lr=0.2)
     reference = lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=factor, patience=patience, min_lr=min_lr)
     ours, theirs = [], []
@@ -122,7 +119,7 @@ def test_plateau_moves_as_torchs_own_under_the_same_accuracies(factor: float, pa
 def test_only_plateau_listens_to_the_validation_accuracy() -> None:
     for name in ("constant", "linear", "cosine"):
         recipe = make_recipe(schedule=name)
-        schedule = Schedule(make_optimizer(NETWORK, recipe), recipe, STEPS)
+        schedule = Schedule(recipe, STEPS)
         for _ in range(20):
             schedule.end_epoch(0.1)
         assert schedule.lr == 0.2
@@ -190,6 +187,22 @@ def test_a_schedule_keeps_its_shape_at_any_length(name: str) -> None:
     assert lrs_of(recipe, 10 * STEPS)[::10] == pytest.approx(lrs_of(recipe, STEPS), abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["plateau", "cosine"])
+def test_a_schedule_goes_on_from_its_state(name: str) -> None:
+    accuracies = [0.3, 0.2, 0.1, 0.3, 0.5, 0.1, 0.1, 0.1]
+    recipe = make_recipe(schedule=name, patience=1, factor=0.5)
+    whole, halves = Schedule(recipe, STEPS), Schedule(recipe, STEPS)
+    for epoch, accuracy in enumerate(accuracies):
+        for schedule in (whole, halves):
+            schedule.step()
+            schedule.end_epoch(accuracy)
+        if epoch == 4:
+            state, halves = halves.state_dict(), Schedule(recipe, STEPS)
+            halves.load_state_dict(copy.deepcopy(state))
+        assert whole.lr == halves.lr
+    assert whole.lr < 0.2
+
+
 def test_cycles_repeat_each_other() -> None:
     values = lrs_of(make_recipe(schedule="cyclic", min_lr=0.05, cycles=4))
     assert values[:30] * 4 == pytest.approx(values[:-1])
@@ -197,6 +210,15 @@ def test_cycles_repeat_each_other() -> None:
 
 
 # Optimisers.
+
+
+def test_the_rate_is_set_for_all_groups_and_where_it_is_a_tensor_in_place() -> None:
+    optimizer = make_optimizer(NETWORK, make_recipe())
+    set_lr(optimizer, 0.03)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.03, 0.03]
+    lr = torch.tensor(1.0)
+    set_lr(torch.optim.SGD(NETWORK.parameters(), lr=lr), 0.5)
+    assert lr == 0.5
 
 
 def torchs(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:

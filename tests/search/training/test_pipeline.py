@@ -202,7 +202,7 @@ def mixed_batches(num: int, **values: Any) -> list[Batch]:
 @pytest.mark.parametrize("probability", [0, 0.1, 0.5, 1])
 def test_batches_are_mixed_with_their_probability(name: str, probability: float) -> None:
     batches = mixed_batches(400, mix_probability=probability, **{name: 1})
-    mixed = sum(batch.others is not None for batch in batches)
+    mixed = sum(batch.others is not None and batch.others is not batch.labels for batch in batches)
     # 3.3 standard deviations: 1 in 1,000 seeds is further off.
     bound = 3.3 * (400 * probability * (1 - probability)) ** 0.5
     assert abs(mixed - 400 * probability) <= bound
@@ -283,3 +283,35 @@ def test_a_mixed_image_counts_as_correct_by_the_share_of_the_label() -> None:
     assert batch.num_correct(logits(4, 1, 2, 2)).item() == 0.75 + 1 + 1 + 1
     assert batch.num_correct(logits(3, 3, 3, 4)).item() == 0
     assert Batch(IMAGES, TRUTH).num_correct(logits(0, 1, 3, 3)).item() == 3
+
+
+# An epoch.
+
+
+def test_an_epoch_holds_every_image_at_most_once_in_a_new_order() -> None:
+    pipeline, data = unit(batch_size=8), Images(PIXELS.repeat(7, 1, 1, 1)[:50], torch.arange(50))
+    epochs = [[label for batch in pipeline.epoch(data) for label in batch.labels.tolist()] for _ in range(2)]
+    assert all(len(set(epoch)) == len(epoch) == 48 for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_images_and_labels_stay_together_in_an_epoch() -> None:
+    labels = torch.arange(40)
+    data = Images(labels.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2).clone(), labels)
+    pipeline = unit(batch_size=10)
+    marks = pipeline.normalise(data.images)[:, 0, 0, 0]
+    batches = list(pipeline.epoch(data))
+    assert [len(batch.labels) for batch in batches] == [10] * 4
+    assert all(torch.equal(batch.images[:, 0, 0, 0], marks[batch.labels]) for batch in batches)
+
+
+def test_a_batch_is_copied_whole_and_into_place() -> None:
+    for recipe in ({}, {"cutmix": 1}):
+        one, two = (unit(batch_size=2, **recipe)(PIXELS[i : i + 2], LABELS[i : i + 2]) for i in (0, 2))
+        copied = one.clone()
+        assert all(ours is not theirs for ours, theirs in zip(copied, one, strict=True) if theirs is not None)
+        kept = list(copied)
+        copied.copy_(two)
+        for ours, theirs, before in zip(copied, two, kept, strict=True):
+            assert ours is before
+            assert (ours is None and theirs is None) or torch.equal(ours, theirs)

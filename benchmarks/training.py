@@ -37,9 +37,11 @@ from models.count import count_macs
 from search.data.datasets import open_dataset
 from search.recipe import Recipe, with_epochs
 from search.recipes import FULL
+from search.training.graph import capture_on
 from search.training.images import Images, Normalisation
 from search.training.loop import MEMORY_FORMAT, Training, evaluate
 from search.training.pipeline import Pipeline
+from search.training.speed import peak_flops
 
 NUM_IMAGES = {"input": 20_000, "step": 384, "epochs": 50_000, "accuracy": 50_000}
 NUM_IMAGES_STEP_CUDA = 12_800
@@ -47,7 +49,6 @@ SMALL_NETWORKS = ("resnet20-b", "modified-resnet")
 NETWORKS = (*SMALL_NETWORKS, "resnet40", "flexible-3")
 INPUT_SECONDS = 1.0  # of a measurement
 MAX_WORKERS = 16
-NUM_PRODUCTS = 20
 
 
 # Input: from stored images to batches.
@@ -56,11 +57,10 @@ NUM_PRODUCTS = 20
 def our_input(recipe: Recipe, data: Images, num_threads: int) -> Epoch:
     generator, coins = torch.Generator(data.device).manual_seed(0), torch.Generator().manual_seed(1)
     pipeline = Pipeline(recipe, Normalisation.of(recipe, data), generator, coins)
-    batch_size, _, _ = recipe.sizes
 
     def epoch() -> int:
         torch.set_num_threads(num_threads)
-        num_images = sum(len(pipeline(*batch).labels) for batch in data.batches(batch_size, generator))
+        num_images = sum(len(batch.labels) for batch in pipeline.epoch(data))
         wait_for(data.device)
         return num_images
 
@@ -109,11 +109,12 @@ def compare_input(options: argparse.Namespace, device: torch.device) -> None:
 def our_loop(network: str, recipe: Recipe, data: Images, precision: str = "bf16") -> Epoch:
     torch.manual_seed(0)
     model = build(find_baseline(network)).to(data.device)
-    training = Training(model, recipe, data, None, Normalisation.of(recipe, data), seed=0, precision=precision)
+    normalise, captured = Normalisation.of(recipe, data), capture_on(data.device)
+    training = Training(model, recipe, data, None, normalise, seed=0, precision=precision, capture=captured)
     epochs = training.epochs()
 
     def epoch() -> int:
-        torch.backends.cudnn.benchmark = True  # as in a worker
+        torch.backends.cudnn.benchmark = False  # as in a trial
         next(epochs)
         return training.num_steps * recipe.sizes[0]
 
@@ -166,7 +167,7 @@ def compare_epochs(options: argparse.Namespace, device: torch.device) -> None:
     data = Images.from_arrays(*arrays, device)
     plain_loader = make_loader(*arrays, recipe, num_workers=2)
     tuned_loader = make_loader(*arrays, recipe, num_workers=most_workers(), pin_memory=device.type == "cuda")
-    peak = peak_flops(device)
+    peak = peak_flops(device, "bf16")
     print(f"bf16 matrix products: {peak / 1e12:.3g} TFLOP/s; the tuned loader has {most_workers()} workers")
     results: Rows = []
     table = []
@@ -189,25 +190,13 @@ def compare_epochs(options: argparse.Namespace, device: torch.device) -> None:
     print_table(("network", "loop", f"seconds for {len(data):,} images", of_peak, "ours is times as fast"), table)
 
 
-def peak_flops(device: torch.device) -> float:
-    """FLOP/s of bf16 products of square matrices: the median of several, after as many that warm up."""
-    size = 8_192 if device.type == "cuda" else 1_024
-    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
-    times = []
-    for _ in range(2 * NUM_PRODUCTS):
-        started = time.perf_counter()
-        (left @ right)[0, 0].item()  # waits for the device
-        times.append(time.perf_counter() - started)
-    return float(2 * size**3 / median(times[NUM_PRODUCTS:]))
-
-
 # Accuracy: whole trainings.
 
 
 def compare_accuracies(options: argparse.Namespace, device: torch.device) -> None:
     data = Images.from_arrays(*cifar(options.images or NUM_IMAGES["accuracy"]), device)
     test = Images.from_arrays(*open_dataset("cifar10").test(), device)
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = True  # as at full length
     results: Rows = []
     table = []
     for network in options.networks or NETWORKS:
@@ -224,12 +213,14 @@ def compare_accuracies(options: argparse.Namespace, device: torch.device) -> Non
 
 def train_by_full(network: str, epochs: int, seed: int, data: Images, test: Images) -> tuple[float, float]:
     """Seconds of one training by `full`, building the network included, and its test accuracy."""
-    recipe = with_epochs(FULL, epochs).fit_to("cifar10", len(data), data.images.shape[-1], 3)
+    on_gpu = data.device.type == "cuda"
+    recipe = with_epochs(FULL, epochs).fit_to("cifar10", len(data), data.images.shape[-1], 3, on_gpu)
     started = time.perf_counter()
     torch.manual_seed(seed)
     model = build(find_baseline(network), zero_init_last_norm=recipe.zero_init_last_norm).to(data.device)
     normalise = Normalisation.of(recipe, data)
-    training = Training(model, recipe, data, None, normalise, seed=seed, precision="bf16")
+    captured = capture_on(data.device)
+    training = Training(model, recipe, data, None, normalise, seed=seed, precision="bf16", capture=captured)
     for _ in training.epochs():
         pass
     seconds = time.perf_counter() - started

@@ -52,6 +52,7 @@ class Job:
         max_latency: seconds an image; a hard limit, which the worker measures before the first step.
         checkpoints: a folder. The job goes on from the newest checkpoint of an earlier attempt, after it has repeated
             the measurements up to there, and writes its own as those of `attempt`.
+        captured: whether its steps are captured where the device can do that.
     """
 
     label: str
@@ -65,6 +66,7 @@ class Job:
     checkpoints: Path | None = None
     attempt: int = 1
     holdout: bool = False
+    captured: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +109,15 @@ class Ready:
         device: names the hardware.
         precision: what 'auto' stands for on it.
         versions: of the packages that the worker runs.
+        num_train: images of the training split.
+        peak: FLOP/s of a GPU's products of large matrices in this precision; None on a CPU.
     """
 
     device: str
     precision: Precision
     versions: dict[str, str]
+    num_train: int = 0
+    peak: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +189,13 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """A line about a job that people should read."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """A job was ended with its checkpoint written."""
 
@@ -232,4 +245,4 @@ class Lost:
 
 
 Answer = Finished | Paused | TooSlow | Failed | Timed | Ranged | Drawn | Evaluated | Predicted
-Message = Ready | Resumed | Measurement | Opening | Lost | Answer
+Message = Ready | Resumed | Noted | Measurement | Opening | Lost | Answer

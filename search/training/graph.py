@@ -22,6 +22,11 @@ class CaptureError(RuntimeError):
     """A function cannot be captured; it can still be called."""
 
 
+def capture_on(device: torch.device) -> Capture | None:
+    """How steps are captured on a device; None on a CPU, which has no graphs."""
+    return capture if device.type == "cuda" else None
+
+
 def capture(compute: Callable[[Batch], None], batch: Batch, changed: Callable[[], Iterator[Tensor]]) -> Replay:
     """A function that does to a batch what `compute` does, as one CUDA graph. The batch given is not trained on yet.
 

@@ -3,9 +3,21 @@
 import torch
 from torch import Tensor, nn
 
+from search.trained_network import Precision
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Faster than the default on CUDA, and on the CPU as well: 1.1 to 2 times for narrow networks in bf16.
 MEMORY_FORMAT = torch.channels_last
+
+
+def precision_of(capability: tuple[int, int]) -> Precision:
+    """What 'auto' stands for on a CUDA GPU of this compute capability: half precision where its tensor cores have it.
+
+    It is a rule, and not measured, so that all GPUs of a kind agree.
+    """
+    if capability >= (8, 0):
+        return "bf16"
+    return "fp16" if capability >= (7, 0) else "fp32"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

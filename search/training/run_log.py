@@ -12,6 +12,7 @@ from search.training.checkpoint import Checkpoints
 from search.training.loop import Training
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
+STATE = 2  # the form of what checkpoints keep of a training: an older one is of no use
 
 
 class RunLog:
@@ -20,14 +21,15 @@ class RunLog:
     Args:
         training: the training, before its first epoch.
         job: what is trained, and the folder of its checkpoints.
-        precision: in which it is trained. A checkpoint of another job or precision is rejected.
+        precision: in which it is trained. A checkpoint of another job, precision or device is rejected.
     """
 
     def __init__(self, training: Training, job: Job, precision: str) -> None:
         self.training = training
         self.job = job
         self.measurements: list[Measurement] = []
-        key = f"{job.architecture.to_json()} {job.recipe.model_dump_json()} {job.seed} {job.purpose} {precision}"
+        trained = f"{job.architecture.to_json()} {job.recipe.model_dump_json()} {job.seed} {job.purpose}"
+        key = f"{trained} {precision} {training.device.type} {STATE}"
         self._checkpoints = Checkpoints(job.checkpoints, job.attempt, key) if job.checkpoints is not None else None
         self._earlier_seconds = 0.0
         self._begun = self._written = time.monotonic()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -14,11 +14,15 @@ from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from search.files import write_atomically
 from search.recipe import Recipe
+from search.trained_network import Precision
+from search.training.graph import capture_on
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
-from search.training.mixed_precision import MEMORY_FORMAT, forward
+from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
 
 SECONDS = 0.5  # of training steps that are timed
+NUM_STEPS = 16
+NUM_PRODUCTS = 10
 MIN_GAIN = 1.1
 ENDLESS = {"schedule": "constant", "stop_patience": None, "keep_best": False}  # needs no validation split
 
@@ -28,35 +32,52 @@ MAX_SECONDS = 1.0
 
 
 def seconds_per_epoch(architecture: Architecture, recipe: Recipe, data: Images, precision: str) -> float:
-    """Seconds of one training epoch, extrapolated from the median of some steps after a first that warms up."""
+    """Seconds of one training epoch, extrapolated from the median of some short ones after a first that warms up.
+
+    A short epoch is a step, but on CUDA `NUM_STEPS`, since launches overlap there.
+    """
     batch_size = min(recipe.sizes[0], len(data))
-    one_batch = data.take(torch.arange(batch_size).numpy())
+    num_steps = min(NUM_STEPS, len(data) // batch_size) if data.device.type == "cuda" else 1
+    few = data.take(torch.arange(num_steps * batch_size).numpy())
     training = Training(
         build(architecture).to(data.device),
         recipe.model_copy(update={"batch_size": batch_size, "epochs": 10_000} | ENDLESS),
-        one_batch,
+        few,
         None,
-        Normalisation.of(recipe, one_batch),
+        Normalisation.of(recipe, few),
         seed=0,
         precision=precision,
+        capture=capture_on(data.device),
     )
-    epochs = training.epochs()  # of one step each
+    epochs = training.epochs()
     next(epochs)
     times: list[float] = []
     while not times or (sum(times) < SECONDS and len(times) < 50):
         times.append(next(epochs).seconds)
-    return sorted(times)[len(times) // 2] * len(data) / batch_size
+    return median(times) * len(data) / len(few)
 
 
-def fastest_precision(data: Images, num_classes: int, cache: Path) -> Literal["fp32", "bf16", "fp16"]:
-    """The precision in which a reference network trains fastest here: a ResNet-8 of 16, 32 and 64 channels.
+def peak_flops(device: torch.device, precision: str) -> float:
+    """FLOP/s of products of square matrices, the most that a network could reach: the median of several."""
+    size = 8_192 if device.type == "cuda" else 1_024
+    left, right = (torch.randn(size, size, device=device).to(DTYPES[precision]) for _ in range(2))
+    times = []
+    for _ in range(2 * NUM_PRODUCTS):  # the first half warms up
+        started = time.perf_counter()
+        (left @ right)[0, 0].item()  # waits for the device
+        times.append(time.perf_counter() - started)
+    return float(2 * size**3 / median(times[NUM_PRODUCTS:]))
+
+
+def fastest_precision(data: Images, num_classes: int, cache: Path) -> Precision:
+    """The precision in which a reference network trains fastest on this CPU: a ResNet-8 of 16, 32 and 64 channels.
 
     Half precision must be `MIN_GAIN` times as fast to be chosen. The answer is kept in the file `cache` for this
     hardware, version of torch, number of threads and shape of images, so one machine always gives the same.
     """
     channels, size = data.images.shape[1], data.images.shape[2]
     key = f"{_hardware(data.device)}, {channels}x{size}x{size}"
-    precision: Literal["fp32", "bf16", "fp16"] = _remembered(cache, key, lambda: _time_precisions(data, num_classes))
+    precision: Precision = _remembered(cache, key, lambda: _time_precisions(data, num_classes))
     return precision
 
 
@@ -91,11 +112,9 @@ def _hardware(device: torch.device) -> str:
 def _time_precisions(data: Images, num_classes: int) -> str:
     stages = tuple(Stage("basic", 1, width) for width in (16, 32, 64))
     network = Architecture(Stem(16), stages, in_channels=data.images.shape[1], num_classes=num_classes)
-    has_bf16 = data.device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
-    half = "bf16" if has_bf16 else "fp16"
     recipe = Recipe(name="timing", epochs=1)
     full_seconds = seconds_per_epoch(network, recipe, data, "fp32")
-    return half if seconds_per_epoch(network, recipe, data, half) * MIN_GAIN < full_seconds else "fp32"
+    return "bf16" if seconds_per_epoch(network, recipe, data, "bf16") * MIN_GAIN < full_seconds else "fp32"
 
 
 @torch.inference_mode()

@@ -25,6 +25,7 @@ from search.protocol import (
     Finished,
     Job,
     Message,
+    Noted,
     Opening,
     Paused,
     Ranged,
@@ -38,11 +39,13 @@ from search.protocol import (
 from search.recipe import Recipe
 from search.training.certify import certify_built
 from search.training.contact_sheet import draw_contact_sheet
+from search.training.graph import capture_on
 from search.training.images import Images, Normalisation, Splits
 from search.training.loop import Training, evaluate
 from search.training.lr_range_test import lr_range_test
+from search.training.mixed_precision import precision_of
 from search.training.run_log import RunLog
-from search.training.speed import fastest_precision, latency, seconds_per_epoch
+from search.training.speed import fastest_precision, latency, peak_flops, seconds_per_epoch
 
 # What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
 OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")
@@ -70,20 +73,24 @@ class Trainer:
     def __init__(self, setup: Setup) -> None:
         assert setup.data is not None
         torch.set_num_threads(setup.num_threads)
-        torch.backends.cudnn.benchmark = True
-        self.device = torch.device(setup.device)
+        self.device = open_device(setup.device)
         self.dataset: Dataset = load_cached(setup.data)
         self.splits = Splits.load(self.dataset, setup.split_seed, self.device)
-        cache = setup.data.parent / "precision.json"
-        self.precision = fastest_precision(self.splits.train, len(self.dataset.classes), cache)
+        if self.device.type == "cuda":
+            self.precision = precision_of(torch.cuda.get_device_capability(self.device))
+        else:
+            cache = setup.data.parent / "precision.json"
+            self.precision = fastest_precision(self.splits.train, len(self.dataset.classes), cache)
+        self._notes: set[str] = set()
         self._normalisations: dict[tuple[object, ...], Normalisation] = {}
 
     def ready(self) -> Ready:
-        """The message that the worker is ready: its device, the fastest precision there, and versions."""
+        """The message that the worker is ready: its device and what that can do, and versions."""
         is_cuda = self.device.type == "cuda"
         device = torch.cuda.get_device_name(self.device) if is_cuda else f"CPU, {torch.get_num_threads()} threads"
         versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
-        return Ready(device, self.precision, versions)
+        peak = peak_flops(self.device, self.precision) if is_cuda else None
+        return Ready(device, self.precision, versions, len(self.splits.train), peak)
 
     def perform(self, task: Assignment, send: Send, requests: Requests) -> Message:
         """The answer to a task; Failed if it ended without a result. A job sends a Measurement per epoch on the way."""
@@ -137,7 +144,15 @@ class Trainer:
             seconds = latency(job.architecture, size, self.device, precision, cache)
             if seconds > job.max_latency:
                 return TooSlow(seconds)
-        training = self._begin(job, precision, requests.stop.is_set)
+        # Trying out algorithms takes seconds for every new design, and gains a few percent.
+        torch.backends.cudnn.benchmark = job.purpose != "search"
+
+        def note(text: str) -> None:
+            if text not in self._notes:
+                self._notes.add(text)
+                send(Noted(text))
+
+        training = self._begin(job, precision, requests.stop.is_set, note)
         log = RunLog(training, job, precision)
         for measurement in log.resume(send, self.device):
             send(measurement)
@@ -161,7 +176,9 @@ class Trainer:
             test = evaluate(training.network, images, training.normalise, precision)
         return log.finished(time.perf_counter() - started, test)
 
-    def _begin(self, job: Job, precision: str, should_stop: Callable[[], bool]) -> Training:
+    def _begin(
+        self, job: Job, precision: str, should_stop: Callable[[], bool], note: Callable[[str], None]
+    ) -> Training:
         holds_out = job.purpose != "final" or job.holdout or job.recipe.needs_validation
         data = self.splits.train if holds_out else self.splits.both
         validation = self.splits.validation if holds_out else None
@@ -174,6 +191,8 @@ class Trainer:
             seed=job.seed,
             precision=precision,
             should_stop=should_stop,
+            capture=capture_on(self.device) if job.captured else None,
+            note=note,
         )
 
     def _build(self, task: Job | RangeTest) -> torch.nn.Module:
@@ -193,6 +212,15 @@ class Trainer:
         if precision == "fp16" and self.device.type == "cpu":
             raise TrainingError("precision = fp16: needs a CUDA device")
         return self.precision if precision == "auto" else precision
+
+
+def open_device(name: str) -> torch.device:
+    """The device of this name, 'cpu', 'cuda' or 'cuda:1', as the one that this process uses."""
+    device = torch.device(name)
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+        torch.cuda.set_device(device)
+    return device
 
 
 def save(model: torch.nn.Module, architecture: Architecture, folder: Path) -> None:

@@ -195,6 +195,19 @@ def test_a_batch_leaves_32_steps_an_epoch_where_it_can(num_train: int, batch_siz
     assert batch_size == 16 or num_train // batch_size >= 32
 
 
+@pytest.mark.parametrize(
+    ("num_train", "batch_size", "share"),
+    [(4_096, 128, 1.0), (8_192, 256, 2**0.5), (16_384, 512, 2.0), (10**6, 512, 2.0)],
+)
+def test_a_gpu_has_larger_batches_whose_rate_goes_with_their_square_root(
+    num_train: int, batch_size: int, share: float
+) -> None:
+    fitted = FAST.fit_to("cifar10", num_train, 32, 3, on_gpu=True)
+    assert (fitted.batch_size, fitted.lr) == (batch_size, pytest.approx(FAST.lr * share))
+    small = FAST.fit_to("cifar10", 1_000, 32, 3)
+    assert FAST.fit_to("cifar10", 1_000, 32, 3, on_gpu=True) == small
+
+
 @pytest.mark.parametrize(("image_size", "padding", "cutout"), [(8, 1, 2), (28, 3, 7), (32, 4, 8), (64, 8, 16)])
 def test_augmentation_is_sized_by_the_image(image_size: int, padding: int, cutout: int) -> None:
     fitted = FULL.fit_to("cifar10", 50_000, image_size, 3)

@@ -12,3 +12,11 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def cuda() -> torch.device:
+    """The first GPU; tests that need one are skipped without."""
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA GPU")
+    return torch.device("cuda", 0)

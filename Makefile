@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 
 unexport PYTHONDONTWRITEBYTECODE  # or hundreds of processes of the tests compile the same files
 
-.PHONY: demo test test-all test-avx2 check bench clean
+.PHONY: demo test test-all test-avx2 check bench gpu clean
 
 demo: $(INSTALLED)  ## search, retrain and report on the embedded digits, in under two minutes
 	$(BIN)/nas search --data digits --budget 20k --trials 20 --epochs 6 --workers 2 --study demo
@@ -33,6 +33,9 @@ bench: $(INSTALLED)  ## measure; see benchmarks/README.md
 	$(BIN)/python benchmarks/proposals.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/trials.py
+
+gpu: $(INSTALLED)  ## all that a machine with a GPU can tell: tests, rates, a search, a training, in five minutes
+	$(BIN)/python benchmarks/gpu.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

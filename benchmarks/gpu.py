@@ -1,0 +1,215 @@
+"""All that is to be known of training on this machine's GPU, in five minutes: one table, and results/gpu.json.
+
+    --part tests     the tests marked `gpu`: captured steps beside uncaptured ones
+    --part rates     images a second and share of the device's peak, beside the textbook loop and the tuned one
+    --part search    `nas search` of 20 trials at 5M parameters, to its end, and where its time went
+    --part accuracy  seconds and validation accuracy of one training by `full`
+
+`make gpu` runs all. Ours trains in the precision and with the batches that `auto` stands for, the loops with batches of
+128. Ratios are of this run. Without CIFAR-10 the rates are those of noise, and search and accuracy are left out.
+`--device cpu --images 256 --networks resnet20-b --trials 1 --budget 20k` tries them out, all but the accuracy.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from measuring import Rows, make_parser, measure_rates, print_table, ratios, save_results, spread
+
+ROOT = Path(__file__).parents[1]
+NETWORKS = ("modified-resnet", "resnet20-b", "resnet40", "resnet102", "flexible-3")
+LOOPS = (
+    "modified-resnet",
+    "resnet40",
+)  # what people's loops are tried on: theirs wait for Python, whatever the network
+NUM_IMAGES = {"textbook": 6_400, "tuned": 25_600}
+REPEATS = 3
+ACCURACY_NETWORK, ACCURACY_EPOCHS = "modified-resnet", 20
+
+
+def run_tests(options: argparse.Namespace) -> Rows:
+    """The tests marked gpu; their last line."""
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/search/training"]
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = done.stdout.strip().splitlines()
+    print("\n".join(line for line in lines if line.startswith(("FAILED", "ERROR", "E  "))))
+    result = lines[-1] if lines else done.stderr.strip()[-300:]
+    seconds = time.perf_counter() - started
+    print_table(("tests", "result", "seconds"), [["gpu", result, f"{seconds:.0f}"]])
+    return [{"part": "tests", "status": done.returncode, "result": result, "seconds": seconds}]
+
+
+def measure(options: argparse.Namespace) -> Rows:
+    """Rates of training, ours and theirs."""
+    import torch
+    from images import cifar, noise
+    from textbook import RECIPE, make_loader
+    from training import most_workers, our_loop, their_loop
+
+    from models.baselines import find_baseline
+    from models.count import count_macs
+    from search.errors import NasError
+    from search.recipes import FULL
+    from search.training.images import Images
+    from search.training.speed import peak_flops
+
+    device, precision = open_gpu(options)
+    peak = peak_flops(device, precision)
+    try:
+        arrays = cifar(options.images)
+    except NasError:
+        data = noise(options.images, 3, 32)
+        arrays = data.images.permute(0, 2, 3, 1).numpy(), data.labels.numpy()
+    data = Images.from_arrays(*arrays, device)
+    recipe = FULL.model_copy(update={"epochs": 1_000}).fit_to("cifar10", len(data), 32, 3, device.type == "cuda")
+    print(f"torch {torch.__version__}, {precision}, batches of {recipe.batch_size}")
+    print(f"products of large matrices: {peak / 1e12:.4g} TFLOP/s")
+    rows: Rows = []
+    table = []
+    for network in options.networks or NETWORKS:
+        contenders = {"ours": our_loop(network, recipe, data, precision)}
+        if network in LOOPS or options.networks:
+            for loop, workers in (("textbook", 2), ("tuned", most_workers())):
+                few = [array[: NUM_IMAGES[loop]] for array in arrays]
+                loader = make_loader(*few, RECIPE, num_workers=workers, pin_memory=loop == "tuned")
+                contenders[loop] = their_loop(network, RECIPE, loader, device, tuned=loop == "tuned")
+        rates = measure_rates(contenders, REPEATS)
+        for loop, measured in rates.items():
+            share = 6 * count_macs(find_baseline(network), 32) * median(measured) / peak
+            rows.append(
+                {"part": "rates", "network": network, "loop": loop, "images a second": measured, "share": share}
+            )
+            times = spread(ratios(rates["ours"], measured), 1)
+            table.append([network, loop, spread(measured), f"{share:.1%}", times])
+    print_table(("network", "loop", "images a second", "of the peak", "ours is times as fast"), table)
+    return rows
+
+
+def search(options: argparse.Namespace) -> Rows:
+    """A search to its end, as users run it, and its ledger of time."""
+    with tempfile.TemporaryDirectory() as studies:
+        common = ["--studies", studies, "--study", "gpu"]
+        started = time.perf_counter()
+        size = ("--budget", options.budget, "--trials", str(options.trials))
+        nas("search", "--data", "cifar10", *size, "--device", options.device, *common)
+        seconds = time.perf_counter() - started
+        trials = json.loads(nas("trials", "--format", "json", *common))
+        nas("report", *common)
+        ledger = find_ledger(Path(studies, "gpu"))
+    print_table(("outcome", "count", "seconds", "share"), [[str(cell) for cell in row.values()] for row in ledger])
+    print(f"\n{len(trials)} trials in {seconds:.0f} s, start to end")
+    return [{"part": "search", "trials": trials, "seconds": seconds, "ledger": ledger}]
+
+
+def find_ledger(folder: Path) -> list[dict[str, Any]]:
+    """Where the device time of a study went."""
+    from search.files import StudyFiles
+    from search.report.time_ledger import time_ledger_frame
+    from search.study.reading import read_view
+
+    frame = time_ledger_frame(read_view(StudyFiles(folder.parent, folder.name), None))
+    return json.loads(frame.round(3).to_json(orient="records"))  # type: ignore[no-any-return]
+
+
+def nas(*arguments: str) -> str:
+    """What a command prints; its lines are shown as it goes to stderr."""
+    command = [sys.executable, "-c", "from search.cli import main; main()", *arguments]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    if arguments[0] == "search":
+        print(done.stdout)
+    return done.stdout
+
+
+def train(options: argparse.Namespace) -> Rows:
+    """One training by `full`, on the training split, and its validation accuracy."""
+    import torch
+
+    from models.baselines import find_baseline
+    from models.build import build
+    from search.data.datasets import open_dataset
+    from search.recipe import with_epochs
+    from search.recipes import FULL
+    from search.training.graph import capture_on
+    from search.training.images import Normalisation, Splits
+    from search.training.loop import Training
+
+    device, precision = open_gpu(options)
+    splits = Splits.load(open_dataset("cifar10"), 0, device)
+    recipe = with_epochs(FULL, ACCURACY_EPOCHS)
+    recipe = recipe.fit_to("cifar10", len(splits.train), 32, 3, device.type == "cuda")
+    started = time.perf_counter()
+    torch.manual_seed(0)
+    model = build(find_baseline(ACCURACY_NETWORK), zero_init_last_norm=recipe.zero_init_last_norm).to(device)
+    training = Training(
+        model,
+        recipe,
+        splits.train,
+        splits.validation,
+        Normalisation.of(recipe, splits.train),
+        seed=0,
+        precision=precision,
+        capture=capture_on(device),
+    )
+    *_, last = training.epochs()
+    seconds = time.perf_counter() - started
+    cells = [ACCURACY_NETWORK, str(recipe.epochs), f"{seconds:.1f}", f"{last.validation_accuracy:.2%}"]
+    print_table(("network", "epochs", "seconds", "validation accuracy"), [cells])
+    return [{"part": "accuracy", "network": ACCURACY_NETWORK, "seconds": seconds, "accuracy": last.validation_accuracy}]
+
+
+def open_gpu(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The device, and the precision that `auto` stands for on it."""
+    import torch
+
+    from search.training.mixed_precision import precision_of
+
+    if options.device == "cpu":
+        return torch.device("cpu"), "bf16"
+    print(torch.cuda.get_device_name(0))
+    return torch.device("cuda", 0), precision_of(torch.cuda.get_device_capability(0))
+
+
+PARTS = {"tests": run_tests, "rates": measure, "search": search, "accuracy": train}
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--images", type=int, default=50_000, help="training images of an epoch, of --part rates")
+    parser.add_argument("--networks", nargs="+", metavar="NAME", help="of --part rates")
+    parser.add_argument("--trials", type=int, default=20, help="of --part search")
+    parser.add_argument("--budget", default="5e6", help="of --part search")
+    options = parser.parse_args()
+    import torch
+
+    from search.data.datasets import open_dataset
+    from search.errors import NasError
+
+    if options.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("make gpu: there is no CUDA GPU on this machine")
+    parts = list(options.part)
+    try:
+        open_dataset("cifar10")
+    except NasError as error:
+        print(f"search and accuracy are left out: {error}")
+        parts = [part for part in parts if part in ("tests", "rates")]
+    rows: Rows = []
+    for part in parts:
+        started = time.perf_counter()
+        rows += PARTS[part](options)
+        print(f"\n({part}: {time.perf_counter() - started:.0f} s)", flush=True)
+        save_results(options.results, "gpu", rows)
+    if any(row.get("status") for row in rows):
+        sys.exit("tests failed")
+
+
+if __name__ == "__main__":
+    main()

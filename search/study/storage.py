@@ -24,6 +24,7 @@ from models.architecture import Architecture, ArchitectureError
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles, why, write_atomically
 from search.protocol import Measurement
+from search.space.sampler import ask
 from search.study.database import open_for_reading, open_for_writing, storage_errors
 from search.study.plan import now
 
@@ -102,8 +103,12 @@ class Record:
         self._mirror.pruner = pruner
 
     def propose(self, distributions: dict[str, Any]) -> Trial:
-        """A new trial by the sampler, in memory alone until it is accepted."""
-        return self._mirror.ask(fixed_distributions=distributions)
+        """A new trial by the sampler, in memory alone until it is accepted.
+
+        Raises:
+            SpaceExhaustedError: the sampler has no new design to propose.
+        """
+        return ask(self._mirror, distributions)
 
     def accept(self, proposed: Trial, attributes: dict[str, Any]) -> "TrialRecord":
         """Record a proposed trial as running, by one transaction, and open its record."""

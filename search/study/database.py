@@ -3,9 +3,10 @@ writing, and kept aside if it is damaged."""
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import optuna
@@ -23,6 +24,7 @@ from search.study.reconnection import open_postgres_for_reading, open_postgres_f
 LOCK_SECONDS = 30.0  # how long to wait for a database that another process is writing
 _COMPANIONS = ("-wal", "-shm")  # files beside a database that writes ahead
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_CANNOT_WRITE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
 def require_database(files: StudyFiles, url: str) -> str:
@@ -66,20 +68,24 @@ def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
     return storage
 
 
-def open_for_reading(files: StudyFiles, url: str | None) -> RDBStorage:
-    """The study's storage for those who only read: the database itself refuses to be written.
+@contextmanager
+def open_for_reading(files: StudyFiles, url: str | None) -> Iterator[RDBStorage]:
+    """The study's storage for those who only read, until the block ends: the database itself refuses to be written.
 
     Raises:
         InputError: the URL is invalid.
         StorageError: the database cannot be used.
     """
-    if url is None:
-        return open_sqlite(files.database, "ro")
-    address = parse_address(url)
-    if address.drivername == POSTGRES:
-        return open_postgres_for_reading(address, files.name)
-    assert address.database is not None
-    return open_sqlite(Path(address.database), "ro")
+    address = parse_address(url) if url is not None else None
+    with ExitStack() as stack:
+        if address is not None and address.drivername == POSTGRES:
+            storage = open_postgres_for_reading(address, files.name)
+        else:
+            path = Path(address.database or "") if address is not None else files.database
+            storage = open_sqlite(stack.enter_context(_readable(path)), "ro")
+        stack.callback(storage.engine.dispose)
+        stack.callback(storage.remove_session)
+        yield storage
 
 
 def open_sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
@@ -114,6 +120,32 @@ def _create(files: StudyFiles) -> None:
         optuna.create_study(study_name=files.name, storage=storage, direction="maximize")
         storage.remove_session()
         storage.engine.dispose()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """The path of a database that can be read: its own, or a copy's where SQLite would have to write beside it first.
+
+    It writes to join readers and writers, and to take back what a killed writer left half done. A folder that is
+    read-only has neither.
+    """
+    try:
+        with closing(_reader(path)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _CANNOT_WRITE:
+            raise
+    else:
+        yield path
+        return
+    with TemporaryDirectory(prefix="nas-") as folder:
+        copy = Path(folder, path.name)
+        for suffix in ("", "-wal", "-journal"):
+            if (source := _beside(path, suffix)).exists():
+                _beside(copy, suffix).write_bytes(source.read_bytes())
+        with closing(sqlite3.connect(copy)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield copy
 
 
 def _require_sound(files: StudyFiles) -> None:

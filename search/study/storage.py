@@ -218,15 +218,12 @@ def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], d
     with storage_errors(files):
         if url is None and not files.database.is_file():
             return [], {}
-        storage = open_for_reading(files, url)
-        try:
-            study: Study = optuna.load_study(study_name=files.name, storage=storage)
-            return study.get_trials(), study.user_attrs
-        except KeyError:
-            return [], {}
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
+        with open_for_reading(files, url) as storage:
+            try:
+                study: Study = optuna.load_study(study_name=files.name, storage=storage)
+                return study.get_trials(), study.user_attrs
+            except KeyError:
+                return [], {}
 
 
 def architecture_of(trial: FrozenTrial) -> Architecture:

@@ -17,7 +17,6 @@ from optuna.storages import RDBStorage
 from search.errors import StorageError
 from search.files import StudyFiles, replacing
 from search.study.address import POSTGRES, parse_address, to_text
-from search.study.bulk import BulkStorage
 from search.study.postgres import connect
 from search.study.reconnection import open_postgres_for_reading, open_postgres_for_writing
 
@@ -88,11 +87,18 @@ def open_for_reading(files: StudyFiles, url: str | None) -> Iterator[RDBStorage]
         yield storage
 
 
-def open_sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
-    """A file as storage, whatever its folder is called: in Optuna's URL '?', '#' and '%' have a meaning."""
+def open_sqlite(path: Path, mode: Literal["ro", "rw", "rwc"]) -> RDBStorage:
+    """A file as storage, whatever its folder is called: in Optuna's URL '?', '#' and '%' have a meaning.
+
+    Only with mode 'rwc' are tables made, so that a database of another version of Optuna stays as it is.
+
+    Raises:
+        RuntimeError: the tables are those of another version of Optuna.
+    """
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     connect = partial(sqlite3.connect, uri, uri=True, check_same_thread=False, timeout=LOCK_SECONDS)
-    return BulkStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": sqlalchemy.QueuePool})
+    engine = {"creator": connect, "poolclass": sqlalchemy.QueuePool}
+    return RDBStorage("sqlite://", engine, skip_table_creation=mode != "rwc")
 
 
 @contextmanager
@@ -100,6 +106,11 @@ def storage_errors(files: StudyFiles) -> Iterator[None]:
     """Turn errors of the database into one line."""
     try:
         yield
+    except RuntimeError as error:  # Optuna's: of tables of another version, or of a trial that somebody else has ended
+        reason = str(error)
+        if files.database.is_file():
+            reason = reason.replace("$STORAGE_URL", f"sqlite:///{files.database}")
+        raise StorageError(f"study {files.name!r}: its database: {reason}") from error
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, StorageInternalError, OSError) as error:
         cause: BaseException = error
         while cause.__cause__ is not None:
@@ -116,7 +127,7 @@ def _create(files: StudyFiles) -> None:
     """Create an empty study aside and put it in place whole: a reader may come at any moment."""
     with replacing(files.database) as path, _without_companions(path):
         _write_ahead(path)
-        storage = open_sqlite(path, "rw")
+        storage = open_sqlite(path, "rwc")
         optuna.create_study(study_name=files.name, storage=storage, direction="maximize")
         storage.remove_session()
         storage.engine.dispose()

@@ -17,6 +17,7 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -74,11 +75,14 @@ class Record:
             self._disk = optuna.create_study(
                 study_name=files.name, storage=self._storage, direction="maximize", load_if_exists=True
             )
-            for trial in self._disk.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._disk_study = self._storage.get_study_id_from_name(files.name)
+            for trial in self._storage.get_all_trials(self._disk_study, states=(TrialState.WAITING,)):
                 # Enqueued by hand with Optuna, unchecked: from here on it is a running trial without a design.
-                self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-            self._mirror = optuna.create_study(study_name=files.name, direction="maximize")
-            self._mirror.add_trials(self._disk.get_trials())
+                self._storage.set_trial_state_values(self._disk_id(trial.number), TrialState.RUNNING)
+            self._memory = InMemoryStorage()
+            self._mirror = optuna.create_study(study_name=files.name, storage=self._memory, direction="maximize")
+            self._mirror_study = self._memory.get_study_id_from_name(files.name)
+            self._mirror.add_trials(self._storage.get_all_trials(self._disk_study))
         self.files = files
 
     def __enter__(self) -> "Record":
@@ -94,8 +98,7 @@ class Record:
 
     def trial(self, number: int) -> FrozenTrial:
         """The trial of this number, as it is now."""
-        mirror = self._mirror._storage
-        return mirror.get_trial(mirror.get_trial_id_from_study_id_trial_number(self._mirror._study_id, number))
+        return self._memory.get_trial(self._mirror_id(number))
 
     def use(self, sampler: BaseSampler, pruner: BasePruner) -> None:
         """Propose by this sampler and prune by this pruner."""
@@ -121,7 +124,7 @@ class Record:
         for name, value in attributes.items():
             proposed.set_user_attr(name, value)
         with storage_errors(self.files):
-            disk_id = self._storage.create_new_trial(self._disk._study_id, trial)
+            disk_id = self._storage.create_new_trial(self._disk_study, trial)
             number = self._storage.get_trial_number_from_id(disk_id)
         if number != proposed.number:
             rule = "something else has written into its database; run the same command again"
@@ -131,8 +134,18 @@ class Record:
     def open(self, number: int) -> "TrialRecord":
         """The record of a running trial, to be written from its first epoch on."""
         with storage_errors(self.files):
-            disk_id = self._storage.get_trial_id_from_study_id_trial_number(self._disk._study_id, number)
+            disk_id = self._disk_id(number)
         return TrialRecord(self, number, disk_id)
+
+    def in_memory(self, number: int) -> Trial:
+        """The handle by which the trial's epochs and its end are told to the sampler and the pruner."""
+        return Trial(self._mirror, self._mirror_id(number))
+
+    def _disk_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._disk_study, number)
+
+    def _mirror_id(self, number: int) -> int:
+        return self._memory.get_trial_id_from_study_id_trial_number(self._mirror_study, number)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Keep a value with the study itself."""
@@ -164,7 +177,7 @@ class TrialRecord:
 
     def restart(self) -> None:
         """Forget the epochs so far: they will be measured again."""
-        self._in_memory = Trial(self._record._mirror, self.trial._trial_id)
+        self._in_memory = self._record.in_memory(self.number)
         self._history: list[Measurement] = []
 
     def report(self, measurement: Measurement) -> bool:

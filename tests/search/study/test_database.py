@@ -66,6 +66,12 @@ def refusal(files: StudyFiles) -> str:
     return str(caught.value)
 
 
+def refusal_to_read(files: StudyFiles) -> str:
+    with pytest.raises(StorageError) as caught:
+        read_study(files, None)
+    return str(caught.value)
+
+
 def asides(files: StudyFiles) -> list[str]:
     found = sorted(path.name for path in files.folder.glob("*study.db*corrupt*"))
     return [name for name in found if not name.endswith(("-wal", "-shm"))]
@@ -306,7 +312,52 @@ def test_a_new_database_for_which_there_is_no_room_leaves_nothing_behind(
     assert list(files.folder.iterdir()) == []
 
 
+# Of another version of Optuna.
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"),
+    [
+        (
+            "v2.6.0.a",
+            "`$ optuna storage upgrade --storage sqlite:///{database}` for upgrading the storage.",
+        ),
+        ("v9.0.0.a", "Please try updating optuna to the latest version by `$ pip install -U optuna`."),
+    ],
+)
+def test_a_database_of_another_version_of_optuna_is_one_line_and_stays_as_it_is(
+    search: Search, files: StudyFiles, revision: str, advice: str
+) -> None:
+    search(1)
+    with closing(sqlite3.connect(files.database)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        connection.execute("UPDATE version_info SET library_version = '1.2.3'")
+        connection.execute("DROP TABLE trial_heartbeats")
+        connection.commit()
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+        for refuse in (refusal, refusal_to_read):
+            said = refuse(files)
+            assert said.startswith("study 'toy': its database: The runtime optuna version ")
+            assert "(set up by optuna 1.2.3)" in said and said.endswith(advice.format(database=files.database))
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == tables
+
+
 # Written by somebody else.
+
+
+def test_a_trial_that_another_program_ended_is_one_line(search: Search, files: StudyFiles) -> None:
+    search(1)
+
+    def set_state(state: str) -> None:
+        with closing(sqlite3.connect(files.database)) as connection:
+            connection.execute("UPDATE trials SET state = ?, datetime_complete = NULL", (state,))
+            connection.commit()
+
+    set_state("RUNNING")
+    with Record(files) as record:
+        set_state("COMPLETE")
+        with pytest.raises(StorageError, match=r"^study 'toy': its database: Trial#0 has already finished"):
+            record.open(0).note("spent_seconds", 1.0)
 
 
 def test_a_trial_that_appears_from_elsewhere_while_a_search_runs_ends_it_and_mixes_nothing_up(

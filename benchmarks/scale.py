@@ -122,7 +122,7 @@ def write_history(files: StudyFiles, plan: Plan, number: int) -> None:
     while len(designs) < number:
         designs[draws.draw(rng)] = None
     with locked(files), Record(files) as record:
-        study_id, session = record._disk._study_id, record._storage.scoped_session()
+        study_id, session = record._disk_study, record._storage.scoped_session()
         rows: dict[Any, list[dict[str, Any]]] = {table: [] for table in TABLES}
         free = {slot.name: slot.value(0) for slot in question.space.slots}
         rungs: list[float] = []

@@ -11,8 +11,9 @@ from models.architecture import Architecture
 from models.count import count_macs, count_parameters
 from search.cli.logs import Log
 from search.protocol import Job, Measurement, Ready, Timed
+from search.quantities import plural, significant
 from search.recipe import Recipe
-from search.report.notation import design, duration
+from search.report.notation import design, duration, short
 from search.study.sanity import first_loss_warning
 
 WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -75,7 +76,7 @@ class SearchProgress:
         self._num_trained, self._best = num_trained, best
         self._say(self.headline)
         if num_trained:
-            self._say(f"the study has {num_trained} trained trials already")
+            self._say(f"the study has {plural(num_trained, 'trained trial')} already")
 
     def ready(self, worker: Ready) -> None:
         self._say(f"training on {worker.device}, precision {worker.precision}")
@@ -84,16 +85,17 @@ class SearchProgress:
         seconds = timed.seconds_per_epoch
         mean = sum(seconds) / len(seconds)
         left = self.num_trials - self._num_trained
-        macs = [count_macs(architecture, self.image_size) / 1e6 for architecture in architectures]
-        self._say(
-            f"{len(seconds)} random designs ({min(macs):.3g} to {max(macs):.3g} MMACs) take {min(seconds):.3g} to "
-            f"{max(seconds):.3g} s an epoch"
-        )
+        macs = [count_macs(architecture, self.image_size) for architecture in architectures]
+        designs = f"{plural(len(seconds), 'random design')} ({_between(short(min(macs)), short(max(macs)))} MACs)"
+        take = "takes" if len(seconds) == 1 else "take"
+        self._say(f"{designs} {take} {_between(significant(min(seconds)), significant(max(seconds)))} s an epoch")
         search = duration(mean * self.recipe.epochs * left)
         retrain_epochs = self.retrain_recipe.epochs
+        trials = f"{plural(left, 'trial')} of {plural(self.recipe.epochs, 'epoch')}"
+        one = "it" if left == 1 else "one of them"
         self._say(
-            f"expect about {search} on one worker for {left} trials of {self.recipe.epochs} epochs, less what pruning "
-            f"saves, and {duration(mean * retrain_epochs)} to retrain one of them for {retrain_epochs} epochs"
+            f"expect about {search} on one worker for {trials}, less what pruning saves, and "
+            f"{duration(mean * retrain_epochs)} to retrain {one} for {plural(retrain_epochs, 'epoch')}"
         )
         if mean * self.recipe.epochs * left > 3600:
             self._say("shorter: fewer --epochs or --trials, a smaller --budget, a GPU, or a space of cheaper designs")
@@ -108,7 +110,7 @@ class SearchProgress:
         if self.console.is_terminal:
             self._refresh()
         else:
-            self._say(f"trial {number} begins: {params:,} parameters, {design(architecture)}")
+            self._say(f"trial {number} begins: {plural(params, 'parameter')}, {design(architecture)}")
 
     def measured(self, number: int, measurement: Measurement) -> None:
         self._running[number] = measurement.epoch
@@ -127,7 +129,7 @@ class SearchProgress:
             self._num_trained += 1
         if state == TrialState.COMPLETE and value is not None and (self._best is None or value > self._best):
             self._best = value
-        text = f"trial {number} {WORDS[state]} after {epochs} epochs"
+        text = f"trial {number} {WORDS[state]} after {plural(epochs, 'epoch')}"
         if reason:
             text = f"{text}: {reason}" if epochs else f"trial {number} was not trained: {reason}"
         elif value is not None:
@@ -149,6 +151,10 @@ class SearchProgress:
 
     def _say(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _between(least: str, most: str) -> str:
+    return least if least == most else f"{least} to {most}"
 
 
 class RetrainProgress:

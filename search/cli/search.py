@@ -15,6 +15,7 @@ from search.cli.output import Format, OutputFormat, print_networks
 from search.cli.recipe import BatchSize, parse_recipe
 from search.cli.studies import Studies
 from search.files import StudyFiles
+from search.quantities import plural
 
 if TYPE_CHECKING:
     from search.data.datasets import Dataset
@@ -75,10 +76,12 @@ def search(
     )
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     if dry_run:
-        rows, num_draws = launch.dry_run(question, num_trials)
-        print_networks(rows, format)
-        counted = f"{len(rows)} different designs within {question.budget:,} parameters from {num_draws} draws"
-        print(f"{counted}, none trained", file=sys.stderr)
+        sampled = launch.dry_run(question, num_trials)
+        print_networks(sampled.rows, format)
+        counted = f"{plural(len(sampled.rows), 'different design')} within {plural(question.budget, 'parameter')}"
+        print(f"{counted} from {plural(sampled.num_draws, 'draw')}, none trained", file=sys.stderr)
+        if sampled.early_stop:
+            print(f"stopped early: {sampled.early_stop}", file=sys.stderr)
         return
     files = StudyFiles(studies, study or default_study(dataset.name, question.budget))
     request = launch.SearchRequest(question, data, num_trials, storage, seconds)
@@ -163,25 +166,30 @@ def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: s
 
 
 def _headline(files: StudyFiles, question: "Question", num_trials: int) -> str:
-    limits = [f"at most {question.budget:,} parameters", *question.limits]
+    limits = [f"at most {plural(question.budget, 'parameter')}", *question.limits]
     if question.fill:
         limits.append(f"at least {question.fill:.0%} of them used")
     return (
         f"study {files.name} in {files.folder}: {', '.join(limits)}, {question.data.name}, "
-        f"{num_trials} trials of {question.recipe.epochs} epochs"
+        f"{plural(num_trials, 'trial')} of {plural(question.recipe.epochs, 'epoch')}"
     )
 
 
 def print_outcome(outcome: "Outcome") -> None:
     """How many networks were proposed and trained, and why the search stopped early, if it did."""
     if outcome.too_slow:
-        print(f"{outcome.too_slow} designs missed the limit of latency and were not trained")
+        were = "was" if outcome.too_slow == 1 else "were"
+        print(f"{plural(outcome.too_slow, 'design')} missed the limit of latency and {were} not trained")
     if outcome.early_stop:
         print(f"stopped early: {outcome.early_stop}")
+    if outcome.num_unfinished:
+        how = "the same command" if outcome.early_stop else "the same command with more --trials"
+        which = "it" if outcome.num_unfinished == 1 else "them"
+        print(f"{plural(outcome.num_unfinished, 'interrupted trial')} left: {how} goes on with {which}")
+    proposed = f"{plural(outcome.num_proposed, 'design')} proposed from {plural(outcome.draws, 'draw')}"
     print(
-        f"{outcome.num_trained} trials trained; {outcome.num_proposed} designs proposed from {outcome.draws} draws "
-        f"({outcome.repairs} moved into the limits, {outcome.fallbacks} uniform instead), none of them over the budget "
-        "or a repeat"
+        f"{plural(outcome.num_trained, 'trial')} trained; {proposed} ({outcome.repairs:,} moved into the limits, "
+        f"{outcome.fallbacks:,} uniform instead), none of them over the budget or a repeat"
     )
 
 
@@ -198,7 +206,8 @@ def print_best(files: StudyFiles, storage: str | None) -> None:
         return
     best = min(complete, key=lambda trial: merit(trial.value or 0.0, trial.params, trial.number))
     print(
-        f"best: trial {best.number}, validation accuracy {best.value:.2%}, {best.params:,} parameters "
-        f"({best.params / view.budget:.0%} of the budget), {best.macs:,} MACs: {design(best.architecture)}"
+        f"best: trial {best.number}, validation accuracy {best.value:.2%}, {plural(best.params, 'parameter')} "
+        f"({best.params / view.budget:.0%} of the budget), {plural(best.macs, 'MAC')}: {design(best.architecture)}"
     )
-    print(f"next: nas retrain --trial {best.number}, or nas retrain --top 3 to choose at full length; then nas report")
+    several = f", or nas retrain --top {min(3, len(complete))} to choose at full length" if len(complete) > 1 else ""
+    print(f"next: nas retrain --trial {best.number}{several}; then nas report")

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from models.architecture import Architecture, Stage, Stem
 from search.identity import Identity
+from search.quantities import plural as plural
+from search.quantities import significant as significant
 
 MISSING = "\N{EN DASH}"
 MULTIPLIED = "\N{MULTIPLICATION SIGN}"
@@ -46,8 +48,8 @@ def short(value: float | None) -> str:
         return MISSING
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size * 0.9995:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
+            return f"{significant(value / size)}{unit}"
+    return significant(value)
 
 
 def duration(seconds: float | None) -> str:
@@ -63,11 +65,6 @@ def duration(seconds: float | None) -> str:
             rest = whole % large // small
             return f"{whole // large} {large_name}" + (f" {rest} {small_name}" if rest else "")
     raise AssertionError(seconds)
-
-
-def plural(number: int, noun: str, many: str | None = None) -> str:
-    """1 trial, 2 trials; `many` where an s is not enough."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {many or noun + 's'}"
 
 
 def sentence_list(words: list[str]) -> str:

@@ -65,7 +65,8 @@ class Coordinator:
     def run(self, num_trials: int) -> Outcome:
         """Train until the study has `num_trials` trained trials, or the time is over.
 
-        Trials that an earlier run left unfinished are trained first, under their own numbers.
+        Trials that an earlier run left unfinished are trained first, under their own numbers. Those that are not needed
+        are left for a run that asks for more.
 
         Raises:
             TrainingError: no worker can start, or too many trials failed.
@@ -87,13 +88,13 @@ class Coordinator:
                 for trial in self._running:
                     trial.keep(self._crew.seconds(trial))
                 break
-            if self._crew.has_idle and self._early_stop is None:
+            if self._crew.has_idle and self._early_stop is None and self._wants_more(num_trials):
                 if unfinished:
                     self._dispatch(RunningTrial(unfinished.pop(0), is_repeated=True))
-                elif self._wants_more(num_trials):
+                else:
                     self._propose()
             # While no trial is running there may still be work, for a worker that takes the place of a lost one.
-            has_work = self._early_stop is None and (bool(unfinished) or self._wants_more(num_trials))
+            has_work = self._early_stop is None and self._wants_more(num_trials)
             if not self._running and not has_work:
                 break
             # Between two proposals the workers are heard: a thousand idle ones may be waiting.
@@ -101,8 +102,16 @@ class Coordinator:
         num_trained = self._num_trained
         early_stop = self._early_stop if num_trained < num_trials else None
         draws, repairs, fallbacks = self.sampler.draws, self.sampler.repairs, self.sampler.fallbacks
+        num_unfinished = len(unfinished) + len(self._running)
         return Outcome(
-            num_trained, self._num_proposed, draws, repairs, fallbacks, early_stop, self._failures.num_too_slow
+            num_trained,
+            self._num_proposed,
+            draws,
+            repairs,
+            fallbacks,
+            early_stop,
+            self._failures.num_too_slow,
+            num_unfinished,
         )
 
     @property
@@ -116,18 +125,29 @@ class Coordinator:
         return self._num_trained + len(self._running) < num_trials
 
     def _unfinished(self) -> list[TrialRecord]:
-        """The trials that are recorded as running: only the lock's holder runs trials, so nobody trains them."""
+        """The trials that are recorded as running: only the lock's holder runs trials, so nobody trains them.
+
+        One that was written by hand, without a design or with that of another trial, is told failed.
+        """
         unfinished = []
+        ended = [trial for trial in self.record.trials if trial.state.is_finished()]
+        numbers = {architecture_of(trial).canonical(): trial.number for trial in ended if is_whole(trial)}
         for trial in self.record.trials:
             if trial.state == TrialState.RUNNING:
                 opened = self.record.open(trial.number)
-                if is_whole(trial):
-                    unfinished.append(opened)
+                if not is_whole(trial):
+                    self._refuse(opened, "recorded without its design")
+                elif (number := numbers.setdefault(architecture_of(trial).canonical(), trial.number)) != trial.number:
+                    self._refuse(opened, f"its design is that of trial {number}")
                 else:
-                    opened.finish(TrialState.FAIL, {"reason": "recorded without its design"})
+                    unfinished.append(opened)
             else:  # an earlier run may have been killed right after it recorded the end
                 shutil.rmtree(self.record.files.trial(trial.number), ignore_errors=True)
         return unfinished
+
+    def _refuse(self, trial: TrialRecord, reason: str) -> None:
+        trial.finish(TrialState.FAIL, {"reason": reason})
+        self.listener.ended(trial.number, TrialState.FAIL, None, reason)
 
     def _propose(self) -> None:
         """Draw a design, record it and hand it to a worker, unless every feasible design has been tried."""

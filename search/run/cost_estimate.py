@@ -19,10 +19,14 @@ MAX_TIMED_DRAWS = 300
 
 
 def random_designs(draws: Draws, seed: int, image_size: int) -> Iterator[Architecture]:
-    """Designs within the limits that can take images of this size; they are not the trials' draws."""
+    """Different designs within the limits that can take images of this size; they are not the trials' draws."""
     rng = np.random.default_rng([seed, 1])
+    drawn: set[Architecture] = set()
     for _ in range(MAX_TIMED_DRAWS):
         architecture = draws.draw(rng)
+        if architecture in drawn:
+            continue
+        drawn.add(architecture)
         try:
             count_macs(architecture, image_size)
         except ArchitectureError:

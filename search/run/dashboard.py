@@ -6,7 +6,7 @@ write-ahead logging, as in PostgreSQL, it holds no lock that a writer waits for.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -41,14 +41,10 @@ def serving(files: StudyFiles, url: str | None, port: int) -> Iterator[WSGIServe
         ) from None
     if url is None and not files.database.is_file():
         raise StudyError(f"study = {files.name!r}: has no trial yet, so there is nothing to show")
-    with storage_errors(files):
-        storage = open_for_reading(files, url)
-    try:
-        with _server(read_only(wsgi(storage)), port) as server:
-            yield server
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    with ExitStack() as stack:
+        with storage_errors(files):
+            storage = stack.enter_context(open_for_reading(files, url))
+        yield stack.enter_context(_server(read_only(wsgi(storage)), port))
 
 
 def read_only(app: App) -> App:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import TrainingError
+from search.quantities import plural, significant
 
 MAX_FAILURES_IN_A_ROW = 5
 MAX_TOO_SLOW_IN_A_ROW = 100
@@ -14,7 +15,7 @@ MAX_TOO_SLOW_IN_A_ROW = 100
 def too_slow(latency: float, limit: float | None) -> str:
     """Why a design was not trained, from seconds an image."""
     assert limit is not None
-    return f"latency = {1e3 * latency:.3g} ms: the limit is {1e3 * limit:.3g} ms"
+    return f"latency = {significant(1e3 * latency)} ms: the limit is {significant(1e3 * limit)} ms"
 
 
 class Failures:
@@ -57,7 +58,7 @@ class Failures:
             self._reasons += reasons_of([ended])
         if self._in_a_row >= MAX_FAILURES_IN_A_ROW or self._reasons.total() > self._most:
             commonest, times = self._reasons.most_common(1)[0]
-            raise TrainingError(f"{self._reasons.total()} trials failed, {times} of them with: {commonest}")
+            raise TrainingError(f"{plural(self._reasons.total(), 'trial')} failed, {times} of them with: {commonest}")
 
 
 def reasons_of(trials: Iterable[FrozenTrial]) -> Counter[str]:

@@ -18,7 +18,7 @@ from search.run.listener import Listener, Observer, Outcome
 from search.run.plans import open_study_data, plan_of, require_recorded
 from search.run.proposals import hand_made, make_sampler, require_feasible
 from search.run.retraining import Retraining
-from search.space.sampler import SpaceExhaustedError
+from search.space.sampler import SpaceExhaustedError, ask
 from search.study.database import require_database
 from search.study.plan import Plan, Question
 from search.study.results import NUM_FINALIST_SEEDS
@@ -43,6 +43,21 @@ class SearchRequest:
     num_trials: int
     storage: str | None = None
     timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a dry run sampled.
+
+    Attributes:
+        rows: a row a design.
+        num_draws: vectors of the search space that were drawn for them.
+        early_stop: why there are fewer than were asked for; None if there are not.
+    """
+
+    rows: list[dict[str, Any]]
+    num_draws: int
+    early_stop: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +133,8 @@ def search(
                 fleet.close()
 
 
-def dry_run(question: Question, num_trials: int) -> tuple[list[dict[str, Any]], int]:
-    """Sample and count `num_trials` designs and train none. Returns their rows and the number of vectors drawn.
+def dry_run(question: Question, num_trials: int) -> DryRun:
+    """Sample and count `num_trials` designs, or as many as there are, and train none.
 
     Raises:
         SpaceError: no design of the space is within the budget.
@@ -129,9 +144,9 @@ def dry_run(question: Question, num_trials: int) -> tuple[list[dict[str, Any]], 
     rows: list[dict[str, Any]] = []
     for _ in range(num_trials):
         try:
-            trial = study.ask(fixed_distributions=question.space.distributions)
-        except SpaceExhaustedError:
-            break
+            trial = ask(study, question.space.distributions)
+        except SpaceExhaustedError as error:
+            return DryRun(rows, sampler.draws, str(error))
         architecture = question.space.decode(trial.params, question.data.task)
         rows.append(
             {
@@ -143,7 +158,7 @@ def dry_run(question: Question, num_trials: int) -> tuple[list[dict[str, Any]], 
                 "architecture": architecture.to_dict(),
             }
         )
-    return rows, sampler.draws
+    return DryRun(rows, sampler.draws, None)
 
 
 def retrain(

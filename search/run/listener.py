@@ -36,6 +36,7 @@ class Outcome:
         fallbacks: proposals that are uniform draws in the place of the sampler's.
         early_stop: why it stopped before its number of trials; None if it did not.
         too_slow: designs that missed the limit of latency and were not trained.
+        num_unfinished: trials that were interrupted, now or in an earlier run, and wait to be gone on with.
     """
 
     num_trained: int
@@ -45,6 +46,7 @@ class Outcome:
     fallbacks: int
     early_stop: str | None
     too_slow: int = 0
+    num_unfinished: int = 0
 
 
 @dataclass(frozen=True, slots=True)

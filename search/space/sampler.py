@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from models.architecture import Architecture, ArchitectureError
 from search.space.counting import DesignCounter, TooManyError
@@ -30,6 +30,21 @@ class SpaceExhaustedError(Exception):
 
     The message says whether all were proposed, or those left are too rare to be met.
     """
+
+
+def ask(study: Study, distributions: dict[str, BaseDistribution]) -> Trial:
+    """A new trial of a study, with a value for every parameter from the study's sampler.
+
+    Where nothing is free to choose, Optuna alone would not ask the sampler: a space of one design would then be
+    proposed time and again.
+
+    Raises:
+        SpaceExhaustedError: the sampler has no new design to propose.
+    """
+    trial = study.ask(fixed_distributions=distributions)
+    proposed = trial.relative_params  # here the sampler is asked, if it was not before
+    assert proposed.items() <= trial.params.items()
+    return trial
 
 
 class BudgetSampler(BaseSampler):
@@ -203,6 +218,8 @@ class BudgetSampler(BaseSampler):
     def _new_from_list(self, designs: list[Architecture]) -> dict[str, int | str]:
         new = [architecture for architecture in designs if architecture not in self._seen]
         if not new:
+            if len(designs) == 1:
+                raise SpaceExhaustedError("the only design within the limits has been tried")
             raise SpaceExhaustedError(f"all {len(designs):,} designs within the limits have been tried")
         return self._propose(new[int(self._rng.integers(len(new)))])
 

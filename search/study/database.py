@@ -3,9 +3,10 @@ writing, and kept aside if it is damaged."""
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import optuna
@@ -16,13 +17,13 @@ from optuna.storages import RDBStorage
 from search.errors import StorageError
 from search.files import StudyFiles, replacing
 from search.study.address import POSTGRES, parse_address, to_text
-from search.study.bulk import BulkStorage
 from search.study.postgres import connect
 from search.study.reconnection import open_postgres_for_reading, open_postgres_for_writing
 
 LOCK_SECONDS = 30.0  # how long to wait for a database that another process is writing
 _COMPANIONS = ("-wal", "-shm")  # files beside a database that writes ahead
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_CANNOT_WRITE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
 def require_database(files: StudyFiles, url: str) -> str:
@@ -66,27 +67,38 @@ def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
     return storage
 
 
-def open_for_reading(files: StudyFiles, url: str | None) -> RDBStorage:
-    """The study's storage for those who only read: the database itself refuses to be written.
+@contextmanager
+def open_for_reading(files: StudyFiles, url: str | None) -> Iterator[RDBStorage]:
+    """The study's storage for those who only read, until the block ends: the database itself refuses to be written.
 
     Raises:
         InputError: the URL is invalid.
         StorageError: the database cannot be used.
     """
-    if url is None:
-        return open_sqlite(files.database, "ro")
-    address = parse_address(url)
-    if address.drivername == POSTGRES:
-        return open_postgres_for_reading(address, files.name)
-    assert address.database is not None
-    return open_sqlite(Path(address.database), "ro")
+    address = parse_address(url) if url is not None else None
+    with ExitStack() as stack:
+        if address is not None and address.drivername == POSTGRES:
+            storage = open_postgres_for_reading(address, files.name)
+        else:
+            path = Path(address.database or "") if address is not None else files.database
+            storage = open_sqlite(stack.enter_context(_readable(path)), "ro")
+        stack.callback(storage.engine.dispose)
+        stack.callback(storage.remove_session)
+        yield storage
 
 
-def open_sqlite(path: Path, mode: Literal["ro", "rw"]) -> RDBStorage:
-    """A file as storage, whatever its folder is called: in Optuna's URL '?', '#' and '%' have a meaning."""
+def open_sqlite(path: Path, mode: Literal["ro", "rw", "rwc"]) -> RDBStorage:
+    """A file as storage, whatever its folder is called: in Optuna's URL '?', '#' and '%' have a meaning.
+
+    Only with mode 'rwc' are tables made, so that a database of another version of Optuna stays as it is.
+
+    Raises:
+        RuntimeError: the tables are those of another version of Optuna.
+    """
     uri = f"{path.resolve().as_uri()}?mode={mode}"
     connect = partial(sqlite3.connect, uri, uri=True, check_same_thread=False, timeout=LOCK_SECONDS)
-    return BulkStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": sqlalchemy.QueuePool})
+    engine = {"creator": connect, "poolclass": sqlalchemy.QueuePool}
+    return RDBStorage("sqlite://", engine, skip_table_creation=mode != "rwc")
 
 
 @contextmanager
@@ -94,6 +106,11 @@ def storage_errors(files: StudyFiles) -> Iterator[None]:
     """Turn errors of the database into one line."""
     try:
         yield
+    except RuntimeError as error:  # Optuna's: of tables of another version, or of a trial that somebody else has ended
+        reason = str(error)
+        if files.database.is_file():
+            reason = reason.replace("$STORAGE_URL", f"sqlite:///{files.database}")
+        raise StorageError(f"study {files.name!r}: its database: {reason}") from error
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, StorageInternalError, OSError) as error:
         cause: BaseException = error
         while cause.__cause__ is not None:
@@ -110,10 +127,36 @@ def _create(files: StudyFiles) -> None:
     """Create an empty study aside and put it in place whole: a reader may come at any moment."""
     with replacing(files.database) as path, _without_companions(path):
         _write_ahead(path)
-        storage = open_sqlite(path, "rw")
+        storage = open_sqlite(path, "rwc")
         optuna.create_study(study_name=files.name, storage=storage, direction="maximize")
         storage.remove_session()
         storage.engine.dispose()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """The path of a database that can be read: its own, or a copy's where SQLite would have to write beside it first.
+
+    It writes to join readers and writers, and to take back what a killed writer left half done. A folder that is
+    read-only has neither.
+    """
+    try:
+        with closing(_reader(path)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _CANNOT_WRITE:
+            raise
+    else:
+        yield path
+        return
+    with TemporaryDirectory(prefix="nas-") as folder:
+        copy = Path(folder, path.name)
+        for suffix in ("", "-wal", "-journal"):
+            if (source := _beside(path, suffix)).exists():
+                _beside(copy, suffix).write_bytes(source.read_bytes())
+        with closing(sqlite3.connect(copy)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        yield copy
 
 
 def _require_sound(files: StudyFiles) -> None:

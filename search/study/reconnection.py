@@ -19,7 +19,6 @@ from sqlalchemy import URL, QueuePool
 
 from search.errors import StorageError
 from search.study.address import POSTGRES, to_text, without_password
-from search.study.bulk import BulkStorage
 from search.study.postgres import READ_ONLY, WRITER, ConnectionLostError, Holder, connect, reason, take_tables
 
 RECONNECT_SECONDS = 60.0  # how long a search waits for a server that is gone
@@ -65,7 +64,7 @@ def open_postgres_for_reading(url: URL, study: str) -> RDBStorage:
         raise
 
 
-class _ReconnectingStorage(BulkStorage):
+class _ReconnectingStorage(RDBStorage):
     """Optuna's storage over one connection at a time, which holds the study's lock.
 
     An attribute or a measurement may be set twice. A trial must not be made or ended twice: there it is checked first
@@ -107,13 +106,13 @@ class _ReconnectingStorage(BulkStorage):
                     raise self._given_up from error
                 time.sleep(RETRY_SECONDS)
 
-    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
-        create = partial(super()._create_new_trial, study_id, template_trial)
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        create = partial(super().create_new_trial, study_id, template_trial)
         before = self.repeat(lambda: self._newest(study_id))
 
-        def created() -> FrozenTrial | None:
+        def created() -> int | None:
             newest = self._newest(study_id)
-            return RDBStorage.get_trial(self, newest) if newest != before else None
+            return newest if newest != before else None
 
         return self.repeat(create, created)
 
@@ -152,7 +151,7 @@ class _ReconnectingStorage(BulkStorage):
     set_study_system_attr = _repeated(RDBStorage.set_study_system_attr)
     get_trial_id_from_study_id_trial_number = _repeated(RDBStorage.get_trial_id_from_study_id_trial_number)
     get_trial = _repeated(RDBStorage.get_trial)
-    _get_trials = _repeated(RDBStorage._get_trials)
+    get_all_trials = _repeated(RDBStorage.get_all_trials)
     set_trial_user_attr = _repeated(RDBStorage.set_trial_user_attr)
     set_trial_system_attr = _repeated(RDBStorage.set_trial_system_attr)
     set_trial_intermediate_value = _repeated(RDBStorage.set_trial_intermediate_value)
@@ -169,14 +168,12 @@ def _open(url: URL, study: str, *settings: str) -> RDBStorage:
     """Optuna's storage with any number of connections. It makes the tables, unless their sessions cannot write.
 
     Raises:
-        StorageError: the tables are those of another version of Optuna.
+        RuntimeError: the tables are those of another version of Optuna.
     """
     creator: Callable[[], Any] = partial(connect, url, study, *settings)
     pool = QueuePool(creator, pre_ping=True)
     try:
         return RDBStorage(_URL, {"pool": pool}, skip_table_creation=READ_ONLY in settings)
-    except RuntimeError as error:
-        raise StorageError(f"study {study!r}: its database: {error}") from None
     finally:
         pool.dispose()  # it connects anew when it is used again
 

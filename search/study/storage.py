@@ -17,6 +17,7 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
@@ -24,6 +25,7 @@ from models.architecture import Architecture, ArchitectureError
 from search.errors import StorageError, StudyError
 from search.files import StudyFiles, why, write_atomically
 from search.protocol import Measurement
+from search.space.sampler import ask
 from search.study.database import open_for_reading, open_for_writing, storage_errors
 from search.study.plan import now
 
@@ -73,11 +75,14 @@ class Record:
             self._disk = optuna.create_study(
                 study_name=files.name, storage=self._storage, direction="maximize", load_if_exists=True
             )
-            for trial in self._disk.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self._disk_study = self._storage.get_study_id_from_name(files.name)
+            for trial in self._storage.get_all_trials(self._disk_study, states=(TrialState.WAITING,)):
                 # Enqueued by hand with Optuna, unchecked: from here on it is a running trial without a design.
-                self._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-            self._mirror = optuna.create_study(study_name=files.name, direction="maximize")
-            self._mirror.add_trials(self._disk.get_trials())
+                self._storage.set_trial_state_values(self._disk_id(trial.number), TrialState.RUNNING)
+            self._memory = InMemoryStorage()
+            self._mirror = optuna.create_study(study_name=files.name, storage=self._memory, direction="maximize")
+            self._mirror_study = self._memory.get_study_id_from_name(files.name)
+            self._mirror.add_trials(self._storage.get_all_trials(self._disk_study))
         self.files = files
 
     def __enter__(self) -> "Record":
@@ -93,8 +98,7 @@ class Record:
 
     def trial(self, number: int) -> FrozenTrial:
         """The trial of this number, as it is now."""
-        mirror = self._mirror._storage
-        return mirror.get_trial(mirror.get_trial_id_from_study_id_trial_number(self._mirror._study_id, number))
+        return self._memory.get_trial(self._mirror_id(number))
 
     def use(self, sampler: BaseSampler, pruner: BasePruner) -> None:
         """Propose by this sampler and prune by this pruner."""
@@ -102,8 +106,12 @@ class Record:
         self._mirror.pruner = pruner
 
     def propose(self, distributions: dict[str, Any]) -> Trial:
-        """A new trial by the sampler, in memory alone until it is accepted."""
-        return self._mirror.ask(fixed_distributions=distributions)
+        """A new trial by the sampler, in memory alone until it is accepted.
+
+        Raises:
+            SpaceExhaustedError: the sampler has no new design to propose.
+        """
+        return ask(self._mirror, distributions)
 
     def accept(self, proposed: Trial, attributes: dict[str, Any]) -> "TrialRecord":
         """Record a proposed trial as running, by one transaction, and open its record."""
@@ -116,7 +124,7 @@ class Record:
         for name, value in attributes.items():
             proposed.set_user_attr(name, value)
         with storage_errors(self.files):
-            disk_id = self._storage.create_new_trial(self._disk._study_id, trial)
+            disk_id = self._storage.create_new_trial(self._disk_study, trial)
             number = self._storage.get_trial_number_from_id(disk_id)
         if number != proposed.number:
             rule = "something else has written into its database; run the same command again"
@@ -126,8 +134,18 @@ class Record:
     def open(self, number: int) -> "TrialRecord":
         """The record of a running trial, to be written from its first epoch on."""
         with storage_errors(self.files):
-            disk_id = self._storage.get_trial_id_from_study_id_trial_number(self._disk._study_id, number)
+            disk_id = self._disk_id(number)
         return TrialRecord(self, number, disk_id)
+
+    def in_memory(self, number: int) -> Trial:
+        """The handle by which the trial's epochs and its end are told to the sampler and the pruner."""
+        return Trial(self._mirror, self._mirror_id(number))
+
+    def _disk_id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._disk_study, number)
+
+    def _mirror_id(self, number: int) -> int:
+        return self._memory.get_trial_id_from_study_id_trial_number(self._mirror_study, number)
 
     def set_attribute(self, name: str, value: Any) -> None:
         """Keep a value with the study itself."""
@@ -159,7 +177,7 @@ class TrialRecord:
 
     def restart(self) -> None:
         """Forget the epochs so far: they will be measured again."""
-        self._in_memory = Trial(self._record._mirror, self.trial._trial_id)
+        self._in_memory = self._record.in_memory(self.number)
         self._history: list[Measurement] = []
 
     def report(self, measurement: Measurement) -> bool:
@@ -213,15 +231,12 @@ def read_study(files: StudyFiles, url: str | None) -> tuple[list[FrozenTrial], d
     with storage_errors(files):
         if url is None and not files.database.is_file():
             return [], {}
-        storage = open_for_reading(files, url)
-        try:
-            study: Study = optuna.load_study(study_name=files.name, storage=storage)
-            return study.get_trials(), study.user_attrs
-        except KeyError:
-            return [], {}
-        finally:
-            storage.remove_session()
-            storage.engine.dispose()
+        with open_for_reading(files, url) as storage:
+            try:
+                study: Study = optuna.load_study(study_name=files.name, storage=storage)
+                return study.get_trials(), study.user_attrs
+            except KeyError:
+                return [], {}
 
 
 def architecture_of(trial: FrozenTrial) -> Architecture:

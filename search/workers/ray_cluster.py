@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -87,8 +87,10 @@ def connect(cluster: Cluster, device: str) -> float:
                 )
             except Exception as error:  # of any class: it raises even plain ones
                 raise _refused(address, error) from error
-        # Without a setting for it, Ray prints the log of every node that is lost, dozens of lines.
-        ray._private.worker.print_to_stdstream = lambda *_, **__: None
+        # Without a setting for it, Ray prints the log of every node that is lost, dozens of lines. Should it rename what
+        # does so, they are printed.
+        with suppress(AttributeError):
+            ray._private.worker.print_to_stdstream = lambda *_, **__: None
     alive = nodes()
     gpus = _gpus_per_worker(cluster, device, alive)
     if not any(node.num_places(cluster.cpus_per_worker, gpus) for node in alive):

@@ -15,10 +15,11 @@ from small_search import SEARCH
 
 from models.architecture import Architecture
 from models.count import count_parameters
-from search.cli.search import default_study, parse_question
+from search.cli.search import default_study, parse_question, print_outcome
 from search.errors import InputError
 from search.files import StudyFiles
 from search.recipes import FAST
+from search.run.listener import Outcome
 from search.study.storage import read_study
 
 Nas = Callable[..., CompletedProcess[str]]
@@ -52,6 +53,30 @@ def test_dry_run_counts_and_stores_nothing(nas: Nas, tmp_path: Path) -> None:
     assert {row["state"] for row in rows} == {"sampled"}
     assert all(count_parameters(Architecture.from_dict(row["architecture"])) <= 20_000 for row in rows)
     assert not (tmp_path / "studies").exists()
+
+
+def test_a_dry_run_of_a_space_of_one_design_samples_it_once_and_says_why(nas: Nas, tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("{stem: {width: 8}, num_stages: 1, stage: {block: basic, depth: 1, width: 8}}")
+    options = ("--data", "digits", "--space", "one.yaml", "--budget", "20k", "--trials", "5", "--dry-run")
+    result = nas("search", *options, "--format", "json")
+    assert len(json.loads(result.stdout)) == 1
+    assert result.stderr.startswith("1 different design within 20,000 parameters from ")
+    assert result.stderr.endswith("stopped early: the only design within the limits has been tried\n")
+
+
+def test_what_a_search_leaves_unfinished_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    print_outcome(Outcome(1, 1, 1, 0, 0, None, num_unfinished=1))
+    print_outcome(Outcome(4, 1_200, 1_300, 0, 0, "the time given is over", too_slow=1, num_unfinished=2))
+    assert capsys.readouterr().out.splitlines() == [
+        "1 interrupted trial left: the same command with more --trials goes on with it",
+        "1 trial trained; 1 design proposed from 1 draw (0 moved into the limits, 0 uniform instead), none of them "
+        "over the budget or a repeat",
+        "1 design missed the limit of latency and was not trained",
+        "stopped early: the time given is over",
+        "2 interrupted trials left: the same command goes on with them",
+        "4 trials trained; 1,200 designs proposed from 1,300 draws (0 moved into the limits, 0 uniform instead), none "
+        "of them over the budget or a repeat",
+    ]
 
 
 def test_several_limits_hold_at_once(nas: Nas) -> None:

@@ -473,6 +473,30 @@ def test_several_interrupted_trials_are_all_resumed(search: Search, curve: Calla
     found = search(9, num_workers=2)
     assert found.diary.begun == list(range(9))
     assert numbers(found.of(TrialState.COMPLETE)) == list(range(9))
+    assert found.outcome.num_unfinished == 0
+
+
+@both_databases
+@pytest.mark.parametrize("num_workers", [1, 4])
+def test_interrupted_trials_are_resumed_as_far_as_they_are_asked_for_and_the_others_wait(
+    search: Search, curve: Callable[[Job, int], float], num_workers: int
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        search(9, fleet=KillingFleet(3, curve, 9))
+    found = search(2, num_workers=num_workers)
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
+    assert (found.outcome.num_trained, found.outcome.num_unfinished) == (2, 1)
+    assert search(2, num_workers=num_workers).diary.begun == []
+    assert search(4, num_workers=num_workers).diary.begun == [2, 3]
+
+
+def test_an_interrupted_trial_that_fails_makes_room_for_the_next(
+    search: Search, curve: Callable[[Job, int], float]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        search(9, fleet=KillingFleet(3, curve, 9))
+    found = search(2, failing({0}, Failed("out of memory")))
+    assert [trial.state.name for trial in found.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
 KILLED = """
@@ -527,6 +551,18 @@ def test_a_resumed_trial_is_stopped_when_it_falls_behind(search: Search) -> None
     found = search(7, curve=curve, pruner="median")
     assert found.trials[5].state == TrialState.PRUNED
     assert found.outcome.num_trained == 7
+
+
+def test_of_trials_that_another_program_wrote_none_repeats_a_design(search: Search, files: StudyFiles) -> None:
+    first = search(2).trials[0]
+    with by_hand(files, None) as study:
+        for _ in range(2):
+            attributes = {name: first.user_attrs[name] for name in ("architecture", "params", "macs")}
+            study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs=attributes))
+    found = search(4)
+    assert numbers(found.of(TrialState.COMPLETE)) == [0, 1, 4, 5]
+    refused = [(number, reason) for number, state, _, reason in found.diary.ends if state == TrialState.FAIL]
+    assert refused == [(2, "its design is that of trial 0"), (3, "its design is that of trial 0")]
 
 
 @both_databases
@@ -626,6 +662,27 @@ def test_an_exhausted_space_ends_the_search_early(search: Search, sampler: str, 
     assert len(set(designs(found.trials))) == found.outcome.num_trained == 4
     assert found.outcome.early_stop == "all 4 designs within the limits have been tried"
     assert len(found.trials) == 4
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("num_stages", [1, [1, 2]])
+def test_the_only_design_of_a_space_is_trained_once_whether_or_not_anything_is_free_to_choose(
+    search: Search, sampler: str, num_stages: Any
+) -> None:
+    space = Space.model_validate(
+        {
+            "stem": {"width": 4},
+            "num_stages": num_stages,
+            "stage": {"block": "basic", "depth": 1, "width": 4},
+            "shortcut": "B",
+        }
+    )
+    budget = 700  # one stage takes 398 parameters, two take 726
+    found = search(5, space=space, sampler=sampler, num_workers=2, budget=budget)
+    assert len(found.trials) == found.outcome.num_trained == found.outcome.num_proposed == 1
+    assert found.outcome.early_stop == "the only design within the limits has been tried"
+    assert [len(architectures) for architectures, _ in found.diary.timings] == [1]
+    assert search(5, space=space, sampler=sampler, budget=budget).diary.begun == []
 
 
 def test_an_exhausted_space_stays_exhausted(search: Search) -> None:

@@ -81,11 +81,12 @@ def test_no_request_changes_anything(search: Search, files: StudyFiles, method: 
 
 def test_the_database_itself_refuses_to_be_written_by_a_reader(search: Search, files: StudyFiles) -> None:
     search(1)
-    storage = open_for_reading(files, None)
-    with pytest.raises(StorageError, match="readonly database"), storage_errors(files):
+    with (
+        pytest.raises(StorageError, match="readonly database"),
+        storage_errors(files),
+        open_for_reading(files, None) as storage,
+    ):
         storage.create_new_study([StudyDirection.MAXIMIZE], "another")
-    storage.remove_session()
-    storage.engine.dispose()
 
 
 def test_a_search_goes_on_undisturbed_and_is_seen_to_grow(search: Search, files: StudyFiles) -> None:
@@ -125,11 +126,12 @@ def test_a_study_in_postgresql_is_shown_by_sessions_that_cannot_write(
         assert num_trials(ask) == 3
         assert ask("/api/studies/1", "DELETE")[0] == 405
         assert num_trials(ask) == 3
-    storage = open_for_reading(files, url)
-    with pytest.raises(StorageError, match="in a read-only transaction"), storage_errors(files):
+    with (
+        pytest.raises(StorageError, match="in a read-only transaction"),
+        storage_errors(files),
+        open_for_reading(files, url) as storage,
+    ):
         storage.delete_study(1)
-    storage.remove_session()
-    storage.engine.dispose()
 
 
 def test_a_port_that_is_taken_is_told(search: Search, files: StudyFiles) -> None:

@@ -9,6 +9,7 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.space import thinning
 from search.space.thinning import NUM_BEST, CachedTPESampler, ThinnedHistory, ThinningSampler, evenly_spaced
 
 CHOICES: dict[str, BaseDistribution] = {
@@ -125,6 +126,31 @@ def test_draws_for_one_trial_are_those_of_tpe_with_densities_that_are_fitted_onc
         drawn.append(vectors)
     assert drawn[0] == drawn[1]
     assert len({str(vector) for vector in drawn[0]}) == 8
+
+
+def test_should_optuna_rename_what_is_overridden_the_draws_are_those_of_tpe_on_all_trials(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trials = make_trials([COMPLETE] * 300)
+    whole = ask(study_of(trials, TPESampler(seed=3)), 1)
+    assert ask(study_of(trials, ThinningSampler(CachedTPESampler(seed=3), 250)), 1) != whole
+    monkeypatch.delattr(thinning._ThinnedStudy, "_get_trials")
+    monkeypatch.delattr(CachedTPESampler, "_build_parzen_estimator")
+    assert ask(study_of(trials, ThinningSampler(CachedTPESampler(seed=3), 250)), 1) == whole
+
+
+def test_should_optuna_call_what_is_overridden_otherwise_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = TPESampler._build_parzen_estimator
+
+    def fit_otherwise(self: TPESampler, *args: Any, below: bool) -> Any:
+        return fit(self, *args, handle_below=below)
+
+    trials = make_trials([COMPLETE] * 300)
+    sampler = CachedTPESampler(seed=3)
+    study = thinning._ThinnedStudy(study_of(trials, sampler), trials)
+    monkeypatch.setattr(TPESampler, "_build_parzen_estimator", fit_otherwise)
+    fits = [sampler._build_parzen_estimator(study, CHOICES, trials, below=below) for below in (True, False)]
+    assert fits[0] is not fits[1]
 
 
 def test_a_study_that_is_not_frozen_is_fitted_to_every_time() -> None:

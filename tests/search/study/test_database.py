@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
+from shutil import copy, copytree
 from subprocess import PIPE, Popen
 from typing import Any
 
@@ -61,6 +63,12 @@ def refusal(files: StudyFiles) -> str:
     with pytest.raises(StorageError) as caught:
         Record(files)
     assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def refusal_to_read(files: StudyFiles) -> str:
+    with pytest.raises(StorageError) as caught:
+        read_study(files, None)
     return str(caught.value)
 
 
@@ -157,6 +165,52 @@ def test_a_reader_puts_nothing_aside(files: StudyFiles, content: bytes) -> None:
     with pytest.raises(StorageError, match=r"^study 'toy': its database failed: file is not a database$"):
         read_study(files, None)
     assert [path.name for path in files.folder.iterdir()] == ["study.db"]
+
+
+# Read-only folders. Root may write everywhere, so here the file that SQLite would make cannot be made.
+
+
+def contents(files: StudyFiles) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in files.folder.iterdir() if path.is_file()}
+
+
+def test_where_nothing_can_be_written_a_study_is_read_after_a_polite_end_and_after_a_kill(
+    search: Search, files: StudyFiles
+) -> None:
+    killed = StudyFiles(files.studies.parent / "killed", files.name)
+    search(2)
+    with Record(files) as record:
+        record.set_attribute("draws", 7)
+        copytree(files.folder, killed.folder)
+    assert (killed.folder / "study.db-wal").stat().st_size > 0
+    (killed.folder / "study.db-shm").unlink()
+    assert not (files.folder / "study.db-wal").exists()
+    for each in (files, killed):
+        (each.folder / "study.db-shm").symlink_to("nowhere")
+        with closing(sqlite3.connect(each.database)) as connection, pytest.raises(sqlite3.OperationalError):
+            connection.execute("SELECT * FROM trials")
+        before = contents(each)
+        trials, attributes = read_study(each, None)
+        assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 2
+        assert attributes["draws"] == 7
+        assert contents(each) == before
+
+
+def test_a_reader_takes_back_what_a_killed_writer_left_half_done_elsewhere(files: StudyFiles, tmp_path: Path) -> None:
+    """A database at a URL keeps a journal: until that is rolled back, nobody may read it."""
+    url, left = f"sqlite:///{tmp_path}/elsewhere.db", tmp_path / "left.db"
+    files.folder.mkdir(parents=True)
+    with Record(files, url) as record:
+        record.set_attribute("draws", 7)
+    with closing(sqlite3.connect(tmp_path / "elsewhere.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_spill = 1")
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.execute("DELETE FROM study_user_attributes")
+        connection.execute("CREATE TABLE more AS SELECT randomblob(100000) AS noise")
+        copy(tmp_path / "elsewhere.db", left)
+        copy(tmp_path / "elsewhere.db-journal", tmp_path / "left.db-journal")
+    assert read_study(files, f"sqlite:///{left}") == ([], {"draws": 7})
 
 
 def test_a_check_of_some_megabytes_takes_no_time_to_speak_of(search: Search, files: StudyFiles) -> None:
@@ -258,7 +312,52 @@ def test_a_new_database_for_which_there_is_no_room_leaves_nothing_behind(
     assert list(files.folder.iterdir()) == []
 
 
+# Of another version of Optuna.
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"),
+    [
+        (
+            "v2.6.0.a",
+            "`$ optuna storage upgrade --storage sqlite:///{database}` for upgrading the storage.",
+        ),
+        ("v9.0.0.a", "Please try updating optuna to the latest version by `$ pip install -U optuna`."),
+    ],
+)
+def test_a_database_of_another_version_of_optuna_is_one_line_and_stays_as_it_is(
+    search: Search, files: StudyFiles, revision: str, advice: str
+) -> None:
+    search(1)
+    with closing(sqlite3.connect(files.database)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        connection.execute("UPDATE version_info SET library_version = '1.2.3'")
+        connection.execute("DROP TABLE trial_heartbeats")
+        connection.commit()
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+        for refuse in (refusal, refusal_to_read):
+            said = refuse(files)
+            assert said.startswith("study 'toy': its database: The runtime optuna version ")
+            assert "(set up by optuna 1.2.3)" in said and said.endswith(advice.format(database=files.database))
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == tables
+
+
 # Written by somebody else.
+
+
+def test_a_trial_that_another_program_ended_is_one_line(search: Search, files: StudyFiles) -> None:
+    search(1)
+
+    def set_state(state: str) -> None:
+        with closing(sqlite3.connect(files.database)) as connection:
+            connection.execute("UPDATE trials SET state = ?, datetime_complete = NULL", (state,))
+            connection.commit()
+
+    set_state("RUNNING")
+    with Record(files) as record:
+        set_state("COMPLETE")
+        with pytest.raises(StorageError, match=r"^study 'toy': its database: Trial#0 has already finished"):
+            record.open(0).note("spent_seconds", 1.0)
 
 
 def test_a_trial_that_appears_from_elsewhere_while_a_search_runs_ends_it_and_mixes_nothing_up(

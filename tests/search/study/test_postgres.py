@@ -113,11 +113,12 @@ def test_two_folders_may_go_on_with_a_study_but_not_with_another_question(
 
 def test_a_reader_cannot_write(search: Callable[..., Any], url: str, files: StudyFiles) -> None:
     search(1)
-    storage = open_for_reading(files, url)
-    with pytest.raises(StorageError, match="cannot execute INSERT in a read-only transaction"), storage_errors(files):
+    with (
+        pytest.raises(StorageError, match="cannot execute INSERT in a read-only transaction"),
+        storage_errors(files),
+        open_for_reading(files, url) as storage,
+    ):
         storage.create_new_study([StudyDirection.MAXIMIZE], "another")
-    storage.remove_session()
-    storage.engine.dispose()
 
 
 def test_a_database_without_a_study_is_one_line_and_stays_so(postgres: Any, url: str, files: StudyFiles) -> None:

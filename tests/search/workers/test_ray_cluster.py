@@ -327,6 +327,12 @@ def test_no_running_cluster_is_only_said_of_this_machine(ray: FakeRay, open_addr
     assert str(refusal(cluster_of(open_address))) == f"ray = {open_address}: {TOKEN_RULE}"
 
 
+def test_should_ray_rename_what_prints_the_logs_of_lost_nodes_a_cluster_is_joined_as_before(ray: FakeRay) -> None:
+    del ray._private.worker
+    connect(cluster_of(), "auto")
+    assert ray.joined
+
+
 @pytest.mark.parametrize("error", [None, RuntimeError("no")])
 def test_joining_is_silent_and_leaves_stderr_and_signals_as_they_were(
     ray: FakeRay, error: Exception | None, capfd: pytest.CaptureFixture[str]

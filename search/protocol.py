@@ -119,6 +119,10 @@ class Ready:
     num_train: int = 0
     peak: float | None = None
 
+    @property
+    def is_gpu(self) -> bool:
+        return self.peak is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:

@@ -58,7 +58,10 @@ class Coordinator:
         self._running: list[RunningTrial] = []
         self._failures = Failures(plan.circumstances.num_trials)
         self._seconds_per_mac: float | None = None
+        self._num_trials = 0
         self._num_proposed = 0
+        self._waiting: list[RunningTrial] = []
+        self._looks_ahead = False
         self._is_prepared = False
         self._early_stop: str | None = None
 
@@ -72,11 +75,12 @@ class Coordinator:
             TrainingError: no worker can start, or too many trials failed.
             StorageError: the study cannot be written.
         """
+        self._num_trials = num_trials
         self.prepare()
         if self._num_trained < num_trials:
             designs = random_designs(self.sampler.vector_draws, self.plan.question.seed, self.plan.task.image_size)
             self._seconds_per_mac = seconds_per_mac(self._crew, designs, self.plan, self.listener, self._must_end)
-        unfinished = self._unfinished()
+        self._waiting = [RunningTrial(record, is_repeated=True) for record in self._unfinished()]
         while True:
             if self._interrupted():
                 self._early_stop = "interrupted"
@@ -88,21 +92,20 @@ class Coordinator:
                 for trial in self._running:
                     trial.keep(self._crew.seconds(trial))
                 break
-            if self._crew.has_idle and self._early_stop is None and self._wants_more(num_trials):
-                if unfinished:
-                    self._dispatch(RunningTrial(unfinished.pop(0), is_repeated=True))
-                else:
+            if self._wants_more:
+                if self._crew.has_idle and (self._waiting or self._propose()):
+                    self._dispatch(self._waiting.pop(0))
+                elif self._looks_ahead and not self._waiting:
                     self._propose()
             # While no trial is running there may still be work, for a worker that takes the place of a lost one.
-            has_work = self._early_stop is None and self._wants_more(num_trials)
-            if not self._running and not has_work:
+            if not self._running and not self._wants_more:
                 break
             # Between two proposals the workers are heard: a thousand idle ones may be waiting.
-            self._receive(0.0 if has_work and self._crew.has_idle else WAIT_SECONDS)
+            self._receive(0.0 if self._wants_more and self._crew.has_idle else WAIT_SECONDS)
         num_trained = self._num_trained
         early_stop = self._early_stop if num_trained < num_trials else None
         draws, repairs, fallbacks = self.sampler.draws, self.sampler.repairs, self.sampler.fallbacks
-        num_unfinished = len(unfinished) + len(self._running)
+        num_unfinished = len(self._waiting) + len(self._running)
         return Outcome(
             num_trained,
             self._num_proposed,
@@ -121,8 +124,9 @@ class Coordinator:
     def _must_end(self) -> bool:
         return self._interrupted() or self._is_late
 
-    def _wants_more(self, num_trials: int) -> bool:
-        return self._num_trained + len(self._running) < num_trials
+    @property
+    def _wants_more(self) -> bool:
+        return self._early_stop is None and self._num_trained + len(self._running) < self._num_trials
 
     def _unfinished(self) -> list[TrialRecord]:
         """The trials that are recorded as running: only the lock's holder runs trials, so nobody trains them.
@@ -149,13 +153,13 @@ class Coordinator:
         trial.finish(TrialState.FAIL, {"reason": reason})
         self.listener.ended(trial.number, TrialState.FAIL, None, reason)
 
-    def _propose(self) -> None:
-        """Draw a design, record it and hand it to a worker, unless every feasible design has been tried."""
+    def _propose(self) -> bool:
+        """Draw a design, record it and let it wait for a worker. Returns whether there was one to be drawn."""
         try:
             proposed = self.record.propose(self.plan.question.space.distributions)
         except SpaceExhaustedError as error:
             self._early_stop = str(error)
-            return
+            return False
         architecture = self.plan.question.space.decode(proposed.params, self.plan.task)
         attributes = {
             "architecture": architecture.to_json(),
@@ -163,8 +167,9 @@ class Coordinator:
             "macs": count_macs(architecture, self.plan.task.image_size),
             "baseline": self._hand_made.get(architecture),
         }
-        self._dispatch(RunningTrial(self.record.accept(proposed, attributes), is_repeated=False))
+        self._waiting.append(RunningTrial(self.record.accept(proposed, attributes), is_repeated=False))
         self._num_proposed += 1
+        return True
 
     def _dispatch(self, running: RunningTrial) -> None:
         trial = self.record.trial(running.number)
@@ -205,6 +210,9 @@ class Coordinator:
             for note in notes_of(message):
                 self.listener.noted(trial.number, note)
         elif isinstance(message, Finished):
+            # The next job first, if one waits: the worker need not wait until the end of this one is written.
+            if self._waiting and self._wants_more:
+                self._dispatch(self._waiting.pop(0))
             self._end(trial, trial.finished(message, seconds))
         elif isinstance(message, TooSlow):
             reason = too_slow(message.latency, self.plan.question.all_limits.latency)
@@ -249,7 +257,12 @@ class Coordinator:
             self._note(self._crew.ready)
 
     def _note(self, ready: Ready) -> None:
-        """Keep what the first worker runs on. The precision of a study stays what its first run chose."""
+        """Keep what the first worker runs on. The precision of a study stays what its first run chose.
+
+        A GPU gets its next design at once: one is drawn while it trains, without the result of the last. A CPU, which
+        would have to draw it itself, gains nothing by that.
+        """
+        self._looks_ahead = ready.is_gpu
         precision = self.plan.circumstances.precision
         self.plan = self.plan.with_circumstances(
             device=ready.device,

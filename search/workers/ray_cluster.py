@@ -87,7 +87,7 @@ def connect(cluster: Cluster, device: str) -> float:
                 )
             except Exception as error:  # of any class: it raises even plain ones
                 raise _refused(address, error) from error
-        # Without a setting for it, Ray prints the log of every node that is lost, dozens of lines. Should it rename what
+        # Without a setting for it, Ray prints the log of every lost node, dozens of lines. Should it rename what
         # does so, they are printed.
         with suppress(AttributeError):
             ray._private.worker.print_to_stdstream = lambda *_, **__: None

@@ -120,6 +120,7 @@ class SimulatedFleet:
         work_clock: seconds that the coordinator has worked. They pass in virtual time too, on top of those that are
             jumped over; by default the coordinator takes no time.
         length: the length of an epoch of a job, where they differ.
+        peak: the FLOP/s of every worker's GPU; None for CPUs.
 
     Attributes:
         starts: every job that was handed to a worker, in order.
@@ -132,7 +133,9 @@ class SimulatedFleet:
         epoch_seconds: float = 1.0,
         work_clock: Callable[[], float] = lambda: 0.0,
         length: Callable[[Job, int], float] | None = None,
+        peak: float | None = None,
     ) -> None:
+        self.peak = peak
         self.curve = curve
         self.epoch_seconds = epoch_seconds
         self.length = length or (lambda job, epoch: epoch_seconds)
@@ -195,5 +198,5 @@ class SimulatedFleet:
 
     def _new_worker(self) -> SimulatedWorker:
         worker = SimulatedWorker(self, now=self.now)
-        self.post(0.0, worker, Ready("simulated", "fp32", {"python": "simulated"}))
+        self.post(0.0, worker, Ready("simulated", "fp32", {"python": "simulated"}, peak=self.peak))
         return worker

@@ -106,6 +106,37 @@ def test_a_search_trains_exactly_the_trials_asked_for(
     assert found.outcome.draws >= 25
 
 
+@pytest.mark.parametrize("num_workers", [1, 3])
+@pytest.mark.parametrize("peak", [None, 1e12])
+def test_a_gpu_gets_its_next_job_before_the_end_of_the_last_is_written(
+    search: Search, files: StudyFiles, num_workers: int, peak: float | None
+) -> None:
+    num_ended: list[int] = []
+
+    def curve(job: Job, epoch: int) -> float:
+        if epoch == 1:  # a worker has just been given the job
+            trials, _ = read_study(files, None)
+            num_ended.append(sum(trial.state in TRAINED for trial in trials))
+        return 0.1 * epoch
+
+    found = search(8, fleet=SimulatedFleet(num_workers, curve, peak=peak))
+    assert numbers(found.of(*TRAINED)) == list(range(8)) and found.outcome.num_proposed == 8
+    assert len(set(designs(found.trials))) == 8
+    at_once = [number - num_workers + 1 for number in range(8)]
+    assert num_ended == [max(0, ended - (peak is not None)) if ended > 0 else 0 for ended in at_once]
+
+
+def test_a_design_that_waits_is_trained_first_when_the_search_goes_on(search: Search) -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: 0.1 * epoch, peak=1e12)
+    found = search(8, fleet=fleet, timeout=10)  # two trials of 4 s, and a third that is begun
+    assert found.outcome.early_stop and found.outcome.num_unfinished == 1
+    waiting = found.of(TrialState.RUNNING)
+    later = SimulatedFleet(1, lambda job, epoch: 0.1 * epoch, peak=1e12)
+    found = search(8, fleet=later)
+    assert number_of(jobs(later)[0]) == waiting[0].number
+    assert numbers(found.of(*TRAINED)) == list(range(8)) and len(set(designs(found.trials))) == 8
+
+
 def test_what_is_recorded_of_a_design_is_what_it_costs(search: Search, files: StudyFiles) -> None:
     plan = search(5).plan
     trials, _ = read_study(files, None)

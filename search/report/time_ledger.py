@@ -64,6 +64,34 @@ def saved_seconds(view: StudyView) -> float:
     return saved
 
 
+def pace(view: StudyView) -> tuple[float, float | None] | None:
+    """Images a second that trials were trained at, their validation included, and the share of the device's peak.
+
+    An image takes six operations for each multiply-accumulate: two forward, and twice as many backward. The peak is
+    what products of large matrices reach. None where no trial has both epochs and a size of batch.
+    """
+    images = operations = seconds = 0.0
+    for trial in view.trials:
+        if trial.history and trial.batch_size:
+            num_images = view.num_train // trial.batch_size * trial.batch_size * len(trial.history)
+            images += num_images
+            operations += 6.0 * trial.macs * num_images
+            seconds += sum(epoch.seconds for epoch in trial.history)
+    if not images or not seconds:
+        return None
+    return images / seconds, operations / seconds / view.peak if view.peak else None
+
+
+def pace_sentence(view: StudyView) -> str:
+    """At what pace trials were trained."""
+    measured = pace(view)
+    if measured is None:
+        return ""
+    rate, share = measured
+    of_peak = f", {percent(share, 1)} of what products of large matrices reach on the GPU" if share is not None else ""
+    return f" Trials were trained at {rate:,.0f} images a second{of_peak}."
+
+
 def time_ledger_table(frame: pd.DataFrame) -> Table:
     """`time_ledger_frame` for readers, with its total."""
     total = {"outcome": "total", "count": pd.NA, "seconds": frame["seconds"].sum(), "share": frame["share"].sum()}
@@ -89,4 +117,4 @@ def time_sentence(frame: pd.DataFrame, view: StudyView) -> str:
     about = f"saved about {duration(saved_seconds(view))}, an estimate by the pace of each"
     saved = f"Pruning {plural(pruned, 'trial')} {about}." if pruned else "No trial was pruned."
     unknown = "" if view.worker_seconds is not None else " The overhead of the search was not recorded."
-    return f"Device time {duration(total)}: {sentence_list(parts)}. {saved}{unknown}"
+    return f"Device time {duration(total)}: {sentence_list(parts)}. {saved}{pace_sentence(view)}{unknown}"

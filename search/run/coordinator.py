@@ -266,6 +266,8 @@ class Coordinator:
         precision = self.plan.circumstances.precision
         self.plan = self.plan.with_circumstances(
             device=ready.device,
+            num_train=ready.num_train,
+            peak=ready.peak,
             precision=precision or ready.precision if self.plan.question.recipe.precision == "auto" else None,
             versions=self.plan.circumstances.versions | ready.versions,
         )

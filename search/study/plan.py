@@ -105,6 +105,9 @@ class Circumstances(_Part):
         source: where the data is.
         storage: the URL of the study's database, without a password; None for its own file.
         precision: what the recipe's 'auto' stands for, fixed by the study's first run.
+        device: what the trials of its last run were trained on.
+        num_train: images of the training split.
+        peak: FLOP/s of that device's products of large matrices, where it is a GPU.
     """
 
     source: str
@@ -113,6 +116,8 @@ class Circumstances(_Part):
     num_trials: int
     precision: Literal["fp32", "bf16", "fp16"] | None = None
     device: str = ""
+    num_train: int = 0
+    peak: float | None = None
     versions: dict[str, str] = {}
 
     @field_validator("storage")

@@ -54,6 +54,8 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         sampler=question.sampler,
         worker_seconds=attributes.get("worker_seconds"),
         max_macs=question.all_limits.macs,
+        num_train=circumstances.num_train,
+        peak=circumstances.peak,
         plan=plan.to_yaml(),
         commands=(search_command(plan, files.name), *retrain_commands(runs, question.data, files.name)),
     )

@@ -137,6 +137,8 @@ class StudyView:
         worker_seconds: the same multiplied by the workers of each run: the device time that was available. None where
             it was not recorded.
         max_macs: a further limit.
+        num_train: images of the training split; 0 where it was not recorded.
+        peak: FLOP/s of products of large matrices on the GPU that trained; None on a CPU.
         plan: the study's plan as YAML.
         commands: the commands that ask its question again.
     """
@@ -159,5 +161,7 @@ class StudyView:
     sampler: str = "tpe"
     worker_seconds: float | None = None
     max_macs: int | None = None
+    num_train: int = 0
+    peak: float | None = None
     plan: str = ""
     commands: tuple[str, ...] = ()

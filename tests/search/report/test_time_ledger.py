@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from search.report.time_ledger import saved_seconds, time_ledger_frame, time_ledger_table, time_sentence
+from search.report.time_ledger import pace, saved_seconds, time_ledger_frame, time_ledger_table, time_sentence
 from search.study.view import StudyView
 
 Make = Callable[..., Any]
@@ -53,6 +53,23 @@ def test_what_did_not_occur_has_no_row(trial: Make, study: Study) -> None:
     frame = time_ledger_frame(study(trials=(trial(0, 0.9, seconds=50.0),), worker_seconds=50.0))
     assert frame["outcome"].tolist() == ["trained to the end", "overhead"]
     assert frame["seconds"].tolist() == [50.0, 0.0]
+
+
+def test_the_pace_counts_the_images_of_full_batches_and_six_operations_for_each_mac(trial: Make, study: Study) -> None:
+    trials = (
+        trial(0, 0.9, num_epochs=2, seconds=9.0, macs=10**6, batch_size=64),
+        trial(1, 0.9, num_epochs=1, seconds=9.0, macs=4 * 10**6, batch_size=64),
+        trial(2, None, "failed", num_epochs=1, seconds=9.0),
+    )
+    view = study(trials=trials, num_train=1_000, peak=1e12)
+    seconds = sum(epoch.seconds for one in trials[:2] for epoch in one.history)
+    rate, share = pace(view) or (0.0, None)
+    assert rate == pytest.approx(960 * 3 / seconds)
+    assert share == pytest.approx(6 * 960 * (2 * 10**6 + 4 * 10**6) / seconds / 1e12)
+    assert f"Trials were trained at {rate:,.0f} images a second, " in time_sentence(time_ledger_frame(view), view)
+    on_cpu = study(trials=trials, num_train=1_000)
+    assert (pace(on_cpu) or (0.0, 0.0))[1] is None and "GPU" not in time_sentence(time_ledger_frame(on_cpu), on_cpu)
+    assert pace(study(trials=trials)) is None, "an older study did not record how many images it has"
 
 
 def test_an_overhead_that_was_not_recorded_is_not_invented(trial: Make, study: Study) -> None:

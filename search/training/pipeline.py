@@ -15,8 +15,8 @@ from search.training.geometry import random_affine, random_rotation
 from search.training.images import Images, Normalisation
 from search.training.mixed_precision import MEMORY_FORMAT
 
-# Numbers in the images that CUDA augments at once: 256 MiB as float32, a third of CIFAR-10.
-PIECE = 2**26
+# Numbers in the images that CUDA augments at once: 64 MiB as float32, a ninth of CIFAR-10.
+PIECE = 2**24
 
 
 class Batch(NamedTuple):

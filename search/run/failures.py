@@ -14,7 +14,7 @@ MAX_TOO_SLOW_IN_A_ROW = 100
 def too_slow(latency: float, limit: float | None) -> str:
     """Why a design was not trained, from seconds an image."""
     assert limit is not None
-    return f"latency = {1e3 * latency:.3g} ms: the limit is {1e3 * limit:.3g} ms"
+    return f"latency = {1e3 * latency:.3g} ms, with no other worker computing: the limit is {1e3 * limit:.3g} ms"
 
 
 class Failures:

@@ -2,7 +2,8 @@
 
 A worker owns a device and a copy of the data. It takes one task at a time. It answers a job with one Measurement per
 epoch, with Opening if the job is a final one, and then with Finished; or with TooSlow or Failed. It answers any other
-task with that task's own answer or with Failed. Nothing here knows how a worker is reached or how a network is trained.
+task with that task's own answer or with Failed, and says Working in a long one. What people should know of beside that
+is Noted, at any time. Nothing here knows how a worker is reached or how a network is trained.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Setup:
     Attributes:
         data: the data's cache folder. A worker without data can do nothing but Evaluate and Predict.
         split_seed: the seed of the validation split.
+        device: 'cpu', or a GPU as torch names it: 'cuda:1', or 'cuda' for the first that the worker sees.
         num_threads: how many threads of the processor to use.
     """
 
@@ -193,13 +195,6 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
-    """A line about a job that people should read."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Paused:
     """A job was ended with its checkpoint written."""
 
@@ -241,6 +236,18 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """A task goes on: its worker is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A line for people that belongs to no task: of a file that was put aside, say."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """A worker is gone; `reason` is one line. If its whole node went with it, its task is not to blame."""
 
@@ -249,4 +256,4 @@ class Lost:
 
 
 Answer = Finished | Paused | TooSlow | Failed | Timed | Ranged | Drawn | Evaluated | Predicted
-Message = Ready | Resumed | Noted | Measurement | Opening | Lost | Answer
+Message = Ready | Resumed | Measurement | Opening | Working | Noted | Lost | Answer

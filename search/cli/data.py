@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.cli.machine import print_to_stderr
 from search.cli.recipe import RecipeName, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 
@@ -34,7 +35,7 @@ def show_data(
     dataset, split_seed = open_data(data, studies, study)
     path = (output or Path(f"{dataset.name}-{chosen.name}.png")).absolute()
     task = ContactSheet(fit_recipe(chosen, dataset), seed, path)
-    ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
+    ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull), print_to_stderr)
     print(f"contact sheet: {path}")
 
 

@@ -8,7 +8,7 @@ import typer
 
 from search.cli.choices import require_trial_or_baseline
 from search.cli.data import DataName, Seed, open_data
-from search.cli.machine import Device, parse_device
+from search.cli.machine import Device, parse_device, print_to_stderr
 from search.cli.recipe import RecipeName, parse_recipe
 from search.cli.studies import Studies, StudyName, read_architecture_of_trial
 from search.errors import InputError
@@ -56,7 +56,7 @@ def lr_range(
         network, name = find_baseline(baseline, dataset.channels, len(dataset.classes)), baseline
     machine = Machine(parse_device(device))
     test = RangeTest(network, fit_recipe(chosen, dataset), seed, min_lr, max_lr, steps)
-    ranged = ask(machine.setup(dataset, split_seed), test, Path(os.devnull))
+    ranged = ask(machine.setup(dataset, split_seed), test, Path(os.devnull), print_to_stderr)
     assert isinstance(ranged, Ranged)
     suggestion = suggest(ranged)
     path = output or Path(f"lr-range-{name}.html")

@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.choices import one_of
 from search.errors import InputError
 
 if TYPE_CHECKING:
     from search.workers.machine import Machine
 
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or one of several GPUs: cuda:1.")]
 Workers = Annotated[
     str,
     typer.Option(
-        "--workers", help="Networks trained at the same time; auto: one per core or GPU, or all of them with --ray."
+        "--workers", help="Networks trained at the same time; auto: one per GPU or core, or all of them with --ray."
     ),
 ]
 Ray = Annotated[
@@ -31,7 +30,6 @@ CpusPerWorker = Annotated[
     float | None, typer.Option("--cpus-per-worker", help="With --ray: CPUs per worker; 1 by default.")
 ]
 
-DEVICES = ("auto", "cpu", "cuda")
 MAX_WORKERS = 64
 MAX_RAY_WORKERS = 1_000  # one coordinator was measured with as many simulated ones
 
@@ -41,8 +39,11 @@ def parse_device(device: str) -> str:
     Raises:
         InputError: there is no such device.
     """
-    name: str = one_of("device", device, DEVICES)
-    return name
+    from search.workers.devices import is_device
+
+    if not is_device(device):
+        raise InputError(f"device = {device!r}: must be one of auto, cpu, cuda, or a GPU as cuda:1")
+    return device
 
 
 def parse_machine(
@@ -68,13 +69,16 @@ def parse_machine(
         for name, share in (("gpus-per-worker", gpus_per_worker), ("cpus-per-worker", cpus_per_worker)):
             if share is not None:
                 raise InputError(f"{name} = {share:g}: is for workers on a cluster; give --ray too")
-        return Machine(device, num_workers)
+        return Machine(device, num_workers, say=print_to_stderr)
+    if ":" in device:
+        raise InputError(f"device = {device}: is for workers here; a cluster has its own GPUs: use --device cuda")
 
     from search.workers.ray_cluster import Cluster
 
     cpus = 1.0 if cpus_per_worker is None else cpus_per_worker
-    return Machine(device, num_workers, Cluster(ray, _print_to_stderr, gpus_per_worker, cpus))
+    return Machine(device, num_workers, Cluster(ray, print_to_stderr, gpus_per_worker, cpus))
 
 
-def _print_to_stderr(text: str) -> None:
+def print_to_stderr(text: str) -> None:
+    """Say a line on what happens to workers."""
     print(text, file=sys.stderr)

@@ -7,6 +7,7 @@ size and time of every file. It holds four .npy files and meta.json, and appears
 import errno
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 import time
@@ -25,6 +26,7 @@ from search.errors import DataError
 
 ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy")
 _DAY = 86_400  # seconds
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,27 @@ class Dataset:
         """As `train`, for the test images. The caller records it in the test ledger."""
         return self._load("test")
 
+    def require_whole(self) -> None:
+        """
+        Raises:
+            DataError: an array is not what meta.json says; its pixels are not looked at.
+        """
+        for part, size in (("train", self.num_train), ("test", self.num_test)):
+            images, labels = self._load(part)
+            shape = (size, self.image_size, self.image_size, self.channels)
+            is_whole = images.shape == shape and images.dtype == np.uint8
+            is_whole &= labels.shape == (size,) and labels.dtype == np.int64
+            if not is_whole or not np.all((labels >= 0) & (labels < len(self.classes))):
+                raise _damaged(self.folder)
+
     def _load(self, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         try:
-            images = np.load(self.folder / f"{part}-images.npy", mmap_mode="r", allow_pickle=False)
-            return images, np.load(self.folder / f"{part}-labels.npy", allow_pickle=False)
+            # Not np.load, which takes whatever a file says it is, as an archive.
+            images = np.lib.format.open_memmap(self.folder / f"{part}-images.npy", mode="r")
+            labels = np.array(np.lib.format.open_memmap(self.folder / f"{part}-labels.npy", mode="r"))
         except (OSError, ValueError) as error:
             raise _damaged(self.folder) from error
+        return images, labels
 
 
 def open_dataset(spec: str) -> Dataset:
@@ -74,8 +91,9 @@ def open_dataset(spec: str) -> Dataset:
     entry, folder = _locate(spec)
     try:
         return load_cached(folder)
-    except DataError:  # not there yet, or damaged from outside
-        pass
+    except DataError:
+        if folder.exists():
+            _log.warning("data cache = %r: damaged; the data set is decoded anew", str(folder))
     source = entry.read()
     _check(source, spec)
     with publishing(folder) as temporary:
@@ -103,7 +121,9 @@ def load_cached(folder: Path) -> Dataset:
         sizes = {file: (folder / file).stat().st_size for file in ARRAYS}
         if meta.pop("sizes") != sizes:
             raise _damaged(folder)
-        return Dataset(**{**meta, "folder": folder, "classes": tuple(meta["classes"])})
+        dataset = Dataset(**{**meta, "folder": folder, "classes": tuple(meta["classes"])})
+        dataset.require_whole()
+        return dataset
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder) from error
 
@@ -205,10 +225,13 @@ def _take_name(temporary: Path, folder: Path) -> None:
     try:
         temporary.rename(folder)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
         try:
             load_cached(folder)  # another process was faster; its arrays are the same
         except DataError:
-            shutil.rmtree(folder)
+            if folder.is_dir():
+                shutil.rmtree(folder)
+            else:
+                folder.unlink()
             temporary.rename(folder)

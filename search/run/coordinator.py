@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
-from search.protocol import Failed, Finished, Job, Measurement, Noted, Paused, Ready, Resumed, TooSlow
+from search.protocol import Failed, Finished, Job, Measurement, Paused, Ready, Resumed, TooSlow
 from search.run.accounting import StudyClock
 from search.run.cost_estimate import random_designs, seconds_per_mac
 from search.run.failures import Failures, too_slow
@@ -204,7 +204,7 @@ class Coordinator:
         if isinstance(message, Measurement):
             self._measure(trial, message)
             trial.note(seconds)
-        elif isinstance(message, Resumed | Restarted | Noted):
+        elif isinstance(message, Resumed | Restarted):
             if isinstance(message, Restarted):
                 trial.restarted(seconds)
             for note in notes_of(message):

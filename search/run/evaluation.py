@@ -25,7 +25,8 @@ from search.study.ledger import Ledger
 from search.study.plan import Data, Plan
 from search.study.trained import TrainedRun
 from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TestResult
-from search.workers.local import ask, choose_device
+from search.workers.devices import choose_devices
+from search.workers.local import ask
 
 
 class Overlap(NamedTuple):
@@ -207,4 +208,4 @@ def _shape(plan: Plan) -> Shape:
 
 
 def _setup(device: str) -> Setup:
-    return Setup(None, 0, choose_device(device), len(os.sched_getaffinity(0)))
+    return Setup(None, 0, choose_devices(device)[0], len(os.sched_getaffinity(0)))

@@ -15,7 +15,8 @@ MAX_TOO_SLOW_IN_A_ROW = 100
 def too_slow(latency: float, limit: float | None) -> str:
     """Why a design was not trained, from seconds an image."""
     assert limit is not None
-    return f"latency = {significant(1e3 * latency)} ms: the limit is {significant(1e3 * limit)} ms"
+    waited = "with no other worker computing"
+    return f"latency = {significant(1e3 * latency)} ms, {waited}: the limit is {significant(1e3 * limit)} ms"
 
 
 class Failures:

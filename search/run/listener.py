@@ -7,7 +7,7 @@ from typing import Protocol
 from optuna.trial import TrialState
 
 from models.architecture import Architecture
-from search.protocol import Job, Measurement, Noted, Ready, Resumed, Timed
+from search.protocol import Job, Measurement, Ready, Resumed, Timed
 from search.workers.crew import Restarted
 
 
@@ -57,10 +57,8 @@ class Observer:
     on_note: Callable[[Job, str], None] = lambda job, text: None
 
 
-def notes_of(message: Resumed | Restarted | Noted) -> list[str]:
-    """What people read of a job that was resumed, restarted or noted: a line each."""
-    if isinstance(message, Noted):
-        return [message.text]
+def notes_of(message: Resumed | Restarted) -> list[str]:
+    """What people read of a job that was resumed or restarted: a line each."""
     if isinstance(message, Restarted):
         return [f"{message.reason}; goes on in a new process"]
     return [*message.refused, f"goes on after epoch {message.epoch}" if message.epoch else "begins again"]

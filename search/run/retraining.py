@@ -10,7 +10,7 @@ from statistics import fmean
 
 from search.errors import TrainingError
 from search.files import StudyFiles
-from search.protocol import Failed, Finished, Measurement, Noted, Opening, Paused, Resumed
+from search.protocol import Failed, Finished, Measurement, Opening, Paused, Resumed
 from search.run.candidates import Candidate, with_dropout
 from search.run.full_length import FullRun, RunningRun
 from search.run.interruption import WAIT_SECONDS, Interruption, pause
@@ -141,7 +141,7 @@ class Retraining:
         if isinstance(message, Measurement):
             running.history.append(message)
             self.observer.on_epoch(running.job, message)
-        elif isinstance(message, Resumed | Restarted | Noted):
+        elif isinstance(message, Resumed | Restarted):
             if isinstance(message, Restarted):
                 running.history.clear()
             for note in notes_of(message):

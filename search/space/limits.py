@@ -67,6 +67,10 @@ def parse_fill(text: str) -> float:
 Precision = Literal["fp32", "fp16", "bf16", "int8", "int4"]
 BITS: dict[Precision, int] = {"fp32": 32, "fp16": 16, "bf16": 16, "int8": 8, "int4": 4}
 
+HOW_LATENCY_IS_MEASURED = (
+    "one image at a time on the device that trains, the median of up to 50 runs after a warm-up, while no other worker "
+    "of nas on that machine computes"
+)
 _NAMES = ("macs", "bytes", "activations", "latency")
 _BYTES = re.compile(r"(\d[\d_]*(?:\.\d+)?(?:e\+?\d{1,2})?)(k|m|g|ki|mi|gi)?b?", re.IGNORECASE)
 _BYTE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}

@@ -6,6 +6,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.files import StudyFiles
 from search.protocol import Measurement
+from search.space.limits import HOW_LATENCY_IS_MEASURED
 from search.study.commands import retrain_commands, search_command
 from search.study.ledger import Ledger
 from search.study.plan import Plan
@@ -95,6 +96,7 @@ def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("data fingerprint", question.data.fingerprint),
         ("budget", f"{question.budget:,} parameters"),
         ("further limits", ", ".join([*question.limits, *fill]) or "none"),
+        *([("latency", HOW_LATENCY_IS_MEASURED)] if question.all_limits.latency is not None else []),
         ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}"),
         ("recipe", f"{recipe.name}, {recipe.epochs} epochs, precision {circumstances.precision or recipe.precision}"),
         ("seed", str(question.seed)),

@@ -1,20 +1,20 @@
 """Checkpoints: the states of a training on disk, from which another process resumes it."""
 
-import hashlib
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from search.errors import StorageError
-from search.files import write_atomically
+from search.files import why, write_atomically
+from search.sealed import seal, unseal
 
 NUM_KEPT = 2
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")
 _ATTEMPT = re.compile(r"attempt-(\d+)")
-_DIGEST = hashlib.sha256().digest_size
 
 
 class Checkpoints:
@@ -22,8 +22,8 @@ class Checkpoints:
 
     An attempt reads the checkpoints of attempts up to itself, the newest first, and writes only into its own folder, so
     a stray worker of an earlier attempt cannot touch what the current one writes. The two newest files of an attempt
-    are kept. A file is the SHA-256 of its content followed by the content as torch.save wrote it; without the hash, a
-    flipped bit in a tensor would be loaded silently.
+    are kept. A file is what torch.save wrote, sealed: without the hash, a flipped bit in a tensor would be loaded
+    silently.
 
     Args:
         root: the folder of all attempts.
@@ -49,32 +49,47 @@ class Checkpoints:
             raise StorageError(f"{self.folder}: is gone")
         buffer = io.BytesIO()
         torch.save({"key": self._key, "state": state}, buffer)
-        content = buffer.getvalue()
-        write_atomically(self.folder / f"epoch-{epoch:05d}.ckpt", hashlib.sha256(content).digest() + content)
-        for path in _by_epoch(self.folder)[NUM_KEPT:]:
-            path.unlink(missing_ok=True)
+        write_atomically(self.folder / f"epoch-{epoch:05d}.ckpt", seal(buffer.getvalue()))
+        try:
+            for path in _by_epoch(self.folder)[NUM_KEPT:]:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.folder}: {why(error)}") from error
 
-    def newest(self, device: torch.device) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest intact state, or None, and why newer ones were refused, a line each."""
+    def newest(
+        self, device: torch.device, accept: Callable[[dict[str, Any]], None] = lambda state: None
+    ) -> tuple[dict[str, Any] | None, list[str]]:
+        """The newest intact state, or None, and why newer ones were refused, a line each.
+
+        Args:
+            device: where its tensors are to be.
+            accept: is called with an intact state, and raises ValueError if that is of no use.
+        """
         refused: list[str] = []
-        for path in self._candidates():
+        for folder in self._attempts():
             try:
-                return self._read(path, device), refused
-            except Exception as error:  # whatever a damaged file makes torch raise
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                refused.append(f"{path.parent.name}/{path.name} is refused: {reason}")
+                paths = _by_epoch(folder)
+            except OSError as error:  # it is a file, or not ours to read
+                refused.append(f"{folder.name} is refused: {error.strerror or error}")
+                continue
+            for path in paths:
+                try:
+                    state = self._read(path, device)
+                    accept(state)
+                    return state, refused
+                except Exception as error:  # whatever a damaged file makes torch raise
+                    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                    refused.append(f"{path.parent.name}/{path.name} is refused: {reason}")
         return None, refused
 
-    def _candidates(self) -> list[Path]:
+    def _attempts(self) -> list[Path]:
+        """The folders of the attempts up to this one, the newest first."""
         names = [(_ATTEMPT.fullmatch(path.name), path) for path in self._root.glob("attempt-*")]
         numbered = sorted(((int(match[1]), path) for match, path in names if match), reverse=True)
-        return [path for number, folder in numbered if number <= self._attempt for path in _by_epoch(folder)]
+        return [path for number, path in numbered if number <= self._attempt]
 
     def _read(self, path: Path, device: torch.device) -> dict[str, Any]:
-        stored = path.read_bytes()
-        digest, content = stored[:_DIGEST], stored[_DIGEST:]
-        if hashlib.sha256(content).digest() != digest:
-            raise ValueError("its content is damaged")
+        content = unseal(path.read_bytes())
         loaded = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         if loaded["key"] != self._key:
             raise ValueError("it is of another training")

@@ -1,5 +1,8 @@
 """Trained networks at work: testing them on images and classifying images with them, in files."""
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,13 +11,18 @@ from safetensors.torch import load_file
 from torch import nn
 
 from models.build import build
+from search.data.cache import cache_folder
 from search.data.decoding import brief
 from search.errors import NasError, TrainingError
-from search.protocol import Assignment, Failed, Message, Ready, Setup
+from search.protocol import Assignment, Failed, Message, Ready, Setup, Working
 from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TestResult, TrainedNetwork
+from search.training.device import settle, use_device
 from search.training.images import Images, Normalisation
 from search.training.loop import EVALUATION_BATCH, evaluate
 from search.training.mixed_precision import MEMORY_FORMAT, forward
+from search.training.quiet import Quiet
+
+SECONDS_BETWEEN_WORDS = 10.0  # that a task goes on
 
 
 class Predictor:
@@ -22,27 +30,43 @@ class Predictor:
 
     def __init__(self, setup: Setup) -> None:
         torch.set_num_threads(setup.num_threads)
-        self.device = torch.device(setup.device)
+        self.device = use_device(setup.device)
+        self._quiet = Quiet(cache_folder(), lambda: settle(self.device))
+        self._spoken = time.monotonic()
 
     def ready(self) -> Ready:
         """The message that the worker is ready."""
         return Ready(str(self.device), "fp32", {"torch": torch.__version__})
 
-    def perform(self, task: Assignment, *_: object) -> Message:
+    def perform(self, task: Assignment, send: Callable[[Message], None], *_: object) -> Message:
         """The answer to a task; Failed if there is none."""
+
+        def pulse() -> None:
+            self._quiet.give_way()
+            if time.monotonic() - self._spoken >= SECONDS_BETWEEN_WORDS:
+                self._spoken = time.monotonic()
+                send(Working())
+
+        with self._quiet.computing():
+            return self._perform(task, pulse)
+
+    def _perform(self, task: Assignment, pulse: Callable[[], None]) -> Message:
         try:
             if isinstance(task, Evaluate):
-                return Evaluated(evaluate_all(task, self.device))
+                return Evaluated(evaluate_all(task, self.device, pulse))
             assert isinstance(task, Predict), "a worker without data does not train"
-            return Predicted(tuple(predict(task.network, load_images(task), self.device).tolist()))
+            return Predicted(tuple(predict(task.network, load_images(task), self.device, pulse).tolist()))
         except NasError as error:
             return Failed(str(error))
         except (RuntimeError, OSError, ValueError, MemoryError) as error:
             return Failed(f"{type(error).__name__}: {brief(error)}")
 
 
-def evaluate_all(task: Evaluate, device: torch.device) -> tuple[TestResult, ...]:
-    """What `evaluate` gives for each network, in the precision in which it was tested after its training.
+def evaluate_all(
+    task: Evaluate, device: torch.device, pulse: Callable[[], None] = lambda: None
+) -> tuple[TestResult, ...]:
+    """What `evaluate` gives for each network, in the precision in which it was tested after its training; `pulse` is
+    called before every batch.
 
     Raises:
         TrainingError: weights do not belong to their architecture, or a loss is not finite.
@@ -52,18 +76,23 @@ def evaluate_all(task: Evaluate, device: torch.device) -> tuple[TestResult, ...]
     results = []
     for network in task.networks:
         normalise = Normalisation.from_constants(network.mean, network.std, device)
-        results.append(evaluate(load(network, device), images, normalise, precision_on(device, network)))
+        results.append(evaluate(load(network, device, pulse), images, normalise, precision_on(device, network)))
     return tuple(results)
 
 
 @torch.inference_mode()
-def predict(network: TrainedNetwork, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.int64]:
-    """The most likely class (N,) of each of the images (N, H, W, C).
+def predict(
+    network: TrainedNetwork,
+    images: NDArray[np.uint8],
+    device: torch.device,
+    pulse: Callable[[], None] = lambda: None,
+) -> NDArray[np.int64]:
+    """The most likely class (N,) of each of the images (N, H, W, C); `pulse` is called before every batch.
 
     Raises:
         TrainingError: the weights do not belong to the architecture.
     """
-    model, normalise = load(network, device), Normalisation.from_constants(network.mean, network.std, device)
+    model, normalise = load(network, device, pulse), Normalisation.from_constants(network.mean, network.std, device)
     labels = []
     for start in range(0, len(images), EVALUATION_BATCH):
         batch = images[start : start + EVALUATION_BATCH]
@@ -73,8 +102,8 @@ def predict(network: TrainedNetwork, images: NDArray[np.uint8], device: torch.de
     return np.concatenate(labels)
 
 
-def load(network: TrainedNetwork, device: torch.device) -> nn.Module:
-    """The trained module on a device, in evaluation mode.
+def load(network: TrainedNetwork, device: torch.device, pulse: Callable[[], None] = lambda: None) -> nn.Module:
+    """The trained module on a device, in evaluation mode; it calls `pulse` before every batch.
 
     Raises:
         TrainingError: the weights do not belong to the architecture, or cannot be read.
@@ -84,6 +113,7 @@ def load(network: TrainedNetwork, device: torch.device) -> nn.Module:
         model.load_state_dict(load_file(network.weights))
     except (RuntimeError, SafetensorError, OSError) as error:
         raise TrainingError(f"{network.weights}: cannot be loaded into its architecture ({brief(error)})") from error
+    model.register_forward_pre_hook(lambda *_: pulse())
     return model.eval().to(device).to(memory_format=MEMORY_FORMAT)
 
 

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict
+from typing import Any
 
 import torch
 
@@ -38,14 +40,26 @@ class RunLog:
         """The measurements up to the newest checkpoint, from which the training goes on; none without a checkpoint."""
         if self._checkpoints is None:
             return []
-        state, refused = self._checkpoints.newest(device)
-        if state is not None:
-            self.training.restore(state["training"])
-            self.measurements = [Measurement(**values) for values in state["measurements"]]
-            self._earlier_seconds = state["seconds"]
+        state, refused = self._checkpoints.newest(device, self._restore)
         if state is not None or refused:
             send(Resumed(len(self.measurements), tuple(refused)))
         return self.measurements.copy()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            ValueError: it is intact, but another version wrote other things into it; nothing has changed.
+        """
+        before = deepcopy(self.training.state())
+        try:
+            self.training.restore(state["training"])
+            measurements = [Measurement(**values) for values in state["measurements"]]
+            seconds = float(state["seconds"])
+        except Exception as error:  # of any class: what is missing may be a key, a tensor or an argument
+            self.training.restore(before)
+            raise ValueError("another version of nas wrote it") from error
+        self.measurements, self._earlier_seconds = measurements, seconds
 
     def add(self, measurement: Measurement) -> None:
         """Log an epoch."""

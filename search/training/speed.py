@@ -1,10 +1,8 @@
 """How fast this device is: seconds per epoch, seconds per image, and the fastest precision, all measured."""
 
 import hashlib
-import json
+import math
 import time
-from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -12,12 +10,13 @@ import torch
 
 from models.architecture import Architecture, Stage, Stem
 from models.build import build
-from search.files import write_atomically
 from search.recipe import Recipe
 from search.trained_network import Precision
+from search.training.device import hardware
 from search.training.graph import capture_on
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
+from search.training.measured import Measured
 from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
 
 SECONDS = 0.5  # of training steps that are timed
@@ -26,6 +25,8 @@ NUM_PRODUCTS = 10
 MIN_GAIN = 1.1
 ENDLESS = {"schedule": "constant", "stop_patience": None, "keep_best": False}  # needs no validation split
 
+# Part of every key; raised when a change measures the same design differently. The first was measured under load.
+LATENCY_VERSION = 2
 NUM_WARM_UPS = 5
 NUM_RUNS = 50
 MAX_SECONDS = 1.0
@@ -69,44 +70,47 @@ def peak_flops(device: torch.device, precision: str) -> float:
     return float(2 * size**3 / median(times[NUM_PRODUCTS:]))
 
 
-def fastest_precision(data: Images, num_classes: int, cache: Path) -> Precision:
+def fastest_precision(data: Images, num_classes: int, cache: Measured) -> Precision:
     """The precision in which a reference network trains fastest on this CPU: a ResNet-8 of 16, 32 and 64 channels.
 
-    Half precision must be `MIN_GAIN` times as fast to be chosen. The answer is kept in the file `cache` for this
-    hardware, version of torch, number of threads and shape of images, so one machine always gives the same.
+    Half precision must be `MIN_GAIN` times as fast to be chosen. The answer is kept in `cache` for this hardware,
+    version of torch, number of threads and shape of images, so one machine always gives the same.
     """
     channels, size = data.images.shape[1], data.images.shape[2]
     key = f"{_hardware(data.device)}, {channels}x{size}x{size}"
-    precision: Precision = _remembered(cache, key, lambda: _time_precisions(data, num_classes))
+    precision: Precision = cache.value(key, lambda: _time_precisions(data, num_classes))
     return precision
 
 
-def latency(architecture: Architecture, image_size: int, device: torch.device, precision: str, cache: Path) -> float:
-    """Seconds from one image on the device to its logits: the median of up to 50 runs in a second, after a warm-up.
+def is_precision(value: Any) -> bool:
+    """Whether a kept value can be one of `fastest_precision`."""
+    return value in ("fp32", "bf16", "fp16")
+
+
+def latency(
+    architecture: Architecture, image_size: int, device: torch.device, precision: str, cache: Measured
+) -> float:
+    """Seconds from one image on the device to its logits: the median of up to 50 runs in a second, after a warm-up,
+    while no other worker on this machine computes.
 
     A run is a batch of one image, in evaluation mode, in the precision in which trials are trained. The answer is kept
-    in the file `cache` for this hardware, version of torch and number of threads, so a design is measured once and a
-    search that is resumed decides as before.
+    in `cache` for this hardware, version of torch and number of threads, so a design is measured once and a search that
+    is resumed decides as before.
     """
-    described = f"{architecture.to_json()} {image_size} {precision} {_hardware(device)}"
+    described = f"{LATENCY_VERSION} {architecture.to_json()} {image_size} {precision} {_hardware(device)}"
     key = hashlib.sha256(described.encode()).hexdigest()[:32]
-    seconds: float = _remembered(cache, key, lambda: _measure_latency(architecture, image_size, device, precision))
+    seconds: float = cache.value(key, lambda: _measure_latency(architecture, image_size, device, precision))
     return seconds
 
 
-def _remembered(cache: Path, key: str, measure: Callable[[], Any]) -> Any:
-    """The value of a key in a JSON file, measured and added where the file does not have it."""
-    values = json.loads(cache.read_text()) if cache.is_file() else {}
-    if key not in values:
-        values[key] = measure()
-        write_atomically(cache, json.dumps(values, indent=1))
-    return values[key]
+def is_latency(value: Any) -> bool:
+    """Whether a kept value can be one of `latency`."""
+    return isinstance(value, float) and math.isfinite(value) and value > 0
 
 
 def _hardware(device: torch.device) -> str:
     """What a measured time depends on: the hardware, the version of torch and the number of threads."""
-    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return f"{hardware}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    return f"{hardware(device)}, torch {torch.__version__}, {torch.get_num_threads()} threads"
 
 
 def _time_precisions(data: Images, num_classes: int) -> str:

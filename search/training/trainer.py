@@ -25,7 +25,6 @@ from search.protocol import (
     Finished,
     Job,
     Message,
-    Noted,
     Opening,
     Paused,
     Ranged,
@@ -39,13 +38,23 @@ from search.protocol import (
 from search.recipe import Recipe
 from search.training.certify import certify_built
 from search.training.contact_sheet import draw_contact_sheet
+from search.training.device import settle, use_device
 from search.training.graph import capture_on
 from search.training.images import Images, Normalisation, Splits
 from search.training.loop import Training, evaluate
 from search.training.lr_range_test import lr_range_test
+from search.training.measured import Measured
 from search.training.mixed_precision import precision_of
+from search.training.quiet import Quiet
 from search.training.run_log import RunLog
-from search.training.speed import fastest_precision, latency, peak_flops, seconds_per_epoch
+from search.training.speed import (
+    fastest_precision,
+    is_latency,
+    is_precision,
+    latency,
+    peak_flops,
+    seconds_per_epoch,
+)
 
 # What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
 OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")
@@ -65,23 +74,32 @@ class Requests:
 class Trainer:
     """A device with its data.
 
+    Args:
+        note: is called with a line on what people should know of beside messages.
+
     Raises:
         DataError: the cache does not hold the data, or not whole.
         StorageError: the fastest precision cannot be noted beside it.
+        TrainingError: it cannot be measured, since other work on this machine does not pause.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, note: Callable[[str], None] = lambda text: None) -> None:
         assert setup.data is not None
         torch.set_num_threads(setup.num_threads)
-        self.device = open_device(setup.device)
-        self.dataset: Dataset = load_cached(setup.data)
-        self.splits = Splits.load(self.dataset, setup.split_seed, self.device)
-        if self.device.type == "cuda":
-            self.precision = precision_of(torch.cuda.get_device_capability(self.device))
-        else:
-            cache = setup.data.parent / "precision.json"
-            self.precision = fastest_precision(self.splits.train, len(self.dataset.classes), cache)
-        self._notes: set[str] = set()
+        self.device = use_device(setup.device)
+        self._noted: set[str] = set()
+        self._note = note
+        cache = setup.data.parent
+        self._quiet = Quiet(cache, lambda: settle(self.device))
+        self._latencies = Measured(cache / "latency.json", is_latency, self._quiet, note)
+        with self._quiet.computing():
+            self.dataset: Dataset = load_cached(setup.data)
+            self.splits = Splits.load(self.dataset, setup.split_seed, self.device)
+            if self.device.type == "cuda":
+                self.precision = precision_of(torch.cuda.get_device_capability(self.device))
+            else:
+                precisions = Measured(cache / "precision.json", is_precision, self._quiet, note)
+                self.precision = fastest_precision(self.splits.train, len(self.dataset.classes), precisions)
         self._normalisations: dict[tuple[object, ...], Normalisation] = {}
 
     def ready(self) -> Ready:
@@ -94,6 +112,10 @@ class Trainer:
 
     def perform(self, task: Assignment, send: Send, requests: Requests) -> Message:
         """The answer to a task; Failed if it ended without a result. A job sends a Measurement per epoch on the way."""
+        with self._quiet.computing():
+            return self._perform(task, send, requests)
+
+    def _perform(self, task: Assignment, send: Send, requests: Requests) -> Message:
         try:
             if isinstance(task, Timing):
                 return self._time(task)
@@ -140,19 +162,13 @@ class Trainer:
         certify_built(job.architecture, job.max_params)
         precision = self._resolve(job.recipe.precision)
         if job.max_latency is not None:
-            size, cache = self.dataset.image_size, self.dataset.folder.parent / "latency.json"
-            seconds = latency(job.architecture, size, self.device, precision, cache)
+            size = self.dataset.image_size
+            seconds = latency(job.architecture, size, self.device, precision, self._latencies)
             if seconds > job.max_latency:
                 return TooSlow(seconds)
         # Trying out algorithms takes seconds for every new design, and gains a few percent.
         torch.backends.cudnn.benchmark = job.purpose != "search"
-
-        def note(text: str) -> None:
-            if text not in self._notes:
-                self._notes.add(text)
-                send(Noted(text))
-
-        training = self._begin(job, precision, requests.stop.is_set, note)
+        training = self._begin(job, precision, requests)
         log = RunLog(training, job, precision)
         for measurement in log.resume(send, self.device):
             send(measurement)
@@ -171,14 +187,17 @@ class Trainer:
         test = None
         if job.purpose == "final":
             send(Opening())
-            requests.open.wait()  # until the ledger has the opening
+            with self._quiet.resting():
+                requests.open.wait()  # until the ledger has the opening
             images = Images.from_arrays(*self.dataset.test(), self.device)
             test = evaluate(training.network, images, training.normalise, precision)
         return log.finished(time.perf_counter() - started, test)
 
-    def _begin(
-        self, job: Job, precision: str, should_stop: Callable[[], bool], note: Callable[[str], None]
-    ) -> Training:
+    def _begin(self, job: Job, precision: str, requests: Requests) -> Training:
+        def should_stop() -> bool:
+            self._quiet.give_way()
+            return requests.stop.is_set()
+
         holds_out = job.purpose != "final" or job.holdout or job.recipe.needs_validation
         data = self.splits.train if holds_out else self.splits.both
         validation = self.splits.validation if holds_out else None
@@ -192,8 +211,13 @@ class Trainer:
             precision=precision,
             should_stop=should_stop,
             capture=capture_on(self.device) if job.captured else None,
-            note=note,
+            note=self._note_once,
         )
+
+    def _note_once(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
 
     def _build(self, task: Job | RangeTest) -> torch.nn.Module:
         """The task's network on the device, its weights drawn from the task's seed."""
@@ -212,15 +236,6 @@ class Trainer:
         if precision == "fp16" and self.device.type == "cpu":
             raise TrainingError("precision = fp16: needs a CUDA device")
         return self.precision if precision == "auto" else precision
-
-
-def open_device(name: str) -> torch.device:
-    """The device of this name, 'cpu', 'cuda' or 'cuda:1', as the one that this process uses."""
-    device = torch.device(name)
-    if device.type == "cuda":
-        device = torch.device("cuda", device.index or 0)
-        torch.cuda.set_device(device)
-    return device
 
 
 def save(model: torch.nn.Module, architecture: Architecture, folder: Path) -> None:

@@ -7,10 +7,12 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from multiprocessing.connection import Connection
 
+from search.data.decoding import brief
 from search.errors import NasError
-from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Setup
+from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Noted, Setup
 from search.training.predictor import Predictor
 from search.training.trainer import Requests, Trainer
 
@@ -40,15 +42,31 @@ def main() -> None:
                     event.clear()
                 tasks.put(message)
 
+    def note(text: str) -> None:
+        connection.send(Noted(text))
+
     try:
-        performer = Trainer(setup) if setup.data is not None else Predictor(setup)
-    except NasError as error:
-        connection.send(Failed(str(error)))
+        performer = Trainer(setup, note) if setup.data is not None else Predictor(setup)
+    except Exception as error:
+        connection.send(Failed(_reason(error)))
         return
     threading.Thread(target=listen, daemon=True).start()
     connection.send(performer.ready())
     while True:
-        connection.send(performer.perform(tasks.get(), connection.send, requests))
+        task = tasks.get()
+        try:
+            answer = performer.perform(task, connection.send, requests)
+        except Exception as error:  # nobody has foreseen it: a new process may do better
+            answer = Failed(_reason(error), "worker")
+        connection.send(answer)
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line. The log has the traceback of one that no message was written for."""
+    if isinstance(error, NasError):
+        return str(error)
+    traceback.print_exception(error)
+    return f"{type(error).__name__}: {brief(error)}"
 
 
 if __name__ == "__main__":

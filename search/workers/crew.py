@@ -1,6 +1,7 @@
 """Workers under supervision: tasks in, messages out, whatever happens to a process on the way."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,11 +20,12 @@ from search.protocol import (
     Timed,
     Timing,
     TooSlow,
+    Working,
 )
 from search.workers.duty import SHORTEST_DEADLINE, Duty, Watch
 from search.workers.fleet import Fleet, Worker
 
-MAX_FAILED_STARTS = 3  # in a row, before a worker's place stays empty, or all is given up if no worker is ready
+MAX_FAILED_STARTS = 3  # in a row at one place, before it is left out for a while
 MAX_LOST_NODES = 3  # with the same job, while it measures nothing: it may be the job that no node can bear
 
 
@@ -57,7 +59,8 @@ class Crew:
     goes on in another one from its last checkpoint, once; the second time it has failed. A job that ran out of memory
     begins again with half of the batch, if its recipe says so. A fleet's workers may come and go: all that are there
     are used. A worker that goes with its whole node does not count against its job, unless `MAX_LOST_NODES` of them go
-    before an epoch is measured.
+    before an epoch is measured. A place where workers cannot start is left out for a while; all is given up only where
+    no worker is ready and none that may become so is on its way.
 
     Args:
         clock: seconds that only ever grow.
@@ -71,7 +74,7 @@ class Crew:
         self._duties: dict[Worker, Duty] = {}
         self._orphaned: list[Duty] = []
         self._starting: dict[Worker, Watch] = {}
-        self._num_failed_starts = 0
+        self._failed_starts: Counter[str] = Counter()  # at each place, in a row
         self._notice()
 
     @property
@@ -80,8 +83,8 @@ class Crew:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every worker that is there has said that it is ready, and there is one."""
-        return not self._starting and bool(self._ready)
+        """Whether a worker is ready, and so are all others but for those at a place where one could not start."""
+        return bool(self._ready) and all(self._failed_starts[worker.place] for worker in self._starting)
 
     @property
     def num_workers(self) -> int:
@@ -147,7 +150,7 @@ class Crew:
         if isinstance(message, Ready):
             self._starting.pop(worker, None)
             self._ready[worker] = message
-            self._num_failed_starts = 0
+            self._failed_starts[worker.place] = 0
             self._relieve(worker)
             return None
         duty = self._duties.get(worker)
@@ -164,6 +167,8 @@ class Crew:
             duty.epoch_seconds = max(duty.epoch_seconds, message.seconds)
             duty.num_lost_nodes = 0
         duty.watch = Watch(self._clock() + duty.patience)
+        if isinstance(message, Working):
+            return None
         event = Event(duty.owner, message, self._ready[worker], duty.seconds(self._clock()))
         if isinstance(message, Finished | Failed | Paused | TooSlow | Timed):
             del self._duties[worker]
@@ -198,11 +203,11 @@ class Crew:
                 self._starting[worker] = Watch(self._clock() + SHORTEST_DEADLINE)
 
     def _lose_idle(self, worker: Worker, message: Message) -> None:
-        """Replace a worker that was lost without a task. Where several could not start, one after the other, the place
-        stays empty for now.
+        """Replace a worker that was lost without a task. A place where several in a row could not start is left out for
+        a while.
 
         Raises:
-            TrainingError: they could not start, and none is ready.
+            TrainingError: they could not start, none is ready, and none is coming to another place.
         """
         reason = message.reason if isinstance(message, Failed | Lost) else f"unexpected {type(message).__name__}"
         if worker in self._ready:
@@ -211,14 +216,24 @@ class Crew:
         else:
             self._starting.pop(worker, None)
             if not (isinstance(message, Lost) and message.with_node):
-                self._num_failed_starts += 1
-                if not self._ready and self._num_failed_starts >= min(MAX_FAILED_STARTS, self.num_workers):
-                    raise TrainingError(f"a worker could not start: {reason}")
-                if self._num_failed_starts >= MAX_FAILED_STARTS:
+                self._failed_starts[worker.place] += 1
+                num_failed = self._failed_starts[worker.place]
+                num_here = sum(other.place == worker.place for other in self._fleet.workers)
+                is_bad = num_failed >= MAX_FAILED_STARTS
+                if is_bad:
                     self._fleet.dismiss(worker, reason)
+                if num_failed >= min(MAX_FAILED_STARTS, num_here) and not self._has_hope(worker.place):
+                    raise TrainingError(f"a worker could not start: {reason}")
+                if is_bad:
                     return
         self._fleet.replace(worker)
         self._notice()
+
+    def _has_hope(self, but_for: str) -> bool:
+        """Whether a worker is ready, or one may yet become so at another place than this one."""
+        others = (worker.place for worker in self._starting if worker.place != but_for)
+        may_start = any(self._failed_starts[place] < MAX_FAILED_STARTS for place in others)
+        return bool(self._ready) or may_start or self._fleet.expects_more
 
     def _lose(self, worker: Worker, reason: str, fits: bool = True, with_node: bool = False) -> Event:
         duty, ready = self._duties.pop(worker), self._ready.pop(worker)

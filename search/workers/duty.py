@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from search.protocol import Assignment, Job
+from search.protocol import Assignment, Job, RangeTest
 
 PATIENCE = 10  # times the expected or longest epoch
 SHORTEST_DEADLINE = 300.0  # seconds; loading, warming up and evaluating take what they take
-FIRST_DEADLINE = 3600.0  # seconds; of a job's first epoch, where nothing is known of its length
+FIRST_DEADLINE = 3600.0  # seconds; of a job's first epoch, or a range test, where nothing is known of its length
 SECOND_LOOK = 10.0  # seconds
 
 
@@ -59,6 +59,6 @@ class Duty:
     @property
     def patience(self) -> float:
         """Seconds without a word after which its worker is given up."""
-        if isinstance(self.task, Job) and not self.epoch_seconds:
+        if isinstance(self.task, Job | RangeTest) and not self.epoch_seconds:
             return FIRST_DEADLINE
         return max(SHORTEST_DEADLINE, PATIENCE * self.epoch_seconds)

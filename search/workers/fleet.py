@@ -8,6 +8,10 @@ from search.protocol import Assignment, Message
 class Worker(Protocol):
     """The handle of one worker, wherever it runs."""
 
+    @property
+    def place(self) -> str:
+        """What it shares with others that may be at fault where they cannot start: its node, or its device."""
+
     def start(self, task: Assignment) -> None:
         """Hand over a task. The worker must be idle."""
 
@@ -28,6 +32,10 @@ class Fleet(Protocol):
     def workers(self) -> list[Worker]:
         """The workers that are there."""
 
+    @property
+    def expects_more(self) -> bool:
+        """Whether others are on their way, to places where workers may well start."""
+
     def receive(self, timeout: float) -> tuple[Worker, Message] | None:
         """The next message of any worker, or None after `timeout` seconds."""
 
@@ -35,7 +43,7 @@ class Fleet(Protocol):
         """Put a new worker in the place of one that is lost or must be ended."""
 
     def dismiss(self, worker: Worker, reason: str) -> None:
-        """End a worker that cannot start, as others before it, and leave its place empty for now."""
+        """End a worker that cannot start, as others before it, and leave its place out for a while."""
 
     def close(self) -> None:
         """End all workers, whatever they are doing."""

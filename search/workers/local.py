@@ -3,13 +3,18 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 
-from search.errors import InputError, TrainingError
-from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Lost, Message, Ready, Setup
+from search.errors import StorageError, TrainingError
+from search.files import why
+from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Lost, Message, Noted, Ready, Setup, Working
+from search.workers.duty import SHORTEST_DEADLINE, Duty, Watch
 from search.workers.fleet import Worker
+from search.workers.left_out import LeftOut
 
 WORKER = "search.training.worker"
 WAIT_SECONDS = 1.0
@@ -28,6 +33,7 @@ class LocalWorker:
     """
 
     def __init__(self, setup: Setup, log: Path) -> None:
+        self.setup = setup
         self.connection, theirs = Pipe()
         environment = {"GOMP_SPINCOUNT": SPINS} | os.environ | {"OMP_NUM_THREADS": str(setup.num_threads)}
         with log.open("ab") as output:
@@ -42,6 +48,10 @@ class LocalWorker:
             )
         theirs.close()
         self.connection.send(setup)
+
+    @property
+    def place(self) -> str:
+        return self.setup.device
 
     def start(self, task: Assignment) -> None:
         self.send(task)
@@ -70,88 +80,129 @@ class LocalWorker:
 
 
 class LocalFleet:
-    """`num_workers` worker processes on this machine. What they print goes to `log`."""
+    """Worker processes on this machine, one for each of `setups`.
 
-    def __init__(self, setup: Setup, num_workers: int, log: Path) -> None:
-        self._setup = setup
+    Args:
+        setups: what each worker needs; they may be on different devices.
+        log: the file for what they print.
+        say: is called with a line on what happens to them.
+        clock: seconds that only ever grow.
+
+    Raises:
+        StorageError: the log cannot be written.
+    """
+
+    def __init__(
+        self,
+        setups: Sequence[Setup],
+        log: Path,
+        say: Callable[[str], None] = lambda text: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self._workers = [LocalWorker(setup, log) for _ in range(num_workers)]
+        self._say = say
+        self._left_out = LeftOut(clock)
+        self._empty: list[Setup] = []
+        self._workers: list[LocalWorker] = []
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.open("ab").close()
+        except OSError as error:
+            raise StorageError(f"cannot write {log}: {why(error)}") from error
+        self._workers = [LocalWorker(setup, log) for setup in setups]
 
     @property
     def workers(self) -> list[Worker]:
         return list(self._workers)
 
+    @property
+    def expects_more(self) -> bool:
+        return False
+
     def receive(self, timeout: float) -> tuple[Worker, Message] | None:
+        self._fill_places()
         by_connection = {worker.connection: worker for worker in self._workers}
+        if not by_connection:
+            time.sleep(timeout)
         for connection in wait(list(by_connection), timeout):
             assert isinstance(connection, Connection)
             worker = by_connection[connection]
             try:
-                return worker, connection.recv()
+                message = connection.recv()
             except (EOFError, OSError):
-                return worker, Lost(worker.how_it_ended())
+                message = Lost(worker.how_it_ended())
+            if isinstance(message, Noted):
+                self._say(message.text)
+                return None
+            if isinstance(message, Ready):
+                self._left_out.forgive(worker.place)
+            return worker, message
         return None
 
     def replace(self, worker: Worker) -> None:
         assert isinstance(worker, LocalWorker)
         worker.close()
-        self._workers[self._workers.index(worker)] = LocalWorker(self._setup, self._log)
+        self._workers[self._workers.index(worker)] = LocalWorker(worker.setup, self._log)
 
     def dismiss(self, worker: Worker, reason: str) -> None:
         assert isinstance(worker, LocalWorker)
         worker.close()
         self._workers.remove(worker)
+        self._empty.append(worker.setup)
+        seconds = self._left_out.add(worker.place)
+        self._say(f"a worker on {worker.place} could not start; another is tried in {seconds:.0f} s: {reason}")
 
     def close(self) -> None:
         for worker in self._workers:
             worker.close()
 
+    def _fill_places(self) -> None:
+        """Try those places again that have been left out for long enough."""
+        due = [setup for setup in self._empty if setup.device not in self._left_out]
+        for setup in due:
+            self._empty.remove(setup)
+            self._workers.append(LocalWorker(setup, self._log))
 
-def ask(setup: Setup, task: Assignment, log: Path) -> Message:
+
+def ask(
+    setup: Setup,
+    task: Assignment,
+    log: Path,
+    say: Callable[[str], None] = lambda text: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Message:
     """The answer of a worker that is started for one task.
 
     Raises:
-        TrainingError: it failed, or was lost.
+        TrainingError: it failed, was lost, or said nothing for as long as a crew would wait.
     """
-    fleet = LocalFleet(setup, 1, log)
+    fleet = LocalFleet([setup], log, say)
+    duty = Duty(None, task, 0.0, Watch(clock() + SHORTEST_DEADLINE))
+    patience = SHORTEST_DEADLINE
     try:
         while True:
             received = fleet.receive(WAIT_SECONDS)
             if received is None:
+                if duty.watch.is_over(clock()):
+                    raise TrainingError(f"the worker hangs: no word for {patience:.0f} s")
                 continue
             worker, message = received
             if isinstance(message, Failed | Lost):
                 raise TrainingError(message.reason)
-            if not isinstance(message, Ready):
+            if isinstance(message, Ready):
+                worker.start(task)
+            elif not isinstance(message, Working):
                 return message
-            worker.start(task)
+            patience = duty.patience
+            duty.watch = Watch(clock() + patience)
     finally:
         fleet.close()
 
 
-def choose_workers(device: str, num_runs: int) -> int:
+def choose_workers(devices: Sequence[str], num_runs: int) -> int:
     """How many workers to use for so many runs: on the CPU one for each core, with one thread each, as far as memory
-    allows; on CUDA one, since more have not been measured there."""
-    if device == "cuda":
-        return 1
+    allows; on GPUs one for each, since more on one have not been measured."""
+    if devices != ("cpu",):
+        return max(1, min(len(devices), num_runs))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, min(len(os.sched_getaffinity(0)), num_runs, memory // MEMORY_OF_ONE, MOST_WORKERS))
-
-
-def choose_device(wanted: str) -> str:
-    """'cuda' where it is asked for, or where 'auto' finds a GPU; else 'cpu'. The driver's own tool finds it, not torch.
-
-    Raises:
-        InputError: cuda is asked for and there is none.
-    """
-    if wanted == "cpu":
-        return "cpu"
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
-        has_gpu = listed.returncode == 0 and "GPU 0" in listed.stdout
-    except (OSError, subprocess.TimeoutExpired):
-        has_gpu = False
-    if wanted == "cuda" and not has_gpu:
-        raise InputError("device = cuda: no CUDA GPU is found on this machine; use --device cpu or auto")
-    return "cuda" if has_gpu else "cpu"

@@ -49,6 +49,7 @@ class Node:
     address: str
     num_cpus: float
     num_gpus: float
+    id: str
 
     def num_places(self, cpus: float, gpus: float) -> int:
         """How many workers it can hold that take so many CPUs and GPUs each."""
@@ -101,8 +102,12 @@ def connect(cluster: Cluster, device: str) -> float:
 
 def nodes() -> list[Node]:
     """The nodes of the cluster that are alive."""
-    resources = [(node["NodeManagerAddress"], node["Resources"]) for node in import_ray().nodes() if node["Alive"]]
-    return [Node(address, has.get("CPU", 0.0), has.get("GPU", 0.0)) for address, has in resources]
+    return [
+        Node(node["NodeManagerAddress"], has.get("CPU", 0.0), has.get("GPU", 0.0), node["NodeID"])
+        for node in import_ray().nodes()
+        if node["Alive"]
+        for has in [node["Resources"]]
+    ]
 
 
 def is_alive(node: str) -> bool:

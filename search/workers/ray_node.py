@@ -49,20 +49,26 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class Located:
+    """The actor is on a node, of this id and address."""
+
+    node: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class DataWanted:
     """The node does not have the data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The actor has a place, and its node the data.
+    """The actor's node has the data, and its worker process is starting.
 
     Attributes:
         is_shared: whether the worker writes checkpoints into the study's folder.
     """
 
-    node: str
-    address: str
     is_shared: bool
 
 
@@ -84,8 +90,9 @@ class Bridge:
         self._scratch: Scratch | None = None
         self._worker: LocalWorker | None = None
 
-    def messages(self) -> Iterator[Message | DataWanted | Placed | Written]:
+    def messages(self) -> Iterator[Message | Located | DataWanted | Placed | Written]:
         """All that the worker says, until it is gone."""
+        yield Located(self._ray.get_runtime_context().get_node_id(), self._ray.util.get_node_ip_address())
         try:
             folder = self._find_data()
             if folder is None:
@@ -94,11 +101,10 @@ class Bridge:
         except NasError as error:
             yield Failed(str(error))
             return
-        node = self._ray.get_runtime_context().get_node_id()
         is_shared = self._home.is_here
         self._scratch = scratch = Scratch(is_shared)
         self._worker = worker = LocalWorker(replace(self._setup, data=folder), LOG)
-        yield Placed(node, self._ray.util.get_node_ip_address(), is_shared)
+        yield Placed(is_shared)
         while True:
             message: Message | None = None
             try:

@@ -79,12 +79,15 @@ class Scratch:
         """What the worker has written since this was asked last; None if nothing."""
         with self._lock:
             states = self._look()
-            files = {}
+            files, is_behind = {}, False
             for name in [name for name, state in states.items() if self._known.get(name) != state]:
                 try:
                     files[name] = (self._job / name).read_bytes()
                 except FileNotFoundError:  # a newer checkpoint has replaced it meanwhile
                     del states[name]
+                    is_behind = True
+            if is_behind:  # and that one has not been seen: what is there in its place stays until it is
+                states = self._known | states
             removed = tuple(name for name in self._known if name not in states)
             self._known = states
             return Written(files, removed) if files or removed else None

@@ -8,26 +8,45 @@ from typing import Any
 from search.errors import StorageError
 from search.files import write_atomically
 from search.protocol import OPEN, PAUSE, STOP, Assignment, Job
+from search.sealed import unseal
 from search.workers.ray_cluster import cluster_errors
-from search.workers.ray_node import Placed
+from search.workers.ray_node import Located, Placed
 from search.workers.ray_scratch import Contents, Written
+
+NUM_INTACT = 2  # checkpoints that travel with a job
 
 
 class RayWorker:
     """The handle of one actor.
 
+    Args:
+        avoids: the nodes on which it may not be.
+
     Attributes:
-        placed: None until it has a place in the cluster, and its node the data.
+        located: the node it is on, or was to be on; None until that is known.
+        placed: None until its node has the data.
         job: what it is training, if it is a job.
         is_gone: whether Ray has lost it, so that it does nothing that it is asked to.
     """
 
-    def __init__(self, actor: Any, stream: Any) -> None:
+    def __init__(self, actor: Any, stream: Any, avoids: frozenset[str] = frozenset()) -> None:
         self.actor = actor
         self.stream = stream
+        self.avoids = avoids
+        self.located: Located | None = None
         self.placed: Placed | None = None
         self.job: Job | None = None
         self.is_gone = False
+
+    @property
+    def place(self) -> str:
+        """The id of its node."""
+        return self.located.node if self.located is not None else ""
+
+    @property
+    def where(self) -> str:
+        """Its node for people, to stand after a noun."""
+        return f" on node {self.located.address}" if self.located is not None else ""
 
     def start(self, task: Assignment) -> None:
         assert self.placed is not None, "it has been ready"
@@ -85,15 +104,28 @@ def own_path(roots: dict[str, Path | None], name: str) -> Path:
 
 
 def newest_checkpoints(folder: Path) -> Contents:
-    """The checkpoints of the newest attempt that has any."""
-    numbers = [path.name.removeprefix("attempt-") for path in folder.glob("attempt-*")]
-    for number in sorted((int(number) for number in numbers if number.isdecimal()), reverse=True):
-        attempt = folder / f"attempt-{number}"
-        checkpoints = sorted(attempt.glob("epoch-*.ckpt"))
-        if checkpoints:
-            contents = {}
-            for path in checkpoints:
-                with suppress(FileNotFoundError):  # a worker that was given up may live on, and replace it
-                    contents[f"checkpoints/{attempt.name}/{path.name}"] = path.read_bytes()
-            return contents
-    return {}
+    """The newest checkpoints of all attempts, up to the `NUM_INTACT`th that is intact.
+
+    Damaged ones travel as well: the worker refuses them, and says so.
+    """
+    contents: Contents = {}
+    num_intact = 0
+    for attempt, path in _by_age(folder):
+        try:
+            content = path.read_bytes()
+        except OSError:  # a worker that was given up may live on, and replace it
+            continue
+        contents[f"checkpoints/{attempt}/{path.name}"] = content
+        with suppress(ValueError):
+            unseal(content)
+            num_intact += 1
+        if num_intact == NUM_INTACT:
+            break
+    return contents
+
+
+def _by_age(folder: Path) -> list[tuple[str, Path]]:
+    """The checkpoints of all attempts, each with its attempt's name, the newest first."""
+    attempts = [path for path in folder.glob("attempt-*") if path.name.removeprefix("attempt-").isdecimal()]
+    attempts.sort(key=lambda path: int(path.name.removeprefix("attempt-")), reverse=True)
+    return [(path.name, file) for path in attempts for file in sorted(path.glob("epoch-*.ckpt"), reverse=True)]

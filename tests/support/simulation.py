@@ -55,6 +55,7 @@ class SimulatedWorker:
     pausing: bool = False
     last_accuracy: float = 0.0
     jobs: list[Job] = field(default_factory=list)
+    place: str = "here"
 
     def start(self, task: Assignment) -> None:
         assert self.job is None, "a worker takes one task at a time"
@@ -162,6 +163,10 @@ class SimulatedFleet:
     @property
     def workers(self) -> list[Worker]:
         return [*self._workers]
+
+    @property
+    def expects_more(self) -> bool:
+        return False
 
     def post(self, delay: float, worker: SimulatedWorker, message: Message) -> None:
         """Let a worker say something, `delay` seconds after what it said or took last."""

@@ -33,8 +33,8 @@ class Simulation:
         self.curve: Callable[[Job, int], Any] = by_size
         self.fleets: list[SimulatedFleet] = []
 
-    def __call__(self, setup: object, num_workers: int, log: Path) -> SimulatedFleet:
-        self.fleets.append(SimulatedFleet(num_workers, lambda job, epoch: self.curve(job, epoch)))
+    def __call__(self, setups: list[object], log: Path, say: object) -> SimulatedFleet:
+        self.fleets.append(SimulatedFleet(len(setups), lambda job, epoch: self.curve(job, epoch)))
         return self.fleets[-1]
 
     @property

@@ -95,7 +95,7 @@ def test_mistakes_are_refused_before_anything_is_trained(
         attempt("5", study="other")
     with pytest.raises(RecipeError, match=r"^recipe = 'fulll': no such recipe; did you mean full"):
         attempt("5", recipe="fulll")
-    with pytest.raises(InputError, match=r"^device = 'tpu': must be one of auto, cpu, cuda$"):
+    with pytest.raises(InputError, match=r"^device = 'tpu': must be one of auto, cpu, cuda, or a GPU as cuda:1$"):
         attempt("5", device="tpu")
     text = searched.plan.read_text()
     digest = read_plan_fingerprint(text)

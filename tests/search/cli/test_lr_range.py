@@ -23,7 +23,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> list[Assignment]:
     """What workers were asked for. They answer at once: the loss of a range test falls to 0.1 and then diverges."""
     asked: list[Assignment] = []
 
-    def ask(setup: Setup, task: Assignment, log: Path) -> Ranged | Drawn:
+    def ask(setup: Setup, task: Assignment, log: Path, say: object) -> Ranged | Drawn:
         asked.append(task)
         if isinstance(task, ContactSheet):
             return Drawn()

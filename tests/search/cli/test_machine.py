@@ -62,5 +62,5 @@ def test_a_share_of_no_cpu_is_refused_rather_than_replaced() -> None:
 
 
 def test_another_device_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^device = 'tpu': must be one of auto, cpu, cuda$"):
+    with pytest.raises(InputError, match=r"^device = 'tpu': must be one of auto, cpu, cuda, or a GPU as cuda:1$"):
         parse_machine("tpu", "auto")

@@ -64,6 +64,11 @@ WRONG = [
     (("search", "--data", "digits", "--budget", "1M", "--epochs", "0"), "epochs = 0"),
     (("search", "--data", "digits", "--budget", "1M", "--sampler", "grid"), "sampler = 'grid': must be one of"),
     (("search", "--data", "digits", "--budget", "1M", "--device", "cuda"), "device = cuda: no CUDA GPU"),
+    (("search", "--data", "digits", "--budget", "1M", "--device", "gpu"), "device = 'gpu': must be one of auto, cpu,"),
+    (
+        ("search", "--data", "digits", "--budget", "1M", "--device", "cuda:1", "--ray", "auto"),
+        "device = cuda:1: is for",
+    ),
     (("search", "--data", "digits", "--budget", "1M", "--timeout", "soon"), "timeout = 'soon'"),
     (("search", "--data", "digits", "--budget", "1M", "--workers", "all"), "workers = 'all': must be auto"),
     (("search", "--data", "digits", "--budget", "1M", "--batch-size", "2k"), "batch_size = 2000: larger"),

@@ -4,10 +4,12 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -117,23 +119,72 @@ def test_what_a_killed_process_left_is_cleared_after_a_day(cache: Path) -> None:
     assert new.exists()
 
 
-@pytest.mark.parametrize("damage", ["meta missing", "meta garbled", "array missing", "array cut"])
-def test_a_damaged_cache_is_refused_by_workers_and_decoded_anew_by_open(damage: str) -> None:
+def as_array(array: np.ndarray[Any, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def damage_meta(folder: Path, content: bytes) -> None:
+    (folder / "meta.json").write_bytes(content)
+
+
+def damage_array(folder: Path, name: str, content: bytes) -> None:
+    """Of the same size as it was, as meta.json has it: damage that nobody sees from outside."""
+    path = folder / name
+    assert len(content) == path.stat().st_size
+    path.write_bytes(content)
+
+
+def relabelled(folder: Path, first: int) -> bytes:
+    labels = np.load(folder / "train-labels.npy")
+    labels[0] = first
+    return as_array(labels)
+
+
+def overwritten(path: Path, start: bytes) -> bytes:
+    return start + path.read_bytes()[len(start) :]
+
+
+DAMAGES = {
+    "meta missing": lambda folder: (folder / "meta.json").unlink(),
+    "meta garbled": lambda folder: damage_meta(folder, b'{"name": 1, "classes": []}'),
+    "meta empty": lambda folder: damage_meta(folder, b""),
+    "meta no object": lambda folder: damage_meta(folder, b"[1]"),
+    "meta no text": lambda folder: damage_meta(folder, b"\xff\xff"),
+    "array missing": lambda folder: (folder / "test-images.npy").unlink(),
+    "array cut": lambda folder: (folder / "test-images.npy").write_bytes(b"\x93NUMPY"),
+    "array zeroed": lambda folder: damage_array(
+        folder, "test-images.npy", bytes((folder / "test-images.npy").stat().st_size)
+    ),
+    "array an archive": lambda folder: damage_array(
+        folder, "train-images.npy", overwritten(folder / "train-images.npy", b"PK\x03\x04")
+    ),
+    "header garbled": lambda folder: damage_array(
+        folder, "train-images.npy", overwritten(folder / "train-images.npy", b"\x93NUMPY\x01\x00v\x00{'descr': '|i1',")
+    ),
+    "label too high": lambda folder: damage_array(folder, "train-labels.npy", relabelled(folder, 10)),
+    "label below zero": lambda folder: damage_array(folder, "train-labels.npy", relabelled(folder, -1)),
+    "labels no integers": lambda folder: damage_array(
+        folder, "train-labels.npy", as_array(np.load(folder / "train-labels.npy").astype("<f8"))
+    ),
+    "a file for the folder": lambda folder: (shutil.rmtree(folder), folder.write_text("no folder")),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGES.values()), ids=list(DAMAGES))
+def test_a_damaged_cache_is_refused_by_workers_and_decoded_anew_by_open(
+    damage: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+) -> None:
     dataset = open_dataset("digits")
-    array = dataset.folder / "test-images.npy"
-    match damage:
-        case "meta missing":
-            (dataset.folder / "meta.json").unlink()
-        case "meta garbled":
-            (dataset.folder / "meta.json").write_text('{"name": 1, "classes": []}')
-        case "array missing":
-            array.unlink()
-        case "array cut":
-            array.write_bytes(array.read_bytes()[:-1])
+    caplog.clear()
+    damage(dataset.folder)
     with pytest.raises(DataError, match="missing or damaged"):
         load_cached(dataset.folder)
     assert open_dataset("digits") == dataset
+    assert caplog.messages == [f"data cache = {str(dataset.folder)!r}: damaged; the data set is decoded anew"]
     assert len(dataset.test()[0]) == dataset.num_test
+    assert load_cached(dataset.folder) == dataset
 
 
 def test_reading_a_deleted_cache_is_one_clear_error() -> None:

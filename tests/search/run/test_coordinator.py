@@ -891,12 +891,16 @@ def test_a_design_that_is_too_slow_is_no_trained_trial_and_no_failure(search: Se
     found = search(4, slow(set(range(1, 9))), limits=("latency=5ms",))
     assert (found.outcome.num_trained, found.outcome.too_slow, len(found.trials)) == (4, 8, 12)
     missed = found.of(TrialState.FAIL)
-    assert {trial.user_attrs["reason"] for trial in missed} == {"latency = 7.5 ms: the limit is 5 ms"}
+    assert {trial.user_attrs["reason"] for trial in missed} == {
+        "latency = 7.5 ms, with no other worker computing: the limit is 5 ms"
+    }
     assert all(trial.user_attrs["too_slow"] for trial in missed)
 
 
 def test_a_limit_of_latency_that_nothing_meets_ends_the_search(search: Search) -> None:
-    with pytest.raises(TrainingError, match=r"^100 designs in a row were too slow; the last had latency = 7.5 ms: "):
+    with pytest.raises(
+        TrainingError, match=r"^100 designs in a row were too slow; the last had latency = 7.5 ms, with "
+    ):
         search(4, slow(set(range(1_000))), limits=("latency=5ms",))
 
 

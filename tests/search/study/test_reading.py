@@ -36,6 +36,17 @@ def curve(job: Job, epoch: int) -> float | Failed:
     return 0.9 - 0.1 * epoch if number < 6 else 0.01
 
 
+def test_a_view_of_a_study_with_a_limit_of_latency_says_how_that_was_measured(
+    make_plan: Callable[..., Plan], files: StudyFiles, record: Record
+) -> None:
+    for limits in (("macs=100000",), ("latency=0.005s",)):
+        make_plan(limits=limits).save(files)
+        asked = dict(read_view(files).asked)
+        assert asked["further limits"] == limits[0]
+        how = asked.get("latency", "")
+        assert ("while no other worker of nas on that machine computes" in how) == (limits != ("macs=100000",))
+
+
 @both_databases
 def test_a_view_tells_states_values_and_histories(search: Search, files: StudyFiles) -> None:
     found = search(9, curve=curve, pruner="median")

@@ -133,6 +133,37 @@ def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path: Path) -> None:
         assert newest_epoch(checkpoints) is None, f"byte {place} of {len(whole)}"
 
 
+def test_whatever_lies_among_the_attempts_has_its_line_and_stops_nothing(tmp_path: Path) -> None:
+    opened(tmp_path).write(1, state(1))
+    (tmp_path / "attempt-2").write_text("no folder")
+    (tmp_path / "attempt-3").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "attempt-4" / "epoch-00009.ckpt").mkdir(parents=True)
+    (tmp_path / "attempt-4" / "notes.txt").write_text("mine")
+    (tmp_path / "attempt-x").write_text("neither")
+    checkpoints = opened(tmp_path)
+    assert checkpoints.folder.name == "attempt-5"
+    assert newest_epoch(checkpoints) == 1
+    assert [line.partition(": ")[0] for line in refusals(checkpoints)] == [
+        "attempt-4/epoch-00009.ckpt is refused",
+        "attempt-3 is refused",
+        "attempt-2 is refused",
+    ]
+
+
+def test_a_state_that_is_not_accepted_is_refused_with_the_reason_and_the_one_before_it_used(tmp_path: Path) -> None:
+    checkpoints = opened(tmp_path)
+    for epoch in (1, 2):
+        checkpoints.write(epoch, state(epoch))
+
+    def accept(state: dict[str, Any]) -> None:
+        if state["epoch"] == 2:
+            raise ValueError("it is no good")
+
+    newest, refused = checkpoints.newest(CPU, accept)
+    assert newest is not None and newest["epoch"] == 1
+    assert refused == ["attempt-1/epoch-00002.ckpt is refused: it is no good"]
+
+
 def test_where_every_file_is_damaged_each_has_its_line_and_the_training_begins_again(tmp_path: Path) -> None:
     first = opened(tmp_path)
     first.write(4, state(4))

@@ -14,9 +14,10 @@ from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from search.data.datasets import Dataset, open_dataset
 from search.errors import TrainingError
-from search.protocol import Failed, Setup
+from search.protocol import Failed, Message, Setup, Working
 from search.recipe import Recipe
 from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TrainedNetwork
+from search.training import predictor
 from search.training.images import Images, Normalisation
 from search.training.loop import evaluate
 from search.training.mixed_precision import MEMORY_FORMAT
@@ -107,13 +108,31 @@ def test_a_fault_is_answered_in_one_line(
     trained: Callable[..., TrainedNetwork], digits: Dataset, tmp_path: Path
 ) -> None:
     worker = Predictor(Setup(None, 0, "cpu", 1))
-    assert isinstance(worker.perform(evaluation(digits, trained())), Evaluated)
-    assert isinstance(worker.perform(Predict(trained(), digits.folder / "test-images.npy")), Predicted)
+    assert isinstance(worker.perform(evaluation(digits, trained()), print), Evaluated)
+    assert isinstance(worker.perform(Predict(trained(), digits.folder / "test-images.npy"), print), Predicted)
     save_file({"a": torch.zeros(1)}, tmp_path / "weights.safetensors")
     (tmp_path / "no.npy").write_text("no array")
     for task in (evaluation(digits, trained()), Predict(trained(), tmp_path / "no.npy")):
-        answer = worker.perform(task)
+        answer = worker.perform(task, print)
         assert isinstance(answer, Failed) and "\n" not in answer.reason
+
+
+def test_a_long_task_says_that_it_goes_on_and_lets_others_measure(
+    trained: Callable[..., TrainedNetwork], digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor, "EVALUATION_BATCH", 100)
+    worker = Predictor(Setup(None, 0, "cpu", 1))
+    given: list[None] = []
+    monkeypatch.setattr(worker._quiet, "give_way", lambda: given.append(None))
+    task, said = Predict(trained(), digits.folder / "test-images.npy"), list[Message]()
+    assert isinstance(worker.perform(task, said.append), Predicted)
+    num_batches = -(-digits.num_test // 100)
+    assert len(given) == num_batches > 1 and said == [], "it did not take ten seconds"
+    monkeypatch.setattr(predictor, "SECONDS_BETWEEN_WORDS", 0.0)
+    assert isinstance(worker.perform(task, said.append), Predicted)
+    assert said == [Working()] * num_batches
+    assert isinstance(worker.perform(evaluation(digits, trained()), said.append), Evaluated)
+    assert len(said) > num_batches
 
 
 def test_a_processor_computes_fp16_networks_in_fp32(trained: Callable[..., TrainedNetwork]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import astuple, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from models.build import build
 from search.files import new_attempt
 from search.protocol import Finished, Job, Measurement, Message, Resumed
 from search.recipe import Recipe
+from search.sealed import seal, unseal
 from search.training import run_log
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
@@ -120,6 +122,35 @@ def test_a_training_that_goes_on_after_any_epoch_ends_with_the_same_bits(
         assert same(again.model, training.model), f"interrupted after epoch {epoch}"
         assert same(again.network, training.network), f"interrupted after epoch {epoch}"
         assert resumed.finished(0.0).kept_epoch == log.finished(0.0).kept_epoch
+
+
+@pytest.mark.parametrize("name", ["the best average kept"])
+@pytest.mark.parametrize("missing", ["global", "measurements"])
+@pytest.mark.parametrize("good_epoch", [0, 2])
+def test_a_checkpoint_of_another_version_is_refused_with_a_line_and_leaves_nothing_behind(
+    tmp_path: Path, name: str, missing: str, good_epoch: int
+) -> None:
+    training, log = begin(job(name))
+    run(log)
+    if good_epoch:
+        run(begin(job(name, tmp_path))[1], stop_after=good_epoch)
+    _, other = begin(job(name, tmp_path))
+    other.resume(silent, CPU)
+    run(other, stop_after=3)
+    (path,) = tmp_path.glob("attempt-*/epoch-00003.ckpt")
+    stored = torch.load(BytesIO(unseal(path.read_bytes())), weights_only=True)
+    del (stored["state"] if missing in stored["state"] else stored["state"]["training"])[missing]
+    torch.save(stored, buffer := BytesIO())
+    path.write_bytes(seal(buffer.getvalue()))
+
+    again, resumed = begin(job(name, tmp_path))
+    said: list[Message] = []
+    assert len(resumed.resume(said.append, CPU)) == good_epoch
+    line = f"{path.parent.name}/epoch-00003.ckpt is refused: another version of nas wrote it"
+    assert said == [Resumed(good_epoch, (line,))]
+    run(resumed)
+    assert facts(resumed.measurements) == facts(log.measurements)
+    assert same(again.model, training.model) and same(again.network, training.network)
 
 
 def test_the_early_stopping_of_these_tests_does_stop_early() -> None:

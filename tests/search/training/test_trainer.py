@@ -1,7 +1,11 @@
 """The answers to a worker's tasks, in this process; tests/search/workers/test_local.py has real workers."""
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -17,14 +21,18 @@ from search.protocol import (
     Finished,
     Job,
     Message,
+    Opening,
     Purpose,
     RangeTest,
     Setup,
     Timing,
+    TooSlow,
 )
 from search.recipe import Recipe
+from search.training import speed
 from search.training import trainer as module
 from search.training.images import Images, Normalisation
+from search.training.quiet import Quiet
 from search.training.trainer import Requests, Trainer, is_out_of_memory, out_of_memory_failure
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4),), in_channels=1)
@@ -117,6 +125,69 @@ def test_constants_of_a_recipe_are_not_those_of_another(trainer: Trainer) -> Non
         perform(trainer, job(RECIPE.model_copy(update={"mean": (mean,), "std": (0.5,)})))[0] for mean in (0.25, 0.5)
     ]
     assert [answer.mean for answer in answers if isinstance(answer, Finished)] == [(0.25,), (0.5,)]
+
+
+# Times that are measured, and those of others.
+
+
+def test_damaged_files_of_measured_times_are_put_aside_and_everything_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "seconds_per_epoch", lambda *_: 1.0)
+    data = copytree(open_dataset("digits").folder, tmp_path / "digits")
+    (tmp_path / "precision.json").write_text("")
+    (tmp_path / "latency.json").write_text('{"0123": 0.0')
+    said: list[str] = []
+    trainer = Trainer(Setup(data, 0, "cpu", 1), said.append)
+    assert trainer.precision == "fp32"
+    assert isinstance(perform(trainer, replace(job(), max_latency=10.0))[0], Finished)
+    assert isinstance(perform(trainer, replace(job(), max_latency=1e-9))[0], TooSlow)
+    assert [line.partition(":")[0] for line in said] == [
+        str(tmp_path / name) for name in ("precision.json", "latency.json")
+    ]
+
+
+@pytest.fixture
+def performing(trainer: Trainer) -> Iterator[Callable[[Job], tuple[list[Message], Requests]]]:
+    """Has a job done in another thread. Returns what is said, as it is said, and what may be requested."""
+    requests = Requests()
+    threads: list[threading.Thread] = []
+
+    def begin(job: Job) -> tuple[list[Message], Requests]:
+        said: list[Message] = []
+        threads.append(threading.Thread(target=trainer.perform, args=(job, said.append, requests)))
+        threads[0].start()
+        while not said:
+            time.sleep(0.001)
+        return said, requests
+
+    yield begin
+    requests.stop.set()
+    requests.open.set()
+    threads[0].join()
+
+
+def test_others_may_measure_between_two_steps_of_a_job(
+    trainer: Trainer, performing: Callable[[Job], tuple[list[Message], Requests]]
+) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 100_000, "schedule": "constant"})
+    said, requests = performing(job(recipe))
+    with Quiet(trainer.dataset.folder.parent).alone():
+        before = len(said)
+        time.sleep(0.05)
+        assert len(said) == before and not requests.stop.is_set()
+    while len(said) == before:
+        time.sleep(0.001)
+
+
+def test_others_may_measure_while_a_job_waits_for_the_test_set(
+    trainer: Trainer, performing: Callable[[Job], tuple[list[Message], Requests]]
+) -> None:
+    said, _ = performing(job(purpose="final"))
+    while said[-1] != Opening():
+        time.sleep(0.001)
+    with Quiet(trainer.dataset.folder.parent).alone():
+        assert said[-1] == Opening()
 
 
 # Out of memory.

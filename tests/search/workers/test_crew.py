@@ -24,6 +24,7 @@ from search.protocol import (
     Timed,
     Timing,
     TooSlow,
+    Working,
 )
 from search.recipe import Recipe
 from search.workers.crew import MAX_FAILED_STARTS, MAX_LOST_NODES, Crew, Event, Restarted
@@ -522,7 +523,8 @@ MEASURED = Measurement(1, 0.5, 0.5, 0.5, 0.5, 0.1, 1.0)
 class ScriptedWorker:
     """Writes down what it is given to do."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str = "node") -> None:
+        self.place = place
         self.tasks: list[Assignment] = []
 
     def start(self, task: Assignment) -> None:
@@ -542,10 +544,11 @@ class ScriptedFleet:
         self.replaced: list[Worker] = []
         self.dismissed: list[tuple[Worker, str]] = []
         self.said: list[tuple[Worker, Message]] = []
+        self.expects_more = False
         self.now = 0.0
 
-    def add(self) -> ScriptedWorker:
-        worker = ScriptedWorker()
+    def add(self, place: str = "node") -> ScriptedWorker:
+        worker = ScriptedWorker(place)
         self.workers.append(worker)
         return worker
 
@@ -779,6 +782,79 @@ def test_where_one_is_ready_the_places_of_those_that_cannot_start_stay_empty() -
     assert len(cluster.fleet.replaced) == 2 * (MAX_FAILED_STARTS - 1)
     cluster.crew.start("a", job())
     assert cluster.hears(ready, FINISHED) == FINISHED
+
+
+def test_a_node_on_which_no_worker_can_start_ends_nothing_while_others_are_loading() -> None:
+    cluster = Cluster()
+    fleet = cluster.fleet
+    good, bad = [fleet.add("good") for _ in range(4)], [fleet.add("bad") for _ in range(4)]
+    for number, worker in enumerate(bad, 1):
+        assert cluster.hears(worker, NO_START) is None
+        if number < MAX_FAILED_STARTS:
+            fleet.add("bad")  # in its place
+    assert [worker for worker, _ in fleet.dismissed] == bad[MAX_FAILED_STARTS - 1 :]
+    for worker in [worker for worker in fleet.workers if worker.place == "bad"]:
+        assert cluster.hears(worker, NO_START) is None  # type: ignore[arg-type]
+    assert cluster.crew.num_workers == 4 and not cluster.crew.is_complete
+    for worker in good:
+        assert cluster.hears(worker, READY) is None
+    assert cluster.crew.is_complete
+    cluster.crew.start("a", job())
+    assert cluster.hears(good[0], FINISHED) == FINISHED
+
+
+def test_all_is_given_up_once_no_place_is_left() -> None:
+    cluster = Cluster()
+    first, second = cluster.fleet.add("one"), cluster.fleet.add("two")
+    for _ in range(MAX_FAILED_STARTS):
+        assert cluster.hears(first, NO_START) is None
+        first = cluster.fleet.add("one")
+    with pytest.raises(TrainingError, match=rf"^a worker could not start: {NO_START.reason}$"):
+        cluster.hears(second, NO_START)  # the only one at the only place that was left
+
+
+@pytest.mark.parametrize("place", ["", "bad"])
+def test_a_worker_that_fails_before_it_has_a_place_ends_it_all_only_if_no_other_is_on_its_way(place: str) -> None:
+    cluster = Cluster()
+    cluster.fleet.expects_more = True
+    for _ in range(2 * MAX_FAILED_STARTS):
+        failing = cluster.fleet.add(place)
+        assert cluster.hears(failing, NO_START) is None
+    assert len(cluster.fleet.dismissed) == MAX_FAILED_STARTS + 1
+    cluster.fleet.expects_more = False
+    with pytest.raises(TrainingError, match=r"^a worker could not start: "):
+        cluster.hears(cluster.fleet.add(place), NO_START)
+
+
+def test_a_place_where_a_worker_has_started_begins_its_count_again_and_other_places_have_their_own() -> None:
+    cluster = Cluster()
+    cluster.adds_ready()
+    for _ in range(3):
+        for place in ("one", "two"):
+            for _ in range(MAX_FAILED_STARTS - 1):
+                assert cluster.hears(cluster.fleet.add(place), NO_START) is None
+            assert cluster.hears(cluster.fleet.add(place), READY) is None
+    assert cluster.fleet.dismissed == []
+
+
+def test_a_place_where_one_could_not_start_is_not_waited_for() -> None:
+    cluster = Cluster()
+    cluster.adds_ready()
+    hanging = cluster.fleet.add("bad")
+    assert cluster.crew.receive(0.0) is None and not cluster.crew.is_complete
+    assert cluster.hears(hanging, NO_START) is None
+    cluster.fleet.add("bad")
+    assert cluster.crew.receive(0.0) is None and cluster.crew.is_complete
+
+
+def test_a_worker_that_says_it_is_working_is_waited_for_and_nothing_comes_of_it() -> None:
+    cluster = Cluster()
+    worker = cluster.adds_ready()
+    cluster.crew.start("timing", Timing((NETWORK,), job().recipe))
+    for _ in range(3):
+        cluster.passes(SHORTEST_DEADLINE)
+        assert cluster.hears(worker, Working()) is None
+    assert cluster.hears(worker, Timed((1.0,))) == Timed((1.0,)) and cluster.fleet.replaced == []
 
 
 def test_workers_that_never_become_ready_cannot_start_either() -> None:

@@ -12,13 +12,12 @@ import pytest
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
 from search.data.datasets import Dataset, open_dataset
-from search.errors import InputError
 from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Opening, Ready, Setup, Timed, Timing
 from search.recipe import with_epochs
 from search.recipes import FAST
 from search.study.weights import certify_saved
 from search.workers.fleet import Worker
-from search.workers.local import SPINS, LocalFleet, LocalWorker, choose_device, choose_workers
+from search.workers.local import SPINS, LocalFleet, LocalWorker, choose_workers
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
 PATIENCE = 120.0
@@ -86,7 +85,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def started(setup: Setup, log: Path) -> Iterator[tuple[LocalFleet, Message]]:
     """One worker for the whole module, and the first it said."""
-    fleet = LocalFleet(setup, 1, log)
+    fleet = LocalFleet([setup], log)
     try:
         yield fleet, receive(fleet)[1]
     finally:
@@ -251,7 +250,7 @@ def test_a_killed_worker_is_lost_and_a_new_one_works(fleet: LocalFleet, worker: 
 @pytest.mark.slow
 def test_a_worker_that_cannot_open_its_data_says_why(setup: Setup, tmp_path: Path) -> None:
     missing = Setup(tmp_path / "nothing", 0, "cpu", 1)
-    fleet = LocalFleet(missing, 1, tmp_path / "workers.log")
+    fleet = LocalFleet([missing], tmp_path / "workers.log")
     try:
         message = receive(fleet)[1]
         assert isinstance(message, Failed)
@@ -269,7 +268,7 @@ def test_what_workers_print_goes_to_the_log(
     log.write_text("what was there before\n")
     # A worker that cannot even begin says so in a traceback.
     monkeypatch.setattr("search.workers.local.WORKER", "search.training.nothing")
-    fleet = LocalFleet(setup, 1, log)
+    fleet = LocalFleet([setup], log)
     try:
         assert receive(fleet)[1] == Lost("worker ended with status 1")
     finally:
@@ -283,7 +282,7 @@ def test_what_workers_print_goes_to_the_log(
 @pytest.mark.slow
 @pytest.mark.parametrize("busy", [True, False])
 def test_a_worker_ends_when_the_coordinators_end_closes(setup: Setup, tmp_path: Path, busy: bool) -> None:
-    fleet = LocalFleet(setup, 1, tmp_path / "workers.log")
+    fleet = LocalFleet([setup], tmp_path / "workers.log")
     (worker,) = fleet.workers
     assert isinstance(worker, LocalWorker)
     try:
@@ -300,7 +299,7 @@ def test_a_worker_ends_when_the_coordinators_end_closes(setup: Setup, tmp_path: 
 
 @pytest.mark.slow
 def test_closing_a_fleet_ends_its_workers(setup: Setup, tmp_path: Path) -> None:
-    fleet = LocalFleet(setup, 2, tmp_path / "workers.log")
+    fleet = LocalFleet([setup] * 2, tmp_path / "workers.log")
     workers = [worker for worker in fleet.workers if isinstance(worker, LocalWorker)]
     assert len(workers) == 2
     fleet.close()
@@ -312,7 +311,7 @@ import os, sys, time
 from pathlib import Path
 from search.protocol import Setup
 from search.workers.local import LocalFleet
-fleet = LocalFleet(Setup(Path(sys.argv[1]), 0, "cpu", 1), 2, Path(sys.argv[2]))
+fleet = LocalFleet([Setup(Path(sys.argv[1]), 0, "cpu", 1)] * 2, Path(sys.argv[2]))
 if sys.argv[3] == "ready":
     for _ in range(2):
         fleet.receive(120)
@@ -369,30 +368,4 @@ def test_on_the_cpu_workers_are_as_many_as_cores_runs_and_memory_allow(
     pages = {"SC_PHYS_PAGES": gigabytes * 2**30 // 4096, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(num_cores)))
     monkeypatch.setattr("os.sysconf", pages.__getitem__)
-    assert choose_workers("cpu", num_runs) == num_workers
-    assert choose_workers("cuda", num_runs) == 1
-
-
-def no_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str | None = None) -> None:
-    """A machine whose nvidia-smi is this script, or missing."""
-    if script is not None:
-        tool = folder / "nvidia-smi"
-        tool.write_text(f"#!/bin/sh\n{script}\n")
-        tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder))
-
-
-@pytest.mark.parametrize("script", [None, "exit 9", "echo No devices were found", "echo GPU 0: broken; exit 1"])
-def test_cuda_without_a_gpu_is_refused_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None
-) -> None:
-    no_gpu(tmp_path, monkeypatch, script)
-    with pytest.raises(InputError) as caught:
-        choose_device("cuda")
-    assert str(caught.value) == "device = cuda: no CUDA GPU is found on this machine; use --device cpu or auto"
-    assert choose_device("auto") == choose_device("cpu") == "cpu"
-
-
-def test_a_gpu_is_taken_unless_the_cpu_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    no_gpu(tmp_path, monkeypatch, "echo 'GPU 0: NVIDIA H200 (UUID: GPU-0)'")
-    assert [choose_device(wanted) for wanted in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+    assert choose_workers(("cpu",), num_runs) == num_workers

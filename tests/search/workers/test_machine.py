@@ -50,13 +50,40 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 )
 def test_workers_share_the_cores(asked: int | None, num_runs: int, num_workers: int, num_threads: int) -> None:
     setup = Setup(DATASET.folder, 7, "cpu", num_threads)
-    assert Machine("cpu", asked).staff(DATASET, 7, num_runs) == (setup, num_workers)
+    assert Machine("cpu", asked).staff(DATASET, 7, num_runs) == [setup] * num_workers
 
 
-def test_a_gpu_has_one_worker_unless_more_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "choose_device", lambda _: "cuda")
-    assert Machine("auto", None).staff(DATASET, 7, 100) == (Setup(DATASET.folder, 7, "cuda", 4), 1)
-    assert Machine("auto", 3).staff(DATASET, 7, 100) == (Setup(DATASET.folder, 7, "cuda", 1), 3)
+@pytest.mark.parametrize(
+    ("device", "num_gpus", "asked", "num_runs", "devices"),
+    [
+        ("auto", 1, None, 100, ["cuda:0"]),
+        ("auto", 1, 3, 100, ["cuda:0"] * 3),
+        ("auto", 0, 2, 100, ["cpu", "cpu"]),
+        ("auto", 4, None, 100, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
+        ("cuda", 4, None, 100, ["cuda:0", "cuda:1", "cuda:2", "cuda:3"]),
+        ("cuda", 4, None, 2, ["cuda:0", "cuda:1"]),
+        ("cuda", 4, None, 0, ["cuda:0"]),
+        ("cuda", 2, 5, 1, ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda", 4, 1, 100, ["cuda:0"]),
+        ("cuda:1", 4, None, 100, ["cuda:1"]),
+        ("cuda:1", 4, 3, 100, ["cuda:1"] * 3),
+        ("cpu", 4, 1, 100, ["cpu"]),
+    ],
+)
+def test_every_gpu_has_a_worker_of_its_own_and_more_are_spread_in_turn(
+    device: str, num_gpus: int, asked: int | None, num_runs: int, devices: list[str]
+) -> None:
+    machine = Machine(device, asked, count_gpus=lambda: num_gpus)
+    setups = machine.staff(DATASET, 7, num_runs)
+    assert [setup.device for setup in setups] == devices
+    assert {setup.num_threads for setup in setups} == {max(1, 4 // len(devices))}
+    assert machine.setup(DATASET, 7).device == devices[0], "a single worker is on the first of them"
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_starts(started: list[tuple[Any, ...]]) -> None:
+    with pytest.raises(InputError, match=r"^device = cuda:2: must be one of the GPUs here, which are cuda:0, cuda:1$"):
+        Machine("cuda:2", count_gpus=lambda: 2).hire(DATASET, 7, 1)
+    assert started == []
 
 
 def test_a_machine_has_one_worker_with_all_cores_unless_told_otherwise() -> None:
@@ -67,10 +94,11 @@ def test_a_machine_has_one_worker_with_all_cores_unless_told_otherwise() -> None
 def test_workers_here_start_with_the_study_and_log_into_its_folder(
     files: StudyFiles, started: list[tuple[Any, ...]]
 ) -> None:
-    hire = Machine("cpu", 2).hire(DATASET, 7, 100)
+    hire = Machine("cpu", 2, say=print).hire(DATASET, 7, 100)
     assert started == [], "the study is not locked yet"
     hire(files)
-    assert started == [("LocalFleet", Setup(DATASET.folder, 7, "cpu", 2), 2, files.folder / "workers.log")]
+    setup = Setup(DATASET.folder, 7, "cpu", 2)
+    assert started == [("LocalFleet", [setup, setup], files.folder / "workers.log", print)]
 
 
 @pytest.mark.parametrize(("gpus", "device"), [(0.0, "cpu"), (0.25, "cuda"), (2.0, "cuda")])
@@ -92,13 +120,12 @@ def test_workers_on_a_cluster_have_the_device_and_the_threads_of_their_share(
         joined.append((to, wanted))
         return gpus
 
-    def choose_device(_: str) -> str:
+    def count_gpus() -> int:
         raise AssertionError("what this machine has is of no matter")
 
     monkeypatch.setattr(machine, "connect", connect)
-    monkeypatch.setattr(machine, "choose_device", choose_device)
     cluster = Cluster("auto", print, cpus_per_worker=cpus)
-    hire = Machine("cuda", asked, cluster=cluster).hire(DATASET, 7, 100)
+    hire = Machine("cuda", asked, cluster=cluster, count_gpus=count_gpus).hire(DATASET, 7, 100)
     assert joined == [(cluster, "cuda")] and started == [], "the study is not locked yet"
     hire(files)
     setup = Setup(DATASET.folder, 7, device, num_threads)

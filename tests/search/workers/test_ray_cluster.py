@@ -37,7 +37,12 @@ class FakeRay:
         has = {"CPU": num_cpus, "GPU": num_gpus, "memory": 1e9}
         resources = {name: amount for name, amount in has.items() if amount}
         self.found.append(
-            {"NodeManagerAddress": f"10.0.0.{len(self.found)}", "Resources": resources, "Alive": alive},
+            {
+                "NodeID": f"node-{len(self.found)}",
+                "NodeManagerAddress": f"10.0.0.{len(self.found)}",
+                "Resources": resources,
+                "Alive": alive,
+            },
         )
 
     def is_initialized(self) -> bool:
@@ -144,7 +149,7 @@ def test_other_cpus_are_refused(cpus: float) -> None:
     ],
 )
 def test_places_of_a_node(num_cpus: float, num_gpus: float, cpus: float, gpus: float, num_places: int) -> None:
-    assert Node("here", num_cpus, num_gpus).num_places(cpus, gpus) == num_places
+    assert Node("here", num_cpus, num_gpus, "node").num_places(cpus, gpus) == num_places
 
 
 @pytest.mark.parametrize(
@@ -184,7 +189,7 @@ def test_a_device_and_gpus_that_contradict_each_other_never_come_to_the_cluster(
 def test_only_nodes_that_are_alive_count(ray: FakeRay) -> None:
     ray.add(8, 4, alive=False)
     ray.add(0, 0)  # a head that takes no work
-    assert nodes() == [Node("10.0.0.0", 4, 0), Node("10.0.0.2", 0, 0)]
+    assert nodes() == [Node("10.0.0.0", 4, 0, "node-0"), Node("10.0.0.2", 0, 0, "node-2")]
     assert connect(cluster_of(), "auto") == 0.0
 
 

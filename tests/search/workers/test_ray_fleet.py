@@ -32,6 +32,7 @@ from search.run import launch
 from search.run.candidates import Candidate
 from search.run.listener import Observer
 from search.run.plans import fit_recipe
+from search.sealed import seal
 from search.space.space import Space
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.storage import locked, read_study
@@ -40,7 +41,7 @@ from search.workers import ray_cluster as cluster
 from search.workers.machine import Machine
 from search.workers.ray_cluster import Cluster, connect
 from search.workers.ray_fleet import RayFleet
-from search.workers.ray_node import DataWanted, Home, Placed
+from search.workers.ray_node import DataWanted, Home, Located, Placed
 from search.workers.ray_scratch import Written
 from search.workers.ray_worker import RayWorker, newest_checkpoints, own_path
 
@@ -78,10 +79,13 @@ class Sent:
         return SimpleNamespace(remote=lambda *arguments: self.calls.append((name, *arguments)))
 
 
+HERE = Located("node", "10.0.0.1")
+
+
 def worker(is_shared: bool = False) -> tuple[RayWorker, Sent]:
     actor = Sent()
     handle = RayWorker(actor, "stream")
-    handle.placed = Placed("node", "10.0.0.1", is_shared)
+    handle.located, handle.placed = HERE, Placed(is_shared)
     return handle, actor
 
 
@@ -111,16 +115,47 @@ def test_a_job_has_whole_paths_wherever_the_command_was_given(tmp_path: Path, mo
     assert actor.calls == [("send", job(tmp_path / "studies" / "a", tmp_path / "kept"), {})]
 
 
-def test_thenewest_checkpoints_are_those_of_the_newest_attempt_that_has_any(tmp_path: Path) -> None:
-    assert newest_checkpoints(tmp_path / "none") == {}
-    for attempt, epochs in ((2, (1, 2)), (10, (4, 5)), (11, ())):
-        (tmp_path / f"attempt-{attempt}").mkdir()
+def leave_checkpoints(folder: Path, epochs_of: dict[int, tuple[int, ...]]) -> None:
+    """The checkpoints of attempts; negative epochs are damaged."""
+    for attempt, epochs in epochs_of.items():
+        (folder / f"attempt-{attempt}").mkdir()
         for epoch in epochs:
-            (tmp_path / f"attempt-{attempt}" / f"epoch-{epoch:05d}.ckpt").write_bytes(b"%d" % epoch)
+            content = seal(b"%d" % abs(epoch))
+            path = folder / f"attempt-{attempt}" / f"epoch-{abs(epoch):05d}.ckpt"
+            path.write_bytes(content if epoch > 0 else content[:-1])
+
+
+def travelling(folder: Path) -> list[tuple[int, int]]:
+    """The attempt and the epoch of every checkpoint that travels."""
+    names = [name.split("/") for name in newest_checkpoints(folder)]
+    return [(int(attempt.removeprefix("attempt-")), int(file[6:11])) for _, attempt, file in names]
+
+
+def test_the_newest_checkpoints_travel_whatever_attempt_wrote_them(tmp_path: Path) -> None:
+    assert newest_checkpoints(tmp_path / "none") == {}
+    leave_checkpoints(tmp_path, {2: (1, 2), 10: (4, 5), 11: (), 12: (6,)})
     (tmp_path / "attempt-11" / ".epoch-00006.ckpt.x").write_bytes(b"half")
     (tmp_path / "attempt-x").mkdir()
-    found = {"checkpoints/attempt-10/epoch-00004.ckpt": b"4", "checkpoints/attempt-10/epoch-00005.ckpt": b"5"}
-    assert newest_checkpoints(tmp_path) == found
+    (tmp_path / "attempt-13").write_text("no folder")
+    (tmp_path / "attempt-11" / "epoch-00007.ckpt").mkdir()
+    assert travelling(tmp_path) == [(12, 6), (10, 5)]
+    assert newest_checkpoints(tmp_path)["checkpoints/attempt-12/epoch-00006.ckpt"] == seal(b"6")
+
+
+@pytest.mark.parametrize(
+    ("epochs_of", "expected"),
+    [
+        ({1: (1, 2), 2: (-3,)}, [(2, 3), (1, 2), (1, 1)]),
+        ({1: (1, 2), 2: (3, -4)}, [(2, 4), (2, 3), (1, 2)]),
+        ({1: (1, 2), 2: (-3,), 3: (-4,), 4: (-5, -6)}, [(4, 6), (4, 5), (3, 4), (2, 3), (1, 2), (1, 1)]),
+        ({1: (-1,)}, [(1, 1)]),
+    ],
+)
+def test_a_damaged_checkpoint_does_not_keep_an_older_good_one_from_travelling(
+    tmp_path: Path, epochs_of: dict[int, tuple[int, ...]], expected: list[tuple[int, int]]
+) -> None:
+    leave_checkpoints(tmp_path, epochs_of)
+    assert travelling(tmp_path) == expected
 
 
 def test_what_a_job_writes_arrives_and_what_it_removes_goes(tmp_path: Path) -> None:
@@ -184,16 +219,19 @@ class FakeRay:
         self.exceptions = self
         self.streams: list[Stream] = []
         self.actors: list[Sent] = []
+        self.selectors: list[str | None] = []  # where each actor may be
         self.killed: list[Sent] = []
         self.waited: list[int] = []
         self.is_down = False
         self.is_alive = True
         self.head = "127.0.0.1:1"
         self.num_cpus = 4.0
+        self.others: list[str] = []  # nodes of four CPUs as well
 
     def nodes(self) -> list[dict[str, Any]]:
         node = {"NodeID": "node", "NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": self.num_cpus}}
-        return [node | {"Alive": self.is_alive}]
+        others = [node | {"NodeID": name, "NodeManagerAddress": f"address of {name}"} for name in self.others]
+        return [each | {"Alive": self.is_alive} for each in (node, *others)]
 
     def get_runtime_context(self) -> Any:
         return SimpleNamespace(gcs_address=self.head)
@@ -207,7 +245,14 @@ class FakeRay:
             self.actors.append(actor)
             return actor
 
-        return lambda _: SimpleNamespace(remote=make)
+        def options(label_selector: dict[str, str] | None = None) -> Any:
+            def make_there(*arguments: Any) -> Any:
+                self.selectors.append(label_selector["ray.io/node-id"] if label_selector else None)
+                return make(*arguments)
+
+            return SimpleNamespace(remote=make_there)
+
+        return lambda _: SimpleNamespace(options=options)
 
     def wait(self, refs: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
         if refs and not isinstance(refs[0], Stream):
@@ -229,7 +274,7 @@ class FakeRay:
         self.is_down = True
 
 
-PLACED = Placed("node", "10.0.0.1", False)
+PLACED = Placed(False)
 READY = Ready("CPU", "fp32", {})
 GONE = FakeRay.RayActorError("The actor died because its node has died. Node Id: 1")
 DEAD = FakeRay.RayActorError("The actor is dead because its worker process has died. Causes of node deaths: (1)")
@@ -274,9 +319,9 @@ def test_there_is_a_worker_for_every_place_unless_there_are_fewer_runs(
 def test_as_many_workers_as_were_asked_for_wait_for_a_place(
     fake: FakeRay, make_fleet: Callable[..., tuple[RayFleet, list[str]]]
 ) -> None:
-    fleet, _ = make_fleet([PLACED, READY], num_workers=50)
+    fleet, _ = make_fleet([HERE, PLACED, READY], num_workers=50)
     assert len(fake.actors) == 50 and fleet.workers == []
-    assert fleet.receive(0.0) is None
+    assert [fleet.receive(0.0) for _ in range(2)] == [None] * 2
     assert len(fleet.workers) == 1
     fleet.close()
     assert fake.waited == [1], "those that have no place have no worker process to end"
@@ -333,23 +378,100 @@ def test_what_a_cluster_refuses_is_one_line(
     assert str(caught.value) == "ray: the cluster failed: the store is full; run the same command again"
 
 
-def test_a_worker_whose_place_stays_empty_is_ended_and_told_of(
+NO_START = Lost("no torch")
+
+
+class Timed:
+    """A fleet on a cluster of the nodes 'node' and 'good', of four places each, in time that a test lets pass."""
+
+    def __init__(self, fake: FakeRay, make: Callable[..., tuple[RayFleet, list[str]]], patch: Any, **how: Any) -> None:
+        self.now = 0.0
+        patch.setattr(ray_fleet, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=lambda _: None))
+        fake.others = ["good"]
+        self.fake = fake
+        self.fleet, self.said = make([HERE, PLACED, NO_START], **how)
+        heard = [self.fleet.receive(0.0) for _ in range(3)][-1]
+        assert heard is not None and heard[1] == NO_START
+        self.failed = heard[0]
+
+    def passes(self, seconds: float) -> list[str | None]:
+        """Returns where the actors that are new may be."""
+        self.now += seconds
+        before = len(self.fake.actors)
+        self.fleet.receive(0.0)
+        return self.fake.selectors[before:]
+
+
+def test_a_node_where_no_worker_can_start_is_left_out_for_a_while(
+    fake: FakeRay, make_fleet: Callable[..., tuple[RayFleet, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = Timed(fake, make_fleet, monkeypatch)
+    assert len(fake.actors) == 8
+    timed.fleet.dismiss(timed.failed, "no torch")
+    assert timed.said[-1] == "ray: a worker on node 10.0.0.1 could not start; none is tried there for 60 s: no torch"
+    assert timed.failed not in timed.fleet.workers and len(fake.killed) == 1
+    assert timed.passes(59.0) == [], "there are workers for all four places that are left"
+    assert timed.passes(10.0) == [None]
+
+
+def test_with_a_number_of_workers_the_place_of_a_dismissed_one_is_filled_elsewhere_at_once(
+    fake: FakeRay, make_fleet: Callable[..., tuple[RayFleet, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = Timed(fake, make_fleet, monkeypatch, num_workers=3)
+    timed.fleet.dismiss(timed.failed, "no torch")
+    assert timed.passes(10.0) == ["!in(node)"]
+    assert timed.passes(10.0) == []
+    assert timed.passes(40.0) == [None], "it still waits for a place, and may now be anywhere again"
+    assert len(fake.actors) - len(fake.killed) == 3
+
+
+def test_whether_others_are_on_their_way_is_known(
+    fake: FakeRay, make_fleet: Callable[..., tuple[RayFleet, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = Timed(fake, make_fleet, monkeypatch, num_workers=2)
+    fleet = timed.fleet
+    assert fleet.expects_more, "the second has no place yet"
+    fake.others = []
+    assert fleet.expects_more, "and might get one on this node"
+    fleet.dismiss(timed.failed, "no torch")
+    assert not fleet.expects_more, "where none can start"
+    fake.others = ["good"]
+    assert fleet.expects_more
+    fake.others = []
+    (waiting,) = fleet._by_stream.values()
+    waiting.located = Located("good", "10.0.0.2")
+    assert fleet.expects_more, "it is being given the data"
+    waiting.placed = PLACED
+    assert not fleet.expects_more, "it is there"
+
+
+def test_a_node_where_a_worker_has_started_after_all_is_left_out_no_longer(
+    fake: FakeRay, make_fleet: Callable[..., tuple[RayFleet, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = Timed(fake, make_fleet, monkeypatch, num_workers=2)
+    timed.fleet.dismiss(timed.failed, "no torch")
+    (other,) = timed.fleet._by_stream.values()
+    other.stream.said += [HERE, PLACED, READY]
+    assert [timed.fleet.receive(0.0) for _ in range(3)] == [None, None, (other, READY)]
+    assert timed.passes(10.0) == [None], "the new one may be on that node"
+
+
+def test_an_actor_that_cannot_be_made_is_known_by_its_nodes_address(
     fake: FakeRay, make_fleet: Callable[..., tuple[RayFleet, list[str]]]
 ) -> None:
-    fleet, said = make_fleet([PLACED, Lost("no torch")], num_workers=1)
-    fleet.receive(0.0)
-    heard = fleet.receive(0.0)
-    assert heard is not None
-    fleet.dismiss(heard[0], "no torch")
-    assert said[-1] == "ray: a worker on node 10.0.0.1 could not start, and its place stays empty for now: no torch"
-    assert fleet.workers == [] and len(fake.actors) == len(fake.killed) == 1
+    text = "because of an error raised in its creation task, ray::Bridge.__init__() (pid=1, ip={}, actor_id=2)\nno"
+    streams = [[FakeRay.RayActorError(text.format(ip), True)] for ip in ("10.0.0.1", "10.9.9.9")]
+    fleet, _ = make_fleet(*streams, num_workers=2)
+    heard = [fleet.receive(0.0) for _ in range(2)]
+    assert [each[0].place for each in heard if each] == ["node", ""]
 
 
 def test_an_actor_that_ray_has_lost_is_not_waited_for(
     fake: FakeRay, make_fleet: Callable[..., tuple[RayFleet, list[str]]]
 ) -> None:
-    fleet, _ = make_fleet([PLACED, DEAD], [PLACED, Lost("ended")], num_workers=1)
+    fleet, _ = make_fleet([HERE, PLACED, DEAD], [HERE, PLACED, Lost("ended")], num_workers=1)
     for waited in ([], [1]):
+        fleet.receive(0.0)
         fleet.receive(0.0)
         heard = fleet.receive(0.0)
         assert heard is not None
@@ -361,8 +483,8 @@ def test_an_actor_that_ray_has_lost_is_not_waited_for(
 def test_a_node_is_given_the_data_it_has_not_got_and_is_told_of_once(
     fake: FakeRay, make_fleet: Callable[..., tuple[RayFleet, list[str]]], files: StudyFiles
 ) -> None:
-    fleet, said = make_fleet([DataWanted(), PLACED, READY], [DataWanted(), PLACED, READY], num_workers=2)
-    heard = [fleet.receive(0.0) for _ in range(6)]
+    fleet, said = make_fleet(*([HERE, DataWanted(), PLACED, READY] for _ in range(2)), num_workers=2)
+    heard = [fleet.receive(0.0) for _ in range(8)]
     assert [each[1] for each in heard if each] == [READY, READY]
     chunks = [actor.calls for actor in fake.actors]
     assert chunks[0] == chunks[1] and chunks[0][0][0] == "give_data"
@@ -382,7 +504,7 @@ def test_a_node_is_given_the_data_it_has_not_got_and_is_told_of_once(
         (FakeRay.RayError(), Lost("RayError")),
     ],
 )
-@pytest.mark.parametrize("said", [[], [PLACED], [PLACED, READY]])
+@pytest.mark.parametrize("said", [[], [HERE, PLACED], [HERE, PLACED, READY]])
 def test_a_worker_that_is_lost_says_why_in_one_line(
     make_fleet: Callable[..., tuple[RayFleet, list[str]]], said: list[Any], error: Exception, lost: Lost
 ) -> None:
@@ -398,7 +520,8 @@ def test_what_is_lost_with_its_node_is_told_apart(
     error = FakeRay.RayError("an object is lost") if how == "lost data" else FakeRay.RayActorError("a process died")
     if how == "preempted":
         error.preempted = True  # type: ignore[attr-defined]
-    fleet, _ = make_fleet([PLACED, error], num_workers=1)
+    fleet, _ = make_fleet([HERE, PLACED, error], num_workers=1)
+    fleet.receive(0.0)
     fleet.receive(0.0)
     fake.is_alive = how == "preempted"
     heard = fleet.receive(0.0)
@@ -406,7 +529,8 @@ def test_what_is_lost_with_its_node_is_told_apart(
 
 
 def test_what_a_replaced_worker_says_is_not_heard(make_fleet: Callable[..., tuple[RayFleet, list[str]]]) -> None:
-    fleet, _ = make_fleet([PLACED, READY, Lost("late")], [PLACED], num_workers=1)
+    fleet, _ = make_fleet([HERE, PLACED, READY, Lost("late")], [HERE, PLACED], num_workers=1)
+    fleet.receive(0.0)
     fleet.receive(0.0)
     heard = fleet.receive(0.0)
     assert heard is not None

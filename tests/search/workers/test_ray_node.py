@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -23,10 +24,11 @@ from search.files import write_atomically
 from search.protocol import STOP, Failed, Finished, Job, Lost, Measurement, Ready, Setup, Timing
 from search.recipe import Recipe
 from search.workers import ray_node
-from search.workers.ray_node import Bridge, DataWanted, Home, Placed, read_chunks
+from search.workers.ray_node import Bridge, DataWanted, Home, Located, Placed, read_chunks
 from search.workers.ray_scratch import SCRATCH, Scratch, Written
 
 FINGERPRINT = "0123456789abcdef" * 4
+HERE = Located("node-7", "10.0.0.7")
 READY = Ready("CPU", "fp32", {})
 MEASURED = Measurement(1, 1.0, 0.5, 1.0, 0.5, 0.1, 1.0)
 FINISHED = Finished(1.0, (0.5,), (0.25,))
@@ -40,13 +42,14 @@ def job(checkpoints: Path | None = Path("/far/checkpoints"), keep: Path | None =
 
 
 def leave_data(folder: Path, fingerprint: str = FINGERPRINT) -> Path:
-    """A data set's cache, as decoding leaves it; its arrays are no arrays."""
+    """A data set's cache, as decoding leaves it."""
     folder.mkdir(parents=True)
-    for number, name in enumerate(ARRAYS):
-        (folder / name).write_bytes(bytes(range(256)) * (number + 1))
+    for number, name in enumerate(ARRAYS, 1):
+        images, labels = np.full((number, 8, 8, 1), number, np.uint8), np.zeros(number - 1, np.int64)
+        np.save(folder / name, images if "images" in name else labels)
     dataset = {"name": "toy", "image_size": 8, "channels": 1, "classes": ["0", "1"], "fingerprint": fingerprint}
     sizes = {name: (folder / name).stat().st_size for name in ARRAYS}
-    (folder / "meta.json").write_text(json.dumps(dataset | {"num_train": 1, "num_test": 1, "sizes": sizes}))
+    (folder / "meta.json").write_text(json.dumps(dataset | {"num_train": 1, "num_test": 3, "sizes": sizes}))
     return folder
 
 
@@ -113,6 +116,7 @@ class Node:
     def __init__(self, data: Path, home: Home) -> None:
         self.bridge = Bridge(Setup(data, 0, "cpu", 1), FINGERPRINT, home)
         self.stream = self.bridge.messages()
+        assert next(self.stream) == HERE
 
     @property
     def worker(self) -> FakeWorker:
@@ -203,7 +207,7 @@ def test_a_folder_that_cannot_be_written_is_of_no_use(tmp_path: Path, monkeypatc
 
 def test_a_worker_that_has_its_data_and_the_study_is_passed_on_as_it_is(make_node: Callable[..., Node]) -> None:
     node = make_node(is_shared=True)
-    assert next(node.stream) == Placed("node-7", "10.0.0.7", is_shared=True)
+    assert next(node.stream) == Placed(is_shared=True)
     node.worker.says(READY, MEASURED)
     assert [next(node.stream) for _ in range(2)] == [READY, MEASURED]
     shared = job(Path("/shared/checkpoints"))
@@ -221,7 +225,7 @@ def test_a_node_without_data_asks_for_it_before_it_has_a_worker(
     assert node.bridge._worker is None
     assert not list((tmp_path / "node-tmp").iterdir()), "it may be killed as long as it has no place"
     node.bridge.give_data(ray.put_data(source, 100))
-    assert next(node.stream) == Placed("node-7", "10.0.0.7", is_shared=False)
+    assert next(node.stream) == Placed(is_shared=False)
     assert node.worker.setup == Setup(cache_folder() / f"from-cluster-{FINGERPRINT[:16]}", 0, "cpu", 1)
 
 
@@ -553,14 +557,29 @@ def test_a_new_file_that_vanishes_before_it_is_read_is_not_told_of(
     assert scratch.changes() is None, "alone neither"
 
 
-def test_a_file_that_was_told_of_and_vanishes_before_it_is_read_again_is_gone(
+def test_a_file_that_was_told_of_and_vanishes_before_it_is_read_again_is_gone_at_the_next_look(
     scratch: Scratch, vanish: Callable[[str], None]
 ) -> None:
     folder = adopted(scratch, {ONE: b"one"})
     write_atomically(folder / ONE, b"another one")
     vanish(ONE)
+    assert scratch.changes() is None
     assert scratch.changes() == Written({}, (ONE,))
     assert scratch.changes() is None
+
+
+def test_an_older_checkpoint_is_not_gone_before_the_one_that_replaced_it_is_there(
+    scratch: Scratch, vanish: Callable[[str], None]
+) -> None:
+    """The coordinator would have none at all, should the node be lost then."""
+    folder = adopted(scratch, {ONE: b"one"})
+    three = TWO.replace("2", "3")
+    write_atomically(folder / TWO, b"two")
+    (folder / ONE).unlink()
+    vanish(TWO)  # since the worker is quick
+    assert scratch.changes() is None
+    write_atomically(folder / three, b"three")
+    assert scratch.changes() == Written({three: b"three"}, (ONE,))
 
 
 def test_a_file_that_vanishes_while_it_is_looked_for_is_not_there(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.recipe import RecipeName, parse_recipe
+from search.cli.recipe import RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ def show_data(
 ) -> None:
     """Draw training images and what a recipe's augmentation makes of them: one image per row, the original first."""
     from search.protocol import ContactSheet
-    from search.run.plans import fit_recipe
     from search.workers.local import ask
     from search.workers.machine import Machine
 
     chosen = parse_recipe(recipe)
     dataset, split_seed = open_data(data, studies, study)
     path = (output or Path(f"{dataset.name}-{chosen.name}.png")).absolute()
-    task = ContactSheet(fit_recipe(chosen, dataset), seed, path)
+    task = ContactSheet(fit_recipe(chosen, dataset, holds_out=False), seed, path)
     ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
     print(f"contact sheet: {path}")
 

@@ -4,10 +4,11 @@ from pydantic import ValidationError
 
 from search.data.catalogue import from_anywhere
 from search.data.datasets import Dataset, open_dataset
-from search.errors import DataError, StudyError
+from search.data.splits import split
+from search.errors import DataError, RecipeError, StudyError
 from search.files import StudyFiles
-from search.recipe import Recipe
-from search.recipes import FAST
+from search.recipe import Recipe, with_batch_size
+from search.recipes import FAST, RECIPES
 from search.space.space import load_space
 from search.study.address import without_password
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
@@ -81,10 +82,23 @@ def open_study_data(plan: Plan) -> Dataset:
     return dataset
 
 
-def fit_recipe(recipe: Recipe, dataset: Dataset) -> Recipe:
-    """The recipe with its open values set for the data.
+def fit_recipe(recipe: Recipe, dataset: Dataset, holds_out: bool = True) -> Recipe:
+    """The recipe with its open values set for the data, of which the training split is trained on, or without
+    `holds_out` the validation split too.
+
+    A named recipe whose batch is larger than that takes all these images as its batch; its learning rate stays.
 
     Raises:
         RecipeError: the recipe does not fit the data.
     """
-    return recipe.fit_to(dataset.name, dataset.num_train, dataset.image_size, dataset.channels)
+    num_split = len(split(dataset.train()[1], seed=0)[0])  # as many for every seed
+    num_images = num_split if holds_out or recipe.needs_validation else dataset.num_train
+    known = RECIPES.get(recipe.name)
+    if known is not None and recipe.batch_size != "auto" and recipe.batch_size == known.batch_size:
+        recipe = with_batch_size(recipe, min(recipe.batch_size, num_images))
+    fitted = recipe.fit_to(dataset.name, dataset.num_train, dataset.image_size, dataset.channels, num_split)
+    batch_size, _, _ = fitted.sizes
+    if batch_size > num_images:
+        rest = f"the {num_images:,} images of the training split; {dataset.num_train - num_images:,} more are held out"
+        raise RecipeError(f"batch_size = {batch_size}: larger than {rest}")
+    return fitted

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.architecture import Architecture, ArchitectureError
+from search.cli.data import print_notes
 from search.cli.final_runs import print_final_runs, train_final_runs
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
@@ -106,6 +107,7 @@ def train(
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
     plan = baselines_study(files, data, parse_count(budget))
     dataset = open_study_data(plan)
+    print_notes(plan.circumstances.source, dataset.notes)
     fitted = {recipe: fit_recipe(recipe, dataset, holds_out=False) for recipe in dict.fromkeys(recipes.values())}
     candidates = [baseline_candidate(name, plan, fitted[recipes[name]]) for name in names]
     request = RetrainRequest(baselines=tuple(candidates), num_seeds=seeds)

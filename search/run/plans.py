@@ -77,7 +77,8 @@ def open_study_data(plan: Plan) -> Dataset:
         DataError: it is not found, or has changed.
     """
     dataset = open_dataset(plan.circumstances.source)
-    if Data.of(dataset) != plan.question.data:
+    own = plan.question.data
+    if Data.of(dataset) != own.model_copy(update={"are_named": dataset.are_named}):
         raise DataError(f"data = {plan.circumstances.source}: is not the data this study was begun with")
     return dataset
 

@@ -234,7 +234,7 @@ def with_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
 
 
 def _changed(recipe: Recipe, changes: dict[str, int]) -> Recipe:
-    values = recipe.model_dump() | changes
+    values = recipe.model_dump(exclude_unset=True) | changes  # what a file left open stays so
     try:
         return Recipe.model_validate(values)
     except ValidationError as problem:

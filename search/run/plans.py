@@ -87,7 +87,8 @@ def fit_recipe(recipe: Recipe, dataset: Dataset, holds_out: bool = True) -> Reci
     """The recipe with its open values set for the data, of which the training split is trained on, or without
     `holds_out` the validation split too.
 
-    A named recipe whose batch is larger than that takes all these images as its batch; its learning rate stays.
+    Where nobody asked for a batch size, that of a named recipe or of a file without one, a batch larger than this
+    becomes all these images; the learning rate stays.
 
     Raises:
         RecipeError: the recipe does not fit the data.
@@ -95,7 +96,8 @@ def fit_recipe(recipe: Recipe, dataset: Dataset, holds_out: bool = True) -> Reci
     num_split = len(split(dataset.train()[1], seed=0)[0])  # as many for every seed
     num_images = num_split if holds_out or recipe.needs_validation else dataset.num_train
     known = RECIPES.get(recipe.name)
-    if known is not None and recipe.batch_size != "auto" and recipe.batch_size == known.batch_size:
+    is_default = "batch_size" not in recipe.model_fields_set or (known and recipe.batch_size == known.batch_size)
+    if is_default and recipe.batch_size != "auto":
         recipe = with_batch_size(recipe, min(recipe.batch_size, num_images))
     fitted = recipe.fit_to(dataset.name, dataset.num_train, dataset.image_size, dataset.channels, num_split)
     batch_size, _, _ = fitted.sizes

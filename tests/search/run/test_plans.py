@@ -7,7 +7,7 @@ import pytest
 
 from search.data.datasets import Dataset, open_dataset
 from search.errors import RecipeError
-from search.recipe import Recipe
+from search.recipe import Recipe, with_epochs
 from search.recipes import FAST, FULL, RECIPES
 from search.run.plans import fit_recipe
 
@@ -34,6 +34,14 @@ def test_a_named_recipe_takes_a_small_set_as_one_batch(small: Dataset) -> None:
     assert fit_recipe(recipe, small) == recipe.model_copy(update={"batch_size": 15})
     assert fit_recipe(recipe, small, holds_out=False) == recipe.model_copy(update={"batch_size": 18})
     assert RECIPES["as2"].needs_validation and fit_recipe(RECIPES["as2"], small, holds_out=False).batch_size == 15
+
+
+def test_a_recipe_file_without_a_batch_size_asks_for_none(small: Dataset) -> None:
+    said_nothing = with_epochs(Recipe.model_validate({"name": "mine", "epochs": 3}), 2)
+    assert said_nothing.batch_size == 128 and fit_recipe(said_nothing, small).batch_size == 15
+    said_so = with_epochs(Recipe.model_validate({"name": "mine", "epochs": 3, "batch_size": 128}), 2)
+    with pytest.raises(RecipeError, match=r"^batch_size = 128: larger than the 18 training images$"):
+        fit_recipe(said_so, small)
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,10 @@ def match_labels(
             rule = f"must be one of the study's {len(own):,}, which are {shortened(own)}"
             rule += "" if own_are_named else "; pass --labels numbers to go by their order"
             raise DataError(f"{where}: its class {classes.labels[at]} is {classes.names[at]!r}; {rule}")
-        index = np.flatnonzero(labels == at)[0]
+        images = np.flatnonzero(labels == at)
+        place = f"{where}, index {images[0]}" if len(images) else where  # its training part may have it alone
         rule = f"labels must be {known}, the classes of the study"
-        raise DataError(f"{where}, index {index}: label = {classes.labels[at]}; {rule}")
+        raise DataError(f"{place}: label = {classes.labels[at]}; {rule}")
     return np.array(places, dtype=np.int64)[labels]
 
 
@@ -97,7 +98,7 @@ def _only_reading(where: str, classes: Classes, own: tuple[str, ...], own_are_na
         for name, label in zip(classes.names, classes.labels, strict=True):
             number = label if is_whole else in_order.index(name) if name in in_order else None
             if _is_number(name) and number not in (None, int(name)):
-                could_be = f"the study's labels are numbers, and its class number {number} is called {name!r}"
+                could_be = f"the study's labels are numbers, and class number {number} of the set is called {name!r}"
                 raise DataError(f"{where}: {could_be}, so a number could be either; {advice}")
     return "names"
 

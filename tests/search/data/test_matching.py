@@ -114,6 +114,8 @@ def test_a_class_that_the_study_has_not_is_named() -> None:
     assert refusal(numbered(0, 10), ("cat", "dog"), True) == (
         "data = 'x', index 1: label = 10; labels must be 0 to 1, the classes of the study"
     )
+    with pytest.raises(DataError, match=r"^data = 'x': label = 10; labels must be 0 to 1"):
+        match_labels("data = 'x'", np.array([0, 0]), numbered(0, 10), ("cat", "dog"), True)
     assert "label = 7; labels must be 0, 50, 999, the classes" in refusal(numbered(7), ("0", "50", "999"), False)
     assert refusal(Classes.named(("cat", "fox")), ("cat", "dog"), True) == (
         "data = 'x': its class 1 is 'fox'; must be one of the study's 2, which are cat, dog"

@@ -68,7 +68,7 @@ def measure(options: argparse.Namespace) -> Rows:
         data = noise(options.images, 3, 32)
         arrays = data.images.permute(0, 2, 3, 1).numpy(), data.labels.numpy()
     data = Images.from_arrays(*arrays, device)
-    recipe = FULL.model_copy(update={"epochs": 1_000}).fit_to("cifar10", len(data), 32, 3, device.type == "cuda")
+    recipe = FULL.model_copy(update={"epochs": 1_000}).fit_to("cifar10", len(data), 32, 3, on_gpu=device.type == "cuda")
     print(f"torch {torch.__version__}, {precision}, batches of {recipe.batch_size}")
     print(f"products of large matrices: {peak / 1e12:.4g} TFLOP/s")
     rows: Rows = []
@@ -143,7 +143,7 @@ def train(options: argparse.Namespace) -> Rows:
     device, precision = open_gpu(options)
     splits = Splits.load(open_dataset("cifar10"), 0, device)
     recipe = with_epochs(FULL, ACCURACY_EPOCHS)
-    recipe = recipe.fit_to("cifar10", len(splits.train), 32, 3, device.type == "cuda")
+    recipe = recipe.fit_to("cifar10", len(splits.train), 32, 3, on_gpu=device.type == "cuda")
     started = time.perf_counter()
     torch.manual_seed(0)
     model = build(find_baseline(ACCURACY_NETWORK), zero_init_last_norm=recipe.zero_init_last_norm).to(device)

@@ -214,7 +214,7 @@ def compare_accuracies(options: argparse.Namespace, device: torch.device) -> Non
 def train_by_full(network: str, epochs: int, seed: int, data: Images, test: Images) -> tuple[float, float]:
     """Seconds of one training by `full`, building the network included, and its test accuracy."""
     on_gpu = data.device.type == "cuda"
-    recipe = with_epochs(FULL, epochs).fit_to("cifar10", len(data), data.images.shape[-1], 3, on_gpu)
+    recipe = with_epochs(FULL, epochs).fit_to("cifar10", len(data), data.images.shape[-1], 3, on_gpu=on_gpu)
     started = time.perf_counter()
     torch.manual_seed(seed)
     model = build(find_baseline(network), zero_init_last_norm=recipe.zero_init_last_norm).to(data.device)

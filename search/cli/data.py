@@ -1,13 +1,15 @@
 """nas data show: the images that networks are trained on."""
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from search.cli.machine import print_to_stderr
-from search.cli.recipe import RecipeName, parse_recipe
+from search.cli.recipe import RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 
 if TYPE_CHECKING:
@@ -27,14 +29,13 @@ def show_data(
 ) -> None:
     """Draw training images and what a recipe's augmentation makes of them: one image per row, the original first."""
     from search.protocol import ContactSheet
-    from search.run.plans import fit_recipe
     from search.workers.local import ask
     from search.workers.machine import Machine
 
     chosen = parse_recipe(recipe)
     dataset, split_seed = open_data(data, studies, study)
     path = (output or Path(f"{dataset.name}-{chosen.name}.png")).absolute()
-    task = ContactSheet(fit_recipe(chosen, dataset), seed, path)
+    task = ContactSheet(fit_recipe(chosen, dataset, holds_out=False), seed, path)
     ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull), print_to_stderr)
     print(f"contact sheet: {path}")
 
@@ -50,6 +51,14 @@ def open_data(data: str | None, studies: Path, study: str | None) -> "tuple[Data
     from search.run.plans import open_study_data
 
     if data is not None:
-        return open_dataset(data), 0
+        dataset = open_dataset(data)
+        print_notes(data, dataset.notes)
+        return dataset, 0
     _, plan = open_study(studies, study)
     return open_study_data(plan), plan.question.seed
+
+
+def print_notes(data: str | Path, notes: Sequence[str]) -> None:
+    """Tell on stderr what a user should know of a data set, as what of its files is not used."""
+    for note in notes:
+        print(f"note: data = {str(data)!r}: {note}", file=sys.stderr)

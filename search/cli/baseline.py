@@ -108,7 +108,8 @@ def train(
     plan = baselines_study(files, data, parse_count(budget))
     dataset = open_study_data(plan)
     print_notes(plan.circumstances.source, dataset.notes)
-    fitted = {recipe: fit_recipe(recipe, dataset, holds_out=False) for recipe in dict.fromkeys(recipes.values())}
+    on_gpu = machine.has_gpu
+    fitted = {recipe: fit_recipe(recipe, dataset, False, on_gpu) for recipe in dict.fromkeys(recipes.values())}
     candidates = [baseline_candidate(name, plan, fitted[recipes[name]]) for name in names]
     request = RetrainRequest(baselines=tuple(candidates), num_seeds=seeds)
     with open_log(log, files) as to_log:

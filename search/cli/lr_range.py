@@ -54,7 +54,8 @@ def lr_range(
         assert baseline is not None
         network, name = find_baseline(baseline, dataset.channels, len(dataset.classes)), baseline
     machine = Machine(parse_device(device))
-    test = RangeTest(network, fit_recipe(chosen, dataset), seed, min_lr, max_lr, steps)
+    fitted = fit_recipe(chosen, dataset, on_gpu=machine.has_gpu)
+    test = RangeTest(network, fitted, seed, min_lr, max_lr, steps)
     ranged = ask(machine.setup(dataset, split_seed), test, Path(os.devnull), print_to_stderr)
     assert isinstance(ranged, Ranged)
     suggestion = suggest(ranged)

@@ -36,7 +36,7 @@ def parse_recipe(name: str, epochs: int | None = None, batch_size: str | None = 
     return recipe if epochs is None else with_epochs(recipe, epochs)
 
 
-def fit_recipe(recipe: "Recipe", dataset: "Dataset", holds_out: bool = True) -> "Recipe":
+def fit_recipe(recipe: "Recipe", dataset: "Dataset", holds_out: bool = True, on_gpu: bool = False) -> "Recipe":
     """As `search.run.plans.fit_recipe`; what it makes of a batch that is too large is printed on stderr.
 
     Raises:
@@ -44,7 +44,7 @@ def fit_recipe(recipe: "Recipe", dataset: "Dataset", holds_out: bool = True) -> 
     """
     from search.run import plans
 
-    fitted = plans.fit_recipe(recipe, dataset, holds_out)
+    fitted = plans.fit_recipe(recipe, dataset, holds_out, on_gpu)
     if recipe.batch_size not in ("auto", fitted.batch_size):
         change = f"batch_size = {fitted.batch_size} instead of {recipe.batch_size}"
         print(f"recipe {recipe.name}: {change}; there are no more training images", file=sys.stderr)

@@ -70,11 +70,11 @@ def retrain(
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
     holds_out = holdout or selection.chooses
-    full = fit_recipe(parse_recipe(recipe, epochs, batch_size), open_study_data(plan), holds_out)
+    machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
+    full = fit_recipe(parse_recipe(recipe, epochs, batch_size), open_study_data(plan), holds_out, machine.has_gpu)
     candidates = selection.candidates(records, plan, full)
     baselines = [baseline_candidate(name, plan, full) for name in selection.baselines]
     request = RetrainRequest(tuple(candidates), tuple(baselines), seeds, selection.chooses, holdout)
-    machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     with open_log(log, files) as to_log:
         ranking, runs = train_final_runs(files, plan, request, machine, to_log)
     if ranking:

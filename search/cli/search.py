@@ -67,14 +67,13 @@ def search(
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """Search for the best network within the budget. Run the same command again to continue an interrupted search."""
-    from search.run import launch
+    from search.run import launch, plans
     from search.space.limits import parse_count, parse_duration
 
     num_trials = parse_count(trials, "trials")
     seconds = parse_duration(timeout) if timeout is not None else None
-    dataset, question = parse_question(
-        data, budget, limit, fill, space, parse_recipe(recipe, epochs, batch_size), sampler, pruner, seed, warm_start
-    )
+    chosen = parse_recipe(recipe, epochs, batch_size)
+    dataset, question = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     if dry_run:
         sampled = launch.dry_run(question, num_trials)
@@ -85,6 +84,8 @@ def search(
             print(f"stopped early: {sampled.early_stop}", file=sys.stderr)
         return
     files = StudyFiles(studies, study or default_study(dataset.name, question.budget))
+    if plans.is_for_gpu(files, machine):
+        question = question.model_copy(update={"recipe": plans.fit_recipe(chosen, dataset, on_gpu=True)})
     request = launch.SearchRequest(question, data, num_trials, storage, seconds)
     outcome = _run(files, request, machine, log)
     print_outcome(outcome)

@@ -13,6 +13,7 @@ from search.space.space import load_space
 from search.study.address import without_password
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
 from search.study.storage import Record
+from search.workers.machine import Machine
 
 
 def plan_of(files: StudyFiles, question: Question, source: str, storage: str | None, num_trials: int) -> Plan:
@@ -83,7 +84,18 @@ def open_study_data(plan: Plan) -> Dataset:
     return dataset
 
 
-def fit_recipe(recipe: Recipe, dataset: Dataset, holds_out: bool = True) -> Recipe:
+def is_for_gpu(files: StudyFiles, machine: Machine) -> bool:
+    """Whether the recipe of a search is fitted to GPUs: those that the study has begun on, else those of the machine.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if files.plan.is_file() and (circumstances := Plan.load(files).circumstances).device:
+        return circumstances.peak is not None
+    return machine.has_gpu
+
+
+def fit_recipe(recipe: Recipe, dataset: Dataset, holds_out: bool = True, on_gpu: bool = False) -> Recipe:
     """The recipe with its open values set for the data, of which the training split is trained on, or without
     `holds_out` the validation split too.
 
@@ -99,7 +111,7 @@ def fit_recipe(recipe: Recipe, dataset: Dataset, holds_out: bool = True) -> Reci
     is_default = "batch_size" not in recipe.model_fields_set or (known and recipe.batch_size == known.batch_size)
     if is_default and recipe.batch_size != "auto":
         recipe = with_batch_size(recipe, min(recipe.batch_size, num_images))
-    fitted = recipe.fit_to(dataset.name, dataset.num_train, dataset.image_size, dataset.channels, num_split)
+    fitted = recipe.fit_to(dataset.name, dataset.num_train, dataset.image_size, dataset.channels, num_split, on_gpu)
     batch_size, _, _ = fitted.sizes
     if batch_size > num_images:
         rest = f"the {num_images:,} images of the training split; {dataset.num_train - num_images:,} more are held out"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from search.errors import RecipeError
 from search.identity import Identity
-from search.recipe import Recipe
+from search.recipe import FULL_BATCH, Recipe
 from search.recipes import RECIPES
 from search.space.space import load_space
 from search.study.plan import Data, Plan
@@ -103,6 +103,7 @@ def _fitted(asked: Recipe, recipe: Recipe, data: Data) -> Recipe | None:
     # Neither plan nor result holds the number of images; this is one that has such a batch.
     num_train = 32 * recipe.batch_size if recipe.batch_size >= 16 else recipe.batch_size
     try:
-        return asked.fit_to(data.name, num_train, data.image_size, data.channels)
+        on_gpu = recipe.batch_size > FULL_BATCH
+        return asked.fit_to(data.name, num_train, data.image_size, data.channels, on_gpu=on_gpu)
     except RecipeError:
         return None

@@ -201,7 +201,7 @@ def ask(
 
 def choose_workers(devices: Sequence[str], num_runs: int) -> int:
     """How many workers to use for so many runs: on the CPU one for each core, with one thread each, as far as memory
-    allows; on GPUs one for each, since more on one have not been measured."""
+    allows; on GPUs one for each, which captured steps keep busy."""
     if devices != ("cpu",):
         return max(1, min(len(devices), num_runs))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -34,6 +34,17 @@ class Machine:
     say: Callable[[str], None] = field(default=lambda text: None, compare=False)
     count_gpus: Callable[[], int] = field(default=count_gpus, compare=False)
 
+    @property
+    def has_gpu(self) -> bool:
+        """Whether networks are trained on GPUs. To know that of a cluster, it is joined.
+
+        Raises:
+            InputError: there is no such device or cluster.
+        """
+        if self.cluster is not None:
+            return connect(self.cluster, self.device) > 0
+        return choose_devices(self.device, self.count_gpus) != ("cpu",)
+
     def setup(self, dataset: Dataset, seed: int) -> Setup:
         """What a single worker process here needs: it has all cores."""
         return self._setups(dataset, seed, choose_devices(self.device, self.count_gpus), 1)[0]

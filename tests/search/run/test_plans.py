@@ -1,5 +1,6 @@
 """Recipes are fitted to what is really trained on, so a small set trains with the images that it has."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,12 @@ import pytest
 
 from search.data.datasets import Dataset, open_dataset
 from search.errors import RecipeError
+from search.files import StudyFiles
 from search.recipe import Recipe, with_epochs
 from search.recipes import FAST, FULL, RECIPES
-from search.run.plans import fit_recipe
+from search.run.plans import fit_recipe, is_for_gpu
+from search.study.plan import Plan
+from search.workers.machine import Machine
 
 
 @pytest.fixture
@@ -63,3 +67,28 @@ def test_a_batch_that_was_asked_for_is_checked_against_what_is_really_trained_on
     message = "^batch_size = 16: larger than the 15 images of the training split; 3 more are held out$"
     with pytest.raises(RecipeError, match=message):
         fit_recipe(recipe, small, holds_out)
+
+
+@pytest.mark.parametrize("num_gpus", [0, 1])
+def test_a_study_goes_on_with_the_batches_of_the_device_it_began_on(
+    files: StudyFiles, make_plan: Callable[..., Plan], num_gpus: int
+) -> None:
+    machine = Machine(count_gpus=lambda: num_gpus)
+    assert is_for_gpu(files, machine) == (num_gpus == 1), "a new study"
+    plan = make_plan(5)
+    plan.save(files)
+    assert is_for_gpu(files, machine) == (num_gpus == 1), "none of its trials was begun"
+    plan.with_circumstances(device="CPU, 2 threads", num_train=100).save(files)
+    assert not is_for_gpu(files, machine)
+    plan.with_circumstances(device="NVIDIA H200", num_train=100, peak=7e14).save(files)
+    assert is_for_gpu(files, machine)
+
+
+def test_on_a_gpu_an_automatic_batch_is_larger_where_there_are_enough_images(small: Dataset, tmp_path: Path) -> None:
+    assert fit_recipe(FAST, small, on_gpu=True) == fit_recipe(FAST, small)
+    images, labels = np.zeros((16_400, 4, 4, 3), np.uint8), np.arange(16_400) % 4
+    np.savez(tmp_path / "b.npz", x_train=images, y_train=labels, x_test=images[:4], y_test=labels[:4])
+    many = open_dataset(str(tmp_path / "b.npz"))
+    on_gpu, on_cpu = fit_recipe(FAST, many, on_gpu=True), fit_recipe(FAST, many)
+    assert (on_gpu.batch_size, on_cpu.batch_size) == (512, 128)
+    assert on_gpu.lr == pytest.approx(2 * on_cpu.lr)

@@ -55,6 +55,15 @@ def test_what_is_the_users_own_is_named_as_a_file(make_plan: Callable[..., Plan]
     assert (halved["--recipe"], halved["--batch-size"]) == ("fast", "auto")
 
 
+@pytest.mark.parametrize("name", ["fast", "full"])
+def test_a_recipe_fitted_to_a_gpu_is_still_the_named_one(make_plan: Callable[..., Plan], name: str) -> None:
+    on_gpu = RECIPES[name].fit_to("toy", 45_000, 8, 1, on_gpu=True)
+    found = options(search_command(make_plan(recipe=on_gpu), "toy"))
+    assert on_gpu.batch_size == 512 and found["--recipe"] == name and "--batch-size" not in found
+    asked = on_gpu.model_copy(update={"lr": RECIPES[name].lr})
+    assert options(search_command(make_plan(recipe=asked), "toy"))["--batch-size"] == "512"
+
+
 def test_words_that_a_shell_would_take_apart_are_quoted(make_plan: Callable[..., Plan]) -> None:
     plan = make_plan().with_circumstances(source="my data; rm x")
     assert options(search_command(plan, "toy"))["--data"] == "my data; rm x"

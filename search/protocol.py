@@ -208,9 +208,11 @@ class TooSlow:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Seconds per training epoch of each architecture, on the training split."""
+    """Seconds per epoch of each architecture, on the training split and with its validation, and the mean of what they
+    take before the first."""
 
     seconds_per_epoch: tuple[float, ...]
+    setup: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from models.architecture import Architecture
-from models.count import count_macs, count_parameters
+from models.count import count_parameters
 from search.cli.logs import Log
-from search.protocol import Job, Measurement, Ready, Timed
+from search.protocol import Job, Measurement, Ready
 from search.quantities import plural, significant
 from search.recipe import Recipe
 from search.report.notation import design, duration, short
+from search.run.cost_estimate import Forecast
+from search.study.plan import PrunerName
 from search.study.sanity import first_loss_warning
 
 WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -26,6 +28,7 @@ class SearchProgress:
         headline: what is searched for, printed once the search can begin.
         recipe: how trials are trained.
         retrain_recipe: how a winner would be retrained, to estimate how long that takes.
+        pruner: what ends trials early.
         log: receives every epoch, under the name 'trial-0042'.
     """
 
@@ -35,7 +38,7 @@ class SearchProgress:
         num_trials: int,
         recipe: Recipe,
         retrain_recipe: Recipe,
-        image_size: int,
+        pruner: PrunerName,
         console: Console,
         log: Log,
     ) -> None:
@@ -43,7 +46,7 @@ class SearchProgress:
         self.num_trials = num_trials
         self.recipe = recipe
         self.retrain_recipe = retrain_recipe
-        self.image_size = image_size
+        self.pruner = pruner
         self.console = console
         self.log = log
         self._best: float | None = None
@@ -79,25 +82,24 @@ class SearchProgress:
             self._say(f"the study has {plural(num_trained, 'trained trial')} already")
 
     def ready(self, worker: Ready) -> None:
-        self._say(f"training on {worker.device}, precision {worker.precision}")
+        self._say(f"training on {worker.device}, precision {worker.precision}, batches of {self.recipe.batch_size}")
 
-    def timed(self, architectures: tuple[Architecture, ...], timed: Timed) -> None:
-        seconds = timed.seconds_per_epoch
-        mean = sum(seconds) / len(seconds)
-        left = self.num_trials - self._num_trained
-        macs = [count_macs(architecture, self.image_size) for architecture in architectures]
-        designs = f"{plural(len(seconds), 'random design')} ({_between(short(min(macs)), short(max(macs)))} MACs)"
+    def timed(self, forecast: Forecast) -> None:
+        macs, seconds = forecast.macs, forecast.seconds_per_epoch
+        left, epochs = self.num_trials - self._num_trained, self.recipe.epochs
+        designs = f"{plural(len(macs), 'random design')} ({_between(short(min(macs)), short(max(macs)))} MACs)"
         take = "takes" if len(seconds) == 1 else "take"
         self._say(f"{designs} {take} {_between(significant(min(seconds)), significant(max(seconds)))} s an epoch")
-        search = duration(mean * self.recipe.epochs * left)
+        search = forecast.of_search(left, epochs, self.pruner)
+        trials = f"{plural(left, 'trial')} of {plural(epochs, 'epoch')}"
+        pruned = "" if self.pruner == "none" else f", pruned by {self.pruner},"
         retrain_epochs = self.retrain_recipe.epochs
-        trials = f"{plural(left, 'trial')} of {plural(self.recipe.epochs, 'epoch')}"
         one = "it" if left == 1 else "one of them"
         self._say(
-            f"expect about {search} on one worker for {trials}, less what pruning saves, and "
-            f"{duration(mean * retrain_epochs)} to retrain {one} for {plural(retrain_epochs, 'epoch')}"
+            f"expect about {duration(search)} on {plural(forecast.num_workers, 'worker')} for {trials}{pruned} and "
+            f"{duration(forecast.of_training(retrain_epochs))} to retrain {one} for {plural(retrain_epochs, 'epoch')}"
         )
-        if mean * self.recipe.epochs * left > 3600:
+        if search > 3600:
             self._say("shorter: fewer --epochs or --trials, a smaller --budget, a GPU, or a space of cheaper designs")
 
     def untimed(self, reason: str) -> None:

@@ -156,11 +156,11 @@ def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: s
     from search.run.interruption import Interruption
 
     question, num_trials = request.question, request.num_trials
-    headline, image_size = _headline(files, question, num_trials), question.data.image_size
+    headline, pruner = _headline(files, question, num_trials), question.pruner
     with (
         open_log(log, files) as to_log,
         Interruption() as interruption,
-        SearchProgress(headline, num_trials, question.recipe, FULL, image_size, Console(), to_log) as progress,
+        SearchProgress(headline, num_trials, question.recipe, FULL, pruner, Console(), to_log) as progress,
     ):
         outcome = launch.search(files, request, machine, progress, interruption)
     interruption.require_none()

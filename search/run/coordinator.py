@@ -8,9 +8,10 @@ from optuna.trial import TrialState
 
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
-from search.protocol import Failed, Finished, Job, Measurement, Paused, Ready, Resumed, TooSlow
+from search.protocol import Failed, Finished, Job, Measurement, Paused, Ready, Resumed, Timing, TooSlow
+from search.recipe import Recipe
 from search.run.accounting import StudyClock
-from search.run.cost_estimate import random_designs, seconds_per_mac
+from search.run.cost_estimate import Forecast, forecast, random_designs
 from search.run.failures import Failures, too_slow
 from search.run.interruption import WAIT_SECONDS, Interruption, pause
 from search.run.listener import Listener, Outcome, notes_of
@@ -57,7 +58,7 @@ class Coordinator:
         record.use(self.sampler, make_pruner(plan.question.pruner, plan.question.recipe.epochs))
         self._running: list[RunningTrial] = []
         self._failures = Failures(plan.circumstances.num_trials)
-        self._seconds_per_mac: float | None = None
+        self._forecast: Forecast | None = None
         self._num_trials = 0
         self._num_proposed = 0
         self._waiting: list[RunningTrial] = []
@@ -78,8 +79,7 @@ class Coordinator:
         self._num_trials = num_trials
         self.prepare()
         if self._num_trained < num_trials:
-            designs = random_designs(self.sampler.vector_draws, self.plan.question.seed, self.plan.task.image_size)
-            self._seconds_per_mac = seconds_per_mac(self._crew, designs, self.plan, self.listener, self._must_end)
+            self._foresee()
         self._waiting = [RunningTrial(record, is_repeated=True) for record in self._unfinished()]
         while True:
             if self._interrupted():
@@ -116,6 +116,20 @@ class Coordinator:
             self._failures.num_too_slow,
             num_unfinished,
         )
+
+    def _foresee(self) -> None:
+        """Time a few designs, and say what the search will take."""
+        question, image_size = self.plan.question, self.plan.task.image_size
+        self._forecast = forecast(
+            self._crew,
+            random_designs(self.sampler.vector_draws, question.seed, image_size),
+            image_size,
+            lambda designs: Timing(designs, self._recipe),
+            self.listener.untimed,
+            self._must_end,
+        )
+        if self._forecast is not None:
+            self.listener.timed(self._forecast)
 
     @property
     def _is_late(self) -> bool:
@@ -176,16 +190,23 @@ class Coordinator:
         architecture = architecture_of(trial)
         job = self._job(running.number, architecture)
         self._running.append(running)
-        self._crew.start(running, job, (self._seconds_per_mac or 0.0) * trial.user_attrs.get("macs", 0))
+        seconds_per_mac = self._forecast.seconds_per_mac if self._forecast is not None else 0.0
+        self._crew.start(running, job, seconds_per_mac * trial.user_attrs.get("macs", 0))
         self.listener.began(running.number, architecture)
 
+    @property
+    def _recipe(self) -> Recipe:
+        """The study's recipe, in the precision that the study began with."""
+        recipe, precision = self.plan.question.recipe, self.plan.circumstances.precision
+        return recipe.model_copy(update={"precision": precision}) if precision else recipe
+
     def _job(self, number: int, architecture: Architecture) -> Job:
-        """The training of a trial by the study's recipe and limits, in the precision that the study began with."""
-        question, precision = self.plan.question, self.plan.circumstances.precision
+        """The training of a trial by the study's recipe and limits."""
+        question = self.plan.question
         return Job(
             f"trial {number}",
             architecture,
-            question.recipe.model_copy(update={"precision": precision}) if precision else question.recipe,
+            self._recipe,
             run_seed(question.seed, number),
             "search",
             question.all_limits.max_params,

@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,7 +15,7 @@ from search.trained_network import Precision
 from search.training.device import hardware
 from search.training.graph import capture_on
 from search.training.images import Images, Normalisation
-from search.training.loop import Training
+from search.training.loop import EVALUATION_BATCH, Training, evaluate
 from search.training.measured import Measured
 from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
 
@@ -32,30 +32,52 @@ NUM_RUNS = 50
 MAX_SECONDS = 1.0
 
 
-def seconds_per_epoch(architecture: Architecture, recipe: Recipe, data: Images, precision: str) -> float:
-    """Seconds of one training epoch, extrapolated from the median of some short ones after a first that warms up.
+class Pace(NamedTuple):
+    """Seconds that a training takes before its first epoch, and in each, its validation included."""
 
-    A short epoch is a step, but on CUDA `NUM_STEPS`, since launches overlap there.
+    setup: float
+    epoch: float
+
+
+def pace(architecture: Architecture, recipe: Recipe, data: Images, validation: Images | None, precision: str) -> Pace:
+    """The pace of a training, by a few steps and a batch of the validation images.
+
+    Steps are counted by the median of some short epochs after a first that warms up and belongs to the setup. A short
+    epoch is a step, but on CUDA `NUM_STEPS`, since launches overlap there.
     """
+    started = time.perf_counter()
     batch_size = min(recipe.sizes[0], len(data))
     num_steps = min(NUM_STEPS, len(data) // batch_size) if data.device.type == "cuda" else 1
     few = data.take(torch.arange(num_steps * batch_size).numpy())
+    normalise = Normalisation.of(recipe, few)
     training = Training(
         build(architecture).to(data.device),
         recipe.model_copy(update={"batch_size": batch_size, "epochs": 10_000} | ENDLESS),
         few,
         None,
-        Normalisation.of(recipe, few),
+        normalise,
         seed=0,
         precision=precision,
         capture=capture_on(data.device),
     )
     epochs = training.epochs()
     next(epochs)
+    setup = time.perf_counter() - started
     times: list[float] = []
     while not times or (sum(times) < SECONDS and len(times) < 50):
         times.append(next(epochs).seconds)
-    return median(times) * len(data) / len(few)
+    seconds = median(times) * len(data) / len(few)
+    if validation is not None:
+        batch = validation.take(torch.arange(min(EVALUATION_BATCH, len(validation))).numpy())
+        started = time.perf_counter()
+        evaluate(training.network, batch, normalise, precision)
+        seconds += (time.perf_counter() - started) * len(validation) / len(batch)
+    return Pace(setup, seconds)
+
+
+def seconds_per_epoch(architecture: Architecture, recipe: Recipe, data: Images, precision: str) -> float:
+    """Seconds of an epoch of training alone."""
+    return pace(architecture, recipe, data, None, precision).epoch
 
 
 def peak_flops(device: torch.device, precision: str) -> float:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 
 import numpy
 import torch
@@ -52,8 +53,8 @@ from search.training.speed import (
     is_latency,
     is_precision,
     latency,
+    pace,
     peak_flops,
-    seconds_per_epoch,
 )
 
 # What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
@@ -140,8 +141,9 @@ class Trainer:
 
     def _time(self, task: Timing) -> Timed:
         precision = self._resolve(task.recipe.precision)
-        data = self.splits.train
-        return Timed(tuple(seconds_per_epoch(network, task.recipe, data, precision) for network in task.architectures))
+        train, validation = self.splits.train, self.splits.validation
+        paces = [pace(network, task.recipe, train, validation, precision) for network in task.architectures]
+        return Timed(tuple(one.epoch for one in paces), mean(one.setup for one in paces))
 
     def _test_range(self, task: RangeTest) -> Ranged:
         data = self.splits.train

@@ -21,9 +21,10 @@ from models.architecture import Architecture
 from models.count import count_parameters
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Finished, Job, Measurement, Ready, Timed
+from search.protocol import Finished, Job, Measurement, Ready
 from search.recipe import Recipe
 from search.run.coordinator import Coordinator
+from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
 from search.run.listener import Outcome
 from search.space.space import Space
@@ -59,7 +60,7 @@ class Diary:
 
     resumptions: list[tuple[int, float | None]] = field(default_factory=list)
     readies: list[Ready] = field(default_factory=list)
-    timings: list[tuple[tuple[Architecture, ...], Timed]] = field(default_factory=list)
+    forecasts: list[Forecast] = field(default_factory=list)
     untimed_reasons: list[str] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     measurements: list[tuple[int, Measurement]] = field(default_factory=list)
@@ -72,8 +73,8 @@ class Diary:
     def ready(self, worker: Ready) -> None:
         self.readies.append(worker)
 
-    def timed(self, architectures: tuple[Architecture, ...], timed: Timed) -> None:
-        self.timings.append((architectures, timed))
+    def timed(self, forecast: Forecast) -> None:
+        self.forecasts.append(forecast)
 
     def untimed(self, reason: str) -> None:
         self.untimed_reasons.append(reason)

@@ -197,9 +197,10 @@ def test_the_precision_of_a_study_stays_as_its_first_run_found_it(search: Search
 
 
 def test_timed_designs_are_within_the_budget(search: Search) -> None:
-    ((architectures, timed),) = search(1).diary.timings
-    assert len(architectures) == len(timed.seconds_per_epoch) == 3
-    assert max(map(count_parameters, architectures)) <= 6_000
+    fleet = UntimedFleet([])
+    (forecast,) = search(1, fleet=fleet).diary.forecasts
+    assert len(forecast.macs) == len(forecast.seconds_per_epoch) == len(fleet.timed[0]) == 3
+    assert max(map(count_parameters, fleet.timed[0])) <= 6_000
 
 
 def test_timed_designs_can_take_the_images(search: Search, make_plan: Search) -> None:
@@ -212,8 +213,9 @@ def test_timed_designs_can_take_the_images(search: Search, make_plan: Search) ->
         }
     )
     data = make_plan().question.data.model_copy(update={"image_size": 7})
-    found = search(3, space=space, data=data)
-    for architecture in (*found.diary.timings[0][0], *designs(found.trials)):
+    fleet = UntimedFleet([])
+    found = search(3, fleet=fleet, space=space, data=data)
+    for architecture in (*fleet.timed[0], *designs(found.trials)):
         assert count_macs(architecture, 7) > 0
 
 
@@ -455,7 +457,7 @@ def test_running_again_with_the_same_total_trains_nothing(search: Search) -> Non
     first, fleet = search(4), SimulatedFleet(1, lambda job, epoch: 0.5)
     second = search(4, fleet=fleet)
     assert second.trials == first.trials
-    assert jobs(fleet) == second.diary.timings == []
+    assert jobs(fleet) == second.diary.forecasts == []
 
 
 def test_a_continued_study_does_not_repeat_its_draws(search: Search, files: StudyFiles, make_plan: Search) -> None:
@@ -712,7 +714,7 @@ def test_the_only_design_of_a_space_is_trained_once_whether_or_not_anything_is_f
     found = search(5, space=space, sampler=sampler, num_workers=2, budget=budget)
     assert len(found.trials) == found.outcome.num_trained == found.outcome.num_proposed == 1
     assert found.outcome.early_stop == "the only design within the limits has been tried"
-    assert [len(architectures) for architectures, _ in found.diary.timings] == [1]
+    assert [len(forecast.macs) for forecast in found.diary.forecasts] == [1]
     assert search(5, space=space, sampler=sampler, budget=budget).diary.begun == []
 
 
@@ -799,9 +801,9 @@ def test_where_designs_cannot_be_timed_others_are(search: Search) -> None:
     fleet = UntimedFleet([Failed("out of memory")])
     found = search(3, fleet=fleet)
     assert found.diary.untimed_reasons == ["out of memory"]
-    ((architectures, _),) = found.diary.timings
+    assert len(found.diary.forecasts) == 1
     assert [len(each) for each in fleet.timed] == [3, 3]
-    assert fleet.timed[1] == architectures != fleet.timed[0]
+    assert not set(fleet.timed[0]) & set(fleet.timed[1])
     assert found.outcome.num_trained == 3
 
 
@@ -811,14 +813,14 @@ def test_a_timing_that_ends_its_worker_twice_gives_way_to_another(search: Search
     assert fleet.replaced == 2
     assert fleet.timed[0] == fleet.timed[1] != fleet.timed[2]
     assert found.diary.untimed_reasons == ["worker ended by signal 9"]
-    assert len(found.diary.timings) == 1 and found.outcome.num_trained == 3
+    assert len(found.diary.forecasts) == 1 and found.outcome.num_trained == 3
 
 
 def test_a_search_goes_on_without_any_timing_and_then_waits_long_for_its_first_epochs(search: Search) -> None:
     fleet = UntimedFleet([Failed("out of memory")] * 3, epoch_seconds=3_000.0)
     found = search(3, fleet=fleet)
     assert found.diary.untimed_reasons == ["out of memory"] * 3
-    assert found.diary.timings == []
+    assert found.diary.forecasts == []
     assert (found.outcome.num_trained, fleet.replaced) == (3, 0)
 
 

@@ -77,7 +77,7 @@ def test_a_job_without_memory_has_failed_with_its_batch_and_parameters(
 
 
 def test_a_timing_without_memory_has_failed_with_its_batch(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "seconds_per_epoch", raising(torch.OutOfMemoryError("CUDA out of memory.")))
+    monkeypatch.setattr(module, "pace", raising(torch.OutOfMemoryError("CUDA out of memory.")))
     answer, _ = perform(trainer, Timing((NETWORK,), RECIPE))
     assert answer == Failed("out of memory at batch_size = 512", "memory")
 

@@ -1,5 +1,7 @@
 """nas show: one network, stage by stage."""
 
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +14,8 @@ from search.errors import InputError
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
+
+_NAMES_AND_BRACES = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}]')
 
 
 def show(
@@ -42,15 +46,34 @@ def read_architecture(path: Path) -> "Architecture":
     """The architecture of a JSON file.
 
     Raises:
-        InputError: there is no such file, or it does not hold an architecture.
+        InputError: there is no such file, it does not hold an architecture, or it gives a name twice.
     """
     from models.architecture import Architecture
     from search.yamlfile import read_text
 
+    text = read_text(path, InputError)
     try:
-        return Architecture.from_json(read_text(path, InputError))
+        architecture = Architecture.from_json(text)
     except ArchitectureError as error:
         raise InputError(f"{path}: {error}") from None
+    _require_names_once(path, text)
+    return architecture
+
+
+def _require_names_once(path: Path, text: str) -> None:
+    """Require that no object in some JSON gives a name twice, of which `json` takes the last."""
+    objects: list[dict[str, int]] = []  # those that are open: the line of each name
+    for token in _NAMES_AND_BRACES.finditer(text):
+        if token[0] == "{":
+            objects.append({})
+        elif token[0] == "}":
+            objects.pop()
+        elif token["name"] is not None:
+            name, line = json.loads(token["name"]), text.count("\n", 0, token.start()) + 1
+            if name in objects[-1]:
+                first = f"it stands in line {objects[-1][name]} already"
+                raise InputError(f"{path}, line {line}: the key {name!r} is given twice; {first}")
+            objects[-1][name] = line
 
 
 def print_network(network: "Architecture", image_size: int, format: Format) -> None:

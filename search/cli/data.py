@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.cli.paths import path_option
 from search.cli.recipe import RecipeName, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 
@@ -18,7 +19,7 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes everything that 
 
 def show_data(
     recipe: RecipeName = "full",
-    output: Annotated[Path | None, typer.Option("--output", help="PNG file.")] = None,
+    output: Annotated[Path | None, path_option("--output", "PNG file.")] = None,
     seed: Seed = 0,
     data: DataName = None,
     study: StudyName = None,

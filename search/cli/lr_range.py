@@ -9,6 +9,7 @@ import typer
 from search.cli.choices import require_trial_or_baseline
 from search.cli.data import DataName, Seed, open_data
 from search.cli.machine import Device, parse_device
+from search.cli.paths import path_option
 from search.cli.recipe import RecipeName, parse_recipe
 from search.cli.studies import Studies, StudyName, read_architecture_of_trial
 from search.errors import InputError
@@ -25,7 +26,7 @@ def lr_range(
     min_lr: Annotated[float, typer.Option("--min-lr", help="Learning rate of the first step.")] = 1e-4,
     max_lr: Annotated[float, typer.Option("--max-lr", help="Learning rate of the last step.")] = 10.0,
     steps: Annotated[int, typer.Option("--steps", max=100_000, help="Steps from one to the other.")] = 200,
-    output: Annotated[Path | None, typer.Option("--output", help="HTML file of the plot.")] = None,
+    output: Annotated[Path | None, path_option("--output", "HTML file of the plot.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     data: DataName = None,

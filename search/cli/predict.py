@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from search.cli.machine import Device, parse_device
+from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName
 from search.cli.trained_runs import TrainedBaseline, TrainedDropout, TrainedRecipe, TrainedTrial, find_trained_runs
 
 
 def predict(
-    input: Annotated[Path, typer.Option("--input", help="Folder of images, Parquet, .npz or CIFAR-style pickle.")],
-    output: Annotated[Path, typer.Option("--output", help="CSV file to write: id,label.")],
+    input: Annotated[Path, path_option("--input", "Folder of images, Parquet, .npz or CIFAR-style pickle.")],
+    output: Annotated[Path, path_option("--output", "CSV file to write: id,label.")],
     trial: TrainedTrial = None,
     baseline: TrainedBaseline = None,
     recipe: TrainedRecipe = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName, open_study
 from search.errors import InputError
 
@@ -21,7 +22,7 @@ Open = Annotated[bool, typer.Option("--open", help="Show it in the browser.")]
 def report(
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="HTML file, or folder of the tables; by default, in the study's folder."),
+        path_option("--output", "HTML file, or folder of the tables; by default, in the study's folder."),
     ] = None,
     budgets: Annotated[
         str | None, typer.Option("--budgets", help="Also name the best network within each budget: 0.3M,1M,2M.")

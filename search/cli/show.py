@@ -9,6 +9,7 @@ import typer
 
 from models.architecture import ArchitectureError
 from search.cli.output import Format, OutputFormat, print_rows, print_values
+from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName, read_architecture_of_trial
 from search.errors import InputError
 
@@ -21,7 +22,7 @@ _NAMES_AND_BRACES = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)
 def show(
     trial: Annotated[int | None, typer.Option("--trial", help="Trial of the study.")] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Named baseline, for CIFAR-10.")] = None,
-    architecture: Annotated[Path | None, typer.Option("--architecture", help="JSON file of an architecture.")] = None,
+    architecture: Annotated[Path | None, path_option("--architecture", "JSON file of an architecture.")] = None,
     image_size: Annotated[int, typer.Option("--image-size", min=1, help="Pixels, unless --trial is given.")] = 32,
     study: StudyName = None,
     studies: Studies = Path("studies"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.cli.output import print_written
 from search.cli.paths import path_option
 from search.cli.recipe import RecipeName, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
@@ -26,6 +27,7 @@ def show_data(
     studies: Studies = Path("studies"),
 ) -> None:
     """Draw training images and what a recipe's augmentation makes of them: one image per row, the original first."""
+    from search.files import replacing
     from search.protocol import ContactSheet
     from search.run.plans import fit_recipe
     from search.workers.local import ask
@@ -33,10 +35,11 @@ def show_data(
 
     chosen = parse_recipe(recipe)
     dataset, split_seed = open_data(data, studies, study)
-    path = (output or Path(f"{dataset.name}-{chosen.name}.png")).absolute()
-    task = ContactSheet(fit_recipe(chosen, dataset), seed, path)
-    ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
-    print(f"contact sheet: {path}")
+    path = output or Path(f"{dataset.name}-{chosen.name}.png")
+    with replacing(path) as temporary:  # here, for a worker has no part in what this process prints to
+        task = ContactSheet(fit_recipe(chosen, dataset), seed, temporary.absolute())
+        ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
+    print_written("contact sheet", path)
 
 
 def open_data(data: str | None, studies: Path, study: str | None) -> "tuple[Dataset, int]":

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from search.cli.machine import Device, parse_device
+from search.cli.output import print_written
 from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName
 from search.cli.trained_runs import TrainedBaseline, TrainedDropout, TrainedRecipe, TrainedTrial, find_trained_runs
@@ -40,7 +41,7 @@ def predict(
     with replacing(output) as path:  # fails before the work if the file cannot be written
         predictions = evaluation.predict(plan, run, input, parse_device(device))
         _write(path, ((id, classes[label] if names else label) for id, label in predictions))
-    print(f"predictions: {output.resolve()} ({len(predictions):,} images, {run.name} seed {seed})")
+    print_written("predictions", output, f" ({len(predictions):,} images, {run.name} seed {seed})")
 
 
 def _write(path: Path, rows: Iterable[tuple[str, str | int]]) -> None:

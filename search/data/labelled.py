@@ -4,7 +4,6 @@ More layouts are read here than for data to search with: single Parquet files, u
 and y, and CIFAR-style pickles.
 """
 
-import re
 from pathlib import Path
 
 from search.data.arrays import LABELS, as_array, first_of, labels_of, load_arrays, named_images, read_arrays
@@ -12,7 +11,8 @@ from search.data.cache import write_array, writing
 from search.data.datasets import fingerprint
 from search.data.decoding import Part, Shape, check_labels, decode
 from search.data.folders import class_folders, read_class_folders
-from search.data.parquet import files_of_test_part, parquet_files, read_parquet
+from search.data.parquet import files_of_test_part, read_parquet
+from search.data.shards import parquet_files, part_of
 from search.data.splits import TEST_NAMES
 from search.errors import DataError
 
@@ -27,7 +27,7 @@ def has_both_parts(path: Path) -> bool:
         if path.is_file():
             return path.suffix.lower() == ".npz" and bool(load_arrays(path, ("y_train",)))
         if files := parquet_files(path):
-            parts = {re.split(r"[-.]", file.name)[0] for file in files}
+            parts = {part_of(file) for file in files}
             return "train" in parts and not parts.isdisjoint(TEST_NAMES)
         return (path / "train").is_dir()
     except OSError as error:
@@ -65,7 +65,7 @@ def decode_labelled(part: Part, classes: tuple[str, ...], shape: Shape, images: 
 
 
 def _read(path: Path, shape: Shape, numbers: tuple[str, ...]) -> tuple[Part, tuple[str, ...]]:
-    if files := files_of_test_part(parquet_files(path)):
+    if files := files_of_test_part(path, labelled=True):
         source = read_parquet(files, files, numbers)
         return source.test, source.classes
     if path.is_dir():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from search.data.arrays import IDS, INPUTS, as_array, first_of, named_images, read_arrays
 from search.data.decoding import Images, Shape, brief
 from search.data.folders import encoded_files, image_files
-from search.data.parquet import count_rows, files_of_test_part, image_rows, parquet_files
+from search.data.parquet import count_rows, files_of_test_part, image_rows
 from search.data.pickles import is_text_or_numbers
 from search.errors import DataError
 
@@ -47,7 +47,7 @@ def _read(path: Path, shape: Shape) -> tuple[Images, tuple[str, ...]]:
     where = f"data = {str(path)!r}"
     if not path.exists():
         raise DataError(f"{where}: no such file or folder; must be {INPUTS}")
-    if files := files_of_test_part(parquet_files(path)):
+    if files := files_of_test_part(path, labelled=False):
         return image_rows(files), _indices(count_rows(files))
     if path.is_dir():
         files = sorted((file for file in image_files(path) if file.is_file()), key=_natural)

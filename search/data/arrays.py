@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from search.data.decoding import ArrayImages, Part, Shape, Source, brief, check_labels, number_names
 from search.data.folders import IMAGE_SUFFIXES
-from search.data.pickles import read_pickle
+from search.data.pickles import read_pickle, require_file
 from search.errors import DataError
 
 # Names in files without a training part; the first that exists is taken.
@@ -76,10 +76,11 @@ def read_arrays(path: Path) -> dict[str, Any]:
     that a pickle holds.
 
     Raises:
-        DataError: the file cannot be read, or is an image.
+        DataError: the file cannot be read, or is an image, or is no file.
     """
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(f"data = {str(path)!r}: one image; must be {INPUTS}")
+    require_file(path)
     if path.suffix.lower() == ".npz":
         return dict(load_arrays(path, (*IMAGES, *LABELS, *IDS)))
     return read_pickle(path)

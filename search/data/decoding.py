@@ -6,22 +6,20 @@ yield chunks of arrays, so a data set may be larger than memory.
 
 import io
 import itertools
-import logging
-import os
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
-from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
+from PIL import Image
 
 from search.data.cache import write_array, writing
+from search.data.loading import load_upright
 from search.errors import DataError
 
 MIN_SIZE, MAX_SIZE = 4, 512  # pixels a side
@@ -32,17 +30,6 @@ CHUNK = 1024  # images
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 GREY_MODES = frozenset({"1", "L", "LA"})
 COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr"})
-# What makes an image upright, by the number under which EXIF says how a camera was held.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # or else what it logs of odd files would be printed
 
 
 class ColourFound(Exception):
@@ -203,10 +190,8 @@ def _decode_one(where: str, item: bytes | Path, image_size: int | None, channels
                 raise DataError(f"{where}: pixel mode {image.mode}; images must have 8 bits a channel")
             if channels == 1 and image.mode not in GREY_MODES:
                 raise ColourFound
-            if isinstance(image, TiffImageFile):
-                _load_tiff(where, image)
             # Transparency is dropped, as torchvision's ImageFolder does; of an animation the first frame is taken.
-            upright = _upright(image)
+            upright = load_upright(where, image)
             return np.asarray(upright.convert("L"))[:, :, None] if channels == 1 else np.asarray(upright.convert("RGB"))
     except (DataError, ColourFound, MemoryError):
         raise
@@ -216,46 +201,6 @@ def _decode_one(where: str, item: bytes | Path, image_size: int | None, channels
     except Exception as error:  # a damaged file makes Pillow raise almost anything: OSError, SyntaxError, struct.error
         names = ", ".join(FORMATS)
         raise DataError(f"{where}: damaged or not an image; must be one of {names} that Pillow can read") from error
-
-
-def _load_tiff(where: str, image: TiffImageFile) -> None:
-    """Decode the one page of a TIFF. What libtiff makes first is a whole tile, which may be far larger than the image;
-    and about a damaged file it prints.
-
-    Raises:
-        DataError: the file has several pages, or absurdly large tiles.
-    """
-    tile = max(image.tag_v2.get(tag, 0) for tag in (TILEWIDTH, TILELENGTH))
-    if tile > 2 * MAX_SIZE:
-        raise DataError(f"{where}: stored in tiles of {tile} pixels; must be of {2 * MAX_SIZE} at most")
-    with suppress(EOFError):
-        image.seek(1)
-        raise DataError(f"{where}: has several pages; must be one image")
-    with _quiet_stderr():
-        image.load()
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Holds back what a C library prints on stderr, which must be open."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The image as viewers show it: turned or mirrored as its EXIF says. Damaged EXIF says nothing."""
-    image.load()  # a TIFF is turned by this already, and then has no such tag any more
-    try:
-        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # Pillow may raise anything about bytes that only look like EXIF
-        method = None
-    return image if method is None else image.transpose(method)
 
 
 def _read(where: str, path: Path) -> bytes:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,15 +47,15 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
     files: list[tuple[Path, str]] = []
     num_deep = 0
     for class_folder in sorted(classes):
-        images, others = _images_below(class_folder)
-        if not images:
-            holds = f", but {_numbers(others)}" if others else ""
+        below = _images_below(class_folder)
+        if not below.images:
+            holds = f", but {_numbers(below.unused)}" if below.unused else ""
             rule = f"must be one of {' '.join(IMAGE_SUFFIXES)}, in the layout {LAYOUTS}"
             raise DataError(f"data = {str(class_folder)!r}: holds no images{holds}; {rule}")
-        _require_classes(class_folder, images)
-        unused += others
-        num_deep += sum(image.parent != class_folder for image in images)
-        files += [(image, class_folder.name) for image in images]
+        _require_classes(class_folder, set(below.folders))
+        unused += below.unused
+        num_deep += len(below.images) - below.folders[class_folder]
+        files += [(image, class_folder.name) for image in below.images]
     if num_deep:
         _log.warning("data = %r: %s images in folders inside of a class folder are of its class", str(folder), num_deep)
     remark_unused(folder, unused)
@@ -71,10 +72,9 @@ def image_files(folder: Path) -> list[Path]:
     images, unused = [], Counter[str]()
     for entry in _visible(folder, unused):
         if entry.is_dir() and not _is_image(entry):
-            inside, _ = _images_below(Path(entry))
-            unused[f"images in {entry.name!a}"] += len(inside)
+            unused[f"images in {entry.name!a}"] += len(_images_below(Path(entry)).images)
         elif _is_image(entry):
-            images.append(_file(entry))
+            images.append(Path(_path_of_file(entry)))
         else:
             unused[_kind(entry)] += 1
     remark_unused(folder, unused)
@@ -91,20 +91,21 @@ def count_unused(entries: Sequence[Path]) -> Counter[str]:
     unused = Counter[str]()
     for entry in entries:
         if entry.is_dir():
-            images, _ = _images_below(entry)
-            unused[f"images in {entry.name!a}" if images else f"folder {entry.name!a}"] += len(images) or 1
+            num_images = len(_images_below(entry).images)
+            unused[f"images in {entry.name!a}" if num_images else f"folder {entry.name!a}"] += num_images or 1
         else:
             unused["images in no class folder" if _is_image(entry) else _kind(entry)] += 1
     return unused
 
 
-def visible(folder: Path) -> list[Path]:
-    """The files and folders in a folder that are neither hidden nor what operating systems leave behind, sorted.
+def visible(folder: Path, ending: str = "") -> list[Path]:
+    """The files and folders in a folder that are neither hidden nor what operating systems leave behind, sorted: those
+    whose names end like this, in whatever case.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    return sorted(Path(entry) for entry in _visible(folder))
+    return sorted(Path(entry) for entry in _visible(folder) if entry.name.lower().endswith(ending))
 
 
 def visible_folders(folder: Path) -> list[Path]:
@@ -150,28 +151,39 @@ def encoded_files(files: Sequence[Path]) -> EncodedImages:
     return EncodedImages(items)
 
 
-def _images_below(folder: Path) -> tuple[list[Path], Counter[str]]:
-    """Every image file in a folder and the folders inside of it, sorted, and the kinds of what else is there. Links are
-    followed, unless they lead back to where they are."""
-    images, unused = [], Counter[str]()
-    above = set(folder.resolve().parents)
-    walked: set[Path] = set()
+class _Below(NamedTuple):
+    """The images in a folder and the folders inside of it, sorted; the number of images that lie right in each folder
+    that has any; and the kinds of what else is there."""
+
+    images: list[Path]
+    folders: Counter[Path]
+    unused: Counter[str]
+
+
+def _images_below(folder: Path) -> _Below:
+    """What lies in and below a folder. Links are followed, unless they lead back to where they are."""
+    paths: list[str] = []  # for tens of thousands of Paths take long to be compared
+    folders, unused = Counter[Path](), Counter[str]()
+    passed = set(folder.resolve().parents)
     waiting = [folder]
     while waiting:
         inner = waiting.pop()
         place = inner.resolve()
-        if place in above | walked:
+        if place in passed:
             unused["links that lead back"] += 1
             continue
-        walked.add(place)
+        passed.add(place)
+        num_before = len(paths)
         for entry in _visible(inner, unused):
-            if entry.is_dir() and not _is_image(entry):
+            if _is_image(entry):
+                paths.append(_path_of_file(entry))
+            elif entry.is_dir():
                 waiting.append(Path(entry))
-            elif _is_image(entry):
-                images.append(_file(entry))
             else:
                 unused[_kind(entry)] += 1
-    return sorted(images), unused
+        if len(paths) > num_before:
+            folders[inner] = len(paths) - num_before
+    return _Below(list(map(Path, sorted(paths))), folders, unused)
 
 
 def _visible(folder: Path, hidden: Counter[str] | None = None) -> Iterator[os.DirEntry[str]]:
@@ -186,35 +198,31 @@ def _visible(folder: Path, hidden: Counter[str] | None = None) -> Iterator[os.Di
                 hidden["hidden images"] += 1
 
 
-def _require_classes(class_folder: Path, images: Sequence[Path]) -> None:
+def _require_classes(class_folder: Path, with_images: set[Path]) -> None:
     """Refuse folders that are parts of a data set by their names: taken as classes, or as of one class, they would make
-    another question of it. Only where no image lies in the folder itself may it be a part of classes.
+    another question of it. Only a class folder with images right in it may be called like a part.
 
     Raises:
         DataError: the class folder is one, or a folder inside of it.
     """
-    parents = {image.parent for image in images}
-    parts = [inner for image in parents for inner in (image, *image.parents) if inner.is_relative_to(class_folder)]
-    for inner in sorted(set(parts)):
-        if (inner != class_folder or class_folder not in parents) and not _PARTS.isdisjoint(_words(inner.name)):
+    inner = {folder for deepest in with_images for folder in (deepest, *deepest.parents)}
+    inner = {folder for folder in inner if folder.is_relative_to(class_folder)}
+    for folder in sorted(inner - ({class_folder} & with_images)):
+        if not _PARTS.isdisjoint(re.split(r"[^a-z]+", folder.name.lower())):
             rule = "pass the folder that holds train and test, called like this, each with its class folders"
-            raise DataError(f"data = {str(inner)!r}: is a part of a data set by its name, and not of a class; {rule}")
-
-
-def _words(name: str) -> list[str]:
-    return re.split(r"[^a-z]+", name.lower())
+            raise DataError(f"data = {str(folder)!r}: is a part of a data set by its name, and not of a class; {rule}")
 
 
 def _is_image(entry: os.DirEntry[str] | Path) -> bool:
     return entry.name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def _file(entry: os.DirEntry[str]) -> Path:
-    file = Path(entry)
+def _path_of_file(entry: os.DirEntry[str]) -> str:
     if not entry.is_file():
-        rule = "must be a file, as its ending says" if file.exists() else "a link to nothing: No such file or directory"
-        raise DataError(f"data = {str(file)!r}: {rule}")
-    return file
+        exists = Path(entry).exists()
+        rule = "must be a file, as its ending says" if exists else "a link to nothing: No such file or directory"
+        raise DataError(f"data = {entry.path!r}: {rule}")
+    return entry.path
 
 
 def _kind(entry: os.DirEntry[str] | Path) -> str:

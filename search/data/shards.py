@@ -21,7 +21,7 @@ NAMES_SHOWN = 3  # of missing files
 
 # The hub's loader takes these as descriptions of images that are files.
 _DESCRIPTIONS = frozenset({"metadata.parquet"})
-_SHARD = re.compile(r"(?P<name>.*?)[-_.]?(?P<number>\d+)-of-(?P<total>\d+)(?P<rest>.*)")
+_SHARD = re.compile(r"(?P<name>.*?)(?P<number>\d+)(?P<of>[-_]of[-_])(?P<total>\d+)(?P<rest>.*)")
 _log = logging.getLogger(__name__)
 
 
@@ -80,29 +80,33 @@ def require_whole(files: Sequence[Path]) -> None:
         DataError: a shard is missing or there twice, or shards of different numbers, or other files, are among them.
     """
     makings: dict[tuple[Path, bool], Path] = {}
-    shards: defaultdict[tuple[Path, str], list[tuple[int, int]]] = defaultdict(list)
+    shards: defaultdict[tuple[Path, str], list[re.Match[str]]] = defaultdict(list)
     for file in files:
         shard = _SHARD.fullmatch(file.stem)
         makings.setdefault((file.parent, shard is None), file)
         if shard is not None:
-            shards[file.parent, shard["name"]].append((int(shard["number"]), int(shard["total"])))
+            shards[file.parent, shard["name"]].append(shard)
     if len(makings) > 1:
         first, second, *_ = makings.values()
         raise DataError(f"data = {str(second)!r}: is not of the same making as {str(first)!r}; keep the files of one")
     for (folder, name), numbered in shards.items():
-        where, totals = f"data = {str(folder)!r}", Counter(total for _, total in numbered)
+        where, totals = f"data = {str(folder)!r}", Counter(int(shard["total"]) for shard in numbered)
         if len(totals) > 1:
             counts = " and ".join(f"{count} of {total}" for total, count in sorted(totals.items()))
-            raise DataError(f"{where}: {name} shards of different makings are mixed ({counts}); keep those of one")
+            rule = f"{name.rstrip('-_.')} shards of different makings are mixed ({counts}); keep those of one"
+            raise DataError(f"{where}: {rule}")
         (total,) = totals
-        _require_all(where, Counter(number for number, _ in numbered), total, partial(_name_of_shard, name, total))
+        _require_all(
+            where, Counter(int(shard["number"]) for shard in numbered), total, partial(_name_like, numbered[0])
+        )
     numbers = Counter(int(file.stem) for file in files if file.stem.isdecimal())
     if numbers:
         _require_all(f"data = {str(files[0].parent)!r}", numbers, max(numbers) + 1, "{:04}.parquet".format)
 
 
-def _name_of_shard(name: str, total: int, number: int) -> str:
-    return f"{name}-{number:05}-of-{total:05}.parquet"
+def _name_like(shard: re.Match[str], number: int) -> str:
+    """The name of another shard, but for what may follow its number."""
+    return f"{shard['name']}{number:0{len(shard['number'])}}{shard['of']}{shard['total']}.parquet"
 
 
 def remark_unused_files(path: Path, files: Iterable[Path], used: Sequence[Path], columns: Sequence[str] = ()) -> None:
@@ -120,19 +124,20 @@ def remark_unused_files(path: Path, files: Iterable[Path], used: Sequence[Path],
 
 def _tables(folder: Path) -> list[Path]:
     """The Parquet files in a folder, and in the folders there that are called like parts and hold no more folders."""
-    files = [file for file in visible(folder) if _is_parquet(file)]
+    files = [file for file in visible(folder, ".parquet") if _is_parquet(file)]
     for inner in visible_folders(folder):
         if inner.name.lower() in PARTS and not visible_folders(inner):
-            files += filter(_is_parquet, visible(inner))
+            files += filter(_is_parquet, visible(inner, ".parquet"))
     return files
 
 
 def _is_parquet(path: Path) -> bool:
-    """
+    """Whether what is called like a Parquet file holds data.
+
     Raises:
-        DataError: it has the name of such a file, and is none.
+        DataError: it is no file.
     """
-    if path.suffix.lower() != ".parquet" or path.name.lower() in _DESCRIPTIONS:
+    if path.name.lower() in _DESCRIPTIONS:
         return False
     if not path.is_file():
         raise DataError(f"data = {str(path)!r}: must be a file, as its ending says")

@@ -81,6 +81,7 @@ def test_class_folders_with_a_stray_table_are_class_folders(tmp_path: Path) -> N
         (["train-00000-of-00001", "train/0000"], "0000.parquet': is not of the same making as"),
         (["train/0000", "train/0002"], "': 0001.parquet missing"),
         (["train/0002"], "': 0000.parquet, 0001.parquet missing"),
+        (["train_1_of_3", "train_3_of_3"], "': train_2_of_3.parquet missing"),
         (["{}-train-00000-of-00002"], "': {}-train-00001-of-00002.parquet missing"),
     ],
 )

@@ -10,7 +10,7 @@ from search.data.arrays import LABELS, as_array, first_of, labels_of, load_array
 from search.data.cache import write_array, writing
 from search.data.datasets import fingerprint
 from search.data.decoding import Part, Shape, check_labels, decode
-from search.data.folders import class_folders, read_class_folders
+from search.data.folders import class_folders, count_unused, read_class_folders, remark_unused, visible
 from search.data.parquet import files_of_test_part, read_parquet
 from search.data.shards import parquet_files, part_of
 from search.data.splits import TEST_NAMES
@@ -69,7 +69,10 @@ def _read(path: Path, shape: Shape, numbers: tuple[str, ...]) -> tuple[Part, tup
         source = read_parquet(files, files, numbers)
         return source.test, source.classes
     if path.is_dir():
-        image_files = class_folders(next((path / name for name in TEST_NAMES if (path / name).is_dir()), path))
+        test = next((path / name for name in TEST_NAMES if (path / name).is_dir()), path)
+        image_files = class_folders(test)
+        if test != path:
+            remark_unused(path, count_unused([entry for entry in visible(path) if entry != test]))
         source = read_class_folders(image_files, image_files)
         return source.test, source.classes
     where, values = f"data = {str(path)!r}", read_arrays(path)

@@ -53,7 +53,8 @@ def find_layout(path: Path, classes: tuple[str, ...] | None = None) -> Layout:
             raise DataError(f"data = {str(path)!r}: a pipe or a device; must be a folder or an .npz file")
         return _parquet_layout(path, classes) or _folder_layout(path)
     except OSError as error:
-        raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
+        where = error.filename or str(path)  # a folder inside may be what cannot be read
+        raise DataError(f"data = {where!r}: cannot be read: {error.strerror or error}") from error
 
 
 def read_digits() -> Source:

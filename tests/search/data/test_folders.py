@@ -122,6 +122,13 @@ def test_other_parts_and_what_lies_beside_them_are_named(tmp_path: Path, caplog:
     assert caplog.messages == [f"data = {str(tmp_path / 'test')!r}: holds no images of 'emu'", unused(tmp_path, kinds)]
 
 
+def test_parts_that_are_not_evaluated_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_images(tmp_path / "test", 2)
+    write_images(tmp_path / "val", 3)
+    assert len(read_labelled(tmp_path, Shape(8, 3), 2)[0].labels) == 4
+    assert caplog.messages == [unused(tmp_path, "images in 'val' (6)")]
+
+
 @pytest.mark.parametrize("inside", [".", "test", "unknown"])
 def test_a_labelled_part_is_taken_instead_of_test_images_to_be_predicted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, inside: str

@@ -94,16 +94,6 @@ def choose_test_part(path: Path, parts: Mapping[str, Sequence[Path]], labelled: 
     return chosen
 
 
-def unused_columns(file: Path) -> list[str]:
-    """The columns of a file that are neither images nor labels.
-
-    Raises:
-        DataError: the file is damaged, or lacks one of these.
-    """
-    used = (_image_column(file), _label_column(file)[0])
-    return [name for name in _schema(file).names if name not in used]
-
-
 def _where(file: Path) -> str:
     return f"data = {str(file)!r}"
 

@@ -109,16 +109,14 @@ def _name_like(shard: re.Match[str], number: int) -> str:
     return f"{shard['name']}{number:0{len(shard['number'])}}{shard['of']}{shard['total']}.parquet"
 
 
-def remark_unused_files(path: Path, files: Iterable[Path], used: Sequence[Path], columns: Sequence[str] = ()) -> None:
-    """Tell the user which Parquet files, what else of the folder `path`, and which columns are not used."""
+def remark_unused_files(path: Path, files: Iterable[Path], used: Sequence[Path]) -> None:
+    """Tell the user which Parquet files and what else of the folder `path` are not used."""
     unused = Counter(f"Parquet of {part_of(file) or 'no part'}" for file in files if file not in used)
     if path.is_dir():
         on_the_way = {folder for file in used for folder in file.parents if folder.is_relative_to(path)}
         with_files = {folder for file in files for folder in file.parents}
         entries = {entry for folder in on_the_way for entry in visible(folder)}
         unused += count_unused(sorted(entries - with_files - {*files}))
-    if columns:
-        unused[f"columns {', '.join(map(ascii, columns))}"] = len(columns)
     remark_unused(path, unused)
 
 

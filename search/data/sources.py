@@ -22,7 +22,7 @@ from search.data.folders import (
     visible,
     visible_folders,
 )
-from search.data.parquet import choose_test_part, read_parquet, unused_columns
+from search.data.parquet import choose_test_part, read_parquet
 from search.data.shards import by_part, parquet_files, remark_unused_files, require_whole
 from search.data.splits import TEST_FRACTION, TEST_NAMES, TEST_SEED, set_aside
 from search.errors import DataError
@@ -82,7 +82,7 @@ def _parquet_layout(path: Path, classes: tuple[str, ...] | None) -> Layout | Non
     train, test = parts["train"], parts[choose_test_part(path, parts)]
     require_whole(train)
     require_whole(test)
-    remark_unused_files(path, files, (*train, *test), unused_columns(train[0]))
+    remark_unused_files(path, files, (*train, *test))
     return Layout(train + test, partial(read_parquet, train, test, classes))
 
 

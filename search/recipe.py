@@ -151,20 +151,23 @@ class Recipe(_Part):
             raise ValueError(f"{name} = {getattr(self, name):g}: needs a batch_size of 2 or more, to mix images of")
         return self
 
-    def fit_to(self, data: str, num_train: int, image_size: int, num_channels: int) -> "Recipe":
-        """This recipe with every 'auto' set for a data set of `num_train` images of `image_size` pixels.
+    def fit_to(
+        self, data: str, num_train: int, image_size: int, num_channels: int, num_split: int | None = None
+    ) -> "Recipe":
+        """This recipe with every 'auto' set for a data set of `num_train` images of `image_size` pixels, of which
+        `num_split` are in the training split; by default all.
 
-        A batch is 128 images, or fewer (a power of two, 16 at least) so that an epoch has 32 steps; the learning rates
-        are those of 128 images and go with the batch. A crop pads by an eighth of the image, and cutout hides a square
-        of a quarter of its side. Images are mirrored unless the data is known to be characters, which differ in a
-        mirror.
+        A batch is 128 images, or fewer (a power of two, 16 at least) so that an epoch has 32 steps; a smaller training
+        split is one batch. The learning rates are those of 128 images and go with the batch. A crop pads by an eighth
+        of the image, and cutout hides a square of a quarter of its side. Images are mirrored unless the data is known
+        to be characters, which differ in a mirror.
 
         Raises:
             RecipeError: the recipe cannot be used with such images.
         """
         resolved: dict[str, int | float] = {}
         if self.batch_size == "auto":
-            batch_size = min(FULL_BATCH, max(16, 2 ** int(log2(max(1, num_train // 32)))))
+            batch_size = min(FULL_BATCH, max(16, 2 ** int(log2(max(1, num_train // 32)))), num_split or num_train)
             share = batch_size / FULL_BATCH
             resolved |= {"batch_size": batch_size, "lr": self.lr * share, "min_lr": self.min_lr * share}
         if self.crop_padding == "auto":
@@ -174,7 +177,6 @@ class Recipe(_Part):
         if self.flip == "auto":
             resolved["flip"] = data not in CHARACTERS
         fitted = self.model_copy(update=resolved)
-        # At least a tenth is held out for validation; the worker checks the exact number again.
         batch_size, padding, hole = fitted.sizes
         if batch_size > num_train:
             raise RecipeError(f"batch_size = {batch_size}: larger than the {num_train:,} training images")
@@ -232,7 +234,7 @@ def with_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
 
 
 def _changed(recipe: Recipe, changes: dict[str, int]) -> Recipe:
-    values = recipe.model_dump() | changes
+    values = recipe.model_dump(exclude_unset=True) | changes  # what a file left open stays so
     try:
         return Recipe.model_validate(values)
     except ValidationError as problem:

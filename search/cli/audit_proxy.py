@@ -10,7 +10,7 @@ import typer
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.output import Format, OutputFormat, print_rows
-from search.cli.recipe import Epochs, RecipeName, parse_recipe
+from search.cli.recipe import Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 from search.errors import TrainingError
 
@@ -46,7 +46,7 @@ def audit_proxy(
     from search.run.candidates import audit_candidates, stratified_sample
     from search.run.interruption import Interruption
     from search.run.listener import Observer
-    from search.run.plans import fit_recipe, open_study_data
+    from search.run.plans import open_study_data
     from search.space.limits import parse_count
     from search.study.reading import read_view
 

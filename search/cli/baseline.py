@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.architecture import Architecture, ArchitectureError
+from search.cli.data import print_notes
 from search.cli.final_runs import print_final_runs, train_final_runs
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.output import Format, OutputFormat, print_networks
-from search.cli.recipe import BatchSize, Epochs, parse_recipe
+from search.cli.recipe import BatchSize, Epochs, fit_recipe, parse_recipe
 from search.cli.studies import Studies, open_study
 from search.files import StudyFiles
 
@@ -95,7 +96,7 @@ def train(
     from search.data.datasets import open_dataset
     from search.run.candidates import baseline_candidate
     from search.run.launch import RetrainRequest
-    from search.run.plans import baselines_study, fit_recipe, open_study_data
+    from search.run.plans import baselines_study, open_study_data
     from search.space.limits import parse_count
 
     names = list(dict.fromkeys(names))
@@ -106,8 +107,9 @@ def train(
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
     plan = baselines_study(files, data, parse_count(budget))
     dataset = open_study_data(plan)
-    fitted = {name: fit_recipe(recipes[name], dataset) for name in names}
-    candidates = [baseline_candidate(name, plan, fitted[name]) for name in names]
+    print_notes(plan.circumstances.source, dataset.notes)
+    fitted = {recipe: fit_recipe(recipe, dataset, holds_out=False) for recipe in dict.fromkeys(recipes.values())}
+    candidates = [baseline_candidate(name, plan, fitted[recipes[name]]) for name in names]
     request = RetrainRequest(baselines=tuple(candidates), num_seeds=seeds)
     with open_log(log, files) as to_log:
         print(f"study {files.name} in {files.folder}: {dataset.name}")

@@ -1,6 +1,8 @@
 """nas data show: the images that networks are trained on."""
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +10,7 @@ import typer
 
 from search.cli.output import print_written
 from search.cli.paths import path_option
-from search.cli.recipe import RecipeName, parse_recipe
+from search.cli.recipe import RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ def show_data(
     """Draw training images and what a recipe's augmentation makes of them: one image per row, the original first."""
     from search.files import replacing
     from search.protocol import ContactSheet
-    from search.run.plans import fit_recipe
     from search.workers.local import ask
     from search.workers.machine import Machine
 
@@ -37,7 +38,7 @@ def show_data(
     dataset, split_seed = open_data(data, studies, study)
     path = output or Path(f"{dataset.name}-{chosen.name}.png")
     with replacing(path) as temporary:  # here, for a worker has no part in what this process prints to
-        task = ContactSheet(fit_recipe(chosen, dataset), seed, temporary.absolute())
+        task = ContactSheet(fit_recipe(chosen, dataset, holds_out=False), seed, temporary.absolute())
         ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull))
     print_written("contact sheet", path)
 
@@ -53,6 +54,14 @@ def open_data(data: str | None, studies: Path, study: str | None) -> "tuple[Data
     from search.run.plans import open_study_data
 
     if data is not None:
-        return open_dataset(data), 0
+        dataset = open_dataset(data)
+        print_notes(data, dataset.notes)
+        return dataset, 0
     _, plan = open_study(studies, study)
     return open_study_data(plan), plan.question.seed
+
+
+def print_notes(data: str | Path, notes: Sequence[str]) -> None:
+    """Tell on stderr what a user should know of a data set, as what of its files is not used."""
+    for note in notes:
+        print(f"note: data = {str(data)!r}: {note}", file=sys.stderr)

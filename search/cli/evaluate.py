@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli.data import print_notes
 from search.cli.machine import Device, parse_device
 from search.cli.output import Format, OutputFormat, print_rows, print_values
 from search.cli.studies import Studies, StudyName
-from search.cli.trained_runs import TrainedBaseline, TrainedDropout, TrainedRecipe, TrainedTrial, find_trained_runs
+from search.cli.trained_runs import (
+    LabelReading,
+    TrainedBaseline,
+    TrainedDropout,
+    TrainedRecipe,
+    TrainedTrial,
+    find_trained_runs,
+    parse_labels,
+)
 
 if TYPE_CHECKING:
     from search.run.evaluation import Evaluation
@@ -24,6 +33,7 @@ def evaluate(
     recipe: TrainedRecipe = None,
     dropout: TrainedDropout = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", help="Only this run; may be repeated.")] = None,
+    labels: LabelReading = None,
     device: Device = "auto",
     study: StudyName = None,
     studies: Studies = Path("studies"),
@@ -32,20 +42,22 @@ def evaluate(
     """Test a retrained network, every seed of it, on another labelled set with the same classes.
 
     It uses the test part, or the whole set if that has no training part or is not divided. Every opening of the set is
-    recorded in its test ledger.
+    recorded in its test ledger. Classes are matched by name where both sides name them.
     """
     from search.run import evaluation
     from search.study.trained import of_seeds
 
+    reading = parse_labels(labels)
     files, plan, runs = find_trained_runs("evaluate", studies, study, trial, baseline, recipe, dropout)
     runs = of_seeds(runs, seed) if seed else runs
-    print_evaluation(evaluation.evaluate(files, plan, runs, data, parse_device(device)), runs, format)
+    print_evaluation(evaluation.evaluate(files, plan, runs, data, parse_device(device), reading), runs, format)
 
 
 def print_evaluation(evaluation: "Evaluation", runs: "list[TrainedRun]", format: Format) -> None:
     """What was measured, in words and a row per class, or as values. Words go to stderr where stdout is for values."""
     words = sys.stdout if format is Format.TABLE else sys.stderr
     print(_summary(evaluation, runs[0].name), file=words)
+    print_notes(evaluation.data, evaluation.notes)
     for warning in overlap_warnings(evaluation):
         print(f"warning: {warning}", file=words)
     print(f"test set openings are listed in {' and '.join(map(str, evaluation.ledgers))}", file=words)

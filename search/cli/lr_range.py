@@ -11,7 +11,7 @@ from search.cli.data import DataName, Seed, open_data
 from search.cli.machine import Device, parse_device
 from search.cli.output import print_written, words_about
 from search.cli.paths import path_option
-from search.cli.recipe import RecipeName, parse_recipe
+from search.cli.recipe import RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, read_architecture_of_trial
 from search.errors import InputError
 
@@ -41,7 +41,6 @@ def lr_range(
     from models.baselines import find_baseline
     from search.protocol import Ranged, RangeTest
     from search.report.lr_range import require_range, suggest, write_lr_range
-    from search.run.plans import fit_recipe
     from search.workers.local import ask
     from search.workers.machine import Machine
 

@@ -7,11 +7,21 @@ from typing import Annotated
 
 import typer
 
+from search.cli.data import print_notes
 from search.cli.machine import Device, parse_device
 from search.cli.output import print_written
 from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName
-from search.cli.trained_runs import TrainedBaseline, TrainedDropout, TrainedRecipe, TrainedTrial, find_trained_runs
+from search.cli.trained_runs import (
+    LabelReading,
+    TrainedBaseline,
+    TrainedDropout,
+    TrainedRecipe,
+    TrainedTrial,
+    find_trained_runs,
+    parse_labels,
+)
+from search.errors import InputError
 
 
 def predict(
@@ -22,29 +32,38 @@ def predict(
     recipe: TrainedRecipe = None,
     dropout: TrainedDropout = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The run whose weights are used.")] = 0,
-    names: Annotated[bool, typer.Option("--names", help="Write classes by name instead of by number.")] = False,
+    labels: LabelReading = None,
+    names: Annotated[bool, typer.Option("--names", help="As --labels names.")] = False,
     device: Device = "auto",
     study: StudyName = None,
     studies: Studies = Path("studies"),
 ) -> None:
     """Classify unlabelled images with a retrained network and write id,label in their order.
 
-    An id is a file's name without its extension, an entry of an array of ids, or else the index from 0.
+    A label is the number of a class from 0; with --labels names, and where the files of the study's data say no more
+    than a number, it is what the class is called there. An id is a file's name without its extension, an entry of an
+    array or column of ids, or else the index from 0.
     """
+    from search.data.matching import label_texts
     from search.files import replacing
     from search.run import evaluation
     from search.study.trained import of_seeds
 
+    reading = parse_labels(labels)
+    if names and reading == "numbers":
+        raise InputError("labels = 'numbers': --names asks for the names; give one of them")
     _, plan, runs = find_trained_runs("predict", studies, study, trial, baseline, recipe, dropout)
     (run,) = of_seeds(runs, [seed])
-    classes = plan.question.data.classes
+    data = plan.question.data
+    texts = label_texts(data.classes, data.are_named, "names" if names else reading)
     with replacing(output) as path:  # fails before the work if the file cannot be written
-        predictions = evaluation.predict(plan, run, input, parse_device(device))
-        _write(path, ((id, classes[label] if names else label) for id, label in predictions))
+        predictions, notes = evaluation.predict(plan, run, input, parse_device(device))
+        _write(path, ((id, texts[label]) for id, label in predictions))
+    print_notes(input, notes)
     print_written("predictions", output, f" ({len(predictions):,} images, {run.name} seed {seed})")
 
 
-def _write(path: Path, rows: Iterable[tuple[str, str | int]]) -> None:
+def _write(path: Path, rows: Iterable[tuple[str, str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("id", "label"))

@@ -1,10 +1,12 @@
 """How networks are trained: the options that name a recipe or change it."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from search.data.datasets import Dataset
     from search.recipe import Recipe
 
 RecipeName = Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")]
@@ -32,3 +34,18 @@ def parse_recipe(name: str, epochs: int | None = None, batch_size: str | None = 
     elif batch_size is not None:
         recipe = with_batch_size(recipe, parse_count(batch_size, "batch-size"))
     return recipe if epochs is None else with_epochs(recipe, epochs)
+
+
+def fit_recipe(recipe: "Recipe", dataset: "Dataset", holds_out: bool = True) -> "Recipe":
+    """As `search.run.plans.fit_recipe`; what it makes of a batch that is too large is printed on stderr.
+
+    Raises:
+        RecipeError: the recipe does not fit the data.
+    """
+    from search.run import plans
+
+    fitted = plans.fit_recipe(recipe, dataset, holds_out)
+    if recipe.batch_size not in ("auto", fitted.batch_size):
+        change = f"batch_size = {fitted.batch_size} instead of {recipe.batch_size}"
+        print(f"recipe {recipe.name}: {change}; there are no more training images", file=sys.stderr)
+    return fitted

@@ -11,7 +11,7 @@ import typer
 from search.cli.final_runs import print_final_runs, train_final_runs
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
-from search.cli.recipe import BatchSize, Epochs, RecipeName, parse_recipe
+from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 from search.errors import InputError
 from search.files import StudyFiles
@@ -63,13 +63,14 @@ def retrain(
     """
     from search.run.candidates import baseline_candidate
     from search.run.launch import RetrainRequest
-    from search.run.plans import fit_recipe, open_study_data
+    from search.run.plans import open_study_data
     from search.study.storage import read_study
 
     selection = parse_selection(trial, top, per_budget, dropout, baseline)
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
-    full = fit_recipe(parse_recipe(recipe, epochs, batch_size), open_study_data(plan))
+    holds_out = holdout or selection.chooses
+    full = fit_recipe(parse_recipe(recipe, epochs, batch_size), open_study_data(plan), holds_out)
     candidates = selection.candidates(records, plan, full)
     baselines = [baseline_candidate(name, plan, full) for name in selection.baselines]
     request = RetrainRequest(tuple(candidates), tuple(baselines), seeds, selection.chooses, holdout)

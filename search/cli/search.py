@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.choices import one_of
+from search.cli.data import print_notes
 from search.cli.limits import LimitTexts, SpaceFile, parse_all_limits
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.output import Format, OutputFormat, print_networks
-from search.cli.recipe import BatchSize, parse_recipe
+from search.cli.recipe import BatchSize, fit_recipe, parse_recipe
 from search.cli.studies import Studies
 from search.files import StudyFiles
 
@@ -105,13 +106,13 @@ def parse_question(
         InputError: an option does not parse, or the recipe does not fit the data.
     """
     from search.data.datasets import open_dataset
-    from search.run.plans import fit_recipe
     from search.run.proposals import with_default_fill
     from search.space.space import load_space
     from search.study.plan import Data, Question
 
     limits = parse_all_limits(budget, limit, None if fill == "none" else fill)  # first, since data may take long
     dataset = open_dataset(data)
+    print_notes(data, dataset.notes)
     question = Question(
         budget=limits.budget,
         data=Data.of(dataset),

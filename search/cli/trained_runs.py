@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.choices import require_trial_or_baseline
+from search.cli.choices import one_of, require_trial_or_baseline
 from search.cli.studies import open_study
 from search.errors import InputError
 
 if TYPE_CHECKING:
+    from search.data.matching import Reading
     from search.files import StudyFiles
     from search.study.plan import Plan
     from search.study.trained import TrainedRun
@@ -23,6 +24,22 @@ TrainedDropout = Annotated[
 TrainedRecipe = Annotated[
     str | None, typer.Option("--recipe", help="The recipe it was trained by, if there are several.")
 ]
+LabelReading = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        help="Classes go by their names or by their numbers from 0; needed only where names are other numbers.",
+    ),
+]
+
+
+def parse_labels(labels: str | None) -> "Reading | None":
+    """
+    Raises:
+        InputError: it is neither names nor numbers.
+    """
+    reading: Reading | None = None if labels is None else one_of("labels", labels, ("names", "numbers"))
+    return reading
 
 
 def find_trained_runs(

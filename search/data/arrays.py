@@ -14,38 +14,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.decoding import ArrayImages, Part, Shape, Source, brief, check_labels, number_names
+from search.data.classes import Classes, shortened
+from search.data.decoding import ArrayImages, Part, Shape, Source, brief
 from search.data.folders import IMAGE_SUFFIXES
-from search.data.pickles import read_pickle, require_file
+from search.data.pickles import is_text_or_numbers, read_pickle, require_file
 from search.errors import DataError
 
 # Names in files without a training part; the first that exists is taken.
 IMAGES = ("x_test", "x", "images", "data")
 LABELS = ("y_test", "y", "labels", "fine_labels")
 IDS = ("ids", "id")
+CLASS_NAMES = "class_names"
 INPUTS = "a folder of images, Parquet, an .npz with x or images, or a CIFAR-style pickle with data"
 
 
 def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> Source:
     """The data set in an .npz file with x_train and x_test (images) and y_train and y_test (labels).
 
-    `classes` names the labels; without it, they are named by their numbers.
+    If the file has no class_names, `classes` names the labels; without it, they are named by their numbers.
 
     Raises:
         DataError: the file is damaged, or lacks an array, or an array has another type or shape.
     """
     where, names = f"data = {str(path)!r}", ("x_train", "y_train", "x_test", "y_test")
-    arrays = load_arrays(path, names)
+    arrays = load_arrays(path, (*names, CLASS_NAMES))
     missing = [name for name in names if name not in arrays]
     if missing:
         raise DataError(f"{where}: has no {', '.join(missing)}; must hold {', '.join(names)}")
     images = {name: images_of(f"{where}, {name}", arrays[name]) for name in ("x_train", "x_test")}
     y_train = labels_of(f"{where}, y_train", arrays["y_train"], len(arrays["x_train"]))
     y_test = labels_of(f"{where}, y_test", arrays["y_test"], len(arrays["x_test"]))
-    classes = classes or number_names(y_train)
-    for name, labels in (("y_train", y_train), ("y_test", y_test)):
-        check_labels(labels, len(classes), f"{where}, {name}", "index")
-    return Source(Part(images["x_train"], y_train), Part(images["x_test"], y_test), classes)
+    found = Classes.of(f"{where}, y_train", y_train, class_names(where, arrays) or classes)
+    return Source(
+        Part(images["x_train"], found.indices(y_train, f"{where}, y_train", "index")),
+        Part(images["x_test"], found.indices(y_test, f"{where}, y_test", "index")),
+        found,
+        unused_values(path, arrays, (*names, CLASS_NAMES)),
+    )
 
 
 def load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -72,8 +77,8 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """The values of a file without a training part: arrays under `IMAGES`, `LABELS` and `IDS` of an .npz file, or all
-    that a pickle holds.
+    """The values of a file without a training part: arrays under `IMAGES`, `LABELS`, `IDS` and `CLASS_NAMES` of an .npz
+    file, or all that a pickle holds.
 
     Raises:
         DataError: the file cannot be read, or is an image, or is no file.
@@ -82,8 +87,18 @@ def read_arrays(path: Path) -> dict[str, Any]:
         raise DataError(f"data = {str(path)!r}: one image; must be {INPUTS}")
     require_file(path)
     if path.suffix.lower() == ".npz":
-        return dict(load_arrays(path, (*IMAGES, *LABELS, *IDS)))
+        return dict(load_arrays(path, (*IMAGES, *LABELS, *IDS, CLASS_NAMES)))
     return read_pickle(path)
+
+
+def unused_values(path: Path, values: dict[str, Any], used: Sequence[str | None]) -> tuple[str, ...]:
+    """A note of what an .npz file or pickle holds besides what is used of it; none if there is nothing else."""
+    names = list(values)
+    if path.suffix.lower() == ".npz":
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    unused = tuple(name for name in dict.fromkeys(names) if name not in used)
+    return (f"not used: {shortened(unused)}",) if unused else ()
 
 
 def memory() -> int:
@@ -106,8 +121,8 @@ def images_of(where: str, array: NDArray[Any]) -> ArrayImages:
 
 
 def named_images(values: dict[str, Any], where: str, shape: Shape) -> ArrayImages:
-    """The images among the named values of the file `where`. Rows become images of `shape`: they hold one channel after
-    the other.
+    """The images among the named values of the file `where`. Rows become images of the size of `shape`, in greyscale or
+    colour: they hold one channel after the other.
 
     Raises:
         DataError: there are none, or their type or shape is not that of images.
@@ -117,9 +132,10 @@ def named_images(values: dict[str, Any], where: str, shape: Shape) -> ArrayImage
     if not isinstance(array, np.ndarray):
         raise DataError(f"{where}: not an array; images must be one of uint8")
     if array.ndim == 2:
-        size, channels = shape
-        if array.shape[1] != channels * size**2:
-            raise DataError(f"{where}: rows of {array.shape[1]} values; must have {channels * size**2} as the network")
+        size, channels = shape.size, array.shape[1] // shape.size**2
+        if array.shape[1] not in (size**2, 3 * size**2):
+            needed = f"{size**2} or {3 * size**2}, for the {size}x{size} pixels that the network takes"
+            raise DataError(f"{where}: rows of {array.shape[1]} values; must have {needed}")
         array = array.reshape(-1, channels, size, size).transpose(0, 2, 3, 1)
     images = images_of(where, array)
     if len(array) and not array.size:  # a small file may state more such images than memory holds
@@ -137,6 +153,21 @@ def labels_of(where: str, array: NDArray[Any], num_images: int) -> NDArray[np.in
         rule = f"must be whole numbers of shape ({num_images},)"
         raise DataError(f"{where}: has type {array.dtype} and shape {array.shape}; {rule}")
     return array.ravel().astype(np.int64)
+
+
+def class_names(where: str, values: dict[str, Any]) -> tuple[str, ...] | None:
+    """The names of labels from 0 on among the named values of the file `where`; None if there are none.
+
+    Raises:
+        DataError: they are not text.
+    """
+    if CLASS_NAMES not in values:
+        return None
+    names: list[Any] = np.atleast_1d(array := as_array(values[CLASS_NAMES])).tolist()
+    names = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in names]
+    if not is_text_or_numbers(array) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{where}, {CLASS_NAMES}: must be text of shape (classes,)")
+    return tuple(names)
 
 
 def first_of(values: dict[str, Any], names: Sequence[str], where: str) -> tuple[str, Any]:

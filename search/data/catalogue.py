@@ -40,7 +40,7 @@ _CLASS_NAMES: Final[dict[str, str]] = {
 }
 NAMED: Final = {name: tuple(names.split(",")) for name, names in _CLASS_NAMES.items()}
 # Part of every key; raised when a change decodes the same files differently.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)

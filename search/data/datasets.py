@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from search.data.cache import cache_folder, write, write_array, writing
 from search.data.catalogue import Entry, look_up
+from search.data.classes import Classes
 from search.data.decoding import ColourFound, Part, Source
 from search.errors import DataError
 
@@ -33,6 +34,10 @@ class Dataset:
 
     Images are square, `image_size` pixels a side, with 1 or 3 `channels`. A label is an index into `classes`. The
     fingerprint is the SHA-256 of arrays and class names, in hexadecimal.
+
+    Attributes:
+        labels, are_named, unused: as those of `search.data.classes.Classes`.
+        notes: what a user should know of it, a sentence each, as what of its files is not used.
     """
 
     name: str
@@ -43,6 +48,15 @@ class Dataset:
     fingerprint: str
     num_train: int
     num_test: int
+    labels: tuple[int, ...] = ()
+    are_named: bool = True
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def numbering(self) -> Classes:
+        """The classes, and what the files call them."""
+        return Classes(self.classes, self.labels, self.are_named, self.unused)
 
     def train(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Training images (N, H, W, C), memory-mapped and read-only, and their labels (N,).
@@ -103,7 +117,8 @@ def load_cached(folder: Path) -> Dataset:
         sizes = {file: (folder / file).stat().st_size for file in ARRAYS}
         if meta.pop("sizes") != sizes:
             raise _damaged(folder)
-        return Dataset(**{**meta, "folder": folder, "classes": tuple(meta["classes"])})
+        lists = {key: tuple(value) for key, value in meta.items() if isinstance(value, list)}
+        return Dataset(**meta | lists | {"folder": folder})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(folder) from error
 
@@ -151,10 +166,14 @@ def _decode(source: Source, name: str, folder: Path) -> None:
         folder=folder,
         image_size=image_size,
         channels=channels,
-        classes=source.classes,
-        fingerprint=fingerprint(source.classes, image_size, channels, hashes),
+        classes=source.classes.names,
+        fingerprint=fingerprint(source.classes.names, image_size, channels, hashes),
         num_train=len(source.train.labels),
         num_test=len(source.test.labels),
+        labels=source.classes.labels,
+        are_named=source.classes.are_named,
+        unused=source.classes.unused,
+        notes=(*source.notes, *source.classes.notes()),
     )
     sizes = {file: (folder / file).stat().st_size for file in ARRAYS}
     meta = {key: value for key, value in asdict(dataset).items() if key != "folder"} | {"sizes": sizes}

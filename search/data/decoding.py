@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from search.data.cache import write_array, writing
+from search.data.classes import Classes
 from search.data.loading import load_upright
 from search.errors import DataError
 
 MIN_SIZE, MAX_SIZE = 4, 512  # pixels a side
 MAX_BYTES = 64 * 2**20  # of an image file
-MAX_CLASSES = 10_000
 CHUNK = 1024  # images
 # Image.open tries only these: Pillow's other readers are never needed, and some of them start programs.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
@@ -33,7 +33,7 @@ COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr"})
 
 
 class ColourFound(Exception):
-    """An image has colour where the data set is being read as greyscale; it must be read again in colour."""
+    """An image has colour where greyscale is wanted; the message says which."""
 
 
 class Shape(NamedTuple):
@@ -53,12 +53,13 @@ class Images(Protocol):
             DataError: the first image cannot be read, is not square, or is too small or large.
         """
 
-    def chunks(self, image_size: int, channels: int) -> Iterator[NDArray[np.uint8]]:
+    def chunks(self, image_size: int, channels: int, by_pixels: bool = False) -> Iterator[NDArray[np.uint8]]:
         """All images in order, in arrays (N, image_size, image_size, channels) of at most 1,024 images each.
 
         Raises:
             DataError: an image cannot be read or has another size.
-            ColourFound: channels is 1 and an image has colour.
+            ColourFound: channels is 1 and an image is saved in colour, even if it shows none. With `by_pixels`, only if
+                its channels differ.
         """
 
 
@@ -74,12 +75,12 @@ class EncodedImages:
             where, item = next(self.items())
             return len(_decode_one(where, item, None, 3))
 
-    def chunks(self, image_size: int, channels: int) -> Iterator[NDArray[np.uint8]]:
+    def chunks(self, image_size: int, channels: int, by_pixels: bool = False) -> Iterator[NDArray[np.uint8]]:
         # One thread: with two, images of 32 pixels take twice as long and those of 512 only a tenth less.
         items = self.items()
         while batch := list(itertools.islice(items, CHUNK)):
             with _quiet_pillow():
-                images = [_decode_one(where, item, image_size, channels) for where, item in batch]
+                images = [_decode_one(where, item, image_size, channels, by_pixels) for where, item in batch]
             yield np.stack(images)
 
 
@@ -94,13 +95,19 @@ class ArrayImages:
         check_size(self.where, self.array.shape[2], self.array.shape[1], None)
         return int(self.array.shape[1])
 
-    def chunks(self, image_size: int, channels: int) -> Iterator[NDArray[np.uint8]]:
+    def chunks(self, image_size: int, channels: int, by_pixels: bool = False) -> Iterator[NDArray[np.uint8]]:
         check_size(self.where, self.array.shape[2], self.array.shape[1], image_size)
-        if channels == 1 and self.array.shape[3] == 3:
-            raise ColourFound
+        is_colour = self.array.shape[3] == 3
+        if channels == 1 and is_colour and not by_pixels:
+            raise ColourFound(self.where)
         for start in range(0, len(self.array), CHUNK):
             chunk = self.array[start : start + CHUNK]
-            yield np.repeat(chunk, channels // chunk.shape[3], axis=3)
+            if channels == 1 and is_colour:
+                coloured = np.flatnonzero((chunk != chunk[..., :1]).any(axis=(1, 2, 3)))
+                if len(coloured):
+                    raise ColourFound(f"{self.where}, index {start + coloured[0]}")
+                chunk = chunk[..., :1]
+            yield chunk if chunk.shape[3] == channels else np.repeat(chunk, channels, axis=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +120,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A data set to be decoded. A label is an index into `classes`."""
+    """A data set to be decoded. A label is an index into `classes.names`. `notes` say what of it is not used."""
 
     train: Part
     test: Part
-    classes: tuple[str, ...]
+    classes: Classes
+    notes: tuple[str, ...] = ()
 
 
 def decode(images: Images, num_images: int, shape: Shape, path: Path) -> str:
     """The SHA-256 of the decoded images, in hexadecimal. They are written to `path`, a .npy file in the cache of uint8
-    (num_images, size, size, channels).
+    (num_images, size, size, channels). Images saved in colour are greyscale where their three channels are equal.
 
     Raises:
         DataError: an image cannot be read, or the network does not take it.
@@ -136,27 +144,9 @@ def decode(images: Images, num_images: int, shape: Shape, path: Path) -> str:
     try:
         with writing(path.parent):
             full_shape = (num_images, size, size, channels)
-            return write_array(path, full_shape, np.dtype(np.uint8), images.chunks(size, channels))
-    except ColourFound:
-        raise DataError("images: in colour; the network takes greyscale images") from None
-
-
-def check_labels(labels: NDArray[Any], num_classes: int, where: str, unit: str) -> None:
-    """Require that all labels are classes. `unit` is what labels are counted by, from 0: rows or indices.
-
-    Raises:
-        DataError: one is not; the first is named.
-    """
-    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if len(wrong):
-        rule = f"labels must be 0 to {num_classes - 1}, the classes of the training images"
-        raise DataError(f"{where}, {unit} {wrong[0]}: label = {labels[wrong[0]]}; {rule}")
-
-
-def number_names(labels: NDArray[Any]) -> tuple[str, ...]:
-    """The numbers up to the largest label, as names of classes that have no others."""
-    # An absurdly large label gets no name, so check_labels refuses it.
-    return tuple(str(label) for label in range(min(int(labels.max()) + 1 if labels.size else 0, MAX_CLASSES)))
+            return write_array(path, full_shape, np.dtype(np.uint8), images.chunks(size, channels, True))
+    except ColourFound as found:
+        raise DataError(f"{found}: in colour; the network takes greyscale images") from None
 
 
 def check_size(where: str, width: int, height: int, expected: int | None) -> None:
@@ -180,19 +170,26 @@ def brief(text: object) -> str:
     return textwrap.shorten(str(text), 160, placeholder=" ...") or type(text).__name__
 
 
-def _decode_one(where: str, item: bytes | Path, image_size: int | None, channels: int) -> NDArray[np.uint8]:
-    """One image (H, W, channels). Its size is checked before its pixels are decoded."""
+def _decode_one(
+    where: str, item: bytes | Path, image_size: int | None, channels: int, by_pixels: bool = False
+) -> NDArray[np.uint8]:
+    """One image (H, W, channels), as `Images.chunks` has them. Its size is checked before its pixels are decoded."""
     encoded = _read(where, item) if isinstance(item, Path) else item
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             check_size(where, image.width, image.height, image_size)
             if image.mode not in GREY_MODES | COLOUR_MODES:
                 raise DataError(f"{where}: pixel mode {image.mode}; images must have 8 bits a channel")
-            if channels == 1 and image.mode not in GREY_MODES:
-                raise ColourFound
+            if channels == 1 and image.mode not in GREY_MODES and not by_pixels:
+                raise ColourFound(where)
             # Transparency is dropped, as torchvision's ImageFolder does; of an animation the first frame is taken.
             upright = load_upright(where, image)
-            return np.asarray(upright.convert("L"))[:, :, None] if channels == 1 else np.asarray(upright.convert("RGB"))
+            if channels == 1 and image.mode in GREY_MODES:
+                return np.asarray(upright.convert("L"))[:, :, None]
+            pixels = np.asarray(upright.convert("RGB"))
+            if channels == 1 and (pixels != pixels[..., :1]).any():
+                raise ColourFound(where)
+            return pixels[..., :channels]
     except (DataError, ColourFound, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from search.data.classes import Classes
 from search.data.decoding import EncodedImages, Part, Source
 from search.data.splits import TEST_FRACTION, TEST_NAMES, TEST_SEED, set_aside
 from search.errors import DataError
@@ -139,7 +140,7 @@ def read_class_folders(train: Sequence[tuple[Path, str]], test: Sequence[tuple[P
         labels = np.array([number[name] for _, name in files], dtype=np.int64)
         return Part(encoded_files([file for file, _ in files]), labels)
 
-    return Source(part(train), part(test), classes)
+    return Source(part(train), part(test), Classes.named(classes))
 
 
 def encoded_files(files: Sequence[Path]) -> EncodedImages:

@@ -5,11 +5,25 @@ and y, and CIFAR-style pickles.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
-from search.data.arrays import LABELS, as_array, first_of, labels_of, load_arrays, named_images, read_arrays
+from search.data.arrays import (
+    CLASS_NAMES,
+    IMAGES,
+    LABELS,
+    as_array,
+    class_names,
+    first_of,
+    labels_of,
+    load_arrays,
+    named_images,
+    read_arrays,
+    unused_values,
+)
 from search.data.cache import write_array, writing
+from search.data.classes import Classes
 from search.data.datasets import fingerprint
-from search.data.decoding import Part, Shape, check_labels, decode
+from search.data.decoding import Part, Shape, decode
 from search.data.folders import class_folders, count_unused, read_class_folders, remark_unused, visible
 from search.data.parquet import files_of_test_part, read_parquet
 from search.data.shards import parquet_files, part_of
@@ -34,20 +48,27 @@ def has_both_parts(path: Path) -> bool:
         raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
 
 
-def read_labelled(path: Path, shape: Shape, num_classes: int) -> tuple[Part, tuple[str, ...]]:
-    """The images and labels at a path, and the names of the classes: if the files do not name them, the numbers from 0
-    to `num_classes` - 1, of which some may have no image.
+class Labelled(NamedTuple):
+    """Images with labels that are indices of `classes`, and a note of what else their files hold, if anything."""
+
+    part: Part
+    classes: Classes
+    notes: tuple[str, ...] = ()
+
+
+def read_labelled(path: Path, shape: Shape) -> Labelled:
+    """The labelled images at a path, at least one.
 
     Raises:
-        DataError: there are no labelled images that can be read, or a label is not a class.
+        DataError: there are no labelled images that can be read.
     """
     try:
-        part, classes = _read(path, shape, tuple(map(str, range(num_classes))))
+        labelled = _read(path, shape)
     except OSError as error:
         raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
-    if not len(part.labels):
+    if not len(labelled.part.labels):
         raise DataError(f"data = {str(path)!r}: 0 images; there must be at least one")
-    return part, classes
+    return labelled
 
 
 def decode_labelled(part: Part, classes: tuple[str, ...], shape: Shape, images: Path, labels: Path) -> str:
@@ -64,20 +85,22 @@ def decode_labelled(part: Part, classes: tuple[str, ...], shape: Shape, images: 
     return fingerprint(classes, *shape, hashes)
 
 
-def _read(path: Path, shape: Shape, numbers: tuple[str, ...]) -> tuple[Part, tuple[str, ...]]:
+def _read(path: Path, shape: Shape) -> Labelled:
     if files := files_of_test_part(path, labelled=True):
-        source = read_parquet(files, files, numbers)
-        return source.test, source.classes
+        source = read_parquet(files, files, None)
+        return Labelled(source.test, source.classes, source.notes)
     if path.is_dir():
         test = next((path / name for name in TEST_NAMES if (path / name).is_dir()), path)
         image_files = class_folders(test)
         if test != path:
             remark_unused(path, count_unused([entry for entry in visible(path) if entry != test]))
         source = read_class_folders(image_files, image_files)
-        return source.test, source.classes
+        return Labelled(source.test, source.classes, source.notes)
     where, values = f"data = {str(path)!r}", read_arrays(path)
     array_images = named_images(values, where, shape)
     name, value = first_of(values, LABELS, where)
     labels = labels_of(f"{where}, {name}", as_array(value), len(array_images.array))
-    check_labels(labels, len(numbers), f"{where}, {name}", "index")
-    return Part(array_images, labels), numbers
+    classes = Classes.of(f"{where}, {name}", labels, class_names(where, values))
+    used = (first_of(values, IMAGES, where)[0], name, CLASS_NAMES)
+    part = Part(array_images, classes.indices(labels, f"{where}, {name}", "index"))
+    return Labelled(part, classes, unused_values(path, values, used))

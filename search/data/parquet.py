@@ -5,7 +5,7 @@ Rows are counted from 0 in each file. Class names come from the metadata of the 
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from search.data.decoding import CHUNK, EncodedImages, Part, Source, brief, check_labels, number_names
+from search.data.classes import Classes, shortened
+from search.data.decoding import CHUNK, EncodedImages, Part, Source, brief
 from search.data.shards import by_part, parquet_files, remark_unused_files, require_whole
 from search.data.splits import TEST_NAMES
 from search.errors import DataError
@@ -34,26 +35,25 @@ def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str
     Raises:
         DataError: a file is damaged, a column is missing or of another type, or a label is not a class.
     """
-    images = {file: _image_column(file) for file in (*train, *test)}
+    images = {file: image_column(file) for file in (*train, *test)}
     columns = {file: _label_column(file) for file in images}
-    named = columns[train[0]][1]
+    first, named = next(((file, names) for file, (_, names) in columns.items() if names), (train[0], None))
     for file, (_, names) in columns.items():
-        if names is not None and named is not None and names != named:
-            raise DataError(f"{_where(file)}: its class names differ from those of {train[0].name}; must be the same")
+        if names is not None and names != named:
+            raise DataError(f"{_where(file)}: its class names differ from those of {first.name}; must be the same")
     labels = {file: _labels(file, columns[file][0]) for file in columns}
-    classes = named or classes or number_names(np.concatenate([labels[file] for file in train]))
     for part_files in (train, test):
         if all(len(labels[file]) and (labels[file] == -1).all() for file in part_files):
             rule = "must be labelled, or stand beside a labelled validation-*.parquet"
             raise DataError(f"{_where(part_files[0])}: every label is -1, so that it is an unlabelled part; {rule}")
-    for file in columns:
-        check_labels(labels[file], len(classes), _where(file), "row")
+    found = Classes.of(_where(first), np.concatenate([labels[file] for file in train]), named or classes)
 
     def part(files: Sequence[Path]) -> Part:
         encoded = EncodedImages(partial(_rows, [(file, images[file]) for file in files]))
-        return Part(encoded, np.concatenate([labels[file] for file in files]))
+        return Part(encoded, np.concatenate([found.indices(labels[file], _where(file), "row") for file in files]))
 
-    return Source(part(train), part(test), classes)
+    used = {name for file in columns for name in (images[file], columns[file][0])}
+    return Source(part(train), part(test), found, unused_columns(tuple(columns), used))
 
 
 def files_of_test_part(path: Path, labelled: bool) -> list[Path]:
@@ -98,13 +98,22 @@ def _where(file: Path) -> str:
     return f"data = {str(file)!r}"
 
 
+def column_names(files: Sequence[Path]) -> tuple[str, ...]:
+    """The columns that any of the files has.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    return tuple(dict.fromkeys(name for file in files for name in _schema(file).names))
+
+
 def image_rows(files: Sequence[Path]) -> EncodedImages:
     """The images of all files, which need not have labels.
 
     Raises:
         DataError: a file is damaged, or has no column of images.
     """
-    return EncodedImages(partial(_rows, [(file, _image_column(file)) for file in files]))
+    return EncodedImages(partial(_rows, [(file, image_column(file)) for file in files]))
 
 
 def count_rows(files: Sequence[Path]) -> int:
@@ -138,6 +147,39 @@ def _is_labelled(files: Sequence[Path]) -> bool:
     return False
 
 
+def unused_columns(files: Sequence[Path], used: Collection[str | None]) -> tuple[str, ...]:
+    """A note of the columns of all files that are not used; none if all are.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    unused = tuple(name for name in column_names(files) if name not in used)
+    return (f"columns not used: {shortened(unused)}",) if unused else ()
+
+
+def read_ids(files: Sequence[Path], column: str) -> Iterator[tuple[str, int | str]]:
+    """The value of every row of a column, and where it is.
+
+    Raises:
+        DataError: a file is damaged, does not have the column, or has neither text nor whole numbers in it.
+    """
+    for file in files:
+        kind = _find_column(file, "an id", (column,)).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            raise DataError(f"{_where(file)}: column {column} is {brief(kind)}; ids must be text or whole numbers")
+        row = 0
+        try:
+            for batch in pq.ParquetFile(file).iter_batches(CHUNK, columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    if value is None:
+                        raise DataError(f"{_where(file)}, row {row}: has no {column}; every row must have one")
+                    yield f"{_where(file)}, row {row}", value
+                    row += 1
+        except _DAMAGED as error:
+            raise DataError(f"{_where(file)}: cannot be read after row {row}: {brief(error)}") from error
+
+
 def _schema(file: Path) -> pa.Schema:
     try:
         return pq.read_schema(file)
@@ -156,7 +198,12 @@ def _find_column(file: Path, kind: str, names: Sequence[str]) -> pa.Field:
     return schema.field(column)
 
 
-def _image_column(file: Path) -> str:
+def image_column(file: Path) -> str:
+    """The name of the column of images.
+
+    Raises:
+        DataError: the file is damaged, has none, or has something else there.
+    """
     field = _find_column(file, "an image", IMAGE_COLUMNS)
     type_ = field.type
     if pa.types.is_struct(type_) and type_.get_field_index("bytes") >= 0:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from search.data.arrays import read_npz
+from search.data.classes import Classes
 from search.data.decoding import ArrayImages, Part, Source, brief
 from search.data.folders import (
     class_folders,
@@ -66,7 +67,7 @@ def read_digits() -> Source:
     labels = digits.target.astype(np.int64)
     parts = set_aside(labels, TEST_FRACTION, TEST_SEED)
     train, test = (Part(ArrayImages("digits", images[part]), labels[part]) for part in parts)
-    return Source(train, test, tuple(str(name) for name in digits.target_names))
+    return Source(train, test, Classes.named(tuple(str(name) for name in digits.target_names)))
 
 
 def _parquet_layout(path: Path, classes: tuple[str, ...] | None) -> Layout | None:

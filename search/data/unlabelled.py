@@ -5,33 +5,59 @@ They come as a folder of images, Parquet files, arrays in an .npz file, or a pic
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
-from search.data.arrays import IDS, INPUTS, as_array, first_of, named_images, read_arrays
+from search.data.arrays import (
+    CLASS_NAMES,
+    IDS,
+    IMAGES,
+    INPUTS,
+    as_array,
+    first_of,
+    named_images,
+    read_arrays,
+    unused_values,
+)
 from search.data.decoding import Images, Shape, brief
 from search.data.folders import encoded_files, image_files
-from search.data.parquet import count_rows, files_of_test_part, image_rows
+from search.data.parquet import (
+    column_names,
+    count_rows,
+    files_of_test_part,
+    image_column,
+    image_rows,
+    read_ids,
+    unused_columns,
+)
 from search.data.pickles import is_text_or_numbers
 from search.errors import DataError
 
 MAX_ID = 256  # characters
+_RULE = f"ids must be whole numbers of 64 bits, or text of at most {MAX_ID} characters"
 
 
-def read_unlabelled(path: Path, shape: Shape) -> tuple[Images, tuple[str, ...]]:
+class Unlabelled(NamedTuple):
+    """Images, the id of each, and a note of what else their files hold, if anything."""
+
+    images: Images
+    ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_unlabelled(path: Path, shape: Shape) -> Unlabelled:
     """The images at a path and their ids, in order.
 
     In a folder, an id is a file's name without its suffix, and files are in natural order, 2 before 10. Elsewhere an id
-    comes from an array of ids, or else is the index from 0.
+    comes from an array or column of ids, or else is the index from 0.
 
     Raises:
         DataError: there are no images that can be read, or two have the same id.
     """
     where = f"data = {str(path)!r}"
     try:
-        images, ids = _read(path, shape)
+        images, ids, notes = _read(path, shape)
     except OSError as error:
         raise DataError(f"{where}: cannot be read: {error.strerror or error}") from error
     if not ids:
@@ -40,41 +66,53 @@ def read_unlabelled(path: Path, shape: Shape) -> tuple[Images, tuple[str, ...]]:
     if len(set(ids)) < len(ids):
         twice, _ = Counter(ids).most_common(1)[0]
         raise DataError(f"{where}: two images have the id {brief(twice)!r}; ids must differ")
-    return images, ids
+    return Unlabelled(images, ids, notes)
 
 
-def _read(path: Path, shape: Shape) -> tuple[Images, tuple[str, ...]]:
+def _read(path: Path, shape: Shape) -> Unlabelled:
     where = f"data = {str(path)!r}"
     if not path.exists():
         raise DataError(f"{where}: no such file or folder; must be {INPUTS}")
     if files := files_of_test_part(path, labelled=False):
-        return image_rows(files), _indices(count_rows(files))
+        return _read_parquet(files)
     if path.is_dir():
         files = sorted((file for file in image_files(path) if file.is_file()), key=_natural)
-        return encoded_files(files), tuple(file.stem for file in files)
+        return Unlabelled(encoded_files(files), tuple(file.stem for file in files))
     values = read_arrays(path)
     images = named_images(values, where, shape)
     num_images = len(images.array)
-    if not any(name in values for name in IDS):
-        return images, _indices(num_images)
-    name, value = first_of(values, IDS, where)
-    ids = as_array(value)
+    name = _id_name(values)
+    notes = unused_values(path, values, (first_of(values, IMAGES, where)[0], name, CLASS_NAMES))
+    if name is None:
+        return Unlabelled(images, _indices(num_images), notes)
+    ids = as_array(values[name])
     if ids.shape != (num_images,):
         raise DataError(f"{where}, {name}: has shape {ids.shape}; must be ({num_images},), one for each image")
-    return images, _ids(f"{where}, {name}", ids)
+    if not is_text_or_numbers(ids):
+        raise DataError(f"{where}, {name}: damaged; {_RULE}")
+    texts = tuple(_id(f"{where}, {name}, index {index}", value) for index, value in enumerate(ids.tolist()))
+    return Unlabelled(images, texts, notes)
 
 
-def _ids(where: str, values: NDArray[Any]) -> tuple[str, ...]:
-    rule = f"ids must be whole numbers of 64 bits, or text of at most {MAX_ID} characters"
-    if not is_text_or_numbers(values):
-        raise DataError(f"{where}: damaged; {rule}")
-    ids: list[Any] = values.tolist()
-    for index, value in enumerate(ids):
-        if isinstance(value, bytes) and len(value) <= 4 * MAX_ID:
-            ids[index] = value = value.decode(errors="replace")
-        if not (len(value) <= MAX_ID if isinstance(value, str) else isinstance(value, int) and abs(value) < 2**64):
-            raise DataError(f"{where}, index {index}: not an id; {rule}")
-    return tuple(map(str, ids))
+def _read_parquet(files: Sequence[Path]) -> Unlabelled:
+    images, column = image_rows(files), _id_name(column_names(files))
+    ids = tuple(_id(*row) for row in read_ids(files, column)) if column else _indices(count_rows(files))
+    used = {column, *map(image_column, files)}
+    return Unlabelled(images, ids, unused_columns(files, used))
+
+
+def _id_name(names: Iterable[str]) -> str | None:
+    """The first of the names that is one of ids, in whatever case."""
+    by_lower = {name.lower(): name for name in reversed(list(names))}
+    return next((by_lower[name] for name in IDS if name in by_lower), None)
+
+
+def _id(where: str, value: Any) -> str:
+    if isinstance(value, bytes) and len(value) <= 4 * MAX_ID:
+        value = value.decode(errors="replace")
+    if not (len(value) <= MAX_ID if isinstance(value, str) else isinstance(value, int) and abs(value) < 2**64):
+        raise DataError(f"{where}: not an id; {_RULE}")
+    return str(value)
 
 
 def _indices(number: int) -> tuple[str, ...]:

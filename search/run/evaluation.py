@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from search.data.cache import scratch_folder
 from search.data.catalogue import from_anywhere, path_of, safe_name
 from search.data.datasets import open_cached, open_dataset
-from search.data.decoding import Part, Shape, brief, decode
+from search.data.decoding import ArrayImages, Part, Shape, decode
 from search.data.labelled import decode_labelled, has_both_parts, read_labelled
+from search.data.matching import Reading, match_labels
 from search.data.unlabelled import read_unlabelled
 from search.errors import DataError
 from search.files import StudyFiles
@@ -43,6 +44,15 @@ class _Own(NamedTuple):
     test: NDArray[np.bool_]
 
 
+class _TestSet(NamedTuple):
+    """What identifies a test set, the .npy files of its images and labels, and what is not used of it."""
+
+    data: Data
+    images: Path
+    labels: Path
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The results of runs on a test set, seed by seed.
@@ -50,6 +60,7 @@ class Evaluation:
     Attributes:
         classes: the names of the rows of each confusion matrix.
         overlap: how many of the images are the study's own; None where these are no longer in the data cache.
+        notes: what of the set's files is not used, a sentence each.
         ledgers: the files with a line for each run: the set's, and the study's if some of its test images are in it.
     """
 
@@ -59,6 +70,7 @@ class Evaluation:
     results: tuple[tuple[int, TestResult], ...]
     overlap: Overlap | None
     ledgers: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -75,13 +87,15 @@ class Evaluation:
         return images, tuple(result.confusion[index][index] / images for _, result in self.results if images)
 
 
-def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, device: str) -> Evaluation:
+def evaluate(
+    files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, device: str, reading: Reading | None = None
+) -> Evaluation:
     """The results of runs on another labelled set with the study's classes, or on the study's own test set again.
 
     The test part of the set is used, or all of it if it has no training part or is not divided. The opening of every
     run is in the set's ledger before the set is opened. The study's own test images are recognised however they are
     packed: a set that holds nothing else counts as the study's; where they are among others, the opening is in the
-    study's ledger too, with the accuracy on these images alone.
+    study's ledger too, with the accuracy on these images alone. Classes are matched by `search.data.matching`.
 
     Raises:
         DataError: the set cannot be read, or the networks cannot be tested on it.
@@ -89,7 +103,7 @@ def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, d
         StorageError: the ledger or the data cache cannot be written.
     """
     setup, views = _setup(device), [run.view for run in runs]
-    with _test_set(spec, plan) as (data, images, labels):
+    with _test_set(spec, plan, reading) as (data, images, labels, notes):
         own, known = plan.question.data, _own_images(images, plan)
         if data.fingerprint == own.fingerprint or (known is not None and known.test.all()):
             data = own
@@ -107,11 +121,12 @@ def evaluate(files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, d
             ledger.enter(line, result.accuracy if part is None else _accuracy(result, part))
     results = tuple(zip((view.seed for view in views), answer.results, strict=True))
     overlap = None if known is None else Overlap(*(int(part.sum()) for part in known))
-    return Evaluation(data.name, data.fingerprint, own.classes, results, overlap, tuple(map(files.ledger, opened)))
+    ledger_files = tuple(map(files.ledger, opened))
+    return Evaluation(data.name, data.fingerprint, own.classes, results, overlap, ledger_files, notes)
 
 
-def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> list[tuple[str, int]]:
-    """The id and the class of every image, in the order of `search.data.unlabelled.read_unlabelled`.
+def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
+    """The id and the class of every image, and the notes, as `search.data.unlabelled.read_unlabelled` has them.
 
     Raises:
         DataError: the images cannot be read, or the network cannot take them.
@@ -119,63 +134,41 @@ def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> list[tupl
         StorageError: the data cache cannot be written.
     """
     setup, shape = _setup(device), _shape(plan)
-    images, ids = read_unlabelled(source, shape)
+    images, ids, notes = read_unlabelled(source, shape)
     with scratch_folder() as folder:
         decode(images, len(ids), shape, folder / "images.npy")
         answer = ask(setup, Predict(run.network, folder / "images.npy"), Path(os.devnull))
     assert isinstance(answer, Predicted)
-    return list(zip(ids, answer.labels, strict=True))
+    return list(zip(ids, answer.labels, strict=True)), notes
 
 
 @contextmanager
-def _test_set(spec: str, plan: Plan) -> Iterator[tuple[Data, Path, Path]]:
-    """What identifies a test set, and the .npy files of its images and labels."""
-    own, path = plan.question.data, path_of(spec)
+def _test_set(spec: str, plan: Plan, reading: Reading | None) -> Iterator[_TestSet]:
+    """A test set as the study's networks take it."""
+    own, path, shape, where = plan.question.data, path_of(spec), _shape(plan), f"data = {spec!r}"
+    numbers = tuple(map(str, range(len(own.classes))))
+    data = None
     # Class folders are divided where they are the study's own, which has trained on the rest of them.
     if path is None or from_anywhere(spec) == plan.circumstances.source or has_both_parts(path):
         dataset = open_dataset(spec)
         data = Data.of(dataset)
-        _require_same_classes(spec, own.classes, data.classes)
-        _require_same_shape(spec, own, data)
-        yield data, dataset.folder / "test-images.npy", dataset.folder / "test-labels.npy"
-        return
-    part, classes = read_labelled(path, _shape(plan), len(own.classes))
-    if classes not in (own.classes, _numbers(own.classes)):
-        part, classes = _in_classes(spec, own.classes, part, classes), own.classes
+        if data.fingerprint == own.fingerprint:
+            yield _TestSet(data, dataset.folder / "test-images.npy", dataset.folder / "test-labels.npy", dataset.notes)
+            return
+        pixels, truth = dataset.test()
+        part, classes = Part(ArrayImages(f"{where}, test images", pixels), truth), dataset.numbering
+        notes = dataset.notes
+    else:
+        part, classes, notes = read_labelled(path, shape)
+    part = Part(part.images, match_labels(where, part.labels, classes, own.classes, own.are_named, reading))
     with scratch_folder() as folder:
         images, labels = folder / "images.npy", folder / "labels.npy"
-        name = safe_name(path.stem if path.is_file() else path.name)
-        fingerprint = decode_labelled(part, classes, _shape(plan), images, labels)
-        yield own.model_copy(update={"name": name, "fingerprint": fingerprint}), images, labels
-
-
-def _require_same_classes(spec: str, own: tuple[str, ...], other: tuple[str, ...]) -> None:
-    """Require the same names in the same order, or as many numbers, as in a set that does not name its classes."""
-    if other in (own, _numbers(own)):
-        return
-    if len(other) != len(own):
-        raise DataError(f"data = {spec!r}: has {len(other)} classes; must have the {len(own)} of the study")
-    at = next(index for index, name in enumerate(own) if name != other[index])
-    raise DataError(f"data = {spec!r}: its class {at} is {other[at]!r}; must be {own[at]!r}, as in the study")
-
-
-def _numbers(classes: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(str, range(len(classes))))
-
-
-def _in_classes(spec: str, own: tuple[str, ...], part: Part, classes: tuple[str, ...]) -> Part:
-    """The part of a set that names some of the study's classes, in whatever order, with the study's labels."""
-    for at, name in enumerate(classes):
-        if name not in own:
-            rule = f"must be one of the study's {len(own)}, which are {brief(', '.join(own))}"
-            raise DataError(f"data = {spec!r}: its class {at} is {name!r}; {rule}")
-    return Part(part.images, np.array([own.index(name) for name in classes], dtype=np.int64)[part.labels])
-
-
-def _require_same_shape(spec: str, own: Data, other: Data) -> None:
-    if (own.image_size, own.channels) != (other.image_size, other.channels):
-        given, needed = (f"{data.image_size}x{data.image_size}x{data.channels}" for data in (other, own))
-        raise DataError(f"data = {spec!r}: images of {given} pixels and channels; must be {needed}, none is resized")
+        fingerprint = decode_labelled(part, own.classes if classes.are_named else numbers, shape, images, labels)
+        if data is None:
+            assert path is not None
+            name = safe_name(path.stem if path.is_file() else path.name)
+            data = own.model_copy(update={"name": name, "fingerprint": fingerprint})
+        yield _TestSet(data, images, labels, notes)
 
 
 def _own_images(images: Path, plan: Plan) -> _Own | None:

@@ -4,10 +4,11 @@ from pydantic import ValidationError
 
 from search.data.catalogue import from_anywhere
 from search.data.datasets import Dataset, open_dataset
-from search.errors import DataError, StudyError
+from search.data.splits import split
+from search.errors import DataError, RecipeError, StudyError
 from search.files import StudyFiles
-from search.recipe import Recipe
-from search.recipes import FAST
+from search.recipe import Recipe, with_batch_size
+from search.recipes import FAST, RECIPES
 from search.space.space import load_space
 from search.study.address import without_password
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
@@ -76,15 +77,31 @@ def open_study_data(plan: Plan) -> Dataset:
         DataError: it is not found, or has changed.
     """
     dataset = open_dataset(plan.circumstances.source)
-    if Data.of(dataset) != plan.question.data:
+    own = plan.question.data
+    if Data.of(dataset) != own.model_copy(update={"are_named": dataset.are_named}):
         raise DataError(f"data = {plan.circumstances.source}: is not the data this study was begun with")
     return dataset
 
 
-def fit_recipe(recipe: Recipe, dataset: Dataset) -> Recipe:
-    """The recipe with its open values set for the data.
+def fit_recipe(recipe: Recipe, dataset: Dataset, holds_out: bool = True) -> Recipe:
+    """The recipe with its open values set for the data, of which the training split is trained on, or without
+    `holds_out` the validation split too.
+
+    Where nobody asked for a batch size, that of a named recipe or of a file without one, a batch larger than this
+    becomes all these images; the learning rate stays.
 
     Raises:
         RecipeError: the recipe does not fit the data.
     """
-    return recipe.fit_to(dataset.name, dataset.num_train, dataset.image_size, dataset.channels)
+    num_split = len(split(dataset.train()[1], seed=0)[0])  # as many for every seed
+    num_images = num_split if holds_out or recipe.needs_validation else dataset.num_train
+    known = RECIPES.get(recipe.name)
+    is_default = "batch_size" not in recipe.model_fields_set or (known and recipe.batch_size == known.batch_size)
+    if is_default and recipe.batch_size != "auto":
+        recipe = with_batch_size(recipe, min(recipe.batch_size, num_images))
+    fitted = recipe.fit_to(dataset.name, dataset.num_train, dataset.image_size, dataset.channels, num_split)
+    batch_size, _, _ = fitted.sizes
+    if batch_size > num_images:
+        rest = f"the {num_images:,} images of the training split; {dataset.num_train - num_images:,} more are held out"
+        raise RecipeError(f"batch_size = {batch_size}: larger than {rest}")
+    return fitted

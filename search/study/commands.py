@@ -101,7 +101,7 @@ def _fitted(asked: Recipe, recipe: Recipe, data: Data) -> Recipe | None:
     if recipe.batch_size == "auto":
         return None
     # Neither plan nor result holds the number of images; this is one that has such a batch.
-    num_train = 32 * recipe.batch_size
+    num_train = 32 * recipe.batch_size if recipe.batch_size >= 16 else recipe.batch_size
     try:
         return asked.fit_to(data.name, num_train, data.image_size, data.channels)
     except RecipeError:

@@ -28,13 +28,19 @@ class _Part(BaseModel):
 
 
 class Data(_Part):
-    """What identifies a data set."""
+    """What identifies a data set: its fingerprint, which is of the arrays and the names of the classes.
+
+    Attributes:
+        are_named: whether its files name the classes, which else are called as they were labelled; None in studies
+            begun before this was noted.
+    """
 
     name: str
     fingerprint: str
     image_size: int
     channels: int
     classes: tuple[str, ...]
+    are_named: bool | None = None
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Data":
@@ -44,6 +50,7 @@ class Data(_Part):
             image_size=dataset.image_size,
             channels=dataset.channels,
             classes=dataset.classes,
+            are_named=dataset.are_named,
         )
 
     @property
@@ -163,7 +170,8 @@ def differences(old: Question, new: Question) -> list[str]:
         return entries
 
     before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
-    keys = [key for key in before | after if before.get(key) != after.get(key)]
+    # The same arrays and names are the same data, however their files are labelled.
+    keys = [key for key in before | after if before.get(key) != after.get(key) and key != "data.are_named"]
     return [f"{key} = {before.get(key)}, now {after.get(key)}" for key in keys]
 
 

@@ -260,9 +260,13 @@ def test_constants_of_one_channel_are_refused_for_colour_images() -> None:
         grey.fit_to("cifar10", 50_000, 32, 3)
 
 
-def test_a_batch_of_automatic_size_may_be_too_large_too() -> None:
-    with pytest.raises(RecipeError, match=r"^batch_size = 16: larger than the 15 training images$"):
-        FAST.fit_to("cifar10", 15, 32, 3)
+@pytest.mark.parametrize(
+    ("num_train", "num_split", "batch_size"), [(15, 15, 15), (18, 14, 14), (20, 16, 16), (40, 32, 16), (3, 2, 2)]
+)
+def test_a_training_split_smaller_than_a_batch_is_one_batch(num_train: int, num_split: int, batch_size: int) -> None:
+    fitted = FAST.fit_to("cifar10", num_train, 32, 3, num_split)
+    assert fitted.sizes[0] == batch_size
+    assert fitted.lr == pytest.approx(FAST.lr * batch_size / 128)
 
 
 # What a recipe asks of the training.

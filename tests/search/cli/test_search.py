@@ -9,6 +9,7 @@ from subprocess import CompletedProcess, Popen
 from sysconfig import get_path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from small_search import SEARCH
@@ -118,6 +119,18 @@ def test_a_question_is_what_the_options_say() -> None:
     assert (asked.budget, asked.limits, asked.fill) == (1_000_000, ("macs=400000",), 0.2)
     assert (asked.sampler, asked.pruner, asked.seed, asked.warm_start) == ("random", "none", 3, True)
     assert asked.recipe == FAST.fit_to("digits", dataset.num_train, 8, 1)
+
+
+def test_what_a_user_should_know_of_the_data_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, labels = np.zeros((60, 8, 8), np.uint8), np.repeat([0, 50, 999], 20)
+    path = str(tmp_path / "a.npz")
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels, x_valid=images)
+    _, asked = question(data=path)
+    assert asked.data.task.num_classes == 3
+    assert capsys.readouterr().err.splitlines() == [
+        f"note: data = {path!r}: not used: x_valid",
+        f"note: data = {path!r}: 3 classes, called as they are labelled: 0, 50, 999",
+    ]
 
 
 def test_without_fill_the_share_to_use_depends_on_the_space_and_none_asks_for_nothing() -> None:

@@ -179,7 +179,7 @@ WRONG = [
     ((*EVALUATE, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
     ((*PREDICT, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
     (("export", "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
-    (("evaluate", "--trial", "0", "--data", "more.npz"), 2, "y, index 10: label = 10; labels must be 0 to 9"),
+    (("evaluate", "--trial", "0", "--data", "more.npz"), 2, "index 10: label = 10; labels must be 0 to 9"),
     (("predict", "--trial", "0", "--input", "empty", "--output", "p.csv"), 2, "holds no images; must be a folder"),
     ((*PREDICT[:-1], "small.yaml/p.csv", "--trial", "0"), 1, "cannot write small.yaml/p.csv"),
     ((*PREDICT, "--trial", "0", "--device", "gpu"), 2, "device = 'gpu': must be one of auto, cpu, cuda"),

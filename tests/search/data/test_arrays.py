@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from data_sources import refusal, write_npz
 
-from search.data import arrays
+from search.data import arrays, classes
 from search.data.datasets import open_dataset
 
 
@@ -44,6 +44,9 @@ def test_npz_arrays_arrive_as_they_are(tmp_path: Path, shape: tuple[int, ...], c
         ({"y_train": np.zeros(12, np.int64), "y_test": np.zeros(6, np.int64)}, "training images of 1 class"),
         ({"x_train": np.array([{}] * 12, dtype=object)}, "cannot be read as .npz without Python objects"),
         ({"x_train": np.zeros((0, 8, 8), np.uint8), "y_train": np.zeros(0, np.uint8)}, "label = 0; labels must be"),
+        ({"class_names": np.array([1, 2, 3])}, "class_names: must be text of shape (classes,)"),
+        ({"class_names": np.array(["a", "b"])}, "y_train, index 2: label = 2; labels must be 0 to 1"),
+        ({"class_names": np.array(["a", "b", "a"])}, "two classes are called 'a'; names must differ"),
         ({"x_test": np.zeros((0, 8, 8), np.uint8), "y_test": np.zeros(0, np.uint8)}, "0 test images"),
     ],
 )
@@ -100,3 +103,31 @@ def test_an_npz_whose_header_claims_an_absurd_shape_is_refused(tmp_path: Path) -
 
 def test_memory_is_what_the_machine_has() -> None:
     assert 2**28 < arrays.memory() < 2**50
+
+
+@pytest.mark.parametrize("labels", [(0, 50, 999), (1, 2, 3), (5, 10**9, 2**62)])
+def test_classes_are_those_with_images_called_as_they_are_labelled(tmp_path: Path, labels: tuple[int, ...]) -> None:
+    values = np.array(labels)
+    path = write_npz(tmp_path / "toy.npz", y_train=values[np.arange(12) % 3], y_test=values[np.arange(6) % 3])
+    dataset = open_dataset(str(path))
+    assert (dataset.classes, dataset.labels, dataset.are_named) == (tuple(map(str, labels)), labels, False)
+    assert dataset.train()[1].tolist() == [0, 1, 2] * 4 and dataset.test()[1].tolist() == [0, 1, 2] * 2
+    assert dataset.notes == (f"3 classes, called as they are labelled: {', '.join(map(str, labels))}",)
+    assert open_dataset(str(path)) == dataset, "the cache remembers it"
+
+
+def test_a_test_label_without_training_images_is_refused_by_its_own_number(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "toy.npz", y_train=np.arange(12) % 3 * 50, y_test=np.array([0, 50, 7, 0, 0, 0]))
+    assert "y_test, index 2: label = 7; labels must be 0, 50, 100, the classes of the training images" in refusal(path)
+
+
+def test_an_image_with_a_label_of_its_own_each_is_no_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes, "MAX_CLASSES", 11)
+    path = write_npz(tmp_path / "toy.npz", y_train=np.arange(12), y_test=np.arange(6))
+    assert "y_train: has 12 different labels; must have 11 at most" in refusal(path)
+
+
+def test_class_names_in_the_file_are_used_and_what_is_not_used_is_named(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "toy.npz", class_names=np.array([b"cat", b"dog", b"eel"]), x_valid=np.zeros(3))
+    dataset = open_dataset(str(path))
+    assert (dataset.classes, dataset.are_named, dataset.notes) == (("cat", "dog", "eel"), True, ("not used: x_valid",))

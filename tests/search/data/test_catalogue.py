@@ -67,11 +67,11 @@ def test_nas_data_is_looked_in_first_whether_it_holds_the_set_or_is_it(
 
 
 def test_a_named_set_in_nas_data_has_its_real_class_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_parquet(tmp_path / "cifar10" / "train-0.parquet", [0, 1, 0, 1])
+    write_parquet(tmp_path / "cifar10" / "train-0.parquet", [*range(10), 0, 1])
     write_parquet(tmp_path / "cifar10" / "test-0.parquet", [0, 9])
     monkeypatch.setenv("NAS_DATA", str(tmp_path))
     assert open_dataset("cifar10").classes == NAMED["cifar10"]
-    assert "label = 9; labels must be 0 to 1" in refusal(tmp_path / "cifar10")
+    assert open_dataset(str(tmp_path / "cifar10")).classes == tuple("0123456789")
 
 
 def test_the_named_sets_have_as_many_classes_as_they_should() -> None:

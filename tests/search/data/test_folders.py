@@ -80,7 +80,7 @@ def test_images_in_folders_inside_of_a_class_folder_are_of_its_class(
     for images, labels in (dataset.train(), dataset.test()):
         assert [labels[i] for i, image in enumerate(images) if image[0, 0, 0] == 200] == [2] * int((labels == 2).sum())
     assert caplog.messages == [f"data = {str(pets)!r}: 40 images in folders inside of a class folder are of its class"]
-    assert np.bincount(read_labelled(pets, Shape(8, 3), 3)[0].labels).tolist() == [25, 5, 20]
+    assert np.bincount(read_labelled(pets, Shape(8, 3))[0].labels).tolist() == [25, 5, 20]
 
 
 def test_what_is_not_used_is_named_by_kind_and_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -125,7 +125,7 @@ def test_other_parts_and_what_lies_beside_them_are_named(tmp_path: Path, caplog:
 def test_parts_that_are_not_evaluated_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_images(tmp_path / "test", 2)
     write_images(tmp_path / "val", 3)
-    assert len(read_labelled(tmp_path, Shape(8, 3), 2)[0].labels) == 4
+    assert len(read_labelled(tmp_path, Shape(8, 3))[0].labels) == 4
     assert caplog.messages == [unused(tmp_path, "images in 'val' (6)")]
 
 

@@ -19,6 +19,7 @@ from image_sets import (
 )
 from numpy.typing import NDArray
 
+from search.data.classes import Classes
 from search.data.datasets import open_dataset
 from search.data.labelled import decode_labelled, has_both_parts, read_labelled
 from search.errors import DataError
@@ -44,9 +45,9 @@ def test_labels_of_every_layout_belong_to_their_images(tmp_path: Path, layout: s
     write, names = LABELLED[layout]
     path = write(tmp_path)
     assert not has_both_parts(path)
-    part, classes = read_labelled(path, COLOUR, 3)
-    assert classes == names
-    decode_labelled(part, classes, COLOUR, tmp_path / "images.npy", tmp_path / "labels.npy")
+    part, classes, _ = read_labelled(path, COLOUR)
+    assert classes.names == names
+    decode_labelled(part, classes.names, COLOUR, tmp_path / "images.npy", tmp_path / "labels.npy")
     images, labels = np.load(tmp_path / "images.npy"), np.load(tmp_path / "labels.npy")
     # Class folders come class by class, so images are looked up.
     expected = {image.tobytes(): label for image, label in zip(IMAGES, LABELS, strict=True)}
@@ -54,17 +55,45 @@ def test_labels_of_every_layout_belong_to_their_images(tmp_path: Path, layout: s
     assert len(images) == 12
 
 
-def test_a_set_may_lack_images_of_the_last_classes(tmp_path: Path) -> None:
-    write_npz(tmp_path / "a.npz", x=IMAGES, y=LABELS)
-    write_parquet(tmp_path / "a.parquet")
-    for name in ("a.npz", "a.parquet"):
-        part, classes = read_labelled(tmp_path / name, COLOUR, 5)
-        assert (part.labels.tolist(), classes) == (LABELS.tolist(), tuple("01234"))
+def test_labels_that_leave_numbers_out_are_the_names_of_their_classes(tmp_path: Path) -> None:
+    labels = np.array([7, 50, 999])[LABELS]
+    paths = [
+        write_npz(tmp_path / "a.npz", x=IMAGES, y=labels),
+        write_parquet(tmp_path / "a.parquet", labels),
+        write_pickle(tmp_path / "a.pkl", data=ROWS, labels=labels.tolist()),
+    ]
+    for path in paths:
+        part, classes, _ = read_labelled(path, COLOUR)
+        assert (part.labels.tolist(), classes.names) == (LABELS.tolist(), ("7", "50", "999"))
+        assert (classes.labels, classes.are_named) == ((7, 50, 999), False)
+
+
+def test_names_may_stand_beside_the_labels(tmp_path: Path) -> None:
+    names = ["x", "none", "y", "z"]
+    paths = [
+        write_npz(tmp_path / "a.npz", x=IMAGES, y=LABELS + (LABELS > 0), class_names=np.array(names)),
+        write_pickle(tmp_path / "a.pkl", data=ROWS, labels=(LABELS + (LABELS > 0)).tolist(), class_names=names),
+        write_parquet(tmp_path / "a.parquet", LABELS + (LABELS > 0), names),
+    ]
+    for path in paths:
+        part, classes, _ = read_labelled(path, COLOUR)
+        assert (part.labels.tolist(), classes) == (
+            LABELS.tolist(),
+            Classes(("x", "y", "z"), (0, 2, 3), are_named=True, unused=("none",)),
+        )
+
+
+def test_what_is_not_used_of_a_file_is_named(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", x=IMAGES, y=LABELS, weights=LABELS, ids=LABELS)
+    assert read_labelled(path, COLOUR).notes == ("not used: weights, ids",)
+    pickled = write_pickle(tmp_path / "a.pkl", data=ROWS, labels=LABELS.tolist(), filenames=["a"])
+    assert read_labelled(pickled, COLOUR).notes == ("not used: filenames",)
+    assert read_labelled(write_parquet(tmp_path / "a.parquet"), COLOUR).notes == ()
 
 
 def test_other_images_labels_or_classes_have_another_fingerprint(tmp_path: Path) -> None:
     def fingerprint(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: str = "012") -> str:
-        part, _ = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), COLOUR, 3)
+        part, _, _ = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), COLOUR)
         return decode_labelled(part, tuple(classes), COLOUR, tmp_path / "images.npy", tmp_path / "labels.npy")
 
     prints = [fingerprint(IMAGES, LABELS), fingerprint(IMAGES[::-1], LABELS), fingerprint(IMAGES, LABELS[::-1])]
@@ -87,8 +116,9 @@ FAULTS: list[tuple[str, Callable[[Path], Path], str]] = [
     ("flat folder", lambda path: write_folder(path / "f"), "holds nothing that can be read; must be laid out as"),
     ("no labels", lambda path: write_npz(path / "a.npz", x=IMAGES), "must hold y_test or y or labels"),
     ("few labels", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS[1:]), "must be whole numbers of shape"),
-    ("no class", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS + 1), "index 2: label = 3; labels must be"),
-    ("no class of parquet", lambda path: write_parquet(path / "a.parquet", labels=LABELS + 1), "row 2: label = 3;"),
+    ("unnamed", lambda path: write_parquet(path / "a.parquet", LABELS, ["a", "b"]), "row 2: label = 2; labels must"),
+    ("same names", lambda path: write_parquet(path / "a.parquet", LABELS, ["a", "b", "a"]), "classes are called 'a'"),
+    ("names", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS, class_names=[1, 2]), "class_names: must be"),
     ("negative", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS - 1), "index 0: label = -1; labels must be"),
     ("no label column", lambda path: write_parquet(path / "a.parquet", labels=None), "label column must be label"),
     ("none", lambda path: write_npz(path / "a.npz", x=IMAGES[:0], y=LABELS[:0]), "0 images; there must be"),
@@ -104,14 +134,14 @@ FAULTS: list[tuple[str, Callable[[Path], Path], str]] = [
 )
 def test_a_fault_of_labels_is_one_line(tmp_path: Path, write: Callable[[Path], Path], message: str) -> None:
     with pytest.raises(DataError) as caught:
-        read_labelled(write(tmp_path), COLOUR, 3)
+        read_labelled(write(tmp_path), COLOUR)
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_same_test_part_has_the_bytes_that_the_cache_of_a_whole_set_has(tmp_path: Path) -> None:
     whole = open_dataset("digits")
     images, labels = whole.test()
-    part, classes = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), GREY, 10)
-    decode_labelled(part, classes, GREY, tmp_path / "images.npy", tmp_path / "labels.npy")
+    part, classes, _ = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), GREY)
+    decode_labelled(part, classes.names, GREY, tmp_path / "images.npy", tmp_path / "labels.npy")
     for name in ("images", "labels"):
         assert (tmp_path / f"{name}.npy").read_bytes() == (whole.folder / f"test-{name}.npy").read_bytes()

@@ -69,7 +69,7 @@ def test_more_rows_than_a_chunk_stay_in_order(tmp_path: Path) -> None:
         ({"images": [encoded(1), encoded(1, size=9), encoded(1)]}, "row 1: 9x9 pixels; all images must have the size"),
         ({"columns": ("picture", "label")}, "has columns ['picture', 'label']; an image column must be img or image"),
         ({"columns": ("img", "target")}, "a label column must be label or labels or fine_label"),
-        ({"labels": [0, 0, 0]}, "training images of 1 class; there must be at least 2"),
+        ({"labels": [0, 0, 0]}, "row 1: label = 1; labels must be 0, the classes of the training images"),
         ({"labels": [], "images": []}, "0 training images"),
         ({"names": ["a", "c"]}, "its class names differ from those of train-0.parquet"),
     ],
@@ -128,3 +128,36 @@ def test_parquet_of_an_absurd_number_of_rows_is_refused_unread(tmp_path: Path) -
     assert path.stat().st_size < 1_000_000
     write_parquet(tmp_path / "test-0.parquet", [0, 1])
     assert "train-0.parquet': has 102,000,000 rows; must have 100,000,000 at most" in refusal(tmp_path)
+
+
+def test_classes_without_training_images_are_left_out_and_named(tmp_path: Path) -> None:
+    names = ["ant", "bee", "cat", "dog"]
+    write_parquet(tmp_path / "train-0.parquet", [1, 3, 3, 1], names=names)
+    write_parquet(tmp_path / "test-0.parquet", [3, 1], names=names)
+    dataset = open_dataset(str(tmp_path))
+    assert (dataset.classes, dataset.labels, dataset.unused) == (("bee", "dog"), (1, 3), ("ant", "cat"))
+    assert (dataset.train()[1].tolist(), dataset.test()[1].tolist()) == ([0, 1, 1, 0], [1, 0])
+    assert dataset.notes == ("2 of 4 classes have no training image and are left out: ant, cat",)
+    write_parquet(tmp_path / "test-0.parquet", [3, 0], names=names)
+    assert "row 1: label = 0; labels must be 1, 3, the classes of the training images" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("shift", "step"), [(1, 1), (0, 50), (10**12, 7)])
+def test_labels_that_leave_numbers_out_become_names(tmp_path: Path, shift: int, step: int) -> None:
+    labels = [shift, shift + step, shift + 2 * step]
+    for part in ("train", "test"):
+        write_parquet(tmp_path / f"{part}-0.parquet", [*labels, *labels])
+    dataset = open_dataset(str(tmp_path))
+    assert dataset.classes == tuple(map(str, labels)) and not dataset.are_named
+    assert dataset.train()[1].tolist() == [0, 1, 2] * 2
+    assert dataset.notes == (f"3 classes, called as they are labelled: {', '.join(map(str, labels))}",)
+
+
+def test_names_that_only_a_later_file_has_are_used_and_other_columns_are_named(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", [0, 1, 1])
+    write_parquet(tmp_path / "test-0.parquet", [0, 1], names=["ant", "bee"])
+    table = pq.read_table(tmp_path / "train-0.parquet")
+    pq.write_table(table.append_column("coarse_label", pa.array([0, 0, 1])), tmp_path / "train-0.parquet")
+    dataset = open_dataset(str(tmp_path))
+    assert (dataset.classes, dataset.are_named) == (("ant", "bee"), True)
+    assert dataset.notes == ("columns not used: coarse_label",)

@@ -225,7 +225,7 @@ def test_what_is_no_file_is_refused_unread(tmp_path: Path, kind: str) -> None:
 def test_no_command_waits_for_a_pipe_given_as_data(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     shape = Shape(8, 3)
-    for read in (lambda path: read_unlabelled(path, shape), lambda path: read_labelled(path, shape, 2), find_layout):
+    for read in (lambda path: read_unlabelled(path, shape), lambda path: read_labelled(path, shape), find_layout):
         with pytest.raises(DataError, match=f"{name}': a pipe"):
             read(tmp_path / name)
 

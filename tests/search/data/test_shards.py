@@ -42,7 +42,7 @@ def test_every_layout_of_the_hub_is_read(tmp_path: Path, folder: str, train: str
     assert dataset.train()[1].tolist() == TRAIN
     assert dataset.test()[0][:, 0, 0, 0].tolist() == [100, 101]
     assert has_both_parts(tmp_path / "set")
-    assert read_labelled(tmp_path / "set", Shape(8, 3), 2)[0].labels.tolist() == TEST
+    assert read_labelled(tmp_path / "set", Shape(8, 3))[0].labels.tolist() == TEST
     assert len(read_unlabelled(tmp_path / "set", Shape(8, 3))[1]) == len(TEST)
 
 
@@ -51,7 +51,7 @@ def test_several_configurations_are_named_and_one_is_to_be_passed(tmp_path: Path
         write_set(tmp_path / name, "train/0000.parquet", "test/0000.parquet")
     message = refusal(tmp_path)
     assert "holds several data sets: cropped_digits, full_numbers; pass one of them, such as" in message
-    for read in (lambda: read_unlabelled(tmp_path, Shape(8, 3)), lambda: read_labelled(tmp_path, Shape(8, 3), 2)):
+    for read in (lambda: read_unlabelled(tmp_path, Shape(8, 3)), lambda: read_labelled(tmp_path, Shape(8, 3))):
         with pytest.raises(DataError, match="holds several data sets"):
             read()
     assert open_dataset(str(tmp_path / "full_numbers")).num_train == len(TRAIN)
@@ -98,7 +98,7 @@ def test_a_missing_or_foreign_shard_is_refused_by_name(tmp_path: Path, names: li
     expected = message.replace("train", "test")
     for read in (
         lambda: read_unlabelled(tmp_path / "other", Shape(8, 3)),
-        lambda: read_labelled(tmp_path / "other", Shape(8, 3), 2),
+        lambda: read_labelled(tmp_path / "other", Shape(8, 3)),
     ):
         with pytest.raises(DataError) as caught:
             read()
@@ -135,12 +135,12 @@ def test_a_labelled_validation_part_is_taken_instead_of_an_unlabelled_test_part(
     write_set(tmp_path, "train-00000-of-00001.parquet", "validation-00000-of-00001.parquet")
     test = tmp_path / "test-00000-of-00001.parquet"
     label = {"-1": -1, "none": None, "no column": 0}[without]
-    columns = ("img", "id" if without == "no column" else "label")
+    columns = ("img", "row" if without == "no column" else "label")
     write_parquet(test, [label] * 3, [encoded(7)] * 3, columns=columns)
     assert open_dataset(str(tmp_path)).test()[1].tolist() == TEST
     said = f"data = {str(tmp_path)!r}: its part test is not labelled, and is not used; validation is"
     assert said in caplog.messages
-    assert read_labelled(tmp_path, Shape(8, 3), 2)[0].labels.tolist() == TEST
+    assert read_labelled(tmp_path, Shape(8, 3))[0].labels.tolist() == TEST
     assert len(read_unlabelled(tmp_path, Shape(8, 3))[1]) == 3  # to be predicted is what it is for
 
 

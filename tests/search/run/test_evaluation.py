@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from data_sources import write_parquet
+from image_sets import png as as_png
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -217,18 +219,19 @@ def test_class_folders_are_taken_whole_but_for_the_studys_own(
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("more classes", {"y": LABELS + 5}, "y, index 5: label = 10; labels must be 0 to 9"),
-    ("both, fewer classes", {f"{name}_{part}": values for part in ("train", "test") for name, values in
-                             (("x", IMAGES), ("y", LABELS % 5))},
-     "has 5 classes; must have the 10 of the study"),
+    ("more classes", {"y": LABELS + 5}, "index 5: label = 10; labels must be 0 to 9"),
     ("other size", {"x": IMAGES.repeat(2, axis=1).repeat(2, axis=2)}, "image size = 16: the network takes images"),
-    ("colour", {"x": IMAGES[..., None].repeat(3, axis=3)}, "in colour; the network takes greyscale images"),
+    ("colour", {"x": IMAGES[..., None] * np.arange(3, dtype=np.uint8)},
+     "x, index 0: in colour; the network takes greyscale images"),
     ("both, other size", {f"{name}_{part}": values for part in ("train", "test") for name, values in
                           (("x", np.zeros((30, 9, 9), np.uint8)), ("y", LABELS))},
-     "images of 9x9x1 pixels and channels; must be 8x8x1, none is resized"),
+     "image size = 9: the network takes images of 8x8 pixels; none is resized"),
     ("both, colour", {f"{name}_{part}": values for part in ("train", "test") for name, values in
                       (("x", IMAGES[..., None] * np.arange(3, dtype=np.uint8)), ("y", LABELS))},
-     "images of 8x8x3 pixels and channels; must be 8x8x1, none is resized"),
+     "test images, index 0: in colour; the network takes greyscale images"),
+    ("both, more classes", {f"{name}_{part}": values for part in ("train", "test") for name, values in
+                            (("x", IMAGES), ("y", LABELS + 1))},
+     "index 9: label = 10; labels must be 0 to 9, the classes of the study"),
 ]  # fmt: skip
 
 
@@ -292,6 +295,73 @@ def test_a_class_that_the_study_has_not_is_named(
     assert not ledgers(files)
 
 
+@pytest.fixture
+def folders(make_plan: Callable[..., Plan]) -> Plan:
+    """A study of class folders 1 to 10, which are sorted as text: 1, 10, 2."""
+    classes = ("1", "10", *"23456789")
+    return make_plan(data=Data.of(open_dataset("digits")).model_copy(update={"classes": classes}))
+
+
+def test_a_parquet_file_with_names_is_matched_by_name(
+    files: StudyFiles, folders: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    names = [str(number) for number in range(1, 11)]
+    write_parquet(tmp_path / "a.parquet", LABELS.tolist(), [as_png(image) for image in IMAGES], names)
+    evaluate(files, folders, trained_runs(files, folders, 42), str(tmp_path / "a.parquet"), "cpu")
+    classes = folders.question.data.classes
+    assert [classes[label] for label in desk.labels] == [names[label] for label in LABELS]
+
+
+@pytest.mark.parametrize("has_training_part", [False, True])
+def test_bare_numbers_are_not_taken_for_class_folders_until_it_is_said_what_they_mean(
+    files: StudyFiles, folders: Plan, retrained: Retrained, desk: Desk, tmp_path: Path, has_training_part: bool
+) -> None:
+    retrained(NETWORK)
+    labels = LABELS % 9 + 1
+    arrays = {"x": IMAGES, "y": labels}
+    if has_training_part:
+        arrays = {f"{name}_{part}": array for name, array in arrays.items() for part in ("train", "test")}
+    spec = write_npz(tmp_path / "a.npz", **arrays)
+    runs = trained_runs(files, folders, 42)
+    with pytest.raises(DataError, match="is called '1', so a number could be either; pass --labels names or --labels"):
+        evaluate(files, folders, runs, spec, "cpu")
+    assert not ledgers(files)
+    evaluate(files, folders, runs, spec, "cpu", "names")
+    classes = folders.question.data.classes
+    assert [int(classes[label]) for label in desk.labels] == labels.tolist()
+    evaluate(files, folders, runs, spec, "cpu", "numbers")
+    assert desk.labels.tolist() == labels.tolist()
+
+
+def test_a_set_with_both_parts_may_have_its_classes_in_another_order_and_its_grey_images_in_colour(
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    names = tuple("abcdefghij")
+    plan = make_plan(data=Data.of(open_dataset("digits")).model_copy(update={"classes": names}))
+    images = {f"x_{part}": IMAGES[..., None].repeat(3, axis=3) for part in ("train", "test")}
+    labels = {f"y_{part}": LABELS for part in ("train", "test")}
+    spec = write_npz(tmp_path / "a.npz", **images, **labels, class_names=np.array(names[::-1]), more=LABELS)
+    found = evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    np.testing.assert_array_equal(desk.images[..., 0], IMAGES)
+    assert desk.labels.tolist() == (9 - LABELS).tolist()
+    assert (found.classes, found.notes) == (names, ("not used: more",))
+
+
+def test_labels_that_leave_numbers_out_are_the_same_in_a_study_and_in_another_set(
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    users = np.array([3, 5, 50, 51, 52, 53, 54, 55, 56, 999])
+    arrays = {"x_train": IMAGES, "y_train": users[LABELS], "x_test": IMAGES[::-1], "y_test": users[LABELS[::-1]]}
+    plan = make_plan(data=Data.of(open_dataset(write_npz(tmp_path / "own.npz", **arrays))))
+    assert plan.task.num_classes == 10
+    spec = write_npz(tmp_path / "a.npz", x=IMAGES[:3], y=np.array([999, 3, 50]))
+    evaluate(files, plan, trained_runs(files, plan, 42), spec, "cpu")
+    assert desk.labels.tolist() == [9, 0, 2]
+
+
 def test_a_set_that_is_nowhere_is_told_as_for_a_search(files: StudyFiles, plan: Plan, retrained: Retrained) -> None:
     retrained(NETWORK)
     for spec in ("digit", str(files.studies / "nothing"), "~nobody-of-this-name/x", ""):
@@ -306,6 +376,6 @@ def test_predictions_have_the_ids_of_the_source(
     retrained(NETWORK)
     np.savez(tmp_path / "a.npz", images=IMAGES, ids=np.arange(30) + 7)
     (run,) = trained_runs(files, plan, 42)
-    assert predict(plan, run, tmp_path / "a.npz", "cpu") == [(str(number + 7), 0) for number in range(30)]
+    assert predict(plan, run, tmp_path / "a.npz", "cpu") == ([(str(number + 7), 0) for number in range(30)], ())
     np.testing.assert_array_equal(desk.images[..., 0], IMAGES)
     assert not ledgers(files), "without labels there is nothing to look at"

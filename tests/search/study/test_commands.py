@@ -132,6 +132,12 @@ def test_a_search_with_a_batch_of_its_own_tells_it(make_plan: Callable[..., Plan
     assert (found["--recipe"], found["--batch-size"]) == ("fast", "48")
 
 
+def test_the_automatic_batch_of_a_small_set_needs_no_option(make_plan: Callable[..., Plan]) -> None:
+    recipe = RECIPES["fast"].fit_to("toy", 18, 8, 1, 15)
+    found = options(search_command(make_plan(recipe=recipe), "toy"))
+    assert recipe.batch_size == 15 and found["--recipe"] == "fast" and "--batch-size" not in found
+
+
 def test_what_was_trained_later_comes_later() -> None:
     """The second has taken the place of the first one's seed 0; the other way round it would be lost."""
     runs = [

@@ -193,7 +193,7 @@ class Architecture:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ArchitectureError(f"architecture: not JSON ({error})") from None
         return cls.from_dict(values)
 

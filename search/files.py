@@ -4,6 +4,10 @@ import errno
 import json
 import os
 import re
+import secrets
+import shutil
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.errors import StorageError, StudyError
+from search.errors import InputError, StorageError, StudyError
 from search.identity import Identity
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -162,27 +166,104 @@ def new_attempt(root: Path) -> int:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder. What is written there replaces `path` when the block ends without an error.
+    """A temporary path. What is written there becomes the content of `path` when the block ends without an error.
+
+    It lies in the same folder, so that the file is replaced in one step. A link is followed, and a file that was there
+    keeps its permissions. What cannot be replaced, see `is_stream`, is written to.
 
     Raises:
         StorageError: as `write_atomically`.
+        BrokenPipeError: `path` is this process's output, and its reader has closed it.
     """
-    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o644)
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
+        with (_ahead_of if is_stream(path) else _beside)(path) as temporary:
+            yield temporary
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and own_output(path) is not None:
+            raise
         raise StorageError(f"cannot write {path}: {why(error)}") from error
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is a pipe or a device, or what this process prints to, whatever that is."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) or own_output(path) is not None
+
+
+def own_output(path: Path) -> int | None:
+    """1 if a path is the standard output of this process, 2 if it is its standard error, else None."""
+    for number in (1, 2):
+        with suppress(OSError):  # there is nothing at the path, or the stream is closed
+            if os.path.samestat(path.stat(), os.fstat(number)):
+                return number
+    return None
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A temporary path beside a file, whose place it takes when the block ends without an error."""
+    permissions = None
+    with suppress(FileNotFoundError):
+        status = path.stat()  # fails for a link that leads to itself
+        permissions = stat.S_IMODE(status.st_mode)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}")
+    temporary.touch(exist_ok=False)
+    try:
+        if permissions is None:
+            permissions = stat.S_IMODE(temporary.stat().st_mode)
+        yield temporary
+        _sync(temporary)
+        temporary.chmod(permissions)
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            shutil.copyfile(temporary, target)  # a file that a container was lent is a mount, which stays
+        _sync(target.parent)
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _ahead_of(path: Path) -> Iterator[Path]:
+    """A temporary path, whose content is written to a stream when the block ends without an error."""
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / "content"
+        temporary.touch()
+        yield temporary
+        number = own_output(path)
+        if number == 1:
+            sys.stdout.flush()
+        # Opened by its name, a file that is printed to would be written from its beginning again.
+        target = path if number is None else number
+        with temporary.open("rb") as content, open(target, "wb", closefd=number is None) as stream:
+            shutil.copyfileobj(content, stream)
+
+
+def expanded(text: str) -> Path:
+    """The path that a user wrote, with a ~ or ~name at its beginning as that home folder. Shells leave it alone in
+    --output=~/page.html, and in variables. ./~ is a file of this name.
+
+    Raises:
+        InputError: there is no such home folder.
+    """
+    if not text.startswith("~"):
+        return Path(text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        rule = f"there is no such home folder; a file of that name is written ./{text}"
+        raise InputError(f"path = {text!r}: {rule}") from None
 
 
 def append_line(path: Path, values: dict[str, Any]) -> None:

@@ -7,9 +7,9 @@ batches. Precision is the device's fastest throughout; only report 4 says that i
 """
 
 from difflib import get_close_matches
-from pathlib import Path
 
 from search.errors import RecipeError
+from search.files import expanded
 from search.recipe import Recipe
 from search.yamlfile import read_model, read_text
 
@@ -84,7 +84,7 @@ def load_recipe(name: str) -> Recipe:
     """
     if name in RECIPES:
         return RECIPES[name]
-    path = Path(name)
+    path = expanded(name)
     if path.suffix not in (".yaml", ".yml"):
         near = get_close_matches(name, RECIPES, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; known are {', '.join(RECIPES)}, or a .yaml file"

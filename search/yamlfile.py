@@ -1,5 +1,6 @@
 """Users' YAML files as pydantic models. An error is one line: the file, then key = value: rule."""
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,19 +12,50 @@ from search.errors import InputError
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_VALUES = 100_000  # with every alias written out
+MAX_BYTES = 2**24  # of a text file; a device such as /dev/zero never ends
+# Keys that stand for no value: << and =.
+_SIGNS = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
+
+
+class _KeyTwice(yaml.YAMLError):
+    """A mapping holds a key twice. The message ends a line that names the file."""
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader, but it refuses a key that stands twice in a mapping, of which YAML takes the last.
+
+    A key that a merge (`<<`) brings along may be given again: that is what merging is for.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[Any, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):  # such a key cannot be hashed, and is refused for that
+                continue
+            # Two spellings of one value are the same key: 1 and 0x1, yes and on.
+            name, line = key.value if key.tag in _SIGNS else self.construct_object(key), key.start_mark.line + 1
+            if isinstance(name, Hashable):
+                if name in lines:
+                    first = f"it stands in line {lines[name]} already"
+                    raise _KeyTwice(f"line {line}: the key {key.value!r} is given twice; {first}")
+                lines[name] = line
+        return node
 
 
 def read_model(text: str, source: str, model: type[Model], error: type[InputError]) -> Model:
     """The YAML text as an instance of `model`. `source` names the text in errors.
 
     Raises:
-        error: the text is not YAML, or not a valid `model`.
+        error: the text is not YAML, gives a key twice, or is not a valid `model`.
     """
     try:
         # With aliases of aliases, a few lines can stand for more values than fit into memory.
-        if _num_values(yaml.compose(text, yaml.SafeLoader), {}) > MAX_VALUES:
+        if _num_values(yaml.compose(text, _Loader), {}) > MAX_VALUES:
             raise ValueError(f"more than {MAX_VALUES:,} values with its aliases written out")
         values = yaml.safe_load(text)
+    except _KeyTwice as problem:
+        raise error(f"{source}, {problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as problem:  # ValueError: a date in month 13, for one
         raise error(f"{source}: not YAML: {' '.join(str(problem).split())}") from None
     if not isinstance(values, dict):
@@ -52,10 +84,14 @@ def read_text(path: Path, error: type[InputError]) -> str:
     """The text of a file.
 
     Raises:
-        error: the file cannot be read, or is not UTF-8.
+        error: the file cannot be read, is too large, or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise error(f"{path}: over {MAX_BYTES // 2**20} MB; must be a short text file")
+        return content.decode()
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "not a text file"
         raise error(f"{path}: {reason}") from None

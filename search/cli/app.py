@@ -15,6 +15,7 @@ from search.cli.data import show_data
 from search.cli.evaluate import evaluate
 from search.cli.export import export
 from search.cli.lr_range import lr_range
+from search.cli.notes import show_notes
 from search.cli.predict import predict
 from search.cli.report import report
 from search.cli.retrain import retrain
@@ -72,6 +73,7 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, _terminate)
+    show_notes()
     try:
         status = app(args=arguments, prog_name="nas", standalone_mode=False)
         sys.stdout.flush()

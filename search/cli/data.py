@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.machine import print_to_stderr
+from search.cli.output import print_written
+from search.cli.paths import path_option
 from search.cli.recipe import RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 
@@ -21,23 +23,25 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Fixes everything that 
 
 def show_data(
     recipe: RecipeName = "full",
-    output: Annotated[Path | None, typer.Option("--output", help="PNG file.")] = None,
+    output: Annotated[Path | None, path_option("--output", "PNG file.")] = None,
     seed: Seed = 0,
     data: DataName = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
 ) -> None:
     """Draw training images and what a recipe's augmentation makes of them: one image per row, the original first."""
+    from search.files import replacing
     from search.protocol import ContactSheet
     from search.workers.local import ask
     from search.workers.machine import Machine
 
     chosen = parse_recipe(recipe)
     dataset, split_seed = open_data(data, studies, study)
-    path = (output or Path(f"{dataset.name}-{chosen.name}.png")).absolute()
-    task = ContactSheet(fit_recipe(chosen, dataset, holds_out=False), seed, path)
-    ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull), print_to_stderr)
-    print(f"contact sheet: {path}")
+    path = output or Path(f"{dataset.name}-{chosen.name}.png")
+    with replacing(path) as temporary:  # here, for a worker has no part in what this process prints to
+        task = ContactSheet(fit_recipe(chosen, dataset, holds_out=False), seed, temporary.absolute())
+        ask(Machine("cpu").setup(dataset, split_seed), task, Path(os.devnull), print_to_stderr)
+    print_written("contact sheet", path)
 
 
 def open_data(data: str | None, studies: Path, study: str | None) -> "tuple[Dataset, int]":

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName
 from search.cli.trained_runs import TrainedBaseline, TrainedDropout, TrainedRecipe, TrainedTrial, find_trained_runs
 
@@ -14,7 +13,7 @@ def export(
     baseline: TrainedBaseline = None,
     recipe: TrainedRecipe = None,
     dropout: TrainedDropout = None,
-    output: Annotated[Path | None, typer.Option("--output", help="Folder; by default, in the study's.")] = None,
+    output: Annotated[Path | None, path_option("--output", "Folder; by default, in the study's.")] = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
 ) -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.cli.paths import path_option
+
 if TYPE_CHECKING:
     from search.space.limits import Limits
 
-SpaceFile = Annotated[Path | None, typer.Option("--space", help="Search space, a YAML file; by default, space.yaml.")]
+SpaceFile = Annotated[Path | None, path_option("--space", "Search space, a YAML file; by default, space.yaml.")]
 LimitTexts = Annotated[
     list[str] | None,
     typer.Option("--limit", help="Another limit: macs=6e8, bytes=300KB@int8, activations=1MiB or latency=5ms."),

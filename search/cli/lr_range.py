@@ -2,13 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from search.cli.choices import require_trial_or_baseline
 from search.cli.data import DataName, Seed, open_data
 from search.cli.machine import Device, parse_device, print_to_stderr
+from search.cli.output import print_written, words_about
+from search.cli.paths import path_option
 from search.cli.recipe import RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, read_architecture_of_trial
 from search.errors import InputError
@@ -25,7 +27,7 @@ def lr_range(
     min_lr: Annotated[float, typer.Option("--min-lr", help="Learning rate of the first step.")] = 1e-4,
     max_lr: Annotated[float, typer.Option("--max-lr", help="Learning rate of the last step.")] = 10.0,
     steps: Annotated[int, typer.Option("--steps", max=100_000, help="Steps from one to the other.")] = 200,
-    output: Annotated[Path | None, typer.Option("--output", help="HTML file of the plot.")] = None,
+    output: Annotated[Path | None, path_option("--output", "HTML file of the plot.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
     data: DataName = None,
@@ -61,14 +63,15 @@ def lr_range(
     suggestion = suggest(ranged)
     path = output or Path(f"lr-range-{name}.html")
     write_lr_range(ranged, suggestion, f"{name} on {dataset.name}, recipe {chosen.name}", path)
-    print_lr_range(ranged, suggestion, test)
-    print(f"plot: {path.resolve()}")
+    print_lr_range(ranged, suggestion, test, words_about(path))
+    print_written("plot", path)
 
 
-def print_lr_range(ranged: "Ranged", suggestion: "Suggestion", test: "RangeTest") -> None:
+def print_lr_range(ranged: "Ranged", suggestion: "Suggestion", test: "RangeTest", words: TextIO) -> None:
     """The suggested learning rates, and where the training diverged."""
     end = f"diverged at {ranged.points[-1].lr:.3g}" if ranged.diverged else f"did not diverge up to {test.highest:.3g}"
     print(
         f"learning rate: {suggestion.lowest:.2g} to {suggestion.highest:.2g} ({end}; optimiser "
-        f"{test.recipe.optimizer}, batch {test.recipe.batch_size})"
+        f"{test.recipe.optimizer}, batch {test.recipe.batch_size})",
+        file=words,
     )

@@ -5,9 +5,12 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
+
+from search.files import is_stream, own_output
 
 
 class Format(StrEnum):
@@ -19,6 +22,17 @@ class Format(StrEnum):
 
 
 OutputFormat = Annotated[Format, typer.Option("--format", help="How to print.")]
+
+
+def words_about(output: Path) -> TextIO:
+    """Where words about a file are printed: on stderr if the file is stdout itself."""
+    return sys.stderr if own_output(output) == 1 else sys.stdout
+
+
+def print_written(what: str, output: Path, details: str = "") -> None:
+    """Say where something has been written."""
+    place = output if is_stream(output) else output.resolve()
+    print(f"{what}: {place}{details}", file=words_about(output), flush=True)
 
 
 def print_networks(rows: Sequence[dict[str, Any]], format: Format) -> None:

@@ -9,6 +9,8 @@ import typer
 
 from search.cli.data import print_notes
 from search.cli.machine import Device, parse_device
+from search.cli.output import print_written
+from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName
 from search.cli.trained_runs import (
     LabelReading,
@@ -23,8 +25,8 @@ from search.errors import InputError
 
 
 def predict(
-    input: Annotated[Path, typer.Option("--input", help="Folder of images, Parquet, .npz or CIFAR-style pickle.")],
-    output: Annotated[Path, typer.Option("--output", help="CSV file to write: id,label.")],
+    input: Annotated[Path, path_option("--input", "Folder of images, Parquet, .npz or CIFAR-style pickle.")],
+    output: Annotated[Path, path_option("--output", "CSV file to write: id,label.")],
     trial: TrainedTrial = None,
     baseline: TrainedBaseline = None,
     recipe: TrainedRecipe = None,
@@ -58,7 +60,7 @@ def predict(
         predictions, notes = evaluation.predict(plan, run, input, parse_device(device))
         _write(path, ((id, texts[label]) for id, label in predictions))
     print_notes(input, notes)
-    print(f"predictions: {output.resolve()} ({len(predictions):,} images, {run.name} seed {seed})")
+    print_written("predictions", output, f" ({len(predictions):,} images, {run.name} seed {seed})")
 
 
 def _write(path: Path, rows: Iterable[tuple[str, str]]) -> None:

@@ -1,5 +1,6 @@
 """nas report: a study as one page, or as tables for other programs."""
 
+import sys
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from search.cli.output import print_written, words_about
+from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName, open_study
-from search.errors import InputError
+from search.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from search.files import StudyFiles
@@ -21,7 +24,7 @@ Open = Annotated[bool, typer.Option("--open", help="Show it in the browser.")]
 def report(
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="HTML file, or folder of the tables; by default, in the study's folder."),
+        path_option("--output", "HTML file, or folder of the tables; by default, in the study's folder."),
     ] = None,
     budgets: Annotated[
         str | None, typer.Option("--budgets", help="Also name the best network within each budget: 0.3M,1M,2M.")
@@ -48,9 +51,12 @@ def report(
     page = output or files.report
     write = _page_writer(files, plan, page, limits, every)
 
-    def announce() -> None:
-        print(f"report: {page.resolve()}")
-        print(f"trials: {files.trials_csv.resolve()}", flush=True)
+    def announce(unwritten: str | None) -> None:
+        print_written("report", page)
+        if unwritten is None:
+            print(f"trials: {files.trials_csv.resolve()}", file=words_about(page), flush=True)
+        else:
+            print(f"note: {unwritten}", file=sys.stderr)
         if open:
             webbrowser.open(page.resolve().as_uri())
 
@@ -59,8 +65,7 @@ def report(
     else:
         from search.study.reading import read_view
 
-        write(read_view(files), False)
-        announce()
+        announce(write(read_view(files), False))
 
 
 def _write_tables(files: "StudyFiles", folder: Path, format: Literal["csv", "parquet", "json"]) -> None:
@@ -73,8 +78,10 @@ def _write_tables(files: "StudyFiles", folder: Path, format: Literal["csv", "par
 
 def _page_writer(
     files: "StudyFiles", plan: "Plan", page: Path, budgets: list[int], every: float
-) -> "Callable[[StudyView, bool], None]":
-    """Writes the page and the trials of a view; if more will follow, the page reloads itself."""
+) -> "Callable[[StudyView, bool], str | None]":
+    """Writes the page and the trials of a view; if more will follow, the page reloads itself. Beside a page elsewhere,
+    the study's folder may be one that cannot be written: then the trials are left out, and this returns why."""
+    from search.files import replacing
     from search.report.page import write_report
     from search.report.table_files import write_trials_csv
     from search.space.audit import audit
@@ -82,15 +89,26 @@ def _page_writer(
     question = plan.question
     space = audit(question.space, question.data.task, question.all_limits)
 
-    def write(view: "StudyView", more: bool) -> None:
-        write_report(view, page, space if view.trials else None, sorted(set(budgets)), round(every) if more else None)
-        write_trials_csv(view, files.trials_csv)
+    def write(view: "StudyView", more: bool) -> str | None:
+        with replacing(page) as path:  # so that nothing is written if the trials cannot be
+            refresh = round(every) if more else None
+            write_report(view, path, space if view.trials else None, sorted(set(budgets)), refresh)
+            try:
+                write_trials_csv(view, files.trials_csv)
+            except StorageError as error:
+                if page == files.report:
+                    raise
+                return str(error)
+        return None
 
     return write
 
 
 def _watch(
-    files: "StudyFiles", every: float, write: "Callable[[StudyView, bool], None]", announce: Callable[[], None]
+    files: "StudyFiles",
+    every: float,
+    write: "Callable[[StudyView, bool], str | None]",
+    announce: Callable[[str | None], None],
 ) -> None:
     """Write every new state of the study until it has ended. A page that is left behind no longer reloads itself."""
     from search.report.page import follow
@@ -99,9 +117,9 @@ def _watch(
     view = None
     try:
         for number, (view, more) in enumerate(follow(lambda: read_view(files), every)):
-            write(view, more)
+            unwritten = write(view, more)
             if number == 0:
-                announce()
+                announce(unwritten)
     except KeyboardInterrupt:
         if view is not None:
             write(view, False)

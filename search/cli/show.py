@@ -1,5 +1,7 @@
 """nas show: one network, stage by stage."""
 
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,17 +9,20 @@ import typer
 
 from models.architecture import ArchitectureError
 from search.cli.output import Format, OutputFormat, print_rows, print_values
+from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName, read_architecture_of_trial
 from search.errors import InputError
 
 if TYPE_CHECKING:
     from models.architecture import Architecture
 
+_NAMES_AND_BRACES = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}]')
+
 
 def show(
     trial: Annotated[int | None, typer.Option("--trial", help="Trial of the study.")] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Named baseline, for CIFAR-10.")] = None,
-    architecture: Annotated[Path | None, typer.Option("--architecture", help="JSON file of an architecture.")] = None,
+    architecture: Annotated[Path | None, path_option("--architecture", "JSON file of an architecture.")] = None,
     image_size: Annotated[int, typer.Option("--image-size", min=1, help="Pixels, unless --trial is given.")] = 32,
     study: StudyName = None,
     studies: Studies = Path("studies"),
@@ -42,15 +47,34 @@ def read_architecture(path: Path) -> "Architecture":
     """The architecture of a JSON file.
 
     Raises:
-        InputError: there is no such file, or it does not hold an architecture.
+        InputError: there is no such file, it does not hold an architecture, or it gives a name twice.
     """
     from models.architecture import Architecture
     from search.yamlfile import read_text
 
+    text = read_text(path, InputError)
     try:
-        return Architecture.from_json(read_text(path, InputError))
+        architecture = Architecture.from_json(text)
     except ArchitectureError as error:
         raise InputError(f"{path}: {error}") from None
+    _require_names_once(path, text)
+    return architecture
+
+
+def _require_names_once(path: Path, text: str) -> None:
+    """Require that no object in some JSON gives a name twice, of which `json` takes the last."""
+    objects: list[dict[str, int]] = []  # those that are open: the line of each name
+    for token in _NAMES_AND_BRACES.finditer(text):
+        if token[0] == "{":
+            objects.append({})
+        elif token[0] == "}":
+            objects.pop()
+        elif token["name"] is not None:
+            name, line = json.loads(token["name"]), text.count("\n", 0, token.start()) + 1
+            if name in objects[-1]:
+                first = f"it stands in line {objects[-1][name]} already"
+                raise InputError(f"{path}, line {line}: the key {name!r} is given twice; {first}")
+            objects[-1][name] = line
 
 
 def print_network(network: "Architecture", image_size: int, format: Format) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.cli.paths import path_option
 from search.errors import StudyError
 from search.files import StudyFiles
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from models.architecture import Architecture
     from search.study.plan import Plan
 
-Studies = Annotated[Path, typer.Option("--studies", envvar="NAS_STUDIES", help="Folder of studies.")]
+Studies = Annotated[Path, path_option("--studies", "Folder of studies.", "NAS_STUDIES")]
 StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study; by default, the one used last.")]
 
 

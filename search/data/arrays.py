@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from search.data.classes import Classes, shortened
 from search.data.decoding import ArrayImages, Part, Shape, Source, brief
 from search.data.folders import IMAGE_SUFFIXES
-from search.data.pickles import is_text_or_numbers, read_pickle
+from search.data.pickles import is_text_or_numbers, read_pickle, require_file
 from search.errors import DataError
 
 # Names in files without a training part; the first that exists is taken.
@@ -81,10 +81,11 @@ def read_arrays(path: Path) -> dict[str, Any]:
     file, or all that a pickle holds.
 
     Raises:
-        DataError: the file cannot be read, or is an image.
+        DataError: the file cannot be read, or is an image, or is no file.
     """
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(f"data = {str(path)!r}: one image; must be {INPUTS}")
+    require_file(path)
     if path.suffix.lower() == ".npz":
         return dict(load_arrays(path, (*IMAGES, *LABELS, *IDS, CLASS_NAMES)))
     return read_pickle(path)

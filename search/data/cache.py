@@ -13,15 +13,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import StorageError
+from search.errors import InputError, StorageError
+from search.files import expanded
 
 
 def cache_folder() -> Path:
-    """NAS_CACHE, or else budget-nas in the user's folder of caches. It need not exist."""
+    """NAS_CACHE, or else budget-nas in the user's folder of caches. It need not exist.
+
+    Raises:
+        InputError, StorageError: it is in a home folder, and there is no such one.
+    """
     if setting := os.environ.get("NAS_CACHE"):
-        return Path(setting).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache").absolute() / "budget-nas"
+        return expanded(setting).absolute()
+    try:
+        return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "budget-nas"
+    except InputError:
+        raise StorageError("data cache: this user has no home folder; set NAS_CACHE to a folder") from None
 
 
 @contextmanager

@@ -18,7 +18,8 @@ from filelock import FileLock
 from search.data.arrays import read_npz
 from search.data.decoding import Source, brief
 from search.data.sources import find_layout, read_digits
-from search.errors import DataError, StorageError
+from search.errors import DataError, InputError, StorageError
+from search.files import expanded
 
 # Class names of the named sets, in the order of their labels, for files that do not hold them.
 _CLASS_NAMES: Final[dict[str, str]] = {
@@ -39,7 +40,7 @@ _CLASS_NAMES: Final[dict[str, str]] = {
 }
 NAMED: Final = {name: tuple(names.split(",")) for name, names in _CLASS_NAMES.items()}
 # Part of every key; raised when a change decodes the same files differently.
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def look_up(spec: str, downloads: Path) -> Entry:
         if path is None and spec in NAMED:
             return Entry(spec, _key(spec, ()), partial(_download, spec, downloads))
         classes = None if path is None else NAMED.get(spec)
-        path = path or Path(spec).expanduser()
+        path = path or expanded(spec)
         if not spec.strip() or not path.exists():
             rule = f"must be a path or one of {', '.join(NAMED)}"
             raise DataError(f"data = {spec!r}: no such data set or path{_nearest(spec)}; {rule}")
@@ -76,7 +77,9 @@ def look_up(spec: str, downloads: Path) -> Entry:
         layout = find_layout(path, classes)
         name = spec if classes else safe_name(path.stem if path.is_file() else path.name)
         return Entry(name, _key(f"{name} {str(path)!r} {classes}", layout.files), layout.read)
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home folder of ~ is unknown
+    except DataError:
+        raise
+    except (OSError, RuntimeError, InputError) as error:  # a link that leads to itself; a home folder of nobody
         raise DataError(f"data = {spec!r}: cannot be looked up: {brief(error)}; must be a set or a path") from error
 
 
@@ -84,16 +87,16 @@ def from_anywhere(spec: str) -> str:
     """The same data set for any working folder: a path becomes absolute, a name stays."""
     if spec in NAMED or _in_nas_data(spec) is not None:
         return spec
-    return str(Path(spec).expanduser().resolve())
+    return str(expanded(spec).resolve())
 
 
 def path_of(spec: str) -> Path | None:
     """The absolute path of a data set that `look_up` takes; None if nothing exists there, or if it is a named set that
     is downloaded."""
     try:
-        path = _in_nas_data(spec) or (None if spec in NAMED or not spec.strip() else Path(spec).expanduser())
+        path = _in_nas_data(spec) or (None if spec in NAMED or not spec.strip() else expanded(spec))
         return path.resolve() if path is not None and path.exists() else None
-    except (OSError, RuntimeError):  # RuntimeError: the home folder of ~ is unknown
+    except (OSError, InputError):  # InputError: there is no such home folder
         return None
 
 
@@ -106,7 +109,7 @@ def _in_nas_data(spec: str) -> Path | None:
     setting = os.environ.get("NAS_DATA", "")
     if not setting or not spec.strip() or spec in (".", "..", "~") or "/" in spec or os.sep in spec:
         return None
-    folder = Path(setting).expanduser()
+    folder = expanded(setting)
     if (folder / spec).exists():
         return folder / spec
     return folder if spec in (folder.name, folder.resolve().name) and folder.is_dir() else None

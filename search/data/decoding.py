@@ -20,13 +20,14 @@ from PIL import Image
 
 from search.data.cache import write_array, writing
 from search.data.classes import Classes
+from search.data.loading import load_upright
 from search.errors import DataError
 
 MIN_SIZE, MAX_SIZE = 4, 512  # pixels a side
 MAX_BYTES = 64 * 2**20  # of an image file
 CHUNK = 1024  # images
 # Image.open tries only these: Pillow's other readers are never needed, and some of them start programs.
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM")
 GREY_MODES = frozenset({"1", "L", "LA"})
 COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr"})
 
@@ -179,12 +180,13 @@ def _decode_one(
             check_size(where, image.width, image.height, image_size)
             if image.mode not in GREY_MODES | COLOUR_MODES:
                 raise DataError(f"{where}: pixel mode {image.mode}; images must have 8 bits a channel")
-            # Transparency is dropped, as torchvision's ImageFolder does; of an animation the first frame is taken.
-            if channels == 1 and image.mode in GREY_MODES:
-                return np.asarray(image.convert("L"))[:, :, None]
-            if channels == 1 and not by_pixels:
+            if channels == 1 and image.mode not in GREY_MODES and not by_pixels:
                 raise ColourFound(where)
-            pixels = np.asarray(image.convert("RGB"))
+            # Transparency is dropped, as torchvision's ImageFolder does; of an animation the first frame is taken.
+            upright = load_upright(where, image)
+            if channels == 1 and image.mode in GREY_MODES:
+                return np.asarray(upright.convert("L"))[:, :, None]
+            pixels = np.asarray(upright.convert("RGB"))
             if channels == 1 and (pixels != pixels[..., :1]).any():
                 raise ColourFound(where)
             return pixels[..., :channels]

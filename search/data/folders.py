@@ -1,47 +1,128 @@
-"""Folders of image files, a sub-folder for each class. Hidden files and folders are passed over."""
+"""Folders of image files, a sub-folder for each class. What is not used is remarked on, by kind and number.
 
-from collections.abc import Iterator, Sequence
+Hidden files and folders are passed over, and so is what operating systems leave behind.
+"""
+
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from search.data.classes import Classes
 from search.data.decoding import EncodedImages, Part, Source
-from search.data.splits import TEST_FRACTION, TEST_SEED, set_aside
+from search.data.splits import TEST_FRACTION, TEST_NAMES, TEST_SEED, set_aside
 from search.errors import DataError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
+# Those of torchvision's ImageFolder, and other endings of the same formats.
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
+)
 LAYOUTS = "train-*.parquet and test-*.parquet, or train/<class>/* and test/<class>/*, or <class>/* of images"
+MAX_KINDS = 8  # of unused files that are named one by one
+
+_LITTER = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "lost+found", "$recycle.bin"})
+_PARTS = frozenset({"train", "training", "testing", "dev", "eval", "evaluation", *TEST_NAMES})
+_log = logging.getLogger(__name__)
 
 
 def class_folders(folder: Path) -> list[tuple[Path, str]]:
-    """Every image file in the class folders of a folder, with its class; both in sorted order.
+    """Every image file in and below the class folders of a folder, with its class; both in sorted order.
 
     Raises:
-        DataError: there is no class folder, or one without images.
+        DataError: there is no class folder, or one without images, or one that is a part of a data set by its name.
         OSError: a folder cannot be read.
     """
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    classes, unused = [], Counter[str]()
+    for entry in _visible(folder, unused):
+        if entry.is_dir():
+            classes.append(Path(entry))
+        else:
+            unused["images in no class folder" if _is_image(entry) else _kind(entry)] += 1
     if not classes:
         raise DataError(f"data = {str(folder)!r}: holds nothing that can be read; must be laid out as {LAYOUTS}")
     files: list[tuple[Path, str]] = []
-    for class_folder in classes:
-        images = sorted(image_files(class_folder))
-        if not images:
-            suffixes = " ".join(IMAGE_SUFFIXES)
-            raise DataError(f"data = {str(class_folder)!r}: holds no images ({suffixes}); the layout must be {LAYOUTS}")
-        files += [(image, class_folder.name) for image in images]
+    num_deep = 0
+    for class_folder in sorted(classes):
+        below = _images_below(class_folder)
+        if not below.images:
+            holds = f", but {_numbers(below.unused)}" if below.unused else ""
+            rule = f"must be one of {' '.join(IMAGE_SUFFIXES)}, in the layout {LAYOUTS}"
+            raise DataError(f"data = {str(class_folder)!r}: holds no images{holds}; {rule}")
+        _require_classes(class_folder, set(below.folders))
+        unused += below.unused
+        num_deep += len(below.images) - below.folders[class_folder]
+        files += [(image, class_folder.name) for image in below.images]
+    if num_deep:
+        _log.warning("data = %r: %s images in folders inside of a class folder are of its class", str(folder), num_deep)
+    remark_unused(folder, unused)
     return files
 
 
 def image_files(folder: Path) -> list[Path]:
-    """What has the name of an image in a folder, in no order. A folder may have one, too.
+    """The images in a folder, in no order, without those in folders inside of it.
+
+    Raises:
+        DataError: what has the name of an image is not a file.
+        OSError: the folder cannot be read.
+    """
+    images, unused = [], Counter[str]()
+    for entry in _visible(folder, unused):
+        if entry.is_dir() and not _is_image(entry):
+            unused[f"images in {entry.name!a}"] += len(_images_below(Path(entry)).images)
+        elif _is_image(entry):
+            images.append(Path(_path_of_file(entry)))
+        else:
+            unused[_kind(entry)] += 1
+    remark_unused(folder, unused)
+    return images
+
+
+def count_unused(entries: Sequence[Path]) -> Counter[str]:
+    """The kinds of some files and folders that are not used, and how many there are of each; for a folder its images,
+    if it holds any.
+
+    Raises:
+        DataError, OSError: a folder cannot be read.
+    """
+    unused = Counter[str]()
+    for entry in entries:
+        if entry.is_dir():
+            num_images = len(_images_below(entry).images)
+            unused[f"images in {entry.name!a}" if num_images else f"folder {entry.name!a}"] += num_images or 1
+        else:
+            unused["images in no class folder" if _is_image(entry) else _kind(entry)] += 1
+    return unused
+
+
+def visible(folder: Path, ending: str = "") -> list[Path]:
+    """The files and folders in a folder that are neither hidden nor what operating systems leave behind, sorted: those
+    whose names end like this, in whatever case.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    visible = (entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    return [entry for entry in visible if entry.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(Path(entry) for entry in _visible(folder) if entry.name.lower().endswith(ending))
+
+
+def visible_folders(folder: Path) -> list[Path]:
+    """The folders among what is visible in a folder, sorted.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    return sorted(Path(entry) for entry in _visible(folder) if entry.is_dir())
+
+
+def remark_unused(path: Path, unused: Mapping[str, int]) -> None:
+    """Tell the user what of a data set is not used: how many of each kind."""
+    unused = {kind: number for kind, number in unused.items() if number}
+    if unused:
+        _log.warning("data = %r: not used: %s", str(path), _numbers(unused))
 
 
 def read_class_folders(train: Sequence[tuple[Path, str]], test: Sequence[tuple[Path, str]] | None) -> Source:
@@ -69,3 +150,90 @@ def encoded_files(files: Sequence[Path]) -> EncodedImages:
         return ((f"data = {str(file)!r}", file) for file in files)
 
     return EncodedImages(items)
+
+
+class _Below(NamedTuple):
+    """The images in a folder and the folders inside of it, sorted; the number of images that lie right in each folder
+    that has any; and the kinds of what else is there."""
+
+    images: list[Path]
+    folders: Counter[Path]
+    unused: Counter[str]
+
+
+def _images_below(folder: Path) -> _Below:
+    """What lies in and below a folder. Links are followed, unless they lead back to where they are."""
+    paths: list[str] = []  # for tens of thousands of Paths take long to be compared
+    folders, unused = Counter[Path](), Counter[str]()
+    passed = set(folder.resolve().parents)
+    waiting = [folder]
+    while waiting:
+        inner = waiting.pop()
+        place = inner.resolve()
+        if place in passed:
+            unused["links that lead back"] += 1
+            continue
+        passed.add(place)
+        num_before = len(paths)
+        for entry in _visible(inner, unused):
+            if _is_image(entry):
+                paths.append(_path_of_file(entry))
+            elif entry.is_dir():
+                waiting.append(Path(entry))
+            else:
+                unused[_kind(entry)] += 1
+        if len(paths) > num_before:
+            folders[inner] = len(paths) - num_before
+    return _Below(list(map(Path, sorted(paths))), folders, unused)
+
+
+def _visible(folder: Path, hidden: Counter[str] | None = None) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds, without what is hidden or of an operating system. Hidden images are counted: they were not
+    made by one, which begins their names by '._'."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith("."):
+                if entry.name.lower() not in _LITTER:
+                    yield entry
+            elif hidden is not None and _is_image(entry) and not entry.name.startswith("._"):
+                hidden["hidden images"] += 1
+
+
+def _require_classes(class_folder: Path, with_images: set[Path]) -> None:
+    """Refuse folders that are parts of a data set by their names: taken as classes, or as of one class, they would make
+    another question of it. Only a class folder with images right in it may be called like a part.
+
+    Raises:
+        DataError: the class folder is one, or a folder inside of it.
+    """
+    inner = {folder for deepest in with_images for folder in (deepest, *deepest.parents)}
+    inner = {folder for folder in inner if folder.is_relative_to(class_folder)}
+    for folder in sorted(inner - ({class_folder} & with_images)):
+        if not _PARTS.isdisjoint(re.split(r"[^a-z]+", folder.name.lower())):
+            rule = "pass the folder that holds train and test, called like this, each with its class folders"
+            raise DataError(f"data = {str(folder)!r}: is a part of a data set by its name, and not of a class; {rule}")
+
+
+def _is_image(entry: os.DirEntry[str] | Path) -> bool:
+    return entry.name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _path_of_file(entry: os.DirEntry[str]) -> str:
+    if not entry.is_file():
+        exists = Path(entry).exists()
+        rule = "must be a file, as its ending says" if exists else "a link to nothing: No such file or directory"
+        raise DataError(f"data = {entry.path!r}: {rule}")
+    return entry.path
+
+
+def _kind(entry: os.DirEntry[str] | Path) -> str:
+    suffix = Path(entry.name).suffix.lower()
+    return ascii(suffix)[1:-1] if suffix else "without an ending"
+
+
+def _numbers(kinds: Mapping[str, int]) -> str:
+    """Kinds of files with their numbers, the commonest first."""
+    ranked = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    texts = [f"{kind} ({number:,})" for kind, number in ranked[:MAX_KINDS]]
+    rest = sum(number for _, number in ranked[MAX_KINDS:])
+    return ", ".join([*texts, f"others ({rest:,})"] if rest else texts)

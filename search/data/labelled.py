@@ -4,7 +4,6 @@ More layouts are read here than for data to search with: single Parquet files, u
 and y, and CIFAR-style pickles.
 """
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,8 +24,9 @@ from search.data.cache import write_array, writing
 from search.data.classes import Classes
 from search.data.datasets import fingerprint
 from search.data.decoding import Part, Shape, decode
-from search.data.folders import class_folders, read_class_folders
-from search.data.parquet import files_of_test_part, parquet_files, read_parquet
+from search.data.folders import class_folders, count_unused, read_class_folders, remark_unused, visible
+from search.data.parquet import files_of_test_part, read_parquet
+from search.data.shards import parquet_files, part_of
 from search.data.splits import TEST_NAMES
 from search.errors import DataError
 
@@ -41,7 +41,7 @@ def has_both_parts(path: Path) -> bool:
         if path.is_file():
             return path.suffix.lower() == ".npz" and bool(load_arrays(path, ("y_train",)))
         if files := parquet_files(path):
-            parts = {re.split(r"[-.]", file.name)[0] for file in files}
+            parts = {part_of(file) for file in files}
             return "train" in parts and not parts.isdisjoint(TEST_NAMES)
         return (path / "train").is_dir()
     except OSError as error:
@@ -86,11 +86,14 @@ def decode_labelled(part: Part, classes: tuple[str, ...], shape: Shape, images: 
 
 
 def _read(path: Path, shape: Shape) -> Labelled:
-    if files := files_of_test_part(parquet_files(path)):
+    if files := files_of_test_part(path, labelled=True):
         source = read_parquet(files, files, None)
         return Labelled(source.test, source.classes, source.notes)
     if path.is_dir():
-        image_files = class_folders(next((path / name for name in TEST_NAMES if (path / name).is_dir()), path))
+        test = next((path / name for name in TEST_NAMES if (path / name).is_dir()), path)
+        image_files = class_folders(test)
+        if test != path:
+            remark_unused(path, count_unused([entry for entry in visible(path) if entry != test]))
         source = read_class_folders(image_files, image_files)
         return Labelled(source.test, source.classes, source.notes)
     where, values = f"data = {str(path)!r}", read_arrays(path)

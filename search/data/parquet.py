@@ -4,9 +4,10 @@ Rows are counted from 0 in each file. Class names come from the metadata of the 
 """
 
 import json
-import re
-from collections.abc import Collection, Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from search.data.classes import Classes, shortened
 from search.data.decoding import CHUNK, EncodedImages, Part, Source, brief
+from search.data.shards import by_part, parquet_files, remark_unused_files, require_whole
 from search.data.splits import TEST_NAMES
 from search.errors import DataError
 
@@ -24,6 +26,7 @@ LABEL_COLUMNS = ("label", "labels", "fine_label")
 MAX_ROWS = 100_000_000  # of one file: equal labels take no room in it, but 8 bytes each in memory
 # What pyarrow raises for a damaged file.
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+_log = logging.getLogger(__name__)
 
 
 def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str, ...] | None) -> Source:
@@ -39,6 +42,10 @@ def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str
         if names is not None and names != named:
             raise DataError(f"{_where(file)}: its class names differ from those of {first.name}; must be the same")
     labels = {file: _labels(file, columns[file][0]) for file in columns}
+    for part_files in (train, test):
+        if all(len(labels[file]) and (labels[file] == -1).all() for file in part_files):
+            rule = "must be labelled, or stand beside a labelled validation-*.parquet"
+            raise DataError(f"{_where(part_files[0])}: every label is -1, so that it is an unlabelled part; {rule}")
     found = Classes.of(_where(first), np.concatenate([labels[file] for file in train]), named or classes)
 
     def part(files: Sequence[Path]) -> Part:
@@ -49,25 +56,42 @@ def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str
     return Source(part(train), part(test), found, unused_columns(tuple(columns), used))
 
 
-def visible_parquet(folder: Path) -> list[Path]:
-    """The Parquet files of a folder, sorted, without hidden ones; none if it is not a folder."""
-    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
-    return [file for file in files if not file.name.startswith(".")]
+def files_of_test_part(path: Path, labelled: bool) -> list[Path]:
+    """Those Parquet files at a path that are called a test part, or all if none is; none if there are no Parquet files.
+
+    Args:
+        labelled: pass over a test part without labels where there is one with labels.
+
+    Raises:
+        DataError: there are several data sets, a shard is missing, or a file cannot be read.
+        OSError: a folder cannot be read.
+    """
+    files = parquet_files(path)
+    parts = by_part(files)
+    chosen = (
+        list(parts[choose_test_part(path, parts, labelled)]) if any(name in parts for name in TEST_NAMES) else files
+    )
+    if path.is_dir():  # a single file is what was asked for
+        require_whole(chosen)
+    remark_unused_files(path, files, chosen)
+    return chosen
 
 
-def parquet_files(path: Path) -> list[Path]:
-    """The Parquet file at a path, or those of the folder there, or else of its sub-folder data."""
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".parquet" else []
-    return visible_parquet(path) or visible_parquet(path / "data")
+def choose_test_part(path: Path, parts: Mapping[str, Sequence[Path]], labelled: bool = True) -> str:
+    """The name of the test part among the parts, of which one must be: the first that is labelled, if it must be and
+    any is.
 
-
-def files_of_test_part(files: list[Path]) -> list[Path]:
-    """Those Parquet files that are called a test part, or all if none is."""
-    for name in TEST_NAMES:
-        if part := [file for file in files if re.fullmatch(rf"{name}(-.*)?\.parquet", file.name)]:
-            return part
-    return files
+    Raises:
+        DataError: a file cannot be read.
+    """
+    names = [name for name in TEST_NAMES if name in parts]
+    unlabelled = list(takewhile(lambda name: not _is_labelled(parts[name]), names if labelled and names[1:] else []))
+    if unlabelled == names:
+        return names[0]
+    chosen = names[len(unlabelled)]
+    for name in unlabelled:
+        _log.warning("data = %r: its part %s is not labelled, and is not used; %s is", str(path), name, chosen)
+    return chosen
 
 
 def _where(file: Path) -> str:
@@ -96,9 +120,31 @@ def count_rows(files: Sequence[Path]) -> int:
     """The rows of all files.
 
     Raises:
-        OSError, pyarrow.ArrowException: one cannot be read.
+        DataError: one cannot be read.
     """
-    return sum(pq.read_metadata(file).num_rows for file in files)
+    return sum(_metadata(file).num_rows for file in files)
+
+
+def _metadata(file: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(file)
+    except _DAMAGED as error:
+        raise DataError(f"{_where(file)}: cannot be read as Parquet: {brief(error)}") from error
+
+
+def _is_labelled(files: Sequence[Path]) -> bool:
+    """Whether any row has a label: the hub gives rows without one the label -1, or none."""
+    for file in files:
+        column = next((name for name in LABEL_COLUMNS if name in _schema(file).names), None)
+        if column is None:
+            continue
+        try:
+            for batch in pq.ParquetFile(file).iter_batches(columns=[column]):
+                if any(label is not None and label != -1 for label in batch.column(0).unique().to_pylist()):
+                    return True
+        except _DAMAGED as error:
+            raise DataError(f"{_where(file)}: column {column} cannot be read: {brief(error)}") from error
+    return False
 
 
 def unused_columns(files: Sequence[Path], used: Collection[str | None]) -> tuple[str, ...]:
@@ -147,6 +193,8 @@ def _find_column(file: Path, kind: str, names: Sequence[str]) -> pa.Field:
     if column is None:
         have = brief(schema.names)
         raise DataError(f"{_where(file)}: has columns {have}; {kind} column must be {' or '.join(names)}")
+    if schema.names.count(column) > 1:
+        raise DataError(f"{_where(file)}: has several columns {column}; must have one")
     return schema.field(column)
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from search.errors import DataError
 
+MAX_BYTES = 2**32  # of a file, which is read whole
 MAX_INSTRUCTIONS = 10_000_000  # a million names take three million; each may make an object of some 100 bytes
 
 # Those that make plain values, lists, tuples and dictionaries, remember and recall them, and call. Left out are sets,
@@ -49,7 +50,10 @@ def read_pickle(path: Path) -> dict[str, Any]:
         DataError: the file cannot be read, is not a pickled dictionary, or holds anything but data.
     """
     where = f"data = {str(path)!r}"
+    require_file(path)
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise _Refused(f"over {MAX_BYTES // 2**30} GB; must be a batch as CIFAR's are")
         program = path.read_bytes()
         _check(program)
         batch = _Unpickler(program).load()
@@ -62,6 +66,17 @@ def read_pickle(path: Path) -> dict[str, Any]:
         raise DataError(f"{where}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged pickle may raise anything, as the documentation of `pickle` says
         raise DataError(f"{where}: damaged or not a pickle; must be a batch as CIFAR's are") from error
+
+
+def require_file(path: Path) -> None:
+    """Require that what is at a path, if anything is, can be read to an end: pipes are waited for, and devices may
+    never end.
+
+    Raises:
+        DataError: it is no file.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError(f"data = {str(path)!r}: a pipe, a device or a folder; must be a file")
 
 
 def is_text_or_numbers(array: NDArray[Any]) -> bool:

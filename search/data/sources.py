@@ -4,7 +4,7 @@ Finding the layout of a path costs no more than listing its files, so a data set
 Its `read` reads the labels and leaves the images encoded.
 """
 
-import re
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +14,21 @@ import numpy as np
 
 from search.data.arrays import read_npz
 from search.data.classes import Classes
-from search.data.decoding import ArrayImages, Part, Source
-from search.data.folders import class_folders, read_class_folders
-from search.data.parquet import read_parquet, visible_parquet
+from search.data.decoding import ArrayImages, Part, Source, brief
+from search.data.folders import (
+    class_folders,
+    count_unused,
+    read_class_folders,
+    remark_unused,
+    visible,
+    visible_folders,
+)
+from search.data.parquet import choose_test_part, read_parquet
+from search.data.shards import by_part, parquet_files, remark_unused_files, require_whole
 from search.data.splits import TEST_FRACTION, TEST_NAMES, TEST_SEED, set_aside
 from search.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +50,12 @@ def find_layout(path: Path, classes: tuple[str, ...] | None = None) -> Layout:
             if path.suffix.lower() == ".npz":
                 return Layout((path,), partial(read_npz, path, classes))
             raise DataError(f"data = {str(path)!r}: must be a folder or an .npz file")
+        if path.exists() and not path.is_dir():
+            raise DataError(f"data = {str(path)!r}: a pipe or a device; must be a folder or an .npz file")
         return _parquet_layout(path, classes) or _folder_layout(path)
     except OSError as error:
-        raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
+        where = error.filename or str(path)  # a folder inside may be what cannot be read
+        raise DataError(f"data = {where!r}: cannot be read: {error.strerror or error}") from error
 
 
 def read_digits() -> Source:
@@ -59,32 +72,41 @@ def read_digits() -> Source:
 
 def _parquet_layout(path: Path, classes: tuple[str, ...] | None) -> Layout | None:
     """None if there are no Parquet files."""
-    for folder in (path, path / "data"):
-        files = visible_parquet(folder)
-        parts = {
-            name: tuple(file for file in files if re.fullmatch(rf"{name}(-.*)?\.parquet", file.name))
-            for name in ("train", *TEST_NAMES)
-        }
-        test = next((parts[name] for name in TEST_NAMES if parts[name]), ())
-        if parts["train"] and test:
-            return Layout(parts["train"] + test, partial(read_parquet, parts["train"], test, classes))
-        if files:
-            missing = "test-*.parquet (or validation-*.parquet)" if parts["train"] else "train-*.parquet"
-            raise DataError(f"data = {str(folder)!r}: holds Parquet files but no {missing}; both parts are needed")
-    return None
+    files = parquet_files(path)
+    parts = by_part(files)
+    if not files:
+        return None
+    if "train" not in parts or parts.keys().isdisjoint(TEST_NAMES):
+        missing = "test-*.parquet (or validation-*.parquet)" if "train" in parts else "train-*.parquet"
+        folder = str(files[0].parent)
+        raise DataError(f"data = {folder!r}: holds Parquet files but no {missing}; both parts are needed")
+    train, test = parts["train"], parts[choose_test_part(path, parts)]
+    require_whole(train)
+    require_whole(test)
+    remark_unused_files(path, files, (*train, *test))
+    return Layout(train + test, partial(read_parquet, train, test, classes))
 
 
 def _folder_layout(path: Path) -> Layout:
     if not (path / "train").is_dir():
         undivided = class_folders(path)
         return Layout(tuple(file for file, _ in undivided), partial(read_class_folders, undivided, None))
-    test = next((path / name for name in TEST_NAMES if (path / name).is_dir()), None)
-    if test is None:
+    tests = [path / name for name in TEST_NAMES if (path / name).is_dir()]
+    if not tests:
         advice = f"pass {str(path / 'train')!r} to have a fifth of it set aside as test images"
         raise DataError(f"data = {str(path)!r}: has train but no {', '.join(TEST_NAMES)} beside it; {advice}")
-    train_files, test_files = class_folders(path / "train"), class_folders(test)
-    unknown = sorted({name for _, name in test_files} - {name for _, name in train_files})
-    if unknown:
+    train_files = class_folders(path / "train")
+    classes = {name for _, name in train_files}
+    # Images that are to be predicted lie in no class folder, or in one that is no class.
+    test = next((test for test in tests if any(folder.name in classes for folder in visible_folders(test))), tests[0])
+    for other in tests[: tests.index(test)]:
+        _log.warning("data = %r: its part %s is not labelled, and is not used; %s is", str(path), other.name, test.name)
+    test_files = class_folders(test)
+    test_classes = {name for _, name in test_files}
+    if unknown := sorted(test_classes - classes):
         raise DataError(f"data = {str(test / unknown[0])!r}: not a class of {str(path / 'train')!r}; must be one")
+    if absent := sorted(classes - test_classes):
+        _log.warning("data = %r: holds no images of %s", str(test), brief(", ".join(map(ascii, absent))))
+    remark_unused(path, count_unused([entry for entry in visible(path) if entry not in (path / "train", test)]))
     files = tuple(file for file, _ in (*train_files, *test_files))
     return Layout(files, partial(read_class_folders, train_files, test_files))

@@ -28,7 +28,6 @@ from search.data.parquet import (
     files_of_test_part,
     image_column,
     image_rows,
-    parquet_files,
     read_ids,
     unused_columns,
 )
@@ -74,7 +73,7 @@ def _read(path: Path, shape: Shape) -> Unlabelled:
     where = f"data = {str(path)!r}"
     if not path.exists():
         raise DataError(f"{where}: no such file or folder; must be {INPUTS}")
-    if files := files_of_test_part(parquet_files(path)):
+    if files := files_of_test_part(path, labelled=False):
         return _read_parquet(files)
     if path.is_dir():
         files = sorted((file for file in image_files(path) if file.is_file()), key=_natural)

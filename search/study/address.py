@@ -4,6 +4,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from search.errors import InputError
+from search.files import expanded
 
 POSTGRES = "postgresql+psycopg"
 _FORM = f"must be {POSTGRES}://user@host:port/database, or sqlite:///file"
@@ -11,7 +12,8 @@ _SECRETS = ("password", "sslpassword")  # as libpq calls them where they stand i
 
 
 def parse_address(text: str) -> URL:
-    """The URL, with the one driver for PostgreSQL that is used here where it names none.
+    """The URL, with the one driver for PostgreSQL that is used here where it names none. The ~ of a file is a home
+    folder.
 
     Raises:
         InputError: it is not a URL, or one of another kind of database. The message leaves it out, for it may hold a
@@ -25,6 +27,8 @@ def parse_address(text: str) -> URL:
         raise InputError(f"storage: {_FORM}") from None
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername=POSTGRES)
+    if url.get_backend_name() == "sqlite" and url.database is not None and url.database.startswith("~"):
+        url = url.set(database=str(expanded(url.database)))
     is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
     if not is_file and url.drivername != POSTGRES:
         raise InputError(f"storage = {url.drivername}: {_FORM}")

@@ -34,9 +34,8 @@ def require_database(files: StudyFiles, url: str) -> str:
         StorageError: the server, the database or the user is not there, or the password is wrong.
     """
     address = parse_address(url)
-    if address.drivername != POSTGRES:
-        return url
-    connect(address, files.name).close()
+    if address.drivername == POSTGRES:
+        connect(address, files.name).close()
     return to_text(address)
 
 

@@ -5,14 +5,17 @@ import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from search.errors import StorageError, StudyError
-from search.files import StudyFiles, append_line, replacing, write_atomically
+from search.errors import InputError, StorageError, StudyError
+from search.files import StudyFiles, append_line, expanded, replacing, write_atomically
 from search.identity import Identity
 
 
@@ -142,9 +145,117 @@ def test_text_and_bytes_are_written_and_replaced(tmp_path: Path, given: str | by
     assert content(path.parent) == {"file.txt": expected}
 
 
-def test_others_may_read_what_is_written(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "file", "new")
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize(("umask", "permissions"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_others_may_read_what_is_written_as_far_as_the_user_lets_them(
+    tmp_path: Path, umask: int, permissions: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", "new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == permissions
+
+
+@pytest.mark.parametrize("permissions", [0o600, 0o664, 0o755])
+def test_a_file_keeps_its_permissions(tmp_path: Path, permissions: int) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    path.chmod(permissions)
+    with replacing(path) as temporary:
+        temporary.unlink()
+        temporary.write_text("new")  # as a library that makes a file of its own
+    assert path.stat().st_mode & 0o777 == permissions
+
+
+def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "old").write_text("old")
+    for name, target in (("one", "far/old"), ("two", "one"), ("dangling", "far/new"), ("folder", "far")):
+        (tmp_path / name).symlink_to(target)
+    write_atomically(tmp_path / "two", "new")
+    write_atomically(tmp_path / "dangling", "made")
+    write_atomically(tmp_path / "folder" / "inside", "inside")
+    assert content(tmp_path / "far") == {"old": b"new", "new": b"made", "inside": b"inside"}
+    assert all(path.is_symlink() for path in tmp_path.iterdir() if path.name != "far")
+
+
+def test_a_link_that_leads_to_itself_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StorageError, match=r"^cannot write .*/loop: Too many levels of symbolic links$"):
+        write_atomically(tmp_path / "loop", "new")
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path, linked: bool) -> None:
+    pipe, content = tmp_path / "pipe", b"x" * 1_000_000
+    os.mkfifo(pipe)
+    path = tmp_path / "link" if linked else pipe
+    if linked:
+        path.symlink_to("pipe")
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_bytes)
+        write_atomically(path, content)
+        assert read.result() == content
+    assert pipe.is_fifo() and path.is_symlink() == linked
+    assert len(list(tmp_path.iterdir())) == 1 + linked
+
+
+def test_a_failed_block_writes_nothing_to_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError), replacing(tmp_path / "pipe") as temporary:
+        temporary.write_text("in part")
+        raise ValueError  # a pipe that nobody reads would be waited for
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_what_is_printed_to_is_written_to_in_its_place(tmp_path: Path, number: int, by_name: bool) -> None:
+    """Replaced, or opened anew, it would lose what was printed before or after."""
+    log = tmp_path / "log"
+    path = log if by_name else Path(("/dev/stdout", "/dev/stderr")[number - 1])
+    code = (
+        "import sys; from pathlib import Path; from search.files import write_atomically\n"
+        f"stream = (sys.stdout, sys.stderr)[{number - 1}]\n"
+        "print('before', file=stream)\n"
+        f"write_atomically(Path({str(path)!r}), 'content\\n')\n"
+        "print('after', file=stream)"
+    )
+    with log.open("w") as file:
+        stream = "stdout" if number == 1 else "stderr"
+        subprocess.run([sys.executable, "-c", code], check=True, **{stream: file})  # type: ignore[call-overload]
+    assert log.read_text() == "before\ncontent\nafter\n"
+
+
+def test_a_mounted_file_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a container was lent is a mount, which cannot be replaced."""
+    path = tmp_path / "file"
+    path.write_text("old, and longer than the new")
+    number = path.stat().st_ino
+
+    def busy(self: Path, target: Path) -> Path:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", busy)
+    write_atomically(path, "new")
+    assert content(tmp_path) == {"file": b"new"}
+    assert path.stat().st_ino == number
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    write_atomically(tmp_path / ("ö" * 127), "new")
+    assert content(tmp_path) == {"ö" * 127: b"new"}
+
+
+def test_a_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert [expanded("~"), expanded("~/a/b")] == [tmp_path, tmp_path / "a/b"]
+    assert [expanded(path) for path in ("a/~", "./~", "a~b")] == [Path("a/~"), Path("~"), Path("a~b")]
+    assert expanded("~root/a") == Path("~root/a").expanduser() != Path("~root/a")
+    with pytest.raises(
+        InputError, match=r"^path = '~nobody-here/a': there is no such home folder; a file of that name is "
+    ):
+        expanded("~nobody-here/a")
 
 
 def test_the_old_content_stands_until_the_new_is_whole(tmp_path: Path) -> None:

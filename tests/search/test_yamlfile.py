@@ -116,6 +116,31 @@ def test_what_is_not_yaml_is_refused(text: str) -> None:
     assert refusal(text).startswith("not YAML: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "key", "first"),
+    [
+        ("number: 3\neither: 4\nnumber: 5", 3, "number", 1),
+        ("number: 3\n'number': 3", 2, "number", 1),
+        ("number: 3\nparts:\n  1:\n    size: 4\n    size: 4", 5, "size", 4),
+        ("number: 3\nparts: [[{a: 1,\n  a: 2}]]", 3, "a", 2),
+        ("number: 3\nparts:\n  1: {size: 4}\n  0x1: {size: 5}", 4, "0x1", 3),
+        ("number: 3\nparts: {yes: {},\n  on: {}}", 3, "on", 2),
+        ("number: 3\nparts: &p {1: {size: 4}}\neither: {<<: *p, <<: *p}", 3, "<<", 3),
+        ('number: 3\n"a\\nb": 1\n"a\\nb": 1', 3, "a\\nb", 2),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_line(text: str, line: int, key: str, first: int) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read_model(text, "my.yaml", Model, RecipeError)
+    rule = f"the key '{key}' is given twice; it stands in line {first} already"
+    assert str(caught.value) == f"my.yaml, line {line}: {rule}"
+
+
+def test_a_key_that_was_merged_may_be_given_again() -> None:
+    text = "number: 3\nparts: {1: &part {size: 4}, 2: {<<: *part, size: 5}}"
+    assert read_model(text, "my.yaml", Model, InputError).parts[2] == Part(size=5)
+
+
 @pytest.mark.parametrize(("text", "kind"), [("", "NoneType"), ("# nothing", "NoneType"), ("[1]", "list"), ("a", "str")])
 def test_what_is_no_mapping_is_refused(text: str, kind: str) -> None:
     assert refusal(text) == f"must be a mapping of keys to values, not {kind}"
@@ -140,6 +165,11 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> 
         with pytest.raises(RecipeError) as caught:
             read_text(path, RecipeError)
         assert str(caught.value) == f"{path}: {reason}"
+
+
+def test_a_device_that_never_ends_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"^/dev/zero: over 16 MB; must be a short text file$"):
+        read_text(Path("/dev/zero"), RecipeError)
 
 
 def test_text_is_read_as_it_is(tmp_path: Path) -> None:

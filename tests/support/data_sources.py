@@ -28,13 +28,13 @@ def encoded(value: int, size: int = 8, mode: str = "RGB", format: str = "PNG") -
 
 
 def write_images(
-    folder: Path, num_images: int = 5, classes: tuple[str, ...] = ("cat", "dog"), mode: str = "RGB"
+    folder: Path, num_images: int = 5, classes: tuple[str, ...] = ("cat", "dog"), mode: str = "RGB", size: int = 8
 ) -> None:
     """Image i of class c has the value 10 c + i."""
     for number, name in enumerate(classes):
         (folder / name).mkdir(parents=True)
         for i in range(num_images):
-            pixels(10 * number + i, mode=mode).save(folder / name / f"{i}.png")
+            pixels(10 * number + i, size, mode).save(folder / name / f"{i}.png")
 
 
 def write_parquet(

@@ -3,7 +3,9 @@
 A worker's own part is tested in tests/search/training; `make test-all` also has real ones do it for the command.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -26,6 +28,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> list[Assignment]:
     def ask(setup: Setup, task: Assignment, log: Path, say: object) -> Ranged | Drawn:
         asked.append(task)
         if isinstance(task, ContactSheet):
+            task.path.write_bytes(b"drawn")
             return Drawn()
         assert isinstance(task, RangeTest)
         ratio = task.highest / task.lowest
@@ -65,7 +68,18 @@ def test_a_contact_sheet_is_asked_for(nas: Nas, tmp_path: Path, tasks: list[Assi
     assert (done.returncode, done.stdout) == (0, f"contact sheet: {tmp_path / 'digits-full.png'}\n"), done.stderr
     (task,) = tasks
     assert isinstance(task, ContactSheet)
-    assert (task.seed, task.path, task.recipe.name) == (3, tmp_path / "digits-full.png", "full")
+    assert (task.seed, task.recipe.name) == (3, "full")
+    assert (tmp_path / "digits-full.png").read_bytes() == b"drawn"
+
+
+def test_a_contact_sheet_goes_through_a_pipe(nas: Nas, tmp_path: Path, tasks: list[Assignment]) -> None:
+    """It is the command that writes it: a worker does not have what the command's /dev/stdout is."""
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit((tmp_path / "pipe").read_bytes)
+        done = nas("data", "show", "--data", "digits", "--output", "pipe")
+        assert (done.returncode, done.stdout) == (0, "contact sheet: pipe\n"), done.stderr
+        assert read.result() == b"drawn"
 
 
 @pytest.mark.slow

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.cli.output import Format, print_rows, print_values
+from search.cli.output import Format, print_rows, print_values, words_about
 
 ROWS: list[dict[str, Any]] = [
     {"number": 0, "state": "complete", "value": 0.912345, "params": 4_997_194, "architecture": {"stages": [1, 2]}},
@@ -101,3 +103,8 @@ def test_one_object_is_a_row_for_each_value_elsewhere(capsys: pytest.CaptureFixt
 
 def test_formats_are_named_as_on_the_command_line() -> None:
     assert [str(format) for format in Format] == ["table", "json", "csv"]
+
+
+def test_words_about_what_is_standard_output_are_no_part_of_it(tmp_path: Path) -> None:
+    assert words_about(Path("/dev/stdout")) is sys.stderr
+    assert words_about(tmp_path / "new") is sys.stdout

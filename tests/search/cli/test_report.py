@@ -1,10 +1,12 @@
 """`nas report` and `nas dashboard` as a user meets them."""
 
 import json
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess, Popen
@@ -17,7 +19,7 @@ import pytest
 from small_search import SEARCH
 
 from search.cli.report import report
-from search.errors import InputError
+from search.errors import InputError, StorageError
 from search.files import StudyFiles
 from search.study.plan import Plan
 
@@ -51,6 +53,48 @@ def test_a_page_and_the_trials_are_written(searched: StudyFiles, capsys: pytest.
     assert "nas search</span> <span>--study digits-20k" in page
     assert REFRESH not in page
     assert len(pd.read_csv(searched.trials_csv)) == 20
+
+
+def test_a_page_elsewhere_needs_no_study_that_can_be_written(
+    searched: StudyFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    searched.trials_csv.mkdir()  # cannot be written, even by root
+    page = tmp_path / "elsewhere" / "page.html"
+    write(searched, output=page)
+    said = capsys.readouterr()
+    assert said.out == f"report: {page}\n"
+    assert said.err == f"note: cannot write {searched.trials_csv}: Is a directory\n"
+    assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_report_that_fails_has_written_nothing(searched: StudyFiles, tmp_path: Path) -> None:
+    before = sorted(searched.folder.iterdir())
+    searched.trials_csv.mkdir()
+    with pytest.raises(StorageError, match=r"trials.csv: Is a directory$"):
+        write(searched)
+    searched.trials_csv.rmdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"^cannot write .*/page.html: "):
+        write(searched, output=tmp_path / "file" / "page.html")
+    assert sorted(searched.folder.iterdir()) == before
+
+
+def test_a_page_for_a_pipe_is_written_to_it(searched: StudyFiles, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit((tmp_path / "pipe").read_text)
+        write(searched, output=tmp_path / "pipe")
+        assert read.result().startswith("<!DOCTYPE html>")
+    assert len(pd.read_csv(searched.trials_csv)) == 20
+
+
+@pytest.mark.slow
+def test_a_page_on_standard_output_has_no_words_in_it(nas_process: Nas, searched: StudyFiles) -> None:
+    done = nas_process("report", "--output", "/dev/stdout")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("<!DOCTYPE html>") and done.stdout.endswith("</html>")
+    trials = searched.trials_csv.resolve()
+    assert done.stderr == f"study: digits-20k\nreport: /dev/stdout\ntrials: {trials}\n"
 
 
 @pytest.mark.parametrize("format", ["csv", "parquet", "json"])

@@ -23,6 +23,22 @@ def test_show_adds_up(nas: Nas, tmp_path: Path) -> None:
     assert "total" in nas("show", "--architecture", "net.json").stdout
 
 
+def test_a_name_that_stands_twice_in_an_architecture_is_refused_with_its_line(nas: Nas, tmp_path: Path) -> None:
+    stage = '{"block": "basic", "depth": 3,\n "width": 16}'
+    once = f'{{"stem": {{"width": 16}},\n"stages": [{stage}, {stage}]}}'
+    for text, line, name, first in (
+        (once.replace('"depth": 3', '"depth": 3, "depth": 2'), 2, "depth", 2),
+        (once.replace("]}", '], "stem": {"width": 8}}'), 4, "stem", 1),
+        (once.replace('{"width": 16}', '{"width": 8,\n"w\\u0069dth": 16}'), 2, "width", 1),
+    ):
+        (tmp_path / "net.json").write_text(text)
+        shown = nas("show", "--architecture", "net.json")
+        rule = f"the key {name!r} is given twice; it stands in line {first} already"
+        assert (shown.returncode, shown.stderr) == (2, f"nas: net.json, line {line}: {rule}\n")
+    (tmp_path / "net.json").write_text(once)
+    assert nas("show", "--architecture", "net.json").returncode == 0
+
+
 def test_a_trial_is_shown_for_the_images_of_its_study(nas: Nas, searched: StudyFiles) -> None:
     trial = read_view(searched).trials[3]
     shown = json.loads(nas("show", "--trial", "3", "--format", "json").stdout)

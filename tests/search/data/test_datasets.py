@@ -243,6 +243,8 @@ def test_the_cache_lies_where_the_environment_says(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert open_dataset("digits").folder.parent == tmp_path / "home" / ".cache" / "budget-nas"
+    monkeypatch.setenv("NAS_CACHE", "~/mine")
+    assert open_dataset("digits").folder.parent == tmp_path / "home" / "mine"
 
 
 def test_decoding_loads_no_torch_and_opening_again_nothing_heavy_at_all() -> None:

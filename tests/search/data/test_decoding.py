@@ -1,15 +1,18 @@
 """Images of every format and mode are decoded alike, and a faulty one is named with the rule."""
 
+import io
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from data_sources import encoded, pixels, refusal, write_images
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
 from search.data.datasets import open_dataset
 from search.data.decoding import EncodedImages
@@ -25,10 +28,17 @@ def test_every_usual_format_is_read_whatever_the_case_of_its_ending(tmp_path: Pa
             "bmp": "BMP",
             "webp": "WEBP",
             "gif": "GIF",
+            "JFIF": "JPEG",
+            "jpe": "JPEG",
+            "tif": "TIFF",
+            "TIFF": "TIFF",
+            "ppm": "PPM",
+            "pgm": "PPM",
         }.items():
-            pixels(200).save(tmp_path / name / f"x-{suffix}.{suffix}", format)
+            mode = "L" if suffix == "pgm" else "RGB"
+            pixels(200, mode=mode).save(tmp_path / name / f"x-{suffix}.{suffix}", format)
     dataset = open_dataset(str(tmp_path))
-    assert dataset.num_train + dataset.num_test == 12
+    assert dataset.num_train + dataset.num_test == 24
     assert np.all(np.abs(dataset.train()[0].astype(int) - 200) <= 2)
 
 
@@ -66,7 +76,16 @@ def spoil(file: Path, how: str) -> None:
         case "cut":
             file.write_bytes(encoded(1)[:45])
         case "another format":
-            pixels(1).save(file, "TIFF")
+            pixels(1).save(file, "TGA")
+        case "a cut TIFF":
+            pixels(1, size=64).save(file, "TIFF", compression="tiff_lzw")
+            file.write_bytes(file.read_bytes().replace(b"\x80", b"\x7f"))
+        case "pages":
+            pixels(1).save(file, "TIFF", save_all=True, append_images=[pixels(2)])
+        case "large tiles":
+            tags = ((256, 8), (257, 8), (258, 8), (259, 5), (262, 1), (277, 1), (322, 30_000), (323, 16), (324, 8))
+            entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in (*tags, (325, 8)))
+            file.write_bytes(b"II*\0" + struct.pack("<IH", 8, 10) + entries + bytes(4))
         case "a folder":
             file.unlink()
             file.mkdir()
@@ -95,7 +114,10 @@ def spoil(file: Path, how: str) -> None:
         ("16 bits", "pixel mode I;16; images must have 8 bits a channel"),
         ("empty", "damaged or not an image"),
         ("cut", "damaged or not an image"),
-        ("another format", "must be one of PNG, JPEG, BMP, WEBP, GIF"),
+        ("another format", "must be one of PNG, JPEG, BMP, WEBP, GIF, TIFF, PPM"),
+        ("a cut TIFF", "damaged or not an image"),
+        ("pages", "has several pages; must be one image"),
+        ("large tiles", "stored in tiles of 30000 pixels; must be of 1024 at most"),
         ("a folder", "must be a file"),
         ("a broken link", "No such file or directory"),
         ("a pipe", "must be a file"),
@@ -103,14 +125,68 @@ def spoil(file: Path, how: str) -> None:
         ("a small bomb", "too many pixels"),
     ],
 )
-def test_a_faulty_image_is_named_with_the_rule(tmp_path: Path, cache: Path, how: str, rule: str) -> None:
-    write_images(tmp_path / "pets")
+def test_a_faulty_image_is_named_with_the_rule(
+    tmp_path: Path, cache: Path, capfd: pytest.CaptureFixture[str], how: str, rule: str
+) -> None:
+    write_images(tmp_path / "pets", size=64 if how == "a cut TIFF" else 8)
     file = tmp_path / "pets" / "dog" / "3.png"
     spoil(file, how)
     message = refusal(tmp_path / "pets")
     assert str(file) in message
     assert rule in message
     assert not cache.exists() or list(cache.iterdir()) == []
+    assert capfd.readouterr() == ("", "")  # libtiff and Pillow would say something of their own
+
+
+def decoded_bytes(encoded: bytes, channels: int) -> NDArray[np.uint8]:
+    (chunk,) = EncodedImages(lambda: iter([("x", encoded)])).chunks(8, channels)
+    return chunk[0]
+
+
+# What makes each orientation of EXIF upright, as its specification (JEITA CP-3451) says what is where.
+UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: image[::-1].swapaxes(0, 1),
+    7: lambda image: image[::-1, ::-1].swapaxes(0, 1),
+    8: lambda image: image[:, ::-1].swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_is_turned_as_its_exif_says(format: str, channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, channels), dtype=np.uint8)
+    if format == "WEBP":  # has no grey
+        pixels = np.repeat(pixels, 3 // channels, axis=2)
+    for orientation, upright in UPRIGHT.items():
+        buffer, exif = io.BytesIO(), Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        options = {"lossless": True, "exact": True} if format == "WEBP" else {}
+        Image.fromarray(pixels.squeeze()).save(buffer, format, exif=exif, **options)
+        decoded = decoded_bytes(buffer.getvalue(), pixels.shape[2])
+        np.testing.assert_array_equal(decoded, upright(pixels), str(orientation))
+
+
+def test_a_photograph_is_turned_as_its_exif_says() -> None:
+    dark_left = np.repeat(np.where(np.arange(8) < 4, 0, 255)[None], 8, axis=0).astype(np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # held so that the left became the top
+    buffer = io.BytesIO()
+    Image.fromarray(dark_left).save(buffer, "JPEG", exif=exif)
+    decoded = decoded_bytes(buffer.getvalue(), 1)
+    assert decoded[:3].max() < 50 and decoded[5:].min() > 200
+
+
+@pytest.mark.parametrize("exif", [b"garbage!", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\x01"])
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_damaged_exif_says_nothing(exif: bytes, format: str) -> None:
+    buffer = io.BytesIO()
+    pixels(9).save(buffer, format, exif=b"Exif\0\0" + exif)
+    assert decoded_bytes(buffer.getvalue(), 3).tolist() == [[[9, 9, 9]] * 8] * 8
 
 
 def test_an_image_file_of_absurd_length_is_not_read_whole(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
 """Folders of images, a sub-folder for each class."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_sources import refusal, write_images
+from data_sources import pixels, refusal, write_images
 
 from search.data.datasets import open_dataset
+from search.data.decoding import Shape
+from search.data.labelled import read_labelled
+from search.data.unlabelled import read_unlabelled
+from search.errors import DataError
 
 
 @pytest.mark.parametrize("test_name", ["test", "val", "valid", "validation"])
@@ -50,3 +55,146 @@ def test_image_folders_that_make_no_data_set_are_refused(tmp_path: Path) -> None
     assert "emu': holds no images" in refusal(tmp_path / "void")
     (tmp_path / "notes.txt").write_text("")
     assert "must be a folder or an .npz file" in refusal(tmp_path / "notes.txt")
+
+
+def write_image(path: Path, value: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels(value).save(path, "PNG")
+
+
+def unused(path: Path, kinds: str) -> str:
+    return f"data = {str(path)!r}: not used: {kinds}"
+
+
+def test_images_in_folders_inside_of_a_class_folder_are_of_its_class(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pets = tmp_path / "pets"
+    write_images(pets)
+    for number in range(20):
+        write_image(pets / "cat" / f"{2020 + number % 2}" / "summer" / f"{number}.png", 100)
+        write_image(pets / "emu" / "images" / f"{number}.png", 200)
+    dataset = open_dataset(str(pets))
+    assert dataset.classes == ("cat", "dog", "emu")
+    assert (np.bincount(dataset.train()[1]) + np.bincount(dataset.test()[1])).tolist() == [25, 5, 20]
+    for images, labels in (dataset.train(), dataset.test()):
+        assert [labels[i] for i, image in enumerate(images) if image[0, 0, 0] == 200] == [2] * int((labels == 2).sum())
+    assert caplog.messages == [f"data = {str(pets)!r}: 40 images in folders inside of a class folder are of its class"]
+    assert np.bincount(read_labelled(pets, Shape(8, 3))[0].labels).tolist() == [25, 5, 20]
+
+
+def test_what_is_not_used_is_named_by_kind_and_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pets = tmp_path / "pets"
+    write_images(pets)
+    for name in ("cat/a.txt", "cat/b.TXT", "dog/deep/c.txt", "dog/01", "dog/02", "dog/.d.png", "e.svg", "dog/f.\n"):
+        (pets / name).parent.mkdir(exist_ok=True)
+        (pets / name).touch()
+    for number in range(3):
+        write_image(pets / f"{number}.png")
+    kinds = ".txt (3), images in no class folder (3), without an ending (2), .\\n (1), .svg (1), hidden images (1)"
+    open_dataset(str(pets))
+    open_dataset(str(pets))  # also when it is not decoded again
+    assert caplog.messages == [unused(pets, kinds)] * 2
+
+
+def test_what_operating_systems_leave_behind_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pets = tmp_path / "pets"
+    write_images(pets)
+    write_image(pets / "__MACOSX" / "cat" / "1.png")
+    write_image(pets / "cat" / "@eaDir" / "1.png")
+    write_image(pets / ".ipynb_checkpoints" / "1.png")
+    for name in ("Thumbs.db", "cat/Thumbs.db", "cat/desktop.ini", "cat/._1.png", "dog/.DS_Store"):
+        (pets / name).touch()
+    dataset = open_dataset(str(pets))
+    assert (dataset.classes, dataset.num_train + dataset.num_test) == (("cat", "dog"), 10)
+    assert caplog.messages == []
+
+
+def test_other_parts_and_what_lies_beside_them_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_images(tmp_path / "train", classes=("cat", "dog", "emu"))
+    write_images(tmp_path / "test", 2)
+    write_images(tmp_path / "val", 3)
+    write_image(tmp_path / "loose.png")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "labels.csv").touch()
+    assert open_dataset(str(tmp_path)).num_test == 4
+    kinds = "images in 'val' (6), .csv (1), folder 'docs' (1), images in no class folder (1)"
+    assert caplog.messages == [f"data = {str(tmp_path / 'test')!r}: holds no images of 'emu'", unused(tmp_path, kinds)]
+
+
+def test_parts_that_are_not_evaluated_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_images(tmp_path / "test", 2)
+    write_images(tmp_path / "val", 3)
+    assert len(read_labelled(tmp_path, Shape(8, 3))[0].labels) == 4
+    assert caplog.messages == [unused(tmp_path, "images in 'val' (6)")]
+
+
+@pytest.mark.parametrize("inside", [".", "test", "unknown"])
+def test_a_labelled_part_is_taken_instead_of_test_images_to_be_predicted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, inside: str
+) -> None:
+    write_images(tmp_path / "train")
+    write_images(tmp_path / "val", 2)
+    for number in range(3):
+        write_image(tmp_path / "test" / inside / f"{number}.png")
+    assert open_dataset(str(tmp_path)).num_test == 4
+    said = f"data = {str(tmp_path)!r}: its part test is not labelled, and is not used; val is"
+    assert caplog.messages == [said, unused(tmp_path, "images in 'test' (3)")]
+
+
+@pytest.mark.parametrize("names", [("Training", "Testing"), ("seg_train", "seg_test"), ("TRAIN", "Val"), ("a", "dev")])
+def test_parts_with_other_names_are_not_taken_as_classes(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        write_images(tmp_path / name)
+    assert "is a part of a data set by its name, and not of a class; pass the folder that" in refusal(tmp_path)
+
+
+def test_parts_inside_of_class_folders_are_not_taken_as_one(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for part in ("train", "test"):
+            write_image(tmp_path / name / "images" / part / "1.png")
+    assert "cat/images/test': is a part of a data set by its name" in refusal(tmp_path)
+
+
+def test_a_class_may_be_called_like_a_part(tmp_path: Path) -> None:
+    write_images(tmp_path, classes=("bus", "Train", "test"))
+    assert open_dataset(str(tmp_path)).classes == ("Train", "bus", "test")
+
+
+def test_links_are_followed_but_not_in_a_circle(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pets = tmp_path / "pets"
+    write_images(pets)
+    write_images(tmp_path / "elsewhere", 3, ("cats", "emus"))
+    (pets / "cat" / "more").symlink_to(tmp_path / "elsewhere" / "cats")
+    (pets / "emu").symlink_to(tmp_path / "elsewhere" / "emus")
+    (pets / "dog" / "link.png").symlink_to(pets / "dog" / "0.png")
+    (pets / "cat" / "up").symlink_to(pets)
+    (pets / "cat" / "here").symlink_to(pets / "cat")
+    dataset = open_dataset(str(pets))
+    assert (np.bincount(dataset.train()[1]) + np.bincount(dataset.test()[1])).tolist() == [8, 6, 3]
+    assert unused(pets, "links that lead back (2)") in caplog.messages
+
+
+def test_a_class_folder_without_images_says_what_it_has(tmp_path: Path) -> None:
+    write_images(tmp_path)
+    (tmp_path / "emu").mkdir()
+    for name in ("a.xml", "b.xml", "c"):
+        (tmp_path / "emu" / name).touch()
+    assert "emu': holds no images, but .xml (2), without an ending (1); must be one of .png" in refusal(tmp_path)
+
+
+def test_what_is_not_predicted_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_image(tmp_path / "1.png")
+    for number in range(4):
+        write_image(tmp_path / "more" / "deep" / f"{number}.tif")
+    (tmp_path / "1.txt").touch()
+    (tmp_path / ".2.png").touch()
+    assert read_unlabelled(tmp_path, Shape(8, 3))[1] == ("1",)
+    assert caplog.messages == [unused(tmp_path, "images in 'more' (4), .txt (1), hidden images (1)")]
+
+
+def test_a_pipe_with_the_name_of_an_image_is_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "1.png")
+    os.mkfifo(tmp_path / "2.png")
+    with pytest.raises(DataError, match=r"2.png': must be a file, as its ending says$"):
+        read_unlabelled(tmp_path, Shape(8, 3))

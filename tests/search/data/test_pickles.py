@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 import search.data.pickles
+from search.data.arrays import read_arrays
+from search.data.decoding import Shape
+from search.data.labelled import read_labelled
 from search.data.pickles import read_pickle
+from search.data.sources import find_layout
+from search.data.unlabelled import read_unlabelled
 from search.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 12), dtype=np.uint8)
@@ -199,6 +204,36 @@ def test_no_cut_or_garbled_batch_ends_in_another_error(tmp_path: Path) -> None:
                 assert isinstance(read_pickle(path), dict)
             except DataError as error:
                 assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder"])
+def test_what_is_no_file_is_refused_unread(tmp_path: Path, kind: str) -> None:
+    """A pipe would be waited for, and /dev/zero never ends."""
+    path = Path("/dev/zero") if kind == "device" else tmp_path / f"{kind}.npz"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    message = f"data = {str(path)!r}: a pipe, a device or a folder; must be a file"
+    assert refusal(path) == message
+    with pytest.raises(DataError) as caught:
+        read_arrays(path)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.npz", "pipe.parquet"])
+def test_no_command_waits_for_a_pipe_given_as_data(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    shape = Shape(8, 3)
+    for read in (lambda path: read_unlabelled(path, shape), lambda path: read_labelled(path, shape), find_layout):
+        with pytest.raises(DataError, match=f"{name}': a pipe"):
+            read(tmp_path / name)
+
+
+def test_a_file_too_large_to_be_a_batch_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(2**33)
+    assert refusal(tmp_path / "huge").endswith("huge': over 4 GB; must be a batch as CIFAR's are")
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:

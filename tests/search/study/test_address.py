@@ -16,9 +16,13 @@ FORM = "must be postgresql+psycopg://user@host:port/database, or sqlite:///file"
         ("postgres://host/db", "postgresql+psycopg://host/db"),
         ("postgresql:///db?host=/run/postgresql", "postgresql+psycopg:///db?host=%2Frun%2Fpostgresql"),
         ("sqlite:///folder/file.db", "sqlite:///folder/file.db"),
+        ("sqlite:///~/file.db", "sqlite:////home/me/file.db"),
     ],
 )
-def test_postgresql_with_its_one_driver_and_files_are_taken(given: str, used: str) -> None:
+def test_postgresql_with_its_one_driver_and_files_are_taken(
+    given: str, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
     assert to_text(parse_address(given)) == used
 
 

@@ -1,0 +1,24 @@
+"""What was not used of a data set is on the screen, once, and no part of the results."""
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from data_sources import write_images
+from small_search import SMALL_SPACE
+
+Nas = Callable[..., CompletedProcess[str]]
+
+
+def test_what_is_not_used_is_noted_once_by_every_command(nas: Nas, tmp_path: Path) -> None:
+    write_images(tmp_path / "pets", 20)
+    (tmp_path / "small.yaml").write_text(SMALL_SPACE)
+    (tmp_path / "pets" / "cat" / "readme.txt").touch()
+    note = f"note: data = {str(tmp_path / 'pets')!r}: not used: .txt (1)\n"
+    space = ("--space", "small.yaml", "--budget", "20k", "--data", "./pets")
+    search = ("search", *space, "--dry-run", "--trials", "2", "--batch-size", "8")
+    for arguments in (("space", *space), search, search):
+        done = nas(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.startswith(note) and done.stderr.count("note: ") == 1
+        assert "not used" not in done.stdout

@@ -52,6 +52,7 @@ class Job:
         max_latency: seconds an image; a hard limit, which the worker measures before the first step.
         checkpoints: a folder. The job goes on from the newest checkpoint of an earlier attempt, after it has repeated
             the measurements up to there, and writes its own as those of `attempt`.
+        key: tells it apart from trainings in other ways that have the same label.
     """
 
     label: str
@@ -65,6 +66,7 @@ class Job:
     checkpoints: Path | None = None
     attempt: int = 1
     holdout: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def lr_range(
     ranged = ask(machine.setup(dataset, split_seed), test, Path(os.devnull))
     assert isinstance(ranged, Ranged)
     suggestion = suggest(ranged)
-    path = output or Path(f"lr-range-{name}.html")
+    path = output or Path(f"lr-range-{name}-{chosen.name}.html")
     write_lr_range(ranged, suggestion, f"{name} on {dataset.name}, recipe {chosen.name}", path)
     print_lr_range(ranged, suggestion, test)
     print(f"plot: {path.resolve()}")

@@ -33,7 +33,7 @@ def predict(
     from search.run import evaluation
     from search.study.trained import of_seeds
 
-    _, plan, runs = find_trained_runs("predict", studies, study, trial, baseline, recipe, dropout)
+    _, plan, runs = find_trained_runs("predict", studies, study, trial, baseline, recipe, dropout, [seed])
     (run,) = of_seeds(runs, [seed])
     classes = plan.question.data.classes
     with replacing(output) as path:  # fails before the work if the file cannot be written

@@ -130,8 +130,12 @@ class Retraining:
         if self.plan.precision is None:
             self.plan = self.plan.with_circumstances(precision=self._first_ready().precision)
             self.plan.save(self.files)
-        assert self.plan.precision is not None
-        return self.plan.precision
+        precision = self.plan.precision
+        assert precision is not None
+        if precision == "fp16" and device_class(self._first_ready().device) == "CPU":
+            rule = "needs a CUDA device; give the recipe a precision of its own"
+            raise TrainingError(f"precision = fp16, that of the study's search: {rule}")
+        return precision
 
     def _first_ready(self) -> Ready:
         """What the first worker that was ready runs on."""

@@ -113,7 +113,10 @@ def quoted(networks: Iterable[Network]) -> dict[str, Network]:
     return {network.label: heaviest[network.label] for network in networks}
 
 
-def weight(network: Network) -> tuple[int, bool, int, str, str, Way]:
-    """Sorts networks of one label by what their numbers say: by seeds; of equal ones the one that had the validation
-    images too comes later, then the longer schedule, then the one that was trained last, then by recipe."""
-    return network.seeds, not network.holdout, network.epochs, network.time, network.recipe, network.way
+def weight(network: Network) -> tuple[int, int, bool, str, str, Way]:
+    """Sorts networks of one label by how much was put into them: by the epochs of all their seeds together, so that
+    neither a short trial with several seeds nor a last quick look outweighs a long training. Of equal ones the one with
+    more seeds comes later, then the one that had the validation images too, the one that was trained last, and by
+    recipe."""
+    epochs = sum(run.epochs for run in network.runs)
+    return epochs, network.seeds, not network.holdout, network.time, network.recipe, network.way

@@ -66,7 +66,7 @@ class Checkpoints:
         return None, refused
 
     def _candidates(self) -> list[Path]:
-        names = [(_ATTEMPT.fullmatch(path.name), path) for path in self._root.glob("attempt-*")]
+        names = [(_ATTEMPT.fullmatch(path.name), path) for path in self._root.glob("attempt-*") if path.is_dir()]
         numbered = sorted(((int(match[1]), path) for match, path in names if match), reverse=True)
         return [path for number, folder in numbered if number <= self._attempt for path in _by_epoch(folder)]
 

@@ -600,6 +600,17 @@ def test_auto_is_one_precision_for_all_runs_of_a_study(files: StudyFiles, make_p
     assert other.way != view.way and other.way.recipe == view.way.recipe and other.folder != view.folder
 
 
+def test_the_precision_of_a_search_that_the_device_lacks_is_one_line(
+    files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    plan = make_plan(seed=5).with_circumstances(precision="fp16")
+    retraining = Retraining(plan, files, Hardware("CPU, 2 threads", "fp32").fleet(), Observer())
+    with pytest.raises(
+        TrainingError, match=r"^precision = fp16, that of the study's search: needs a CUDA device; give"
+    ):
+        retraining.finish(CANDIDATES[:1], 1)
+
+
 def test_without_a_search_the_first_precision_is_kept_in_the_plan(
     files: StudyFiles, make_plan: Callable[..., Plan]
 ) -> None:

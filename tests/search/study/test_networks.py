@@ -41,7 +41,7 @@ def test_one_kind_of_gpu_is_as_good_as_another_but_a_cpu_is_not():
 
 
 @pytest.mark.parametrize("is_turned", [False, True])
-def test_quoted_is_the_network_of_most_seeds_then_the_one_without_a_holdout_then_the_longest(is_turned):
+def test_quoted_is_the_network_of_most_epochs_then_of_most_seeds_then_the_one_without_a_holdout(is_turned):
     held = [run("0001", seed, 0.93, holdout=True) for seed in (0, 1)]
     whole = [run("0001", 0, 0.9)]
     short = [run("0001", 0, 0.99, epochs=5)]
@@ -52,7 +52,10 @@ def test_quoted_is_the_network_of_most_seeds_then_the_one_without_a_holdout_then
 
     assert sorted(each.seed for each in found(held, whole)) == [0, 1]
     assert found(held[:1], whole) == whole
-    assert found(held[:1], short) == short
+    assert found(held[:1], short) == held[:1]
+    half = [run("0001", seed, 0.9, epochs=10) for seed in (0, 1)]
+    assert sorted(each.seed for each in found(half, whole)) == [0, 1]
+    assert found([run("0001", 0, 0.9, epochs=300)], half, held) == [run("0001", 0, 0.9, epochs=300)]
     assert found(short, whole) == whole
 
 

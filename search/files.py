@@ -12,11 +12,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from search.errors import InputError, StorageError, StudyError
 from search.identity import Identity
+
+# Of runs by which a winner is chosen, of those by which the short schedule is judged, and of those that are tested.
+RUN_FOLDERS = {"finalist": "finalists", "proxy": "proxy", "final": "retrain"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -78,26 +82,10 @@ class StudyFiles:
         """The folder of the checkpoints of a trial that is running or was interrupted."""
         return self.folder / "trials" / f"{number:04d}"
 
-    def finalist(self, identity: Identity, seed: int) -> Path:
-        """The folder of a full-length run on the training split alone, to choose a winner or its dropout by."""
-        return self.folder / "finalists" / f"{identity.trial:04d}" / _run(identity, seed)
-
-    def audited(self, identity: Identity, seed: int) -> Path:
-        """The folder of a full-length run on the training split alone, to judge the short schedule by."""
-        return self.folder / "proxy" / f"{identity.trial:04d}" / _run(identity, seed)
-
-    def final(self, identity: Identity, recipe: str, seed: int, holdout: bool = False) -> Path:
-        """The folder of a final run. With a holdout, it did not train on the validation split. A baseline has a folder
-        for each recipe, since it may be trained by several."""
-        folder = self.finals(identity)
-        if identity.baseline is not None:
-            folder /= _one_name("recipe", recipe)
-        return folder / _run(identity, seed, holdout)
-
-    def finals(self, identity: Identity) -> Path:
-        """The folder of all final runs of a baseline, or of a trial at any dropout."""
-        name = _one_name("baseline", identity.baseline) if identity.baseline is not None else f"{identity.trial:04d}"
-        return self.folder / "retrain" / name
+    def full_run(self, purpose: str, identity: Identity, key: str, seed: int) -> Path:
+        """The folder of a full-length run. `key` names how it was trained, so that nothing trained otherwise is ever
+        written into it (see `search.study.way`)."""
+        return self.folder / RUN_FOLDERS[purpose] / _folder_name(identity) / _one_name("run", key) / f"seed-{seed}"
 
     def checkpoints(self, run: Path) -> Path:
         """The folder of the checkpoints of a full-length run that is running or was interrupted."""
@@ -106,9 +94,11 @@ class StudyFiles:
     def tensorboard(self, run: str) -> Path:
         return self.folder / "tensorboard" / _one_name("run", run)
 
-    def export(self, identity: Identity) -> Path:
-        """The folder of the exported files of a trial or a baseline."""
-        return self.folder / "export" / self.finals(identity).name
+    def export(self, identity: Identity, key: str | None = None) -> Path:
+        """The folder of the exported files of the network that a trial or a baseline stands for, or of the one of a
+        key."""
+        name = _folder_name(identity) if key is None else f"{_folder_name(identity)}-{key}"
+        return self.folder / "export" / _one_name("run", name)
 
     def ledger(self, data: str) -> Path:
         """The list of all openings of one test set, which all studies share."""
@@ -125,9 +115,8 @@ class StudyFiles:
         return self.studies / ".last-study"
 
 
-def _run(identity: Identity, seed: int, holdout: bool = False) -> str:
-    dropout = "" if identity.dropout is None else f"-dropout-{str(identity.dropout).removesuffix('.0')}"
-    return f"seed-{seed}{dropout}-holdout" if holdout else f"seed-{seed}{dropout}"
+def _folder_name(identity: Identity) -> str:
+    return _one_name("baseline", identity.baseline) if identity.baseline is not None else f"{identity.trial:04d}"
 
 
 def _one_name(what: str, name: str) -> str:
@@ -162,6 +151,20 @@ def new_attempt(root: Path) -> int:
     except OSError as error:
         raise StorageError(f"cannot write {root}: {why(error)}") from error
     return number
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a file or a folder to a name that is free, `path`.aside-<number>, and return that.
+
+    Raises:
+        StorageError: it cannot be renamed.
+    """
+    numbered = (path.with_name(f"{path.name}.aside-{number}") for number in count(1))
+    aside = next(free for free in numbered if not free.exists())
+    try:
+        return path.rename(aside)
+    except OSError as error:
+        raise StorageError(f"cannot rename {path}: {why(error)}") from error
 
 
 @contextmanager
@@ -267,7 +270,8 @@ def expanded(text: str) -> Path:
 
 
 def append_line(path: Path, values: dict[str, Any]) -> None:
-    """Append a JSON object to a file as one line, and wait until it is on disk.
+    """Append a JSON object to a file as one line, and wait until it is on disk. A last line that was cut off stays a
+    line of its own.
 
     Raises:
         StorageError: the line cannot be written; no part of it remains in the file.
@@ -275,9 +279,11 @@ def append_line(path: Path, values: dict[str, Any]) -> None:
     old_size: int | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            old_size = file.tell()
-            file.write(json.dumps(values) + "\n")
+        with path.open("ab+") as file:
+            old_size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, old_size - 1))
+            start = b"" if file.read(1) in (b"", b"\n") else b"\n"
+            file.write(start + json.dumps(values).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -55,6 +55,7 @@ class Job:
         checkpoints: a folder. The job goes on from the newest checkpoint of an earlier attempt, after it has repeated
             the measurements up to there, and writes its own as those of `attempt`.
         captured: whether its steps are captured where the device can do that.
+        key: tells it apart from trainings in other ways that have the same label.
     """
 
     label: str
@@ -69,6 +70,7 @@ class Job:
     attempt: int = 1
     holdout: bool = False
     captured: bool = True
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def list_baselines(
     budget, task = BUDGET, Task(image_size=32, in_channels=3, num_classes=10)
     if study is not None:
         question = open_study(studies, study)[1].question
-        budget, task = question.budget, question.data.task
+        budget, task = question.all_limits.max_params, question.data.task
     print_networks(baseline_rows(budget, task), format)
 
 

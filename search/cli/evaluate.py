@@ -48,7 +48,7 @@ def evaluate(
     from search.study.trained import of_seeds
 
     reading = parse_labels(labels)
-    files, plan, runs = find_trained_runs("evaluate", studies, study, trial, baseline, recipe, dropout)
+    files, plan, runs = find_trained_runs("evaluate", studies, study, trial, baseline, recipe, dropout, seed)
     runs = of_seeds(runs, seed) if seed else runs
     print_evaluation(evaluation.evaluate(files, plan, runs, data, parse_device(device), reading), runs, format)
 

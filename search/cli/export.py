@@ -23,8 +23,11 @@ def export(
     """
     from search.report.retraining.model_card import model_card
     from search.run.export import export as write_export
+    from search.study.trained import require_weights
 
-    files, plan, runs = find_trained_runs("export", studies, study, trial, baseline, recipe, dropout)
-    folder = output or files.export(runs[0].view.identity)
+    files, plan, runs = find_trained_runs("export", studies, study, trial, baseline, recipe, dropout, [])
+    require_weights(plan, runs[0])
+    is_named = recipe is not None or dropout is not None  # apart from what is exported without a choice
+    folder = output or files.export(runs[0].view.identity, runs[0].view.key if is_named else None)
     for path in write_export(files, plan, runs[0], model_card(files, plan, runs), folder):
         print(path.resolve())

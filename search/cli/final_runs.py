@@ -1,5 +1,6 @@
 """Final runs: trained at full length in front of a person, and what they came to."""
 
+import sys
 from typing import TYPE_CHECKING
 
 from search.cli.logs import Log
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from search.run.candidates import Candidate
     from search.run.launch import RetrainRequest
     from search.study.plan import Plan
+    from search.study.rounds import Finalist
     from search.study.view import RunView
     from search.workers.machine import Machine
 
@@ -19,7 +21,7 @@ def train_final_runs(
     request: "RetrainRequest",
     machine: "Machine",
     log: Log,
-) -> "tuple[list[tuple[Candidate, float]], list[RunView]]":
+) -> "tuple[list[tuple[Candidate, Finalist]], list[RunView]]":
     """Call `search.run.launch.retrain` with a line on the screen for each epoch, and stop politely on a signal."""
     from rich.console import Console
 
@@ -35,15 +37,18 @@ def train_final_runs(
 
 
 def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
-    """Each run's accuracy and weights, then how the study's networks compare with its baselines."""
+    """Each run's accuracy and weights, then how the study's networks compare with its baselines; on stderr what lies in
+    the study and was put aside."""
     from search.report.findings import find
     from search.report.notation import plural
     from search.report.verdicts import comparison_sentences, network_sentences
     from search.study.reading import read_view
 
     for run in runs:
-        print(_describe(run, files, plan.question.budget))
+        print(_describe(run, plan.question.all_limits.max_params))
     view = read_view(files)
+    for line in view.unread:
+        print(f"put aside: {line}", file=sys.stderr)
     findings = find(view)
     for sentence in (*network_sentences(findings.compared), *comparison_sentences(findings)):
         print(sentence)
@@ -51,15 +56,14 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
     print(f"test set openings are listed in {ledger}: {openings} by all studies")
 
 
-def _describe(run: "RunView", files: StudyFiles, budget: int) -> str:
+def _describe(run: "RunView", budget: int) -> str:
     from search.report.notation import duration
 
-    folder = files.final(run.identity, run.recipe, run.seed, run.holdout)
     name = run.identity.name + (f" by {run.recipe}" if run.identity.baseline else "")
     within = f"budget {budget:,}" if run.params <= budget else f"a reference, over the budget of {budget:,}"
     kept = f" with the weights of epoch {run.kept_epoch}" if run.kept_epoch is not None else ""
     kept += ", validation images held out" if run.holdout else ""
     return (
         f"{name} seed {run.seed}: test accuracy {run.test_accuracy:.2%}{kept}, {run.params:,} parameters "
-        f"({within}), {run.macs:,} MACs, {duration(run.seconds)}; weights in {folder}"
+        f"({within}), {run.macs:,} MACs, {duration(run.seconds)}; weights in {run.folder}"
     )

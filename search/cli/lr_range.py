@@ -61,7 +61,7 @@ def lr_range(
     ranged = ask(machine.setup(dataset, split_seed), test, Path(os.devnull), print_to_stderr)
     assert isinstance(ranged, Ranged)
     suggestion = suggest(ranged)
-    path = output or Path(f"lr-range-{name}.html")
+    path = output or Path(f"lr-range-{name}-{chosen.name}.html")
     write_lr_range(ranged, suggestion, f"{name} on {dataset.name}, recipe {chosen.name}", path)
     print_lr_range(ranged, suggestion, test, words_about(path))
     print_written("plot", path)

@@ -52,7 +52,7 @@ def predict(
     reading = parse_labels(labels)
     if names and reading == "numbers":
         raise InputError("labels = 'numbers': --names asks for the names; give one of them")
-    _, plan, runs = find_trained_runs("predict", studies, study, trial, baseline, recipe, dropout)
+    _, plan, runs = find_trained_runs("predict", studies, study, trial, baseline, recipe, dropout, [seed])
     (run,) = of_seeds(runs, [seed])
     data = plan.question.data
     texts = label_texts(data.classes, data.are_named, "names" if names else reading)

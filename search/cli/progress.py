@@ -162,7 +162,7 @@ def _between(least: str, most: str) -> str:
 class RetrainProgress:
     """Shows the progress of full-length runs: a line per epoch, or per tenth of the epochs if there are many.
 
-    `log` receives every epoch, under the name 'final-0042-seed-0'.
+    `log` receives every epoch, under the name 'final-0042-seed-0-full-40ep-3f9a1c77'.
     """
 
     def __init__(self, console: Console, log: Log) -> None:
@@ -170,7 +170,7 @@ class RetrainProgress:
         self.log = log
 
     def epoch(self, job: Job, measurement: Measurement) -> None:
-        self.log(f"{job.purpose}-{job.label}".replace(" ", "-"), measurement)
+        self.log(f"{job.purpose}-{job.label}-{job.key}".replace(" ", "-"), measurement)
         if warning := first_loss_warning(measurement.first_loss, job.architecture.num_classes):
             self._say(f"warning: {job.label}: {warning}")
         epochs = job.recipe.epochs

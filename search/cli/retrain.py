@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +13,6 @@ from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Worker
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 from search.errors import InputError
-from search.files import StudyFiles
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from search.recipe import Recipe
     from search.run.candidates import Candidate
     from search.study.plan import Plan
+    from search.study.rounds import Finalist
 
 
 def retrain(
@@ -78,7 +77,7 @@ def retrain(
     with open_log(log, files) as to_log:
         ranking, runs = train_final_runs(files, plan, request, machine, to_log)
     if ranking:
-        print_choice(ranking, files)
+        print_choice(ranking)
     print_final_runs(files, plan, runs)
 
 
@@ -157,18 +156,17 @@ def parse_selection(
     )
 
 
-def print_choice(ranking: "Sequence[tuple[Candidate, float]]", files: StudyFiles) -> None:
+def print_choice(ranking: "Sequence[tuple[Candidate, Finalist]]") -> None:
     """The finalists, best first, and how the winner's dropout was chosen."""
     from search.report.notation import duration
     from search.report.retraining.dropouts import dropout_choice
-    from search.study.results import read_runs
 
-    finalists = [run for run in read_runs(files) if run.purpose == "finalist"]
-    for candidate, accuracy in ranking:
-        runs = [run for run in finalists if run.identity == candidate.identity]
-        cost = f"{runs[0].macs:,} MACs, {duration(fmean(run.seconds for run in runs))} a run"
+    for candidate, finalist in ranking:
+        cost = f"{finalist.network.macs:,} MACs, {duration(finalist.network.seconds)} a run"
         name = candidate.identity.name.removeprefix("trial ")
-        print(f"finalist {name}: mean validation accuracy {accuracy:.2%} at full length, {cost}")
+        kept = " (of the best epochs, whose weights are kept: optimistic)" if finalist.keeps_best else ""
+        print(f"finalist {name}: mean validation accuracy {finalist.mean:.2%} at full length{kept}, {cost}")
     winner = ranking[0][0].identity.trial
-    if winner is not None and (choice := dropout_choice(finalists, winner)):
+    runs = [run for _, finalist in ranking for run in finalist.network.runs]
+    if winner is not None and (choice := dropout_choice(runs, winner)):
         print(f"chosen is trial {winner} with {choice.phrase}")

@@ -30,7 +30,7 @@ def open_study(studies: Path, name: str | None) -> "tuple[StudyFiles, Plan]":
         last = studies / ".last-study"
         if not last.is_file():
             raise StudyError(f"study: none has been used in {studies}; name one with --study")
-        name = last.read_text(encoding="utf-8").strip()
+        name = last.read_text(encoding="utf-8", errors="replace").strip()
         print(f"study: {name}", file=sys.stderr)
     files = StudyFiles(studies, name)
     return files, Plan.load(files)

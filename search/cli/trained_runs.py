@@ -1,5 +1,7 @@
 """Trained networks to work with: the options that name one, and its runs."""
 
+import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +24,8 @@ TrainedDropout = Annotated[
     typer.Option("--dropout", help="With --trial: the dropout it was trained with; the chosen one if not given."),
 ]
 TrainedRecipe = Annotated[
-    str | None, typer.Option("--recipe", help="The recipe it was trained by, if there are several.")
+    str | None,
+    typer.Option("--recipe", help="The recipe it was trained by, if there are several, or with its length: full-40ep."),
 ]
 LabelReading = Annotated[
     str | None,
@@ -50,8 +53,13 @@ def find_trained_runs(
     baseline: str | None,
     recipe: str | None,
     dropout: float | None,
+    seeds: Collection[int] | None = None,
 ) -> "tuple[StudyFiles, Plan, list[TrainedRun]]":
-    """A study and the runs of one of its trained networks, one for each seed.
+    """A study and the runs of one of its trained networks, one for each seed. Where it was trained in several ways, a
+    line on stderr says which is taken, and how to name another.
+
+    Args:
+        seeds: those whose weights must be there; None for all.
 
     Raises:
         InputError: not exactly one network is named.
@@ -63,4 +71,8 @@ def find_trained_runs(
     if trial is None and dropout is not None:
         raise InputError(f"dropout = {dropout:g}: is for --trial; baselines keep theirs")
     files, plan = open_study(studies, study)
-    return files, plan, trained_runs(files, plan, trial, baseline, recipe, dropout)
+
+    def note(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    return files, plan, trained_runs(files, plan, trial, baseline, recipe, dropout, seeds, note)

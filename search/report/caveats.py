@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from search.identity import Identity
 from search.report.findings import Answer, Findings
@@ -11,7 +11,8 @@ from search.report.retraining.confusion import num_test_images
 from search.report.retraining.known_runs import is_baseline, name_of, results_order
 from search.report.summary import states
 from search.report.verdicts import costlier_sentence, is_costlier
-from search.study.networks import Network, last_validation
+from search.study.meant import RULE, others
+from search.study.networks import Network, is_tested
 from search.study.sanity import first_loss_warning
 from search.study.view import LedgerEntry, RunView, TrialView
 
@@ -44,11 +45,21 @@ def _search_caveats(findings: Findings) -> list[str]:
             f"{plural(len(findings.earlier), 'full-length run')} trained networks of an earlier search, under numbers "
             "that other trials have now: they are listed among all runs and count for nothing else."
         )
+    if view.unread:
+        sentences.append(_put_aside(view.unread))
     over = [trial.number for trial in view.trials if trial.params > view.budget]
     if over:
         names = sentence_list([str(number) for number in over[:5]]) + (" and others" if len(over) > 5 else "")
         sentences.append(f"{plural(len(over), 'trial')} exceeded the budget and must not be quoted: {names}.")
     return sentences
+
+
+def _put_aside(unread: Sequence[str]) -> str:
+    one = len(unread) == 1
+    number = "1 file or line" if one else f"{len(unread):,} files or lines"
+    more = "" if one else f" (and {len(unread) - 1:,} more)"
+    verbs = "is put aside and counts" if one else "are put aside and count"
+    return f"{number} in the folder of studies {verbs} for nothing: {unread[0]}{more}."
 
 
 def _failures(failed: list[TrialView]) -> str:
@@ -66,6 +77,9 @@ def _answer_caveats(findings: Findings, answer: Answer) -> list[str]:
             f"The best of {len(ranked):,} validation accuracies is optimistic: it was picked for being the best. "
             "The number to quote is the test accuracy of the retrained model."
         )
+    if findings.earlier_rounds:
+        rounds = sentence_list([round.training for round in findings.earlier_rounds])
+        sentences.append(f"There were other rounds of finalists, by {rounds}: the one that was trained last counts.")
     if findings.unfinished:
         sentences.append(f"The finalists' round has no winner yet: {findings.unfinished}.")
     if ranked and ranked[0].number != trial.number:
@@ -79,11 +93,35 @@ def _answer_caveats(findings: Findings, answer: Answer) -> list[str]:
         retrained = f" Retrained were {sentence_list(names)}." if names else ""
         sentences.append(f"Trial {trial.number} has not been retrained: its test accuracy is unknown.{retrained}")
         return sentences
+    sentences += _other_rounds(findings, trial, final)
     if final.seeds == 1:
         sentences.append("The answer was retrained with one seed only: the noise between seeds is unknown.")
     else:
         sentences.append("The interval covers the noise between seeds, not what a repeat of the search would find.")
     return [*sentences, *_baseline_caveats(findings, trial, final)]
+
+
+def _other_rounds(findings: Findings, trial: TrialView, final: Network) -> list[str]:
+    """What else the answer's trial was trained as, which is not quoted."""
+    own = [run for run in findings.finals if is_tested(run) and run.identity.trial == trial.number]
+    rest = others(own, final)
+    if not rest:
+        return []
+    names = [f"{_trained_as(other, final)} ({plural(other.seeds, 'seed')})" for other in rest]
+    return [
+        f"Trial {trial.number} was also trained by {sentence_list(names)}: listed under full training, but not quoted. "
+        f"Quoted, and exported, is {_trained_as(final, rest[0])} ({plural(final.seeds, 'seed')}): of several {RULE}."
+    ]
+
+
+def _trained_as(network: Network, other: Network) -> str:
+    """How a network was trained, with all that tells it apart from the other."""
+    words = network.training
+    if network.runs[0].identity.dropout is not None and network.label != other.label:
+        words += f", dropout {network.runs[0].identity.dropout:g}"
+    if network.hardware != other.hardware:
+        words += f", {network.hardware}"
+    return words
 
 
 def _baseline_caveats(findings: Findings, trial: TrialView, final: Network) -> list[str]:
@@ -111,7 +149,9 @@ def _differences(baseline: Network, final: Network) -> list[str]:
         differences += [f"{name} {getattr(baseline, name)}" for name in names]
         if baseline.holdout != final.holdout:
             differences.append(f"validation images {'held out' if baseline.holdout else 'not held out'}")
-        elif not differences:
+        if baseline.hardware != final.hardware:
+            differences.append(baseline.hardware)
+        if not differences:
             differences.append("another recipe of the same name")
     return differences + ([plural(baseline.seeds, "seed")] if baseline.seeds != final.seeds else [])
 
@@ -123,7 +163,7 @@ def _network_caveats(findings: Findings) -> list[str]:
     sentences = [f"{name} is over the budget: it is a reference, not an answer." for name in over]
     runs = [(name_of(network), run) for network in findings.final_networks for run in network.runs]
     for holdout, why in ((False, "the recipe needs them to watch the training"), (True, "that was asked for")):
-        held_out = dict.fromkeys(name for name, run in runs if exists(last_validation(run)) and run.holdout is holdout)
+        held_out = dict.fromkeys(name for name, run in runs if exists(run.validation) and run.holdout is holdout)
         if held_out:
             sentences.append(f"{sentence_list(list(held_out))} did not see the validation images: {why}.")
     return [*sentences, *(f"{name}, seed {run.seed}: {odd}." for name, run in runs if (odd := _odd_loss(run)))]

@@ -1,6 +1,7 @@
 """What a study found: everything that more than one topic of the report shows or says, derived once."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.identity import Identity
@@ -8,11 +9,12 @@ from search.report.notation import plural
 from search.report.retraining.comparisons import Comparison, compare, unalike
 from search.report.retraining.confusion import confusions
 from search.report.retraining.dropouts import DropoutChoice, dropout_choice
-from search.report.retraining.finalists import Finalist, standings, unfinished_round
-from search.report.retraining.known_runs import is_tested, known_runs, label_recipes
+from search.report.retraining.known_runs import known_runs, label_recipes
 from search.report.statistics.bootstrap import Counts
 from search.report.trials.leaderboard import Tested, ranked, tested_trials
-from search.study.networks import Network, alike, last_round, quoted
+from search.study.meant import meant
+from search.study.networks import Network, alike, is_tested, quoted
+from search.study.rounds import Finalist, earlier_rounds, last_round, standings, unfinished_round
 from search.study.view import RunView, StudyView, TrialView
 
 
@@ -20,8 +22,8 @@ from search.study.view import RunView, StudyView, TrialView
 class Answer:
     """The chosen trial, why it was chosen (never by a test accuracy), and its tested network if it was retrained.
 
-    `label` is that of its final runs: with the dropout that was chosen for it, unless it has been tested only with its
-    own.
+    `final` is the network that `search.study.meant` says, and `label` its label; without one, the trial's with the
+    dropout that was chosen for it.
     """
 
     trial: TrialView
@@ -42,9 +44,11 @@ class Findings:
         networks: the same, but a baseline that was trained by several recipes is labelled with each.
         final_networks: networks of all final runs, tested or not, labelled likewise.
         quoted: by label, the network whose numbers are given where there is room for one.
-        tested_trials: test accuracies by the trial's number.
+        meant: by the trial's number, the one network that stands for it: the page quotes it and `nas export` takes it.
+        tested_trials: test accuracies of these by the trial's number.
         confusions: by label, the confusion matrix of the quoted network, if it has one.
         round: networks of the round that picks a winner.
+        earlier_rounds: a network of each other round of finalists.
         finalists: its standings, best first.
         unfinished: how far the round is, if it has no winner yet.
         comparisons: of every trial with every baseline that was trained alike.
@@ -60,9 +64,11 @@ class Findings:
     networks: tuple[Network, ...]
     final_networks: tuple[Network, ...]
     quoted: Mapping[str, Network]
+    meant: Mapping[int, Network]
     tested_trials: Mapping[int, Tested]
     confusions: Mapping[str, Counts]
     round: tuple[Network, ...]
+    earlier_rounds: tuple[Network, ...]
     finalists: tuple[Finalist, ...]
     unfinished: str | None
     comparisons: tuple[Comparison, ...]
@@ -79,6 +85,7 @@ def find(view: StudyView) -> Findings:
     networks = tuple(label_recipes(compared, runs.finals))
     to_quote = quoted(networks)
     round_runs = last_round(runs.finalists)
+    stand_for = _meant(runs.finals, round_runs)
     round = tuple(alike(round_runs))
     finalists = tuple(standings(round, {trial.number: rank for rank, trial in enumerate(best_first)}))
     unfinished = unfinished_round(round_runs)
@@ -86,10 +93,10 @@ def find(view: StudyView) -> Findings:
     if winner is not None:
         num_finalists = sum(_is_trial(finalist, trials) for finalist in finalists)
         answer: Answer | None = _chosen_at_full_length(
-            winner, num_finalists, dropout_choice(round_runs, winner.number), to_quote
+            winner, num_finalists, dropout_choice(round_runs, winner.number), stand_for
         )
     else:
-        answer = _chosen_in_search(best_first, to_quote)
+        answer = _chosen_in_search(best_first, stand_for)
     return Findings(
         view=view,
         ranked=best_first,
@@ -99,9 +106,11 @@ def find(view: StudyView) -> Findings:
         networks=networks,
         final_networks=tuple(label_recipes(alike(runs.finals), runs.finals)),
         quoted=to_quote,
-        tested_trials=tested_trials(to_quote),
+        meant=stand_for,
+        tested_trials=tested_trials(stand_for),
         confusions=confusions(to_quote),
         round=round,
+        earlier_rounds=tuple(earlier_rounds(runs.finalists)),
         finalists=finalists,
         unfinished=unfinished,
         comparisons=tuple(compare(compared, view.budget)),
@@ -122,24 +131,40 @@ def _is_trial(finalist: Finalist, trials: Mapping[int, TrialView]) -> bool:
     return finalist.identity.dropout is None and finalist.identity.trial in trials
 
 
+def _meant(finals: Iterable[RunView], round: Sequence[RunView]) -> dict[int, Network]:
+    """The network that stands for each trial that has been tested."""
+    tested: dict[int, list[RunView]] = defaultdict(list)
+    for run in filter(is_tested, finals):
+        if run.identity.trial is not None:
+            tested[run.identity.trial].append(run)
+    return {number: meant(runs, round) for number, runs in tested.items()}
+
+
 def _chosen_at_full_length(
-    trial: TrialView, num_finalists: int, choice: DropoutChoice | None, networks: Mapping[str, Network]
+    trial: TrialView, num_finalists: int, choice: DropoutChoice | None, stand_for: Mapping[int, Network]
 ) -> Answer:
-    label = Identity(trial=trial.number).label
     how = f"the best mean validation accuracy of {plural(num_finalists, 'finalist')} trained at full length"
+    chosen = Identity(trial=trial.number)
     if choice:
         how += f", and then with {choice.phrase}"
-        best = choice.best.identity.label
-        if best not in networks and label in networks:
-            how += "; it has been tested only with its own"
-        else:
-            label = best
-    return Answer(trial, how, label, networks.get(label))
+        chosen = choice.best.identity
+    return _answer(trial, how, chosen, stand_for)
 
 
-def _chosen_in_search(ranked: tuple[TrialView, ...], networks: Mapping[str, Network]) -> Answer | None:
+def _chosen_in_search(ranked: tuple[TrialView, ...], stand_for: Mapping[int, Network]) -> Answer | None:
     if not ranked:
         return None
-    label = Identity(trial=ranked[0].number).label
     how = f"the best validation accuracy of {plural(len(ranked), 'complete trial')}"
-    return Answer(ranked[0], how, label, networks.get(label))
+    return _answer(ranked[0], how, Identity(trial=ranked[0].number), stand_for)
+
+
+def _answer(trial: TrialView, how: str, chosen: Identity, stand_for: Mapping[int, Network]) -> Answer:
+    """The answer, which says where the chosen dropout is not the tested one."""
+    final = stand_for.get(trial.number)
+    if final is None:
+        return Answer(trial, how, chosen.label, None)
+    tested = final.runs[0].identity
+    if tested != chosen:
+        with_what = "its own" if tested.dropout is None else f"dropout {tested.dropout:g}"
+        how += f"; it has been tested only with {with_what}"
+    return Answer(trial, how, final.label, final)

@@ -14,7 +14,7 @@ from search.report.retraining.known_runs import is_known
 from search.report.statistics.rank_correlation import NUM_RESAMPLES, Agreement, Correlation, agreement
 from search.report.statistics.significance import CONFIDENCE
 from search.report.trials.leaderboard import measured_epochs
-from search.study.networks import last_validation
+from search.study.rounds import audit_round
 from search.study.view import RunView, StudyView
 
 COLUMNS = [
@@ -28,18 +28,19 @@ def proxy_frame(view: StudyView) -> pd.DataFrame:
     """One row an audited trial, by number: its accuracy after the short schedule and after the full one.
 
     `value` was measured after `epochs` epochs of the search; a pruned trial's is the last it measured. `full_value` is
-    the mean of `full_values` (one a seed) after `full_epochs` epochs of the `recipe`. All are validation accuracies
-    after a last epoch. A trial without both has no row.
+    the mean of `full_values` (one a seed) after `full_epochs` epochs of the `recipe`: validation accuracies of the
+    weights that were kept, by which finalists are ranked too. A trial without both has no row. Where trials were
+    audited in several ways, those of one are read (`search.study.rounds.audit_round`).
     """
     trials = {trial.number: trial for trial in view.trials}
     runs: dict[int, list[RunView]] = defaultdict(list)
-    for run in sorted(view.proxy, key=lambda run: run.seed):
-        if run.identity.trial is not None and run.identity.dropout is None and is_known(run, trials):
+    known = [run for run in view.proxy if run.identity.dropout is None and is_known(run, trials)]
+    for run in sorted(audit_round(known), key=lambda run: run.seed):
+        if run.identity.trial is not None:
             runs[run.identity.trial].append(run)
     rows = []
     for number, trial in sorted(trials.items()):
-        measured = ((run, last_validation(run)) for run in runs[number])
-        full = [(run, value) for run, value in measured if value is not None and exists(value)]
+        full = [(run, value) for run in runs[number] if (value := run.validation) is not None]
         if trial.state not in ("complete", "pruned") or not exists(trial.value) or not full:
             continue
         values = [value for _, value in full]

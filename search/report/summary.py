@@ -47,7 +47,7 @@ def conclusion(findings: Findings) -> list[str]:
         sentences = [lead, "It has not been retrained, so there is no test accuracy to quote."]
     else:
         right = f"right on {percent(final.mean)} of the test images ({spread(final)})"
-        sentences = [f"The best network found is {right}, with {size}.", *_against(findings.comparisons, answer.label)]
+        sentences = [f"The best network found is {right}, with {size}.", *_against(findings.comparisons, final)]
     return [*sentences, f"It is trial {trial.number}, chosen for {answer.how}."]
 
 
@@ -60,11 +60,11 @@ def spread(final: Network) -> str:
     return f"{CONFIDENCE:.0%} interval {ends}, {final.seeds} seeds{held_out}"
 
 
-def _against(comparisons: Iterable[Comparison], label: str) -> list[str]:
-    """The answer's comparisons with baselines in one sentence."""
+def _against(comparisons: Iterable[Comparison], final: Network) -> list[str]:
+    """The comparisons of the answer's network with baselines in one sentence."""
     verdicts = []
     for comparison in comparisons:
-        if comparison.trial.label != label or not comparison.is_tested:
+        if comparison.trial.key != final.key or not comparison.is_tested:
             continue
         ends = f"{points(comparison.low)} to {points(comparison.high)}"
         if comparison.verdict == "not distinguishable":

@@ -49,13 +49,15 @@ def epochs_frame(view: StudyView) -> pd.DataFrame:
 
 
 def run_epochs_frame(view: StudyView) -> pd.DataFrame:
-    """Every measured epoch of every full-length run: label, purpose, recipe, seed, then the epoch's measurements."""
+    """Every measured epoch of every full-length run: label, purpose, recipe, seed, then the epoch's measurements, and
+    the key of the training, which tells recipes of one name apart."""
     rows = [
-        (run.label, run.purpose, run.recipe, run.holdout, run.seed, *_measured(epoch))
+        (run.label, run.purpose, run.recipe, run.holdout, run.seed, *_measured(epoch), key)
         for run in (*view.runs, *view.proxy)
+        for key in [run.key]
         for epoch in run.history
     ]
-    return pd.DataFrame(rows, columns=["label", "purpose", "recipe", "holdout", "seed", *_EPOCH])
+    return pd.DataFrame(rows, columns=["label", "purpose", "recipe", "holdout", "seed", *_EPOCH, "key"])
 
 
 def _measured(epoch: Epoch) -> tuple[float | None, ...]:

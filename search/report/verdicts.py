@@ -21,7 +21,7 @@ def comparison_sentences(findings: Findings) -> list[str]:
     """
     comparisons = findings.comparisons
     num_tests = sum(comparison.is_tested for comparison in comparisons)
-    several = len({comparison.trial.training for comparison in comparisons}) > 1
+    several = len({comparison.trial.way for comparison in comparisons}) > 1
     sentences = [
         _paragraph(comparison, findings.ranked, num_tests, several or comparison.trial.runs[0].holdout)
         for comparison in comparisons
@@ -106,9 +106,14 @@ def costlier_sentence(subject: str, macs: int, baseline: str, baseline_macs: int
 
 
 def _not_compared(trial: Network, baseline: Network) -> str:
+    own, other = trial.training, baseline.training
+    if trial.hardware != baseline.hardware:
+        own, other = f"{own}, {trial.hardware}", f"{other}, {baseline.hardware}"
+    elif own == other:
+        own, other = f"{own} ({trial.way.recipe})", f"{other} ({baseline.way.recipe})"
     return (
         f"{name_of(trial)} and {name_of(baseline)} are not compared, because they were trained differently: "
-        f"{_result(trial)}, by {trial.training}; {_result(baseline)}, by {baseline.training}."
+        f"{_result(trial)}, by {own}; {_result(baseline)}, by {other}."
     )
 
 

@@ -21,7 +21,7 @@ from search.run.retraining import Retraining
 from search.space.sampler import SpaceExhaustedError, ask
 from search.study.database import require_database
 from search.study.plan import Plan, Question
-from search.study.results import NUM_FINALIST_SEEDS
+from search.study.rounds import NUM_FINALIST_SEEDS, Finalist
 from search.study.storage import Record, locked
 from search.study.view import RunView
 from search.workers.machine import Machine
@@ -168,7 +168,7 @@ def retrain(
     machine: Machine,
     observer: Observer,
     interruption: Interruption | None = None,
-) -> tuple[list[tuple[Candidate, float]], list[RunView]]:
+) -> tuple[list[tuple[Candidate, Finalist]], list[RunView]]:
     """The ranking of the finalists' round (empty without one) and the final runs, once all are trained.
 
     Raises:

@@ -5,20 +5,24 @@ and so are the dropouts of the best of them, since the short schedule of a searc
 the test set is opened by final runs alone, once per trained network, and every opening is a line in the test ledger.
 """
 
-from pathlib import Path
-from statistics import fmean
+from collections.abc import Iterable
 
 from search.errors import TrainingError
-from search.files import StudyFiles
-from search.protocol import Failed, Finished, Measurement, Opening, Paused, Resumed
+from search.files import StudyFiles, put_aside
+from search.protocol import Failed, Finished, Measurement, Opening, Paused, Ready, Resumed
+from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
 from search.run.full_length import FullRun, RunningRun
 from search.run.interruption import WAIT_SECONDS, Interruption, pause
 from search.run.listener import Observer, notes_of
 from search.study.ledger import Ledger
+from search.study.networks import alike
 from search.study.plan import Plan
-from search.study.results import NUM_FINALIST_SEEDS
-from search.study.view import RunView
+from search.study.results import fault_of_weights, read_results
+from search.study.rounds import NUM_FINALIST_SEEDS, Finalist, standings
+from search.study.view import RunPurpose, RunView
+from search.study.way import Way, device_class, recipe_digest
+from search.trained_network import Precision
 from search.workers.crew import Crew, Restarted
 from search.workers.fleet import Fleet
 
@@ -26,8 +30,8 @@ from search.workers.fleet import Fleet
 class Retraining:
     """Trains candidates of one study on a fleet, under the study's lock.
 
-    A run that is already there with the same recipe is not trained again; one that was interrupted goes on from its
-    last checkpoint.
+    A run that is already there, of the same network and trained in the same way, is not trained again; one that was
+    interrupted goes on from its last checkpoint. Whatever was trained otherwise has a folder of its own, and stays.
     """
 
     def __init__(
@@ -44,41 +48,38 @@ class Retraining:
         self._interruption = interruption or Interruption()
         self._ledger = Ledger(files, plan.question.data.ledger_name)
         self._crew = Crew(fleet)
+        self._ready: Ready | None = None
         self._running: list[RunningRun] = []
-        self._done: dict[Path, RunView] = {}
+        self._done: dict[tuple[object, ...], RunView] = {}
 
-    def choose(self, candidates: list[Candidate]) -> list[tuple[Candidate, float]]:
+    def choose(self, candidates: list[Candidate]) -> list[tuple[Candidate, Finalist]]:
         """Train finalists on the training split, then the best of them with each other dropout that the study's space
         offers, and return all by mean validation accuracy, best first. The first is the winner.
 
-        A dropout that cannot be trained is reported and left out.
+        Of equal ones the earlier candidate comes first, and a trial with its own dropout before others. A dropout that
+        cannot be trained is reported and left out.
 
         Raises:
             TrainingError: a run of a finalist with its own dropout failed.
             StorageError: a result cannot be written.
         """
-        ranked = self._ranked(candidates)
-        best = ranked[0][0]
-        others = [with_dropout(best, value) for value in sorted(self.plan.question.space.dropout)]
-        # Equal ones stay in this order: at equal accuracy the best finalist keeps its dropout.
-        varied = self._ranked([best, *(candidate for candidate in others if candidate is not best)])
-        return sorted([*varied, *ranked[1:]], key=lambda item: -item[1])
+        by_identity = {candidate.identity: candidate for candidate in candidates}
+        runs = self._finalists(candidates)
+        best = by_identity[_ranked(runs, candidates)[0].identity]
+        rivals = [with_dropout(best, value) for value in sorted(self.plan.question.space.dropout)]
+        rivals = [rival for rival in rivals if rival is not best]
+        by_identity |= {rival.identity: rival for rival in rivals}
+        runs += self._finalists(rivals)
+        return [(by_identity[finalist.identity], finalist) for finalist in _ranked(runs, candidates)]
 
-    def _ranked(self, candidates: list[Candidate]) -> list[tuple[Candidate, float]]:
-        views = self._train(
-            [self._finalist(candidate, seed) for candidate in candidates for seed in range(NUM_FINALIST_SEEDS)]
+    def _finalists(self, candidates: list[Candidate]) -> list[RunView]:
+        return self._train(
+            [
+                self._asked(candidate, seed, "finalist", may_fail=candidate.identity.dropout is not None)
+                for candidate in candidates
+                for seed in range(NUM_FINALIST_SEEDS)
+            ]
         )
-        ranked = []
-        for candidate in candidates:
-            own = [view.history[-1].validation_accuracy for view in views if view.identity == candidate.identity]
-            values = [value for value in own if value is not None]
-            if len(values) == NUM_FINALIST_SEEDS:
-                ranked.append((candidate, fmean(values)))
-        return sorted(ranked, key=lambda item: -item[1])
-
-    def _finalist(self, candidate: Candidate, seed: int) -> FullRun:
-        folder = self.files.finalist(candidate.identity, seed)
-        return FullRun(candidate, seed, "finalist", folder, may_fail=candidate.identity.dropout is not None)
 
     def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
         """Train trials on the training split, as finalists are, to compare their values with those of the search.
@@ -89,7 +90,7 @@ class Retraining:
             StorageError: a result cannot be written.
         """
         runs = [
-            FullRun(candidate, seed, "proxy", self.files.audited(candidate.identity, seed), may_fail=True)
+            self._asked(candidate, seed, "proxy", may_fail=True)
             for candidate in candidates
             for seed in range(num_seeds)
         ]
@@ -106,31 +107,92 @@ class Retraining:
             StorageError: a result cannot be written.
         """
         runs = [
-            self._final(candidate, seed, holdout and not candidate.recipe.needs_validation)
+            self._asked(candidate, seed, "final", holdout and not candidate.recipe.needs_validation)
             for candidate in candidates
             for seed in range(num_seeds)
         ]
         return self._train(runs)
 
-    def _final(self, candidate: Candidate, seed: int, holdout: bool) -> FullRun:
-        folder = self.files.final(candidate.identity, candidate.recipe.name, seed, holdout)
-        return FullRun(candidate, seed, "final", folder, holdout)
+    def _asked(
+        self, candidate: Candidate, seed: int, purpose: RunPurpose, holdout: bool = False, may_fail: bool = False
+    ) -> FullRun:
+        """A run in the precision of the study, on the kind of device that is there."""
+        precision = self._precision(candidate.recipe)
+        device = device_class(self._first_ready().device)
+        way = Way(recipe_digest(candidate.recipe.model_dump(mode="json")), holdout, precision, device)
+        return FullRun(candidate, seed, purpose, precision, way, may_fail)
+
+    def _precision(self, recipe: Recipe) -> Precision:
+        """What a recipe is trained in: 'auto' is one precision for all runs of a study, whichever workers train them.
+        Where no search has fixed it, the first worker's is kept in the plan."""
+        if recipe.precision != "auto":
+            return recipe.precision
+        if self.plan.precision is None:
+            self.plan = self.plan.with_circumstances(precision=self._first_ready().precision)
+            self.plan.save(self.files)
+        precision = self.plan.precision
+        assert precision is not None
+        if precision == "fp16" and device_class(self._first_ready().device) == "CPU":
+            rule = "needs a CUDA device; give the recipe a precision of its own"
+            raise TrainingError(f"precision = fp16, that of the study's search: {rule}")
+        return precision
+
+    def _first_ready(self) -> Ready:
+        """What the first worker that was ready runs on."""
+        while self._ready is None:
+            self._interruption.require_none()
+            if self._crew.has_idle:
+                self._ready = self._crew.ready
+            else:
+                self._crew.receive(WAIT_SECONDS)
+        return self._ready
 
     def _train(self, runs: list[FullRun]) -> list[RunView]:
         """The results of all runs but failed ones, in the given order; what is on disk already is not trained again."""
-        self._done = {run.folder: view for run in runs if (view := run.result()) is not None}
-        waiting = [run for run in runs if run.folder not in self._done]
+        waiting = self._missing(runs)
         while waiting or self._running:
             if self._interruption():
                 pause(self._crew, self._receive, lambda: bool(self._running))
                 self._interruption.require_none()
             while self._crew.has_idle and waiting:
-                run = waiting.pop(0)
-                running = RunningRun(run, run.job(self.plan.question.seed, self.files.checkpoints(run.folder)))
+                running = waiting.pop(0)
                 self._running.append(running)
                 self._crew.start(running, running.job)
             self._receive(WAIT_SECONDS)
-        return [self._done[run.folder] for run in runs if run.folder in self._done]
+        return [self._done[run.training] for run in runs if run.training in self._done]
+
+    def _missing(self, runs: list[FullRun]) -> list[RunningRun]:
+        """The runs that are to be trained. Those whose weights are gone are among them, and have their folder.
+
+        A result that lies in the folder of a run and is not its own cannot be read, or was moved there: it is put
+        aside with all that lies beside it.
+
+        Raises:
+            StorageError: it cannot be put aside.
+        """
+        there = {view.training: view for view in read_results(self.files, self.plan.question.data.ledger_name).runs}
+        missing = []
+        for run in runs:
+            view, note = there.get(run.training), None
+            if view is not None:
+                fault = fault_of_weights(view, run.candidate.max_params) if run.purpose == "final" else None
+                if fault is None:
+                    self._done[run.training] = view
+                    continue
+                note = f"{fault}; it is trained again"
+            elif elsewhere := there.get(run.elsewhere):
+                devices = f"on a {elsewhere.way.device} before, and is now on a {run.way.device}"
+                note = f"was trained {devices}; numbers of the two are not compared"
+            folder = self.files.full_run(run.purpose, run.candidate.identity, run.key, run.seed)
+            if view is not None and view.folder is not None:
+                folder = view.folder
+            elif (folder / "result.json").exists():
+                note = f"the result in {folder} is not one of this run; all that is there is now in {put_aside(folder)}"
+            job = run.job(self.plan.question.seed, folder, self.files.checkpoints(folder))
+            missing.append(RunningRun(run, job, folder))
+            if note is not None:
+                self.observer.on_note(job, note)
+        return missing
 
     def _receive(self, timeout: float) -> None:
         event = self._crew.receive(timeout)
@@ -152,7 +214,8 @@ class Retraining:
             self._crew.open(running)
         elif isinstance(message, Finished):
             self._running.remove(running)
-            self._done[running.run.folder] = running.finished(message, event.ready, self.plan, self._ledger)
+            view = running.finished(message, event.ready, self.plan, self._ledger)
+            self._done[running.run.training] = view
         elif isinstance(message, Failed) and running.run.may_fail:
             self._running.remove(running)
             self.observer.on_note(running.job, f"failed, and is left out: {message.reason}")
@@ -160,3 +223,10 @@ class Retraining:
             raise TrainingError(f"{running.job.label} failed: {message.reason}")
         elif isinstance(message, Paused):
             self._running.remove(running)
+
+
+def _ranked(runs: Iterable[RunView], candidates: list[Candidate]) -> list[Finalist]:
+    """The finalists that have all their seeds, by the one rule that the report follows too."""
+    places = {candidate.identity.trial: place for place, candidate in enumerate(candidates)}
+    ranks = {trial: place for trial, place in places.items() if trial is not None}
+    return [finalist for finalist in standings(alike(runs), ranks) if finalist.is_whole]

@@ -14,6 +14,7 @@ from search.recipes import RECIPES
 from search.space.space import load_space
 from search.study.plan import Data, Plan
 from search.study.view import RunView
+from search.study.way import Way
 
 
 def search_command(plan: Plan, name: str) -> str:
@@ -41,11 +42,11 @@ def retrain_commands(runs: Iterable[RunView], data: Data, name: str) -> list[str
 
     They name the trials; how these were chosen is not repeated.
     """
-    groups: dict[tuple[tuple[float, ...], tuple[str, bool]], list[RunView]] = defaultdict(list)
+    groups: dict[tuple[tuple[float, ...], Way], list[RunView]] = defaultdict(list)
     for run in sorted((run for run in runs if run.purpose == "final"), key=_order):
         groups[_dropout(run), run.way].append(run)
     commands = []
-    # In the order in which they were trained: a later one may have taken the place of an earlier one's first seeds.
+    # In the order in which they were trained.
     for (dropout, _), group in sorted(groups.items(), key=lambda item: max(run.time for run in item[1])):
         recipe = _retraining(group, data) + (["--holdout"] if group[0].holdout else [])
         seeds: dict[Identity, int] = {}
@@ -57,7 +58,7 @@ def retrain_commands(runs: Iterable[RunView], data: Data, name: str) -> list[str
                 words += ["--baseline", identity.name] if identity.baseline else ["--trial", str(identity.trial)]
             words += [word for value in dropout for word in ("--dropout", str(value))]
             commands.append(shlex.join([*words, "--seeds", str(number), *recipe]))
-    return commands
+    return list(dict.fromkeys(commands))  # other precisions or devices are the same commands
 
 
 def _order(run: RunView) -> tuple[str, int, bool, tuple[float, ...]]:

@@ -8,9 +8,9 @@ that ended while it was testing, or just before.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
 
 from search.errors import StorageError
 from search.files import StudyFiles, append_line, why, write_atomically
@@ -19,6 +19,8 @@ from search.study.plan import now
 from search.study.view import LedgerEntry
 
 LOCK_SECONDS = 60.0
+_ENTRY = TypeAdapter(LedgerEntry)
+UNKNOWN = LedgerEntry(time="", study="unknown", label="unknown", seed=0, accuracy=None)
 
 
 class Ledger:
@@ -54,24 +56,40 @@ class Ledger:
                 lines[last] = whole
             else:
                 lines.append(whole)  # somebody has edited the file
-            write_atomically(self._path, "".join(f"{line}\n" for line in lines))
+            content = "".join(f"{line}\n" for line in lines)
+            write_atomically(self._path, content.encode(errors="surrogateescape"))
 
     def entries(self) -> tuple[LedgerEntry, ...]:
-        """Every opening, in the order of the file.
+        """Every opening, in the order of the file. A line that is damaged is an opening too, of which nothing else is
+        known.
 
         Raises:
             StorageError: the ledger cannot be read.
         """
-        try:
-            values: list[dict[str, Any]] = [json.loads(line) for line in self._read().splitlines()]
-            return tuple(LedgerEntry(e["time"], e["study"], e["label"], e["seed"], e["accuracy"]) for e in values)
-        except (ValueError, LookupError, TypeError) as error:
-            raise StorageError(f"{self._path}: cannot be read ({error})") from None
+        return tuple(_entry(line) or UNKNOWN for _, line in self._openings())
+
+    def damaged(self) -> tuple[str, ...]:
+        """A line for each line of the ledger that cannot be read.
+
+        Raises:
+            StorageError: the ledger cannot be read.
+        """
+        return tuple(
+            f"{self._path}, line {number}: cannot be read, and counts as an opening of which nothing is known"
+            for number, line in self._openings()
+            if _entry(line) is None
+        )
+
+    def _openings(self) -> Iterator[tuple[int, str]]:
+        """The lines of the file, with their numbers, that are not blank."""
+        numbered = enumerate(self._read().splitlines(), start=1)
+        return ((number, line) for number, line in numbered if line.strip())
 
     def _read(self) -> str:
+        """The whole file; what is not UTF-8 in it stays as it is when it is written again."""
         try:
-            return self._path.read_text(encoding="utf-8") if self._path.is_file() else ""
-        except (OSError, ValueError) as error:
+            return self._path.read_text(encoding="utf-8", errors="surrogateescape") if self._path.is_file() else ""
+        except OSError as error:
             raise StorageError(f"{self._path}: cannot be read ({error})") from None
 
     @contextmanager
@@ -89,3 +107,11 @@ class Ledger:
             yield
         finally:
             lock.release()
+
+
+def _entry(line: str) -> LedgerEntry | None:
+    """The opening that a line says; None if it is damaged."""
+    try:
+        return _ENTRY.validate_json(line.encode(errors="surrogateescape"))
+    except ValidationError:
+        return None

@@ -143,6 +143,12 @@ class Plan(_Part):
     def task(self) -> Task:
         return self.question.data.task
 
+    @property
+    def precision(self) -> Literal["fp32", "bf16", "fp16"] | None:
+        """What 'auto' stands for in every run of the study; None before its first."""
+        asked = self.question.recipe.precision
+        return self.circumstances.precision or (None if asked == "auto" else asked)
+
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 

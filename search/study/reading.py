@@ -10,7 +10,7 @@ from search.space.limits import HOW_LATENCY_IS_MEASURED
 from search.study.commands import retrain_commands, search_command
 from search.study.ledger import Ledger
 from search.study.plan import Plan
-from search.study.results import read_audit, read_runs
+from search.study.results import read_results
 from search.study.storage import architecture_of, read_study
 from search.study.view import State, StudyView, TrialView
 
@@ -35,13 +35,15 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
     plan = Plan.load(files)
     trials, attributes = read_study(files, storage or plan.circumstances.storage)
     question, circumstances = plan.question, plan.circumstances
-    runs = tuple(read_runs(files))
+    results = read_results(files, question.data.ledger_name)
+    runs = tuple(run for run in results.runs if run.purpose != "proxy")
+    ledger = Ledger(files, question.data.ledger_name)
     return StudyView(
         name=files.name,
         data=question.data.name,
         classes=question.data.classes,
         image_size=question.data.image_size,
-        budget=question.budget,
+        budget=question.all_limits.max_params,
         num_trials=circumstances.num_trials,
         epochs=question.recipe.epochs,
         asked=_asked(plan),
@@ -50,8 +52,8 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         seconds=attributes.get("seconds", 0.0),
         trials=tuple(trial_view(trial, plan) for trial in trials if "architecture" in trial.user_attrs),
         runs=runs,
-        ledger=Ledger(files, question.data.ledger_name).entries(),
-        proxy=tuple(read_audit(files)),
+        ledger=ledger.entries(),
+        proxy=tuple(run for run in results.runs if run.purpose == "proxy"),
         sampler=question.sampler,
         worker_seconds=attributes.get("worker_seconds"),
         max_macs=question.all_limits.macs,
@@ -59,6 +61,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         peak=circumstances.peak,
         plan=plan.to_yaml(),
         commands=(search_command(plan, files.name), *retrain_commands(runs, question.data, files.name)),
+        unread=(*results.unread, *ledger.damaged()),
     )
 
 
@@ -98,7 +101,7 @@ def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("further limits", ", ".join([*question.limits, *fill]) or "none"),
         *([("latency", HOW_LATENCY_IS_MEASURED)] if question.all_limits.latency is not None else []),
         ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}"),
-        ("recipe", f"{recipe.name}, {recipe.epochs} epochs, precision {circumstances.precision or recipe.precision}"),
+        ("recipe", f"{recipe.name}, {recipe.epochs} epochs, precision {plan.precision or 'auto'}"),
         ("seed", str(question.seed)),
         ("begun", circumstances.created),
     )

@@ -1,70 +1,143 @@
-"""Results of full-length training, on disk."""
+"""Results of full-length training, on disk: each says what was trained and how, wherever it lies."""
 
 import json
-from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
 
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
-from search.errors import StorageError
-from search.files import StudyFiles, write_atomically
+from search.errors import NasError, StorageError
+from search.files import RUN_FOLDERS, StudyFiles, write_atomically
 from search.identity import Identity
 from search.protocol import Finished, Job, Measurement, Ready
 from search.recipe import Recipe
 from search.study.plan import Plan, now
 from search.study.view import RunView
+from search.study.way import recipe_digest
+from search.study.weights import certify_saved
 
-NUM_FINALIST_SEEDS = 2  # of each finalist in the round that picks a winner
+MAX_DEPTH = 5  # of the folders that may lie between a purpose's folder and a result
+_VIEW = TypeAdapter(RunView)
+
+
+class Results(NamedTuple):
+    """The full-length runs of a study, each once, and a line for each result that counts for nothing."""
+
+    runs: tuple[RunView, ...]
+    unread: tuple[str, ...]
+
+
+def read_results(files: StudyFiles, data: str | None = None) -> Results:
+    """All full-length runs of a study: finalists', audited and final.
+
+    A result is what it says it is, not what its folder is called, so that those of earlier versions are read where
+    they lie. Of two of the same run the one with weights counts, then the later one.
+
+    Args:
+        data: the study's data set, as ledgers name it; what was trained on other data is put aside.
+    """
+    runs: dict[tuple[object, ...], RunView] = {}
+    unread: list[str] = []
+    for path in _paths(files):
+        try:
+            run = read_run(path)
+        except StorageError as error:
+            unread.append(str(error))
+            continue
+        if data and run.data and run.data != data:
+            unread.append(f"{path}: was trained on other data, {run.data}, and counts for nothing")
+            continue
+        other = runs.get(run.training)
+        if other is not None:
+            run, other = sorted((run, other), key=_precedence, reverse=True)
+            unread.append(f"{_path(other)}: is the same run as {_path(run)}, which counts")
+        runs[run.training] = run
+    return Results(tuple(sorted(runs.values(), key=_path)), tuple(unread))
 
 
 def read_runs(files: StudyFiles) -> list[RunView]:
-    """All full-length runs of a study, finalists' and final.
+    """All full-length runs but those of audits."""
+    return [run for run in read_results(files).runs if run.purpose != "proxy"]
+
+
+def read_audits(files: StudyFiles) -> list[RunView]:
+    """The runs of a study's audits."""
+    return [run for run in read_results(files).runs if run.purpose == "proxy"]
+
+
+def read_run(path: Path) -> RunView:
+    """The run of a result.json.
 
     Raises:
-        StorageError: a result cannot be read.
+        StorageError: it cannot be read.
     """
-    patterns = ("finalists/*/*", "retrain/*/*", "retrain/*/*/*")
-    paths = sorted(path for pattern in patterns for path in files.folder.glob(f"{pattern}/result.json"))
-    return [read_run(path)[0] for path in paths]
+    return run_view(path, read_values(path))
 
 
-def read_audit(files: StudyFiles) -> list[RunView]:
-    """The runs of a study's audit, by trial and seed.
-
-    Values of different recipes cannot be compared: where trials were audited by several, those of the recipe with most
-    trials are read; of equal ones, the one of the longest schedule.
+def read_values(path: Path) -> dict[str, Any]:
+    """All values of a result.json.
 
     Raises:
-        StorageError: a result cannot be read.
+        StorageError: it cannot be read.
     """
-    by_recipe: dict[str, list[RunView]] = defaultdict(list)
-    for path in sorted(files.folder.glob("proxy/*/*/result.json")):
-        view, _ = read_run(path)
-        by_recipe[view.recipe_digest].append(view)
-    if not by_recipe:
-        return []
-    return max(by_recipe.values(), key=lambda runs: (len({run.label for run in runs}), runs[0].epochs))
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is not a file")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it is not an object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(path, error) from None
+    return values
 
 
-def run_view(values: dict[str, Any]) -> RunView:
-    """The RunView of a result.json."""
-    fields = {name: values[name] for name in RunView.__dataclass_fields__ if name in values}
-    fields["identity"] = Identity.parse(values["label"])
-    fields["architecture"] = Architecture.from_dict(values["architecture"])
-    fields["history"] = tuple(Measurement(**epoch) for epoch in values["history"])
-    fields["recipe_values"] = _recipe_values(values)
-    fields["recipe_digest"] = recipe_digest(fields["recipe_values"])
-    if values["confusion"] is not None:
-        fields["confusion"] = tuple(map(tuple, values["confusion"]))
-    return RunView(**fields)
+def run_view(path: Path, values: dict[str, Any]) -> RunView:
+    """The run of the values of a result.json.
+
+    Raises:
+        StorageError: they are not those of a run.
+    """
+    try:
+        fields = {name: values[name] for name in RunView.__dataclass_fields__ if name in values}
+        fields["identity"] = Identity.parse(values["label"])
+        fields["architecture"] = Architecture.from_dict(values["architecture"])
+        fields["recipe_values"] = _recipe_values(values)
+        fields["recipe_digest"] = recipe_digest(fields["recipe_values"])
+        fields["folder"] = path.parent
+        view = _VIEW.validate_python(fields)
+        _require_sane(view)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _unreadable(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _unreadable(path, error) from None
+    return view
+
+
+def fault_of_weights(run: RunView, max_params: int | None) -> str | None:
+    """Why the weights of a final run cannot be used, in a line; None if they can."""
+    assert run.folder is not None
+    path = run.folder / "weights.safetensors"
+    if not path.is_file():
+        return f"{path}: is gone"
+    try:
+        certify_saved(path, run.architecture, max_params)
+    except NasError as error:
+        return str(error)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A full-length run that has ended: what was asked for and what its worker answered."""
+    """A full-length run that has ended: what was asked for and what its worker answered.
+
+    Attributes:
+        recipe: as it was asked for; None if the job's is. The job's may have its precision filled in.
+    """
 
     identity: Identity
     seed: int
@@ -72,6 +145,7 @@ class EndedRun:
     history: list[Measurement]
     finished: Finished
     ready: Ready
+    recipe: Recipe | None = None
 
 
 def write_run(path: Path, plan: Plan, run: EndedRun) -> RunView:
@@ -83,7 +157,7 @@ def write_run(path: Path, plan: Plan, run: EndedRun) -> RunView:
     job, finished, ready = run.job, run.finished, run.ready
     assert job.purpose != "search"
     recipe, test = job.recipe, finished.test
-    recipe_values = recipe.model_dump(mode="json")
+    recipe_values = (run.recipe or recipe).model_dump(mode="json")
     view = RunView(
         identity=run.identity,
         purpose=job.purpose,
@@ -106,7 +180,9 @@ def write_run(path: Path, plan: Plan, run: EndedRun) -> RunView:
         recipe_digest=recipe_digest(recipe_values),
         batch_size=finished.batch_size,
         recipe_values=recipe_values,
+        data=plan.question.data.ledger_name,
         time=now(),
+        folder=path.parent,
     )
     values = (
         {"label": view.label}
@@ -116,14 +192,30 @@ def write_run(path: Path, plan: Plan, run: EndedRun) -> RunView:
             "mean": finished.mean,
             "std": finished.std,
             "classes": plan.question.data.classes,
-            "data": plan.question.data.ledger_name,
             "torch_seed": job.seed,
             "versions": plan.circumstances.versions | ready.versions,
         }
     )
-    del values["identity"]  # the label says it
+    del values["identity"], values["folder"]  # the label and the place of the file say them
     write_atomically(path, json.dumps(values, indent=1))
     return view
+
+
+def _paths(files: StudyFiles) -> Iterator[Path]:
+    for folder in RUN_FOLDERS.values():
+        for depth in range(MAX_DEPTH + 1):
+            yield from sorted(files.folder.glob(f"{folder}/{'*/' * depth}result.json"))
+
+
+def _path(run: RunView) -> Path:
+    assert run.folder is not None
+    return run.folder / "result.json"
+
+
+def _precedence(run: RunView) -> tuple[bool, str, bool]:
+    """Sorts results of one run: those with weights come last, and the later ones, and those in a folder of its key."""
+    assert run.folder is not None
+    return (run.folder / "weights.safetensors").is_file(), run.time, run.folder.parent.name == run.key
 
 
 def _recipe_values(values: dict[str, Any]) -> dict[str, Any]:
@@ -133,16 +225,19 @@ def _recipe_values(values: dict[str, Any]) -> dict[str, Any]:
     return later | known
 
 
-def recipe_digest(values: dict[str, Any]) -> str:
-    """A digest of all values of a recipe, which tells recipes of one name apart."""
-    return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+def _require_sane(view: RunView) -> None:
+    """
+    Raises:
+        ValueError: a value is none that a run can have.
+    """
+    if view.test_accuracy is not None and not 0 <= view.test_accuracy <= 1:
+        raise ValueError(f"test_accuracy = {view.test_accuracy}")
+    if view.seed < 0 or view.params < 1 or view.epochs < 0:
+        raise ValueError("a negative seed, size or length")
+    if view.confusion is not None and any(len(row) != len(view.confusion) for row in view.confusion):
+        raise ValueError("a confusion matrix that is not square")
 
 
-def read_run(path: Path) -> tuple[RunView, Any]:
-    """The run of a result.json, and the values of its recipe."""
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        view = run_view(values)
-        return view, view.recipe_values
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise StorageError(f"{path}: cannot be read ({error})") from None
+def _unreadable(path: Path, error: object) -> StorageError:
+    reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error) or type(error).__name__
+    return StorageError(f"{path}: cannot be read ({' '.join(reason.split())})")

@@ -48,7 +48,7 @@ def locked(files: StudyFiles) -> Iterator[None]:
         lock = FileLock(files.lock)
         lock.acquire(timeout=0)
     except Timeout:
-        who = holder.read_text() if holder.is_file() else "another process"
+        who = holder.read_text(errors="replace") if holder.is_file() else "another process"
         raise StudyError(f"study = {files.name!r}: in use by {who}") from None
     except OSError as error:
         raise StorageError(f"cannot write {files.folder}: {why(error)}") from error

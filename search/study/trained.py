@@ -1,19 +1,20 @@
 """Networks that a study has trained finally, on disk with their weights."""
 
-import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
+from models.architecture import Architecture
 from models.baselines import find_baseline
-from search.errors import StorageError, StudyError
+from search.errors import NasError, StorageError, StudyError
 from search.files import StudyFiles
-from search.identity import Identity
-from search.study.networks import meant
+from search.study.meant import is_of, meant, others
+from search.study.networks import is_tested
 from search.study.plan import Plan
-from search.study.results import read_runs, run_view
+from search.study.results import read_results, read_values
+from search.study.rounds import last_round
+from search.study.storage import architecture_of, is_whole, read_study
 from search.study.view import RunView
 from search.study.weights import certify_saved
 from search.trained_network import Precision, TrainedNetwork
@@ -47,12 +48,19 @@ def trained_runs(
     baseline: str | None = None,
     recipe: str | None = None,
     dropout: float | None = None,
+    seeds: Collection[int] | None = None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> list[TrainedRun]:
     """The final runs of the network that is meant by a trial, or else by a baseline, in the order of their seeds.
 
-    `recipe` and `dropout` leave out what was trained otherwise; of the rest `search.study.networks` says which network
-    is meant. Of a baseline that was trained by several recipes, one must be named. Every file of weights is counted,
-    and a trial's must be within the limits of the search.
+    `recipe` and `dropout` leave out what was trained otherwise; of the rest `search.study.meant` says which network is
+    meant. Of a baseline that was trained by several recipes, one must be named. The files of weights are counted, and a
+    trial's must be within the limits of the search.
+
+    Args:
+        recipe: a recipe's name, its name and length as in full-40ep, or the whole key of a training.
+        seeds: those whose weights are wanted; None for all.
+        note: is told, a line each, of results that were put aside, and which network is meant where there are others.
 
     Raises:
         StudyError: there is no such run, or a recipe must be named.
@@ -62,29 +70,48 @@ def trained_runs(
     assert (trial is None) != (baseline is None)
     if baseline is not None:
         find_baseline(baseline)
-        identity, pattern = Identity(baseline=baseline), "*/seed-*/result.json"  # a folder for each recipe
         what, command = f"baseline = {baseline}", f"--baseline {baseline}"
     else:
-        identity, pattern = Identity(trial=trial), "seed-*/result.json"
         what, command = f"trial = {trial}", f"--trial {trial}"
-    max_params = plan.question.all_limits.max_params if baseline is None else None
-    runs = [_read(path) for path in files.finals(identity).glob(pattern)]
-    if not runs:
+    results = read_results(files, plan.question.data.ledger_name)
+    designs = _designs(files, plan) if trial is not None else {}
+    known = [run for run in results.runs if is_of(run, designs.get(run.identity.trial))]
+    own = [run for run in known if is_tested(run) and (run.identity.trial, run.identity.baseline) == (trial, baseline)]
+    if not own and results.unread:
+        raise StorageError(f"{what}: has no trained weights that can be read: {results.unread[0]}")
+    if not own:
         raise StudyError(f"{what}: has no trained weights; run `nas retrain {command}` first")
-    recipes = sorted({run.view.recipe for run in runs})
-    if recipe is not None:
-        runs = [run for run in runs if run.view.recipe == recipe]
+    runs = [run for run in own if recipe in (None, run.recipe, f"{run.recipe}-{run.length}ep", run.key)]
+    recipes = sorted({run.recipe for run in own})
     if not runs or (baseline is not None and recipe is None and len(recipes) > 1):
         raise StudyError(f"{what}: was trained by {', '.join(recipes)}; name one of them with --recipe")
     if dropout is not None:
         runs = _of_dropout(runs, dropout, what)
-    # Finalists choose among dropouts: without a choice, nobody need read them.
-    finalists = read_runs(files) if len({run.view.label for run in runs}) > 1 else []
-    network = meant((run.view for run in runs), finalists)
-    chosen = [run for view in network.runs for run in runs if run.view is view]
+    network = meant(runs, last_round(known))
+    for line in results.unread:
+        note(line)
+    if rest := others(runs, network):
+        names = ", ".join(f"{other.training} (--recipe {other.key})" for other in rest)
+        note(f"{what}: taken is {network.training}, seeds {_seeds(network.runs)}; there is also {names}")
+    chosen = [_trained(run) for run in network.runs]
     for run in chosen:
-        certify_saved(run.network.weights, run.network.architecture, max_params)
+        if seeds is None or run.view.seed in seeds:
+            require_weights(plan, run)
     return chosen
+
+
+def require_weights(plan: Plan, run: TrainedRun) -> None:
+    """
+    Raises:
+        TrainingError: its weights do not hold the parameters they should, or a trial's are over the limits of the
+            search.
+        StorageError: they cannot be read, or are gone.
+    """
+    weights, identity = run.network.weights, run.view.identity
+    if not weights.is_file():
+        raise StorageError(f"{weights}: is gone; the `nas retrain` that trained {run.name} trains it again")
+    max_params = plan.question.all_limits.max_params if identity.baseline is None else None
+    certify_saved(weights, run.network.architecture, max_params)
 
 
 def of_seeds(runs: list[TrainedRun], seeds: Collection[int]) -> list[TrainedRun]:
@@ -100,11 +127,20 @@ def of_seeds(runs: list[TrainedRun], seeds: Collection[int]) -> list[TrainedRun]
     return [run for run in runs if run.view.seed in seeds]
 
 
-def _of_dropout(runs: list[TrainedRun], dropout: float, what: str) -> list[TrainedRun]:
+def _designs(files: StudyFiles, plan: Plan) -> dict[int | None, Architecture]:
+    """The designs of the study's trials, by number; none where its database is out of reach."""
+    try:
+        trials, _ = read_study(files, plan.circumstances.storage)
+    except NasError:
+        return {}
+    return {trial.number: architecture_of(trial) for trial in trials if is_whole(trial)}
+
+
+def _of_dropout(runs: list[RunView], dropout: float, what: str) -> list[RunView]:
     """The runs of a trial with this dropout, whether it is the trial's own or not."""
 
-    def dropouts(run: TrainedRun) -> set[float]:
-        return {stage.dropout for stage in run.network.architecture.stages}
+    def dropouts(run: RunView) -> set[float]:
+        return {stage.dropout for stage in run.architecture.stages}
 
     chosen = [run for run in runs if dropouts(run) == {dropout}]
     if not chosen:
@@ -113,16 +149,21 @@ def _of_dropout(runs: list[TrainedRun], dropout: float, what: str) -> list[Train
     return chosen
 
 
-def _read(path: Path) -> TrainedRun:
+def _seeds(runs: Iterable[RunView]) -> str:
+    return ", ".join(str(run.seed) for run in runs)
+
+
+def _trained(view: RunView) -> TrainedRun:
+    assert view.folder is not None
+    path = view.folder / "result.json"
+    values = read_values(path)
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        view = run_view(values)
         mean, std = (tuple(map(float, values[name])) for name in ("mean", "std"))
         channels = view.architecture.in_channels
         if len(mean) != channels or len(std) != channels or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
             raise ValueError("mean and std")
         precision = next(known for known in PRECISIONS if known == view.precision)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
-        raise StorageError(f"{path}: cannot be read ({error})") from None
-    network = TrainedNetwork(view.architecture, path.parent / "weights.safetensors", mean, std, precision)
+    except (ValueError, LookupError, TypeError, StopIteration) as error:
+        raise StorageError(f"{path}: cannot be read ({error or 'precision'})") from None
+    network = TrainedNetwork(view.architecture, view.folder / "weights.safetensors", mean, std, precision)
     return TrainedRun(view, network, values)

@@ -1,11 +1,14 @@
 """A study as a reader sees it: plain frozen values, whatever storage they came from."""
 
 from dataclasses import dataclass, field, replace
+from math import isfinite
+from pathlib import Path
 from typing import Any, Literal
 
 from models.architecture import Architecture
 from search.identity import Identity
 from search.protocol import Measurement
+from search.study.way import Way, device_class, run_key
 
 State = Literal["complete", "pruned", "failed", "running"]
 RunPurpose = Literal["finalist", "proxy", "final"]
@@ -71,7 +74,10 @@ class RunView:
             out anyway.
         recipe_digest: tells recipes of one name apart by their `recipe_values`.
         batch_size: what it was trained with: the recipe's, or half of it where that did not fit into memory.
+        recipe_values: the recipe as it was asked for; `precision` is what its 'auto' stood for.
+        data: the data set, as ledgers name it; older results may lack it.
         time: when it ended, ISO 8601 in UTC; older results may lack it.
+        folder: where its result and its weights lie.
     """
 
     identity: Identity
@@ -95,17 +101,48 @@ class RunView:
     recipe_digest: str = ""
     batch_size: int | None = None
     recipe_values: dict[str, Any] = field(default_factory=dict, hash=False)
+    data: str = field(default="", compare=False)
     time: str = field(default="", compare=False)
+    folder: Path | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:
         return self.identity.label
 
     @property
-    def way(self) -> tuple[str, bool]:
-        """What decides a training but for network and seed. The digest is of all values of the recipe, its length too;
-        how many epochs were trained does not count, for the seeds of a recipe may stop after different ones."""
-        return self.recipe_digest or f"{self.recipe} {self.epochs}", self.holdout
+    def way(self) -> Way:
+        """How it was trained. How many epochs does not count, for the seeds of a recipe may stop after different
+        ones."""
+        recipe = self.recipe_digest or f"{self.recipe} {self.epochs}"
+        return Way(recipe, self.holdout, self.precision, device_class(self.device))
+
+    @property
+    def key(self) -> str:
+        """Names the network and the way: what runs have in common that differ in their seeds alone."""
+        return run_key(self.recipe, self.length, self.identity, self.architecture, self.way)
+
+    @property
+    def length(self) -> int:
+        """The epochs of its recipe."""
+        length: int = self.recipe_values.get("epochs", self.epochs)
+        return length
+
+    @property
+    def training(self) -> tuple[object, ...]:
+        """What was trained and how. Runs that have it in common are one run, wherever their results lie."""
+        return self.purpose, self.identity, self.architecture, self.way, self.seed
+
+    @property
+    def kept(self) -> Measurement | None:
+        """The epoch whose weights the network has: the best where the recipe keeps the best, else the last."""
+        last = self.history[-1] if self.history else None
+        return next((epoch for epoch in self.history if epoch.epoch == self.kept_epoch), last)
+
+    @property
+    def validation(self) -> float | None:
+        """The validation accuracy of the weights that the network has; None if there is none, or not a finite one."""
+        value = self.kept.validation_accuracy if self.kept else None
+        return value if value is not None and isfinite(value) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +173,14 @@ class StudyView:
         seconds: the coordinator's wall clock over all its runs.
         worker_seconds: the same multiplied by the workers of each run: the device time that was available. None where
             it was not recorded.
+        budget: the most parameters that a network may have, by the budget and the limit of bytes.
+        proxy: the runs of its audits, by whatever recipe.
         max_macs: a further limit.
         num_train: images of the training split; 0 where it was not recorded.
         peak: FLOP/s of products of large matrices on the GPU that trained; None on a CPU.
         plan: the study's plan as YAML.
         commands: the commands that ask its question again.
+        unread: a line for each file in its folder that could not be read, or counts for nothing.
     """
 
     name: str
@@ -165,3 +205,4 @@ class StudyView:
     peak: float | None = None
     plan: str = ""
     commands: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()

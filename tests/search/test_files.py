@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import InputError, StorageError, StudyError
-from search.files import StudyFiles, append_line, expanded, replacing, write_atomically
+from search.files import StudyFiles, append_line, expanded, put_aside, replacing, write_atomically
 from search.identity import Identity
 
 
@@ -77,13 +77,10 @@ def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
     files = StudyFiles(tmp_path, "mine")
     paths = [files.plan, files.database, files.lock, files.trials_csv, files.report]
     paths += [
-        files.finalist(Identity(trial=42), 1),
-        files.finalist(Identity(trial=42, dropout=0.1), 1),
-        files.final(Identity(trial=42), "", 0),
-        files.final(Identity(trial=42), "", 0, True),
-        files.final(Identity(trial=42, dropout=1e-05), "", 0),
-        files.final(Identity(trial=42, dropout=0.0), "", 0, True),
-        files.final(Identity(baseline="resnet40"), "as1", 0),
+        files.full_run("finalist", Identity(trial=42), "full-40ep-3f9a1c77", 1),
+        files.full_run("proxy", Identity(trial=42), "full-40ep-3f9a1c77", 1),
+        files.full_run("final", Identity(trial=42), "full-40ep-3f9a1c77", 0),
+        files.full_run("final", Identity(baseline="resnet40"), "as1-200ep-0b1c2d3e", 0),
         files.tensorboard("trial-0001"),
         files.export(Identity(trial=42)),
     ]
@@ -93,13 +90,10 @@ def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
         "study.lock",
         "trials.csv",
         "report.html",
-        "finalists/0042/seed-1",
-        "finalists/0042/seed-1-dropout-0.1",
-        "retrain/0042/seed-0",
-        "retrain/0042/seed-0-holdout",
-        "retrain/0042/seed-0-dropout-1e-05",
-        "retrain/0042/seed-0-dropout-0-holdout",
-        "retrain/resnet40/as1/seed-0",
+        "finalists/0042/full-40ep-3f9a1c77/seed-1",
+        "proxy/0042/full-40ep-3f9a1c77/seed-1",
+        "retrain/0042/full-40ep-3f9a1c77/seed-0",
+        "retrain/resnet40/as1-200ep-0b1c2d3e/seed-0",
         "tensorboard/trial-0001",
         "export/0042",
     ]
@@ -110,8 +104,8 @@ def test_everything_of_a_study_lies_in_its_folder(tmp_path: Path) -> None:
 def test_what_a_recipe_or_a_data_set_is_called_cannot_lead_out_of_the_folder(name: str) -> None:
     files = StudyFiles(Path("studies"), "mine")
     for what, path in (
-        ("baseline", lambda: files.final(Identity(baseline=name), "as1", 0)),
-        ("recipe", lambda: files.final(Identity(baseline="resnet40"), name, 0)),
+        ("baseline", lambda: files.full_run("final", Identity(baseline=name), "as1", 0)),
+        ("run", lambda: files.full_run("final", Identity(baseline="resnet40"), name, 0)),
         ("run", lambda: files.tensorboard(name)),
         ("data", lambda: files.ledger(name)),
     ):
@@ -122,7 +116,7 @@ def test_what_a_recipe_or_a_data_set_is_called_cannot_lead_out_of_the_folder(nam
 
 
 def test_a_recipe_may_have_a_name_of_several_words() -> None:
-    path = StudyFiles(Path("studies"), "mine").final(Identity(baseline="resnet40"), "größer, 2nd try", 0)
+    path = StudyFiles(Path("studies"), "mine").full_run("final", Identity(baseline="resnet40"), "größer, 2nd try", 0)
     assert path == Path("studies/mine/retrain/resnet40/größer, 2nd try/seed-0")
 
 
@@ -378,3 +372,24 @@ def test_a_line_for_which_there_is_no_room_leaves_no_part_behind(tmp_path: Path)
         append_line(path, {"a": "x" * 100_000})
     append_line(path, {"a": 2})
     assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
+
+
+# Putting aside, and lines after damage.
+
+
+def test_what_is_put_aside_keeps_its_content_under_a_free_name(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / "seed-0").mkdir()
+        (tmp_path / "seed-0" / "weights").write_text(str(number))
+        assert put_aside(tmp_path / "seed-0") == tmp_path / f"seed-0.aside-{number}"
+    assert [(tmp_path / f"seed-0.aside-{number}" / "weights").read_text() for number in (1, 2)] == ["1", "2"]
+    with pytest.raises(StorageError, match="cannot rename"):
+        put_aside(tmp_path / "seed-0")
+
+
+def test_a_line_after_one_that_was_cut_off_is_a_line_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"whole": 1}\n{"cu')
+    append_line(path, {"new": 2})
+    append_line(path, {"new": 3})
+    assert path.read_bytes() == b'{"whole": 1}\n{"cu\n{"new": 2}\n{"new": 3}\n'

@@ -54,6 +54,8 @@ class SimulatedWorker:
     stopping: bool = False
     pausing: bool = False
     last_accuracy: float = 0.0
+    best_accuracy: float = 0.0
+    best_epoch: int = 0
     jobs: list[Job] = field(default_factory=list)
     place: str = "here"
 
@@ -83,7 +85,8 @@ class SimulatedWorker:
     def finish(self, test: TestResult | None = None) -> None:
         assert self.job is not None
         seconds, batch_size = self.now - self.started, self.job.recipe.sizes[0]
-        self.fleet.post(0.0, self, Finished(seconds, (0.5,), (0.25,), test, None, batch_size))
+        kept = self.best_epoch if self.job.recipe.keep_best else None
+        self.fleet.post(0.0, self, Finished(seconds, (0.5,), (0.25,), test, kept, batch_size))
 
     def advance(self) -> None:
         """Post what follows the last message."""
@@ -106,6 +109,8 @@ class SimulatedWorker:
         if isinstance(value, TooSlow | Failed | Lost):
             self.fleet.post(seconds, self, value)
             return
+        if self.epoch == 1 or value > self.best_accuracy:
+            self.best_epoch, self.best_accuracy = self.epoch, value
         self.last_accuracy = value
         validates = job.purpose != "final" or job.holdout
         validation, loss = (value, 1 - value) if validates else (None, None)

@@ -8,7 +8,7 @@ from typing import Any
 from models.architecture import Architecture, Block, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.identity import Identity
-from search.study.view import Epoch, LedgerEntry, RunView, StudyView, TrialView
+from search.study.view import Epoch, LedgerEntry, RunView, StudyView, TrialView, at_dropout
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGE_SIZE = 32
@@ -79,6 +79,22 @@ def make_run(label: str, seed: int, accuracy: float | None, purpose: str = "fina
         confusion=None,
     )
     return replace(run, **changes)
+
+
+def make_finalists(accuracies: dict[float | None, tuple[float, ...]], trial: int = 1, **changes: Any) -> list[RunView]:
+    """Runs of a round by the trial's dropout, a seed for each validation accuracy."""
+    return [
+        make_run(
+            Identity(trial=trial, dropout=dropout).label,
+            seed,
+            value,
+            "finalist",
+            architecture=make_architecture() if dropout is None else at_dropout(make_architecture(), dropout),
+            **changes,
+        )
+        for dropout, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
 
 
 def make_confusion(accuracy: float, images: int = 1000, seed: int = 0) -> tuple[tuple[int, ...], ...]:

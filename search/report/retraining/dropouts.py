@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from search.identity import Identity
 from search.report.notation import percent, sentence_list
-from search.study.networks import Network, mean_validation, tried_dropouts
+from search.study.networks import Network
+from search.study.rounds import chosen_dropout, mean_validation, tried_dropouts
 from search.study.view import RunView
 
 
@@ -20,14 +21,10 @@ class Tried(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DropoutChoice:
-    """A trial's results at full length with several dropouts, two at least, its own first."""
+    """A trial's results at full length with several dropouts, two at least, its own first, and the chosen one."""
 
     tried: tuple[Tried, ...]
-
-    @property
-    def best(self) -> Tried:
-        """By validation; of equal ones the first."""
-        return max(self.tried, key=lambda tried: tried.mean)
+    best: Tried
 
     @property
     def phrase(self) -> str:
@@ -38,9 +35,11 @@ class DropoutChoice:
 
 
 def dropout_choice(runs: Iterable[RunView], number: int) -> DropoutChoice | None:
-    """How the trial's dropout was chosen, by `search.study.networks.chosen_dropout`; None where no other was tried."""
-    tried = tried_dropouts(runs, number)
-    return DropoutChoice(tuple(map(_tried, tried))) if tried else None
+    """How the trial's dropout was chosen, by `search.study.rounds.chosen_dropout`; None where no other was tried."""
+    runs = list(runs)
+    chosen = chosen_dropout(runs, number)
+    tried = map(_tried, tried_dropouts(runs, number))
+    return DropoutChoice(tuple(tried), _tried(chosen.network)) if chosen else None
 
 
 def _tried(network: Network) -> Tried:

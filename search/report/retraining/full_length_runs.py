@@ -11,27 +11,29 @@ from search.report.notation import count, decimal, duration, exists, interval, n
 from search.report.retraining.known_runs import results_order, run_order
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.report.tables import Column, Table, named, table
-from search.study.networks import Network, last_validation
+from search.study.meant import RULE
+from search.study.networks import Network
 from search.study.view import RunView
 
 RUN_COLUMNS = [
     "label", "kind", "purpose", "seed", "recipe", "epochs", "holdout", "params", "macs", "train_accuracy",
-    "validation_accuracy", "test_accuracy", "test_loss", "seconds", "device", "precision", "recipe_digest",
+    "validation_accuracy", "test_accuracy", "test_loss", "seconds", "device", "precision", "recipe_digest", "key",
 ]  # fmt: skip
 RESULT_COLUMNS = [
     "label", "kind", "recipe", "epochs", "holdout", "seeds", "mean", "deviation", "half_width", "params", "macs",
-    "seconds", "over", "recipe_digest",
+    "seconds", "over", "recipe_digest", "precision", "device", "key",
 ]  # fmt: skip
 
 
 def runs_frame(runs: Iterable[RunView]) -> pd.DataFrame:
-    """One row a full-length run, trials before baselines; accuracies are those of the last epoch."""
+    """One row a full-length run, trials before baselines; accuracies are those of the weights that were kept. `key`
+    names what was trained and how."""
     rows = [
         (
             run.label, run.identity.kind, run.purpose, run.seed, run.recipe, run.epochs, run.holdout,
             run.params, run.macs,
-            run.history[-1].train_accuracy if run.history else None, last_validation(run),
-            run.test_accuracy, run.test_loss, run.seconds, run.device, run.precision, run.recipe_digest,
+            run.kept.train_accuracy if run.kept else None, run.validation,
+            run.test_accuracy, run.test_loss, run.seconds, run.device, run.precision, run.recipe_digest, run.key,
         )
         for run in sorted(runs, key=run_order)
     ]  # fmt: skip
@@ -51,7 +53,11 @@ def runs_table(frame: pd.DataFrame) -> Table:
     ]  # fmt: skip
     rows = named(frame)
     rows["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
-    return table("Every full-length run; accuracies are those of the last epoch.", rows, columns)
+    caption = (
+        "Every full-length run; accuracies are those of the last epoch or, where the recipe keeps the best weights, of "
+        "the epoch with the best validation accuracy, which is optimistic."
+    )
+    return table(caption, rows, columns)
 
 
 def results_frame(networks: Iterable[Network], budget: int) -> pd.DataFrame:
@@ -59,12 +65,14 @@ def results_frame(networks: Iterable[Network], budget: int) -> pd.DataFrame:
 
     `epochs` are those of the longest run, `holdout` marks runs that were asked to leave out the validation split,
     `over` a network over the budget, which can only be a reference, and `recipe_digest` distinguishes recipes of one
-    name. Where a label was trained in several ways, the one that is `quoted` comes last.
+    name, `device` kinds of device, and `key` names the network and how it was trained. Where a label was trained in
+    several ways, the one that is `quoted` comes last.
     """
     rows = [
         (network.label, network.runs[0].identity.kind, network.recipe, network.epochs, network.holdout, network.seeds,
          network.mean, network.deviation, half_width(network.deviation, network.seeds), network.params, network.macs,
-         network.seconds, network.params > budget, network.runs[0].recipe_digest)
+         network.seconds, network.params > budget, network.runs[0].recipe_digest, network.way.precision,
+         network.way.device, network.key)
         for network in sorted(networks, key=results_order)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
@@ -78,16 +86,19 @@ def results_table(frame: pd.DataFrame) -> Table:
         Column("mean", "Test, mean", percent), Column("deviation", "Deviation, points", points),
         Column("interval", f"{CONFIDENCE:.0%} interval", str),
         Column("params", "Parameters", count), Column("macs", "MACs", short), Column("seconds", "Time a run", duration),
-        Column("recipe", "Recipe"), Column("epochs", "Epochs", count),
+        Column("recipe", "Recipe"), Column("epochs", "Epochs", count), Column("hardware", "Trained in"),
     ]  # fmt: skip
     caption = "Test accuracy after full training: mean, standard deviation and Student's interval over seeds."
+    if frame["label"].duplicated().any():
+        caption += f" Of several rows of a network the last one is quoted: {RULE}."
     rows = named(frame)
     rows["network"] += [" (over the budget: a reference)" if over else "" for over in frame["over"]]
     rows["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
     alike = frame.duplicated(["label", "recipe", "epochs", "holdout"], keep=False)  # recipes of one name
     digests = zip(frame["recipe_digest"], alike, strict=True)
     rows["recipe"] += [f" ({digest})" if digest and is_alike else "" for digest, is_alike in digests]
-    return table(caption, rows.assign(interval=intervals), columns)
+    hardware = rows["precision"] + " on a " + rows["device"]
+    return table(caption, rows.assign(interval=intervals, hardware=hardware), columns)
 
 
 def results_figure(frame: pd.DataFrame, budget: int) -> Drawing:

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.architecture import Architecture
-from search.report.notation import exists
+from search.study.meant import is_of
 from search.study.networks import Network, weight
-from search.study.view import RunView, TrialView, at_dropout
+from search.study.view import RunView, TrialView
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +42,12 @@ def known_runs(runs: Iterable[RunView], trials: Mapping[int, TrialView]) -> Know
 def is_known(run: RunView, trials: Mapping[int, TrialView]) -> bool:
     """Whether a run trained the network of its trial; true of a baseline's, and where the trial is missing."""
     trial = trials.get(run.identity.trial) if run.identity.trial is not None else None
-    return trial is None or run.architecture == _network(trial, run.identity.dropout)
-
-
-def _network(trial: TrialView, dropout: float | None) -> Architecture:
-    return trial.architecture if dropout is None else at_dropout(trial.architecture, dropout)
+    return is_of(run, trial.architecture if trial is not None else None)
 
 
 def run_order(run: RunView) -> tuple[bool, str, str, int, bool, int]:
     """Sorts runs: trials before baselines, then by label and training."""
     return run.identity.kind == "baseline", run.label, run.recipe, run.epochs, run.holdout, run.seed
-
-
-def is_tested(run: RunView) -> bool:
-    return exists(run.test_accuracy)
 
 
 def label_recipes(networks: Iterable[Network], finals: Iterable[RunView]) -> list[Network]:

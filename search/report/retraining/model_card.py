@@ -74,7 +74,7 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
     Raises:
         StorageError: the test ledger cannot be read.
     """
-    run, data, budget = runs[0], plan.question.data, plan.question.budget
+    run, data, budget = runs[0], plan.question.data, plan.question.all_limits.max_params
     view = run.view
     kept = f", the weights of epoch {view.kept_epoch}" if view.kept_epoch is not None else ""
     return CARD.format(

@@ -62,17 +62,12 @@ class Tested(NamedTuple):
 UNTESTED = Tested(float("nan"), "")
 
 
-def tested_trials(networks: Mapping[str, Network]) -> dict[int, Tested]:
-    """Test accuracies by the trial's number, from the network of each label.
-
-    They are those with the trial's own dropout, if it was tested with that too.
-    """
+def tested_trials(meant: Mapping[int, Network]) -> dict[int, Tested]:
+    """Test accuracies by the trial's number, from the network that stands for each."""
     tested = {}
-    for _, network in sorted(networks.items(), reverse=True):  # a trial's own dropout comes last
-        identity = network.runs[0].identity
-        if identity.trial is not None:
-            how = "" if identity.dropout is None else f" (tested with dropout {identity.dropout:g})"
-            tested[identity.trial] = Tested(network.mean, how)
+    for number, network in meant.items():
+        dropout = network.runs[0].identity.dropout
+        tested[number] = Tested(network.mean, "" if dropout is None else f" (tested with dropout {dropout:g})")
     return tested
 
 
@@ -81,8 +76,8 @@ def leaderboard_frame(
 ) -> pd.DataFrame:
     """The best complete trials: rank, number, value, params, share of the budget, macs, design, test_accuracy.
 
-    A hand-made network among the trials has its name beside its design. So has a test accuracy with another dropout
-    than the trial's own, if there is no other.
+    A hand-made network among the trials has its name beside its design, and so has another dropout than the trial's
+    own, with which it was tested.
     """
     rows = [
         {

@@ -44,8 +44,8 @@ def test_a_learning_rate_range_is_printed_and_drawn(nas: Nas, tmp_path: Path, ta
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert first == "learning rate: 0.025 to 0.1 (diverged at 0.1; optimiser sgd, batch 32)"
-    assert second == f"plot: {tmp_path / 'lr-range-resnet20-b.html'}"
-    assert (tmp_path / "lr-range-resnet20-b.html").is_file()
+    assert second == f"plot: {tmp_path / 'lr-range-resnet20-b-fast.html'}"
+    assert (tmp_path / "lr-range-resnet20-b-fast.html").is_file()
     assert not (tmp_path / "studies").exists()
     (task,) = tasks
     assert isinstance(task, RangeTest)
@@ -87,7 +87,7 @@ def test_a_learning_rate_range_is_found_and_drawn(nas: Nas, tmp_path: Path) -> N
     done = nas(*RANGE, "--baseline", "resnet20-b")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("learning rate: ")
-    assert (tmp_path / "lr-range-resnet20-b.html").is_file()
+    assert (tmp_path / "lr-range-resnet20-b-fast.html").is_file()
     assert not (tmp_path / "studies").exists()
 
 

@@ -32,7 +32,8 @@ class Story:
     nas: Callable[..., CompletedProcess[str]]
 
     def result(self, seed: int) -> dict[str, Any]:
-        path = self.folder / "studies" / "digits-20k" / "retrain" / "0000" / f"seed-{seed}" / "result.json"
+        runs = self.folder / "studies" / "digits-20k" / "retrain" / "0000"
+        (path,) = runs.glob(f"brief-4ep-*/seed-{seed}/result.json")
         values: dict[str, Any] = json.loads(path.read_text())
         return values
 

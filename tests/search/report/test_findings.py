@@ -13,13 +13,14 @@ from search.report import proxy_audit, summary
 from search.report.caveats import caveats
 from search.report.findings import find
 from search.report.page import render
-from search.report.retraining import comparisons, confusion, dropouts, finalists, known_runs
+from search.report.retraining import comparisons, confusion, dropouts, known_runs
 from search.report.retraining.full_length_runs import results_frame, results_table
 from search.report.retraining.seeds import seeds_frame
 from search.report.summary import conclusion
 from search.report.trials import importances, leaderboard, learning_curves
 from search.report.trials.leaderboard import budgets_frame, leaderboard_frame
-from search.study import networks, reading
+from search.report.verdicts import comparison_sentences
+from search.study import reading, rounds
 
 
 def results(view):
@@ -32,7 +33,7 @@ def board(view):
 
 
 DERIVATIONS = (
-    find, known_runs.known_runs, networks.last_round, finalists.standings, finalists.unfinished_round,
+    find, known_runs.known_runs, rounds.last_round, rounds.standings, rounds.unfinished_round,
     dropouts.dropout_choice, comparisons.compare, comparisons.unalike, confusion.confusions, confusion.num_test_images,
     leaderboard.ranked, leaderboard.tested_trials, importances.importances, learning_curves.drawable_trials,
     proxy_audit.proxy_verdict, summary.conclusion, caveats,
@@ -191,3 +192,88 @@ def test_of_equal_trials_the_command_line_and_the_page_name_the_same(study, tria
     assert budgets_frame(find(view).ranked, {}, [view.budget])["number"].tolist() == [1]
     answer = find(view).answer
     assert answer is not None and answer.trial.number == 1
+
+
+def test_other_rounds_of_the_answer_are_named_and_the_rule_is_said(study, trial, run):
+    long = [run("0000", seed, 0.90 + seed / 100, recipe_digest="a", epochs=6) for seed in range(3)]
+    short = run("0000", 0, 0.5, recipe_digest="b", epochs=1, time="2026-01-02")
+    view = study(trials=(trial(0),), runs=(*long, short))
+    assert "right on 91.00% of the test images" in sentences(view)
+    assert (
+        "Trial 0 was also trained by cosine, 1 epoch (1 seed): listed under full training, but not quoted. Quoted, and "
+        "exported, is cosine, 6 epochs (3 seeds): of several the one trained for most epochs over all its seeds counts; "
+        "of equal ones that with most seeds, then with all images, then the latest."
+    ) in sentences(view)
+    assert "also trained" not in sentences(replace(view, runs=tuple(long)))
+
+
+def test_seeds_in_other_precisions_or_on_other_devices_are_never_averaged_or_compared(study, trial, run):
+    fast = [run("0000", seed, 0.9, precision="bf16") for seed in (0, 1)]
+    slow = [run("0000", 2, 0.8, precision="fp32"), run("0000", 3, 0.7, precision="bf16", device="CPU, 2 threads")]
+    baseline = [run("resnet20-b", seed, 0.6 + seed / 100, precision="fp32") for seed in (0, 1)]
+    view = study(trials=(trial(0),), runs=(*fast, *slow, *baseline))
+    findings = find(view)
+    answer = findings.answer
+    assert answer is not None and answer.final is not None and answer.final.runs == tuple(fast)
+    assert [network.seeds for network in findings.compared] == [2, 1, 1, 2]
+    assert [(comparison.trial.seeds, comparison.trial.hardware) for comparison in findings.comparisons] == [
+        (1, "fp32 on a GPU")
+    ]
+    assert "resnet20-b was trained differently (fp32 on a GPU): this does not" in sentences(view)
+    table = results_table(results(view))
+    assert {row[table.heads.index("Trained in")] for row in table.rows} == {
+        "bf16 on a GPU", "fp32 on a GPU", "bf16 on a CPU",
+    }  # fmt: skip
+    apart = find(replace(view, runs=(*fast, *baseline)))
+    (said,) = comparison_sentences(apart)
+    assert "cosine, 20 epochs, bf16 on a GPU; " in said and said.endswith("cosine, 20 epochs, fp32 on a GPU.")
+
+
+def test_the_sentence_against_baselines_is_of_the_quoted_round_alone(study, trial, run):
+    def both(digest, accuracies):
+        return [
+            run(label, seed, accuracy + seed / 1000, recipe_digest=digest)
+            for label, accuracy in zip(("0000", "resnet20-b"), accuracies, strict=True)
+            for seed in range(2 if digest == "b" else 3)
+        ]
+
+    view = study(trials=(trial(0),), runs=(*both("a", (0.9, 0.8)), *both("b", (0.5, 0.7))))
+    (said,) = [sentence for sentence in conclusion(find(view)) if sentence.startswith("Beside baselines")]
+    assert "better than resnet20-b by 10.00 points" in said and "worse" not in said
+
+
+def test_other_rounds_of_finalists_are_named(study, trial, run):
+    rounds = [
+        run(label, seed, 0.9, "finalist", epochs=epochs, time=time)
+        for epochs, time in ((5, "2026-01-01"), (9, "2026-01-02"))
+        for label in ("0000", "0001")
+        for seed in (0, 1)
+    ]
+    view = study(trials=(trial(0, 0.9), trial(1, 0.8)), runs=tuple(rounds))
+    said = "There were other rounds of finalists, by cosine, 5 epochs: the one that was trained last counts."
+    assert said in sentences(view)
+
+
+def test_what_was_put_aside_is_said(study, trial):
+    view = study(trials=(trial(0),), unread=("a: cannot be read (cut)", "b: is gone"))
+    said = (
+        "2 files or lines in the folder of studies are put aside and count for nothing: a: cannot be read (cut) (and 1"
+    )
+    assert f"{said} more)." in sentences(view)
+
+
+def test_the_leaderboard_has_the_test_accuracy_that_is_quoted(study, trial, run, architecture):
+    """The round chose dropout 0.1, so that the trial is tested with it, though its own was tested too."""
+    changed = architecture(dropout=0.1)
+    round = [
+        run(label, seed, accuracy, "finalist", architecture=network)
+        for label, accuracy, network in (("0000", 0.7, architecture()), ("0000 with dropout 0.1", 0.8, changed))
+        for seed in (0, 1)
+    ]
+    finals = [run("0000", seed, 0.95) for seed in (0, 1)]
+    finals.append(run("0000 with dropout 0.1", 0, 0.91, architecture=changed))
+    view = study(trials=(trial(0),), runs=(*round, *finals))
+    answer = find(view).answer
+    assert answer is not None and answer.final is not None and answer.final.mean == 0.91
+    assert board(view)["test_accuracy"].tolist() == [0.91]
+    assert "tested with dropout 0.1" in board(view)["design"].tolist()[0]

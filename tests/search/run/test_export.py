@@ -17,7 +17,6 @@ from models.baselines import find_baseline
 from models.count import count_parameters
 from search.errors import StorageError, StudyError, TrainingError
 from search.files import StudyFiles
-from search.identity import Identity
 from search.run.export import export, model_source
 from search.study.plan import Plan
 from search.study.trained import trained_runs
@@ -59,6 +58,12 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def the_file(files: StudyFiles, name: str) -> Path:
+    """The one of this name among the final runs."""
+    (path,) = files.folder.glob(f"retrain/*/*/*/{name}")
+    return path
+
+
 @pytest.fixture
 def export_trial(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., list[Path]]:
     """Exports a retrained trial; keywords are the question's."""
@@ -78,7 +83,7 @@ def test_an_export_is_four_files(files: StudyFiles, retrained: Retrained, export
     assert sorted((tmp_path / "out" / "net").iterdir()) == sorted(written)
     assert Architecture.from_json(written[2].read_text()) == architecture
     assert written[3].read_text() == "# The card"
-    assert written[1].read_bytes() == (files.final(Identity(trial=42), "", 0) / "weights.safetensors").read_bytes()
+    assert written[1].read_bytes() == the_file(files, "weights.safetensors").read_bytes()
 
 
 def test_the_first_seed_is_exported_not_the_best(retrained: Retrained, export_trial: Export, tmp_path: Path) -> None:
@@ -161,7 +166,7 @@ def test_weights_of_another_network_are_not_exported(
     files: StudyFiles, retrained: Retrained, export_trial: Export, tmp_path: Path
 ) -> None:
     retrained(NETWORKS["basic"])
-    path = files.final(Identity(trial=42), "", 0) / "result.json"
+    path = the_file(files, "result.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"architecture": NETWORKS["even"].to_dict()}))
     with pytest.raises(TrainingError, match="but the architecture has"):
         export_trial(42, tmp_path / "out")
@@ -180,7 +185,7 @@ def test_a_damaged_result_is_one_line(
     files: StudyFiles, retrained: Retrained, export_trial: Export, tmp_path: Path, damage: str
 ) -> None:
     retrained(NETWORKS["basic"])
-    (files.final(Identity(trial=42), "", 0) / "result.json").write_text(damage)
+    the_file(files, "result.json").write_text(damage)
     with pytest.raises(StorageError, match="cannot be read") as caught:
         export_trial(42, tmp_path / "out")
     assert "\n" not in str(caught.value)
@@ -190,8 +195,9 @@ def test_lost_weights_are_one_line(
     files: StudyFiles, retrained: Retrained, export_trial: Export, tmp_path: Path
 ) -> None:
     retrained(NETWORKS["basic"])
-    (files.final(Identity(trial=42), "", 0) / "weights.safetensors").unlink()
-    with pytest.raises(StorageError, match=r"weights.safetensors: not a readable safetensors file"):
+    the_file(files, "weights.safetensors").unlink()
+    rule = r"weights.safetensors: is gone; the `nas retrain` that trained trial 42 trains it again$"
+    with pytest.raises(StorageError, match=rule):
         export_trial(42, tmp_path / "out")
 
 

@@ -9,9 +9,8 @@ import pytest
 from simulation import SimulatedFleet
 
 from models.architecture import Architecture, Stage, Stem
-from search.errors import InputError, StorageError
+from search.errors import InputError
 from search.files import StudyFiles
-from search.identity import Identity
 from search.protocol import Failed, Job
 from search.recipe import Recipe
 from search.run.candidates import audit_candidates, is_trained, stratified_sample
@@ -19,7 +18,8 @@ from search.run.listener import Observer
 from search.run.retraining import Retraining
 from search.study.plan import Plan, run_seed
 from search.study.reading import read_view
-from search.study.results import read_audit, read_runs
+from search.study.results import read_audits, read_results, read_runs
+from search.study.rounds import audit_round
 from search.study.view import State, TrialView
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
@@ -156,9 +156,9 @@ def test_an_audit_stands_apart_from_finalists_and_final_runs(
     candidates = audit_candidates(SAMPLE, FULL, make_plan())
     retraining(SimulatedFleet(1, growing)).choose(candidates[:1])
     views = retraining(SimulatedFleet(1, growing)).audit(candidates, 1)
-    assert files.audited(Identity(trial=2), 0) == files.folder / "proxy" / "0002" / "seed-0"
+    assert views[0].folder == files.folder / "proxy" / "0002" / views[0].key / "seed-0"
     assert {run.purpose for run in read_runs(files)} == {"finalist"}
-    assert read_audit(files) == views
+    assert read_audits(files) == views
     assert read_view(files).proxy == tuple(views)
 
 
@@ -184,29 +184,38 @@ def test_a_design_that_fails_at_full_length_is_told_and_left_out(
     views = retraining(SimulatedFleet(1, curve), told).audit(audit_candidates(SAMPLE, FULL, make_plan()), 1)
     assert [view.label for view in views] == ["0002", "0007"]
     assert told == ["0005 seed 0: failed, and is left out: training loss is nan in epoch 2"]
-    assert [view.label for view in read_audit(files)] == ["0002", "0007"]
+    assert [view.label for view in read_audits(files)] == ["0002", "0007"]
 
 
-def test_only_the_runs_of_the_recipe_with_most_trials_are_read(
+def test_only_the_runs_of_the_recipe_with_most_trials_are_shown_and_all_are_kept(
     retraining: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
 ) -> None:
     longer = FULL.model_copy(update={"epochs": 5})
+
+    def shown() -> list[tuple[str, int]]:
+        return [(view.label, view.epochs) for view in audit_round(read_audits(files))]
+
     for recipe, sample in ((FULL, SAMPLE), (longer, [trial(2, 0.5)])):
         retraining(SimulatedFleet(1, growing)).audit(audit_candidates(sample, recipe, make_plan()), 1)
-    assert [(view.label, view.epochs) for view in read_audit(files)] == [("0005", 3), ("0007", 3)]
-    retraining(SimulatedFleet(1, growing)).audit(audit_candidates([trial(8, 0.5)], longer, make_plan()), 1)
-    assert [(view.label, view.epochs) for view in read_audit(files)] == [("0002", 5), ("0008", 5)]
+    assert shown() == [("0002", 3), ("0005", 3), ("0007", 3)]
+    more = [trial(number, 0.5) for number in (8, 9)]
+    retraining(SimulatedFleet(1, growing)).audit(audit_candidates(more, longer, make_plan()), 1)
+    assert shown() == [("0002", 5), ("0008", 5), ("0009", 5)]
+    assert len(read_audits(files)) == len(read_view(files).proxy) == 6
 
 
-def test_a_damaged_result_is_one_line(files: StudyFiles) -> None:
-    assert read_audit(files) == []
-    path = files.audited(Identity(trial=3), 0) / "result.json"
-    path.parent.mkdir(parents=True)
+def test_a_damaged_result_is_a_line_and_the_rest_is_read(
+    retraining: Callable[..., Retraining], files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    assert read_results(files) == ((), ())
+    views = retraining(SimulatedFleet(1, growing)).audit(audit_candidates(SAMPLE, FULL, make_plan()), 1)
+    assert views[0].folder is not None
+    path = views[0].folder / "result.json"
     path.write_text(json.dumps({"label": "0003"}))
-    with pytest.raises(StorageError) as caught:
-        read_audit(files)
-    assert str(caught.value).startswith(f"{path}: cannot be read (")
-    assert "\n" not in str(caught.value)
+    runs, unread = read_results(files)
+    assert list(runs) == views[1:]
+    assert len(unread) == 1 and unread[0].startswith(f"{path}: cannot be read (") and "\n" not in unread[0]
+    assert read_view(files).unread == unread
 
 
 def test_a_trial_of_equal_value_is_no_reason_for_another_sample() -> None:

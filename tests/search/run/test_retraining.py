@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,21 @@ from models.count import count_macs, count_parameters
 from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Failed, Finished, Job, Lost, Measurement, Message
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Ready
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
 from search.run.listener import Observer
 from search.run.retraining import Retraining
+from search.study.networks import alike
 from search.study.plan import Plan, run_seed
-from search.study.results import read_run, read_runs
+from search.study.results import read_results, read_run, read_runs
+from search.study.rounds import chosen_dropout, standings
+from search.study.view import RunView
+from search.trained_network import Precision
 from search.workers.fleet import Worker
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
-ADDED = ("correct", "holdout", "recipe_digest")
+ADDED = ("correct", "holdout", "recipe_digest", "data")
 ACCURACY = {8: (0.90, 0.50), 16: (0.79, 0.81), 4: (0.60, 0.60)}  # by width, for seeds 0 and 1
 
 
@@ -79,7 +84,7 @@ def test_the_winner_is_chosen_by_its_mean_not_by_the_best_single_run(
 ) -> None:
     ranking = retrain(SimulatedFleet(num_workers, saving)).choose(CANDIDATES)
     assert [each.identity.label for each, _ in ranking] == ["0007", "0003", "0011"]
-    assert [accuracy for _, accuracy in ranking] == pytest.approx([0.80, 0.70, 0.60])
+    assert [finalist.mean for _, finalist in ranking] == pytest.approx([0.80, 0.70, 0.60])
 
 
 @pytest.mark.parametrize("num_workers", [2, 5])
@@ -159,9 +164,9 @@ def test_the_winners_dropout_is_chosen_by_its_mean_at_full_length(
     retraining = retrain_dropouts(fleet)
     ranking = retraining.choose(CANDIDATES)
     assert [candidate.identity.label for candidate, _ in ranking] == [
-        "0007 with dropout 0.1", "0007", "0007 with dropout 0.2", "0003", "0011",
+        "0007 with dropout 0.1", "0007", "0003", "0007 with dropout 0.2", "0011",
     ]  # fmt: skip
-    assert [accuracy for _, accuracy in ranking] == pytest.approx([0.775, 0.75, 0.70, 0.70, 0.60])
+    assert [finalist.mean for _, finalist in ranking] == pytest.approx([0.775, 0.75, 0.70, 0.70, 0.60])
     varied = [job for job in jobs(fleet) if "dropout" in job.label]
     assert {(job.label, job.seed) for job in varied} == {
         (f"0007 with dropout {value} seed {seed}", run_seed(5, seed)) for value in (0.1, 0.2) for seed in (0, 1)
@@ -170,8 +175,7 @@ def test_the_winners_dropout_is_chosen_by_its_mean_at_full_length(
     (final,) = retraining.finish([ranking[0][0]], 1)
     assert {stage.dropout for stage in final.architecture.stages} == {0.1}
     assert final.params == count_parameters(CANDIDATES[1].architecture)
-    path = files.final(Identity(trial=7, dropout=0.1), "", 0) / "result.json"
-    assert read_run(path)[0] == final
+    assert final.folder is not None and read_run(final.folder / "result.json") == final
     assert [line["label"] for line in ledger(files, retraining.plan)] == ["0007 with dropout 0.1"]
 
 
@@ -189,9 +193,8 @@ def test_a_trial_keeps_its_own_runs_beside_those_with_another_dropout(
     views = [retrain_dropouts(SimulatedFleet(1, saving)).finish([each], 2) for each in (changed, CANDIDATES[1])]
     fleet = SimulatedFleet(1, saving)
     assert retrain_dropouts(fleet).finish([changed], 2) == views[0]
-    assert jobs(fleet) == [] and read_runs(files) == sorted(
-        [*views[0], *views[1]], key=lambda run: (run.seed, len(run.label))
-    )
+    assert jobs(fleet) == []
+    assert sorted(read_runs(files), key=lambda run: (run.label, run.seed)) == [*views[1], *views[0]]
 
 
 def test_of_equal_dropouts_the_trials_own_is_kept(retrain_dropouts: Callable[..., Retraining]) -> None:
@@ -205,7 +208,7 @@ def test_a_dropout_that_cannot_be_trained_is_told_and_left_out(retrain_dropouts:
 
     notes: list[str] = []
     ranking = retrain_dropouts(SimulatedFleet(1, curve), notes).choose(CANDIDATES)
-    assert [candidate.identity.label for candidate, _ in ranking][:2] == ["0007", "0007 with dropout 0.2"]
+    assert [candidate.identity.label for candidate, _ in ranking][:2] == ["0007", "0003"]
     assert "0007 with dropout 0.1" not in [candidate.identity.label for candidate, _ in ranking]
     assert notes == ["0007 with dropout 0.1 seed 1: failed, and is left out: loss is nan"]
 
@@ -240,11 +243,12 @@ def test_final_jobs_keep_their_weights_and_know_the_limit(
     retrain: Callable[..., Retraining], files: StudyFiles
 ) -> None:
     fleet = SimulatedFleet(1, saving)
-    retrain(fleet).finish(CANDIDATES[:1], 2)
+    views = retrain(fleet).finish(CANDIDATES[:1], 2)
     assert [(job.purpose, job.max_params, job.keep) for job in jobs(fleet)] == [
-        ("final", 6_000, files.final(Identity(trial=3), "", 0)),
-        ("final", 6_000, files.final(Identity(trial=3), "", 1)),
+        ("final", 6_000, files.full_run("final", Identity(trial=3), views[0].key, seed)) for seed in (0, 1)
     ]
+    assert [view.folder for view in views] == [job.keep for job in jobs(fleet)]
+    assert {job.key for job in jobs(fleet)} == {view.key for view in views} and views[0].key.startswith("full-3ep-")
 
 
 def test_all_candidates_are_trained_with_the_same_seeds_apart_from_the_finalists(
@@ -267,7 +271,8 @@ def test_all_candidates_are_trained_with_the_same_seeds_apart_from_the_finalists
 
 def test_a_result_holds_all_there_is_to_tell(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
     (view,) = retrain().finish(CANDIDATES[:1], 1)
-    values = json.loads((files.final(Identity(trial=3), "", 0) / "result.json").read_text())
+    assert view.folder is not None
+    values = json.loads((view.folder / "result.json").read_text())
     architecture = CANDIDATES[0].architecture
     assert (view.params, view.macs) == (count_parameters(architecture), count_macs(architecture, 8))
     assert (view.device, view.precision, view.epochs, view.seconds) == ("simulated", "fp32", 3, 3.0)
@@ -302,7 +307,7 @@ def test_a_result_from_before_a_recipe_had_a_field_is_still_the_same(
     retrain: Callable[..., Retraining], files: StudyFiles
 ) -> None:
     (view,) = retrain().finish(CANDIDATES[:1], 1)
-    (path,) = files.folder.glob("retrain/*/*/result.json")
+    (path,) = files.folder.glob("retrain/*/*/*/result.json")
     values = json.loads(path.read_text())
     assert values["recipe_values"].pop("ema_window") == 0.0 and values["recipe_values"].pop("halve_batch") is False
     path.write_text(json.dumps(values))
@@ -441,18 +446,16 @@ def test_runs_with_a_holdout_validate_and_are_kept_apart(retrain: Callable[..., 
     assert (whole.holdout, held.holdout) == (False, True)
     assert whole.history[-1].validation_accuracy is None
     assert held.history[-1].validation_accuracy == pytest.approx(0.9)
-    assert sorted(path.parent.name for path in files.folder.glob("retrain/*/*/result.json")) == [
-        "seed-0", "seed-0-holdout",
-    ]  # fmt: skip
+    assert held.folder is not None and held.folder.parent.name.startswith("full-3ep-holdout-")
     assert sorted(run.holdout for run in read_runs(files)) == [False, True]
 
 
 def test_a_run_is_reused_only_by_who_asks_for_the_same_holdout(retrain: Callable[..., Retraining]) -> None:
     for holdout in (False, True):
         retrain().finish(CANDIDATES[:1], 1, holdout)
-    fleet = SimulatedFleet(1, saving)
-    again = [retrain(fleet).finish(CANDIDATES[:1], 1, holdout)[0].holdout for holdout in (False, True)]
-    assert (again, jobs(fleet)) == ([False, True], [])
+    fleets = {holdout: SimulatedFleet(1, saving) for holdout in (False, True)}
+    again = [retrain(fleet).finish(CANDIDATES[:1], 1, holdout)[0].holdout for holdout, fleet in fleets.items()]
+    assert (again, [jobs(fleet) for fleet in fleets.values()]) == ([False, True], [[], []])
 
 
 def test_a_recipe_that_needs_the_validation_split_is_trained_once_however_it_is_asked(
@@ -474,19 +477,197 @@ def test_recipes_of_one_name_are_told_apart(retrain: Callable[..., Retraining]) 
 
 def test_results_of_earlier_versions_are_read(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
     (view,) = retrain().finish(CANDIDATES[:1], 1)
-    path = files.final(Identity(trial=3), "", 0) / "result.json"
+    assert view.folder is not None
+    path = view.folder / "result.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({name: values[name] for name in values if name not in ADDED}))
     assert read_runs(files) == [view]
 
 
 @pytest.mark.parametrize("content", ["{", "", "[]", "{}", '{"label": "0003"}'])
-def test_a_damaged_result_is_one_line(retrain: Callable[..., Retraining], files: StudyFiles, content: str) -> None:
-    path = files.final(Identity(trial=3), "", 0) / "result.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    for attempt in (lambda: read_runs(files), lambda: retrain().finish(CANDIDATES[:1], 1)):
-        with pytest.raises(StorageError) as caught:
-            attempt()
-        assert str(caught.value).startswith(f"{path}: cannot be read (")
-        assert "\n" not in str(caught.value)
+def test_a_damaged_result_is_put_aside_and_trained_again(
+    retrain: Callable[..., Retraining], files: StudyFiles, content: str
+) -> None:
+    (view,) = retrain().finish(CANDIDATES[:1], 1)
+    assert view.folder is not None
+    (view.folder / "result.json").write_text(content)
+    notes: list[str] = []
+    retraining = retrain()
+    retraining.observer = Observer(on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
+    aside = view.folder.with_name("seed-0.aside-1")
+    assert retraining.finish(CANDIDATES[:1], 1) == [view]
+    told = f"0003 seed 0: the result in {view.folder} is not one of this run; all that is there is now in {aside}"
+    assert notes == [told]
+    assert (aside / "result.json").read_text() == content and (aside / "weights.safetensors").is_file()
+    results = read_results(files)
+    assert results.runs == (view,)
+    assert len(results.unread) == 1 and results.unread[0].startswith(f"{aside / 'result.json'}: cannot be read (")
+
+
+def weights(view: RunView) -> bytes:
+    assert view.folder is not None
+    return (view.folder / "weights.safetensors").read_bytes()
+
+
+def test_a_short_retraining_leaves_a_long_one_alone(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
+    """As filed: three seeds of six epochs, then one seed of one epoch."""
+    long, short = (candidate(3, 8, FULL.model_copy(update={"epochs": epochs})) for epochs in (6, 1))
+    kept = retrain().finish([long], 3)
+    before = [weights(view) for view in kept]
+    (view,) = retrain().finish([short], 1)
+    assert [weights(view) for view in kept] == before
+    assert sorted(read_runs(files), key=lambda run: (-run.epochs, run.seed)) == [*kept, view]
+    fleet = SimulatedFleet(1, saving)
+    assert retrain(fleet).finish([long], 3) == kept
+    assert jobs(fleet) == []
+
+
+def test_baselines_of_one_recipe_name_finalists_and_audits_are_kept_apart_too(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    recipes = [FULL, FULL.model_copy(update={"epochs": 1}), FULL.model_copy(update={"lr": 0.05})]
+    network = CANDIDATES[0].architecture
+    for recipe in recipes:
+        retrain().finish([Candidate(Identity(baseline="resnet20-b"), network, recipe, None)], 1)
+        retrain().choose([candidate(3, 8, recipe)])
+        retrain().audit([candidate(3, 8, recipe)], 1)
+    runs = read_results(files).runs
+    folders = {run.folder for run in runs}
+    assert len(runs) == len(folders) == 3 * (1 + 2 + 1)
+    for purpose, number in (("final", 1), ("finalist", 2), ("proxy", 1)):
+        of_purpose = [run for run in runs if run.purpose == purpose]
+        assert [run.recipe_values for run in of_purpose].count(recipes[1].model_dump(mode="json")) == number
+        assert len({run.way for run in of_purpose}) == 3
+
+
+def test_a_result_of_the_earlier_layout_is_the_run_that_it_says(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    """Before, a run lay in retrain/0003/seed-0 whatever its recipe was."""
+    (view,) = retrain().finish(CANDIDATES[:1], 1)
+    assert view.folder is not None
+    earlier = files.folder / "retrain" / "0003" / "seed-0"
+    view.folder.rename(earlier)
+    fleet = SimulatedFleet(1, saving)
+    (again,) = retrain(fleet).finish(CANDIDATES[:1], 1)
+    assert (again, again.folder, jobs(fleet)) == (view, earlier, [])
+    (other,) = retrain().finish([candidate(3, 8, FULL.model_copy(update={"epochs": 1}))], 1)
+    assert read_run(earlier / "result.json") == view and other.folder != earlier
+
+
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, lambda path: path.write_bytes(b"cut"), lambda path: path.write_bytes(b"")]
+)
+def test_a_run_whose_weights_are_gone_is_trained_again_where_it_lies(
+    retrain: Callable[..., Retraining], files: StudyFiles, damage: Callable[[Path], Any]
+) -> None:
+    first = retrain().finish(CANDIDATES[:1], 2)
+    assert first[1].folder is not None
+    path = first[1].folder / "weights.safetensors"
+    damage(path)
+    notes: list[str] = []
+    fleet = SimulatedFleet(1, saving)
+    retraining = retrain(fleet)
+    retraining.observer = Observer(on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
+    assert retraining.finish(CANDIDATES[:1], 2) == first
+    assert [job.label for job in jobs(fleet)] == ["0003 seed 1"]
+    assert len(notes) == 1 and notes[0].startswith(f"0003 seed 1: {path}: ") and notes[0].endswith("trained again")
+    assert path.is_file() and read_results(files) == (tuple(first), ())
+
+
+@dataclass
+class Hardware:
+    """A fleet whose workers run on a device, and whose 'auto' stands for a precision."""
+
+    device: str
+    precision: Precision
+
+    def fleet(self) -> SimulatedFleet:
+        fleet = SimulatedFleet(1, saving)
+        ready = Ready(self.device, self.precision, {})
+        fleet._events = [(due, order, worker, ready) for due, order, worker, _ in fleet._events]
+        return fleet
+
+
+def test_auto_is_one_precision_for_all_runs_of_a_study(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    """The precision of the search, not what each worker finds fastest; the recipe stays as it was asked for."""
+    plan = make_plan(seed=5).with_circumstances(precision="fp16")
+    (view,) = Retraining(plan, files, Hardware("GPU", "bf16").fleet(), Observer()).finish(CANDIDATES[:1], 1)
+    assert (view.precision, view.recipe_values["precision"]) == ("fp16", "auto")
+    asked = candidate(3, 8, FULL.model_copy(update={"precision": "fp32"}))
+    (other,) = Retraining(plan, files, Hardware("GPU", "bf16").fleet(), Observer()).finish([asked], 1)
+    assert (other.precision, other.recipe_values["precision"]) == ("fp32", "fp32")
+    assert other.way != view.way and other.way.recipe == view.way.recipe and other.folder != view.folder
+
+
+def test_the_precision_of_a_search_that_the_device_lacks_is_one_line(
+    files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    plan = make_plan(seed=5).with_circumstances(precision="fp16")
+    retraining = Retraining(plan, files, Hardware("CPU, 2 threads", "fp32").fleet(), Observer())
+    with pytest.raises(
+        TrainingError, match=r"^precision = fp16, that of the study's search: needs a CUDA device; give"
+    ):
+        retraining.finish(CANDIDATES[:1], 1)
+
+
+def test_without_a_search_the_first_precision_is_kept_in_the_plan(
+    files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    Retraining(make_plan(seed=5), files, Hardware("GPU", "bf16").fleet(), Observer()).finish(CANDIDATES[:1], 1)
+    assert Plan.load(files).precision == "bf16"
+    later = Retraining(Plan.load(files), files, Hardware("GPU", "fp32").fleet(), Observer())
+    views = later.finish(CANDIDATES[:1], 2)
+    assert [view.precision for view in views] == ["bf16", "bf16"] and len({view.way for view in views}) == 1
+
+
+def test_a_fixed_precision_of_the_search_is_that_of_auto(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(seed=5, recipe=Recipe(name="quick", epochs=4, batch_size=16, precision="fp16"))
+    (view,) = Retraining(plan, files, Hardware("GPU", "bf16").fleet(), Observer()).finish(CANDIDATES[:1], 1)
+    assert view.precision == "fp16" and not files.plan.exists()
+
+
+def test_seeds_of_another_kind_of_device_are_other_runs(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(seed=5).with_circumstances(precision="fp32")
+    ways, notes = [], []
+    observer = Observer(on_note=lambda job, text: notes.append(text))
+    for device in ("NVIDIA H100", "NVIDIA H200", "CPU, 2 threads", "CPU, 4 threads"):
+        views = Retraining(plan, files, Hardware(device, "fp32").fleet(), observer).finish(CANDIDATES[:1], 1)
+        ways.append(views[0].way.device)
+    assert ways == ["GPU", "GPU", "CPU", "CPU"]
+    assert notes == ["was trained on a GPU before, and is now on a CPU; numbers of the two are not compared"]
+    assert sorted(run.device for run in read_runs(files)) == ["CPU, 2 threads", "NVIDIA H100"]
+
+
+def test_the_winner_is_the_one_whose_dropout_the_report_chooses(
+    retrain_dropouts: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    """One rule, also where a dropout ties with the trial's own, or has but one of its seeds."""
+
+    def tied(job: Job, epoch: int) -> float | Failed:
+        if job.label == "0007 with dropout 0.2 seed 1":
+            return Failed("loss is nan")
+        return 0.9 if job.label.startswith("0007 with dropout 0.2") else 0.5
+
+    for recipe, curve in ((FULL, dropping), (FULL.model_copy(update={"lr": 0.05}), tied)):
+        ranking = retrain_dropouts(SimulatedFleet(1, curve)).choose([candidate(3, 8, recipe), candidate(7, 16, recipe)])
+        round = [run for _, finalist in ranking for run in finalist.network.runs]
+        winner = ranking[0][0].identity
+        assert winner.trial is not None
+        chosen = chosen_dropout(round, winner.trial)
+        assert (chosen.identity if chosen else winner) == winner
+        assert standings(alike(round), {3: 0, 7: 1})[0].identity == winner
+
+
+def test_finalists_that_keep_their_best_weights_are_ranked_by_them(retrain: Callable[..., Retraining]) -> None:
+    best = FULL.model_copy(update={"keep_best": True})
+
+    def curve(job: Job, epoch: int) -> float:
+        peaks = job.architecture.stages[0].width == 16
+        return {1: 0.5, 2: 0.9 if peaks else 0.6, 3: 0.4 if peaks else 0.7}[epoch]
+
+    steady, peaked = candidate(3, 8, best), candidate(7, 16, best)
+    ranking = retrain(SimulatedFleet(1, curve)).choose([steady, peaked])
+    assert [(each.identity.trial, finalist.mean) for each, finalist in ranking] == [(7, 0.9), (3, 0.7)]
+    last = retrain(SimulatedFleet(1, curve)).choose([candidate(3, 8), candidate(7, 16)])
+    assert [(each.identity.trial, finalist.mean) for each, finalist in last] == [(3, 0.7), (7, 0.4)]

@@ -101,14 +101,25 @@ def test_a_ledger_that_cannot_be_written_keeps_the_test_set_closed(tmp_path: Pat
         Ledger(StudyFiles(tmp_path / "studies", "toy"), "toy").record(Identity(trial=3), 1, "full")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", "1"])
-def test_a_damaged_ledger_is_one_line(files: StudyFiles, content: str) -> None:
-    path = files.ledger("toy")
+@pytest.mark.parametrize("content", ["{", "[]", "{}", "1", '{"time": "2026-', '{"time": "now"}', "\x00" * 40])
+def test_a_damaged_line_is_an_opening_of_which_nothing_is_known(files: StudyFiles, content: str) -> None:
+    book, path = Ledger(files, "toy"), files.ledger("toy")
     path.parent.mkdir(parents=True)
-    path.write_text(content)
-    with pytest.raises(StorageError) as caught:
-        Ledger(files, "toy").entries()
-    assert str(caught.value).startswith(f"{path}: cannot be read (")
+    path.write_text(content)  # cut off: without an end of line
+    book.enter(book.record(Identity(trial=3), 1, "full"), 0.5)
+    assert [(entry.label, entry.accuracy) for entry in book.entries()] == [("unknown", None), ("0003", 0.5)]
+    said = f"{path}, line 1: cannot be read, and counts as an opening of which nothing is known"
+    assert book.damaged() == (said,)
+    assert path.read_text().splitlines()[0] == content, "it is left as it was"
+
+
+def test_what_is_not_text_is_left_as_it_was(files: StudyFiles) -> None:
+    book, path = Ledger(files, "toy"), files.ledger("toy")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xff\xfe\n\n")
+    book.enter(book.record(Identity(trial=3), 1, "full"), 0.5)
+    assert path.read_bytes().startswith(b"\xff\xfe\n\n{")
+    assert len(book.entries()) == 2 and len(book.damaged()) == 1, "a blank line is no opening"
 
 
 def test_a_test_set_that_was_never_opened_has_no_entries(files: StudyFiles) -> None:

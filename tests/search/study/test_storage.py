@@ -319,6 +319,13 @@ def test_the_lock_refuses_a_second_process_and_says_who_holds_it(files: StudyFil
         assert str(caught.value).startswith(f"{expected} since 20")
 
 
+def test_a_damaged_name_of_the_holder_is_no_more_than_that(files: StudyFiles) -> None:
+    with locked(files):
+        files.holder.write_bytes(b"\xff\xfe")
+        with pytest.raises(StudyError, match=r"^study = 'toy': in use by "), locked(files):
+            pass
+
+
 def test_the_lock_refuses_a_second_holder_in_the_same_process(files: StudyFiles) -> None:
     with locked(files), pytest.raises(StudyError, match=f"in use by process {os.getpid()} on "), locked(files):
         pass

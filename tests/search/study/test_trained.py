@@ -44,7 +44,8 @@ def test_all_seeds_of_a_trial_are_found_in_order(files: StudyFiles, plan: Plan, 
     assert [run.view.seed for run in runs] == [0, 2, 10]
     assert {run.name for run in runs} == {"trial 42"}
     assert [run.network.weights for run in runs] == [
-        files.final(Identity(trial=42), "", seed) / "weights.safetensors" for seed in (0, 2, 10)
+        files.full_run("final", Identity(trial=42), runs[0].view.key, seed) / "weights.safetensors"
+        for seed in (0, 2, 10)
     ]
     assert (runs[0].network.mean, runs[0].network.std, runs[0].network.precision) == ((0.3,), (0.25,), "fp32")
     assert runs[0].values["versions"]["torch"] == "2.11"
@@ -77,7 +78,7 @@ def finalist(files: StudyFiles, plan: Plan, identity: Identity, accuracies: tupl
         history = [Measurement(1, 1.0, 0.5, 1.0, accuracy, 0.1, 1.0)]
         finished, ready = Finished(1.0, (0.3,), (0.25,)), Ready("CPU", "fp32", {})
         ended = EndedRun(identity, seed, job, history, finished, ready)
-        write_run(files.finalist(identity, seed) / "result.json", plan, ended)
+        write_run(files.full_run("finalist", identity, f"round-{identity.dropout}", seed) / "result.json", plan, ended)
 
 
 def test_of_a_trials_dropouts_the_one_is_meant_that_its_finalists_chose(
@@ -100,13 +101,7 @@ def test_the_run_that_is_meant_is_the_one_that_the_report_quotes(
     files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained
 ) -> None:
     """With the trial's own dropout it was trained later, with more seeds: the report answers with the chosen one."""
-    stage = {"block": "basic", "depth": 1, "width": 8}
-    plan = make_plan(space=Space.model_validate({"stem": {"width": 4}, "num_stages": 1, "stage": stage}))
-    plan.save(files)
-    design = {"architecture": NETWORK.to_json(), "params": count_parameters(NETWORK), "macs": 1}
-    with locked(files), Record(files) as record:
-        record._disk.add_trial(create_trial(value=0.5, intermediate_values={1: 0.5}, user_attrs=design))
-        record._disk.add_trial(create_trial(value=0.4, intermediate_values={1: 0.4}, user_attrs=design))
+    plan = searched(files, make_plan, [NETWORK, NETWORK])
     finalist(files, plan, Identity(trial=0), (0.7, 0.8))
     finalist(files, plan, Identity(trial=1), (0.1, 0.2))
     finalist(files, plan, Identity(trial=0, dropout=0.1), (0.8, 0.9))
@@ -175,7 +170,7 @@ def test_weights_are_counted(files: StudyFiles, make_plan: Callable[..., Plan], 
         trained_runs(files, make_plan(budget=100), 42)
     with pytest.raises(TrainingError, match=r"over the limit of 50$"):
         trained_runs(files, make_plan(limits=("bytes=200",)), 42)
-    weights = files.final(Identity(trial=42), "", 0) / "weights.safetensors"
+    (weights,) = files.folder.glob("retrain/0042/*/seed-0/weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(StorageError, match="not a readable safetensors file"):
         trained_runs(files, make_plan(), 42)
@@ -190,8 +185,87 @@ def test_a_damaged_result_is_one_line(
     files: StudyFiles, plan: Plan, retrained: Retrained, damage: dict[str, Any]
 ) -> None:
     retrained(NETWORK)
-    path: Path = files.final(Identity(trial=42), "", 0) / "result.json"
+    path: Path = next(files.folder.glob("retrain/0042/*/seed-0/result.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | damage))
     with pytest.raises(StorageError, match=r"result.json: cannot be read") as caught:
         trained_runs(files, plan, 42)
     assert "\n" not in str(caught.value)
+
+
+def test_a_short_retraining_is_not_what_is_exported(files: StudyFiles, plan: Plan, retrained: Retrained) -> None:
+    """As filed: three seeds of six epochs, then one of one epoch. The long one is taken, and the other is named."""
+    six, one = Recipe(name="full", epochs=6), Recipe(name="full", epochs=1)
+    for seed in range(3):
+        retrained(NETWORK, seed=seed, recipe=six)
+    retrained(NETWORK, recipe=one)
+    said: list[str] = []
+    runs = trained_runs(files, plan, 42, note=said.append)
+    assert [(run.view.length, run.view.seed) for run in runs] == [(6, 0), (6, 1), (6, 2)]
+    (short,) = trained_runs(files, plan, 42, recipe="full-1ep")
+    assert short.view.length == 1
+    assert trained_runs(files, plan, 42, recipe=short.view.key) == [short]
+    assert said == [
+        f"trial = 42: taken is full, 1 epoch, seeds 0, 1, 2; there is also full, 1 epoch (--recipe {short.view.key})"
+    ]
+    with pytest.raises(StudyError, match="was trained by full; name one of them with --recipe"):
+        trained_runs(files, plan, 42, recipe="full-9ep")
+
+
+def test_without_a_choice_and_its_own_dropout_the_page_and_export_mean_the_same(
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained
+) -> None:
+    """Chosen was 0.1, but trained finally were 0.2 with two seeds and 0.3 with one."""
+    plan = searched(files, make_plan, [NETWORK, NETWORK])
+    for trial in (0, 1):
+        finalist(files, plan, Identity(trial=trial), (0.7 - trial / 10, 0.8))
+    finalist(files, plan, Identity(trial=0, dropout=0.1), (0.8, 0.9))
+    for dropout, seed in ((0.2, 0), (0.2, 1), (0.3, 0)):
+        retrained(with_dropout(dropout), label=f"0000 with dropout {dropout}", seed=seed)
+    answer = find(read_view(files)).answer
+    assert answer is not None and answer.final is not None
+    assert list(answer.final.runs) == [run.view for run in trained_runs(files, plan, 0)]
+    assert answer.label == "0000 with dropout 0.2" and answer.how.endswith("it has been tested only with dropout 0.2")
+
+
+def test_a_network_of_an_earlier_search_is_not_exported_as_the_trial(
+    files: StudyFiles, make_plan: Callable[..., Plan], retrained: Retrained
+) -> None:
+    """A study that began anew has another design under the number, however late the earlier one was trained."""
+    plan = searched(files, make_plan, [NETWORK])
+    retrained(Architecture(Stem(4), (Stage("basic", 2, 8),), in_channels=1), label="0000")
+    with pytest.raises(StudyError, match="trial = 0: has no trained weights; run"):
+        trained_runs(files, plan, 0)
+    retrained(NETWORK, label="0000", recipe=SHORT)
+    assert [run.network.architecture for run in trained_runs(files, plan, 0)] == [NETWORK]
+
+
+def test_only_the_weights_that_are_wanted_must_be_there(files: StudyFiles, plan: Plan, retrained: Retrained) -> None:
+    for seed in (0, 1):
+        retrained(NETWORK, seed=seed)
+    next(files.folder.glob("retrain/*/*/seed-1/weights.safetensors")).unlink()
+    assert len(trained_runs(files, plan, 42, seeds=[0])) == len(trained_runs(files, plan, 42, seeds=[])) == 2
+    for seeds in (None, [1]):
+        with pytest.raises(StorageError, match=r"is gone; the `nas retrain` that trained trial 42 trains it again$"):
+            trained_runs(files, plan, 42, seeds=seeds)
+
+
+def test_a_damaged_result_beside_sound_ones_is_a_note(files: StudyFiles, plan: Plan, retrained: Retrained) -> None:
+    for seed in (0, 1):
+        retrained(NETWORK, seed=seed)
+    next(files.folder.glob("retrain/*/*/seed-1/result.json")).write_text("{")
+    said: list[str] = []
+    assert [run.view.seed for run in trained_runs(files, plan, 42, note=said.append)] == [0]
+    assert len(said) == 1 and "seed-1/result.json: cannot be read (" in said[0]
+
+
+def searched(files: StudyFiles, make_plan: Callable[..., Plan], designs: list[Architecture]) -> Plan:
+    """Leaves a study of complete trials of these designs."""
+    stage = {"block": "basic", "depth": 1, "width": 8}
+    plan = make_plan(space=Space.model_validate({"stem": {"width": 4}, "num_stages": 1, "stage": stage}))
+    plan.save(files)
+    with locked(files), Record(files) as record:
+        for number, design in enumerate(designs):
+            values = {"architecture": design.to_json(), "params": count_parameters(design), "macs": 1}
+            value = 0.5 - number / 10
+            record._disk.add_trial(create_trial(value=value, intermediate_values={1: value}, user_attrs=values))
+    return plan

@@ -305,3 +305,11 @@ def test_a_disk_that_fails_leaves_the_one_before_it(tmp_path: Path, monkeypatch:
             checkpoints.write(2, state(2))
     assert [path.name for path in checkpoints.folder.iterdir()] == ["epoch-00001.ckpt"]
     assert newest_epoch(checkpoints) == 1
+
+
+def test_what_else_lies_among_the_attempts_is_no_attempt(tmp_path: Path) -> None:
+    opened(tmp_path).write(1, state(1))
+    (tmp_path / "attempt-2").write_text("foreign")
+    (tmp_path / "attempt-x").mkdir()
+    checkpoints = opened(tmp_path)
+    assert checkpoints.folder.name == "attempt-3" and newest_epoch(checkpoints) == 1

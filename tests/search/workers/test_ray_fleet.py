@@ -761,8 +761,9 @@ def test_retraining_writes_the_same_where_the_node_sees_the_study_and_where_file
             assert job.checkpoints is not None
             arrived.update(path.name for path in job.checkpoints.glob("attempt-1/*"))
 
-        launch.retrain(files, plan, launch.RetrainRequest((candidate,), num_seeds=2), on_ray, Observer(on_epoch))
-        folders = [files.final(Identity(trial=0), "", seed) for seed in range(2)]
+        request = launch.RetrainRequest((candidate,), num_seeds=2)
+        _, runs = launch.retrain(files, plan, request, on_ray, Observer(on_epoch))
+        folders = [run.folder for run in runs if run.folder is not None]
         assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [
             ["architecture.json", "result.json", "weights.safetensors"]
         ] * 2

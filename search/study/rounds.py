@@ -1,0 +1,169 @@
+"""The finalists' rounds: who wins at full length on the training split, and with which dropout, by validation alone.
+
+A finalist's number is the validation accuracy of the weights that it kept: the last epoch's or, where the recipe keeps
+the best, the best epoch's, which is optimistic because it was picked for being the best. It ranks finalists, all of
+which it flatters alike, and is never quoted as a result.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from models.architecture import Architecture
+from search.identity import Identity
+from search.study.networks import Network, alike
+from search.study.view import RunView, at_dropout
+from search.study.way import Way
+
+NUM_FINALIST_SEEDS = 2  # of each finalist in the round that picks a winner
+
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """A network of the round, and its validation accuracy over seeds; the deviation is NaN for one."""
+
+    network: Network
+    mean: float
+    deviation: float
+
+    @property
+    def identity(self) -> Identity:
+        return self.network.runs[0].identity
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has all its seeds."""
+        return self.network.seeds >= NUM_FINALIST_SEEDS
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether its number is that of best epochs."""
+        return any(run.kept_epoch is not None for run in self.network.runs)
+
+
+def last_round(runs: Iterable[RunView]) -> list[RunView]:
+    """The finalists' runs of the round that picks a winner.
+
+    Values of different recipes, precisions or kinds of device cannot be compared: of several rounds it is the one that
+    was trained last or, where results do not hold their time, the one with most finalists; of equal ones, the one of
+    the longest schedule.
+    """
+    return max(_rounds(runs), key=_recency, default=[])
+
+
+def earlier_rounds(runs: Iterable[RunView]) -> list[Network]:
+    """A network of each round but the last, in the order in which they were trained."""
+    rounds = sorted(_rounds(runs), key=_recency)
+    return [alike(round)[0] for round in rounds[:-1]]
+
+
+def standings(round: Iterable[Network], ranks: Mapping[int, int]) -> list[Finalist]:
+    """The finalists of a round, best first. `ranks` are the search's own, by the trial's number.
+
+    Means over more seeds come first: a finalist whose round is unfinished cannot win by one lucky seed. Of equal means
+    the one that ranks higher in the search comes first, then the one that comes first in the round. Other dropouts are
+    tried with the winner; those that were tried with a trial that has lost since are left out.
+    """
+    finalists = _best_first(round, ranks)
+    winner = next((finalist.identity.trial for finalist in finalists if finalist.identity.dropout is None), None)
+    return [
+        finalist
+        for finalist in finalists
+        if winner is None or finalist.identity.dropout is None or finalist.identity.trial == winner
+    ]
+
+
+def unfinished_round(round: Iterable[RunView]) -> str | None:
+    """How far a round is that has no winner yet, in words; None if it has one, or if there was no round.
+
+    It has one once every finalist has all its seeds, and there are two of them or other dropouts were tried, which
+    comes after. A finalist of which not a single run has ended cannot be seen.
+    """
+    seeds = Counter(run.identity for run in round)
+    own = [number for identity, number in seeds.items() if identity.dropout is None]
+    finished = sum(number >= NUM_FINALIST_SEEDS for number in own)
+    if not seeds or (finished == len(own) > 0 and len(seeds) > 1):
+        return None
+    have = "has" if finished == 1 else "have"
+    begun = f"{len(own):,} finalist{'' if len(own) == 1 else 's'} begun"
+    return f"{finished} of {begun} {have} all of {NUM_FINALIST_SEEDS} seeds"
+
+
+def chosen_dropout(finalists: Iterable[RunView], trial: int) -> Finalist | None:
+    """The trial with the dropout that is best by mean validation accuracy, of equal ones the first of
+    `tried_dropouts`; None where no other than its own was tried."""
+    return next(iter(_best_first(tried_dropouts(finalists, trial), {})), None)
+
+
+def tried_dropouts(finalists: Iterable[RunView], trial: int) -> list[Network]:
+    """The trial with its own dropout and then with each other that was tried, smallest first; empty where none was.
+
+    Compared are runs of finalists that differ from the trial's in the dropout alone, trained as they were and with the
+    same seeds: a dropout whose round is unfinished cannot win by one lucky seed. There is no choice either where the
+    trial's own runs were trained in several ways.
+    """
+    own: list[RunView] = []
+    groups: dict[float, list[RunView]] = defaultdict(list)
+    for run in finalists:
+        dropout = run.identity.dropout
+        if run.purpose == "finalist" and run.identity.trial == trial and run.validation is not None:
+            (own if dropout is None else groups[dropout]).append(run)
+    ways, seeds = {_but_for_dropout(run) for run in own}, {run.seed for run in own}
+    if len(ways) != 1:
+        return []
+    others = [[run for run in groups[dropout] if _but_for_dropout(run) in ways] for dropout in sorted(groups)]
+    rivals = [group for group in others if group and {run.seed for run in group} == seeds]
+    return [Network(group[0].label, tuple(group)) for group in (own, *rivals)] if rivals else []
+
+
+def audit_round(runs: Iterable[RunView]) -> list[RunView]:
+    """The audit's runs that are shown: of several recipes, precisions or kinds of device, whose values cannot be
+    compared, those of most trials; of equal ones, of the longest schedule, then the ones that were trained last."""
+    rounds: dict[Way, list[RunView]] = defaultdict(list)
+    for run in runs:
+        rounds[run.way].append(run)
+
+    def size(round: list[RunView]) -> tuple[int, int, str]:
+        return len({run.label for run in round}), max(run.epochs for run in round), max(run.time for run in round)
+
+    return max(rounds.values(), key=size, default=[])
+
+
+def mean_validation(network: Network) -> float:
+    """Over seeds, the validation accuracy of the weights that were kept."""
+    return fmean(run.validation or 0.0 for run in network.runs)
+
+
+def _best_first(networks: Iterable[Network], ranks: Mapping[int, int]) -> list[Finalist]:
+    """Every choice by validation: means over more seeds first, then the higher mean, then the better rank."""
+
+    def rank(finalist: Finalist) -> int:
+        trial = finalist.identity.trial
+        return len(ranks) if trial is None else ranks.get(trial, len(ranks))
+
+    finalists = map(_finalist, networks)
+    return sorted(finalists, key=lambda finalist: (-finalist.network.seeds, -finalist.mean, rank(finalist)))
+
+
+def _finalist(network: Network) -> Finalist:
+    values = [run.validation or 0.0 for run in network.runs]
+    return Finalist(network, fmean(values), stdev(values) if len(values) > 1 else float("nan"))
+
+
+def _rounds(runs: Iterable[RunView]) -> list[list[RunView]]:
+    """The finalists' runs that were trained alike, a list for each way."""
+    rounds: dict[Way, list[RunView]] = defaultdict(list)
+    for run in runs:
+        if run.purpose == "finalist" and run.validation is not None:
+            rounds[run.way].append(run)
+    return list(rounds.values())
+
+
+def _recency(runs: list[RunView]) -> tuple[str, int, int]:
+    return max(run.time for run in runs), len({run.label for run in runs}), max(run.epochs for run in runs)
+
+
+def _but_for_dropout(run: RunView) -> tuple[Architecture, Way]:
+    """What runs have in common that differ in dropout and seed alone."""
+    return at_dropout(run.architecture, 0.0), run.way

@@ -10,10 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
 from search.cli.logs import Log
+from search.errors import OutputError
 from search.protocol import Job, Measurement, Ready, Timed
 from search.quantities import plural, significant
 from search.recipe import Recipe
 from search.report.notation import design, duration, short
+from search.run.interruption import Interruption
 from search.study.sanity import first_loss_warning
 
 WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -27,6 +29,7 @@ class SearchProgress:
         recipe: how trials are trained.
         retrain_recipe: how a winner would be retrained, to estimate how long that takes.
         log: receives every epoch, under the name 'trial-0042'.
+        interruption: is asked for the end once nothing can be printed any more.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class SearchProgress:
         image_size: int,
         console: Console,
         log: Log,
+        interruption: Interruption,
     ) -> None:
         self.headline = headline
         self.num_trials = num_trials
@@ -46,6 +50,7 @@ class SearchProgress:
         self.image_size = image_size
         self.console = console
         self.log = log
+        self._interruption = interruption
         self._best: float | None = None
         self._num_trained = 0
         self._num_ended = 0
@@ -150,7 +155,14 @@ class SearchProgress:
         self._progress.update(self._bar, completed=self._num_trained, note=note.strip())
 
     def _say(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        _print(self.console, text, self._interruption)
+
+
+def _print(console: Console, text: str, interruption: Interruption) -> None:
+    try:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    except OutputError as error:
+        interruption.output_closed(error)
 
 
 def _between(least: str, most: str) -> str:
@@ -160,12 +172,14 @@ def _between(least: str, most: str) -> str:
 class RetrainProgress:
     """Shows the progress of full-length runs: a line per epoch, or per tenth of the epochs if there are many.
 
-    `log` receives every epoch, under the name 'final-0042-seed-0'.
+    `log` receives every epoch, under the name 'final-0042-seed-0'. `interruption` is asked for the end once nothing can
+    be printed any more.
     """
 
-    def __init__(self, console: Console, log: Log) -> None:
+    def __init__(self, console: Console, log: Log, interruption: Interruption) -> None:
         self.console = console
         self.log = log
+        self._interruption = interruption
 
     def epoch(self, job: Job, measurement: Measurement) -> None:
         self.log(f"{job.purpose}-{job.label}".replace(" ", "-"), measurement)
@@ -186,4 +200,4 @@ class RetrainProgress:
         self._say(f"{job.purpose} {job.label}: {text}")
 
     def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        _print(self.console, text, self._interruption)

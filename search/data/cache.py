@@ -17,11 +17,20 @@ from search.errors import StorageError
 
 
 def cache_folder() -> Path:
-    """NAS_CACHE, or else budget-nas in the user's folder of caches. It need not exist."""
-    if setting := os.environ.get("NAS_CACHE"):
-        return Path(setting).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache").absolute() / "budget-nas"
+    """NAS_CACHE, or else budget-nas in the user's folder of caches. It need not exist.
+
+    Raises:
+        StorageError: it is in a home folder, and the user has none.
+    """
+    try:
+        if setting := os.environ.get("NAS_CACHE"):
+            return Path(setting).expanduser().absolute()
+        base = os.environ.get("XDG_CACHE_HOME")
+        return (Path(base) if base else Path.home() / ".cache").absolute() / "budget-nas"
+    except RuntimeError:
+        raise StorageError(
+            "data cache: this user has no home folder to keep it in; set NAS_CACHE to a folder"
+        ) from None
 
 
 @contextmanager

@@ -8,8 +8,11 @@ NasError                      exit status 1: the work could not be done
 │   └── StudyError            a study or a trial in it
 ├── TrainingError             a training run failed, or too many did
 ├── StorageError              the disk or the database failed
-└── Interrupted               exit status 130 or 143: a signal ended the command
+├── OutputError               exit status 1, or 141 where nobody reads what the command prints
+└── Interrupted               exit status 130, 141 or 143: a signal, or a closed output, ended the command
 """
+
+import errno
 
 
 class NasError(Exception):
@@ -48,8 +51,17 @@ class StorageError(NasError):
     """A study could not be written or read."""
 
 
+class OutputError(NasError):
+    """What a command prints cannot be written: nobody reads it any more, or the disk is full."""
+
+    def __init__(self, error: OSError) -> None:
+        self.is_unread = error.errno == errno.EPIPE
+        super().__init__("nobody reads its output" if self.is_unread else f"cannot write its output: {error.strerror}")
+        self.exit_status = 141 if self.is_unread else 1  # as of a program that SIGPIPE ends
+
+
 class Interrupted(NasError):
-    """A signal ended the command, after everything worth keeping was saved."""
+    """A signal or a closed output ended the command, after everything worth keeping was saved."""
 
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)

@@ -1,8 +1,8 @@
 """nas: every command under its name, and errors as one line. Heavy imports stand inside commands: help stays quick."""
 
-import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -22,8 +22,9 @@ from search.cli.retrain import retrain
 from search.cli.search import search
 from search.cli.show import show
 from search.cli.space import space
+from search.cli.streams import prepare_streams
 from search.cli.trials import trials
-from search.errors import NasError
+from search.errors import NasError, OutputError
 
 app = typer.Typer(
     name="nas",
@@ -73,6 +74,7 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, _terminate)
+    prepare_streams()
     show_notes()
     try:
         status = app(args=arguments, prog_name="nas", standalone_mode=False)
@@ -82,20 +84,30 @@ def main() -> None:
         _fail("interrupted; the same command goes on from here", 130, debug)
     except _Terminated:
         _fail("terminated; the same command goes on from here", 143, debug)
-    except BrokenPipeError:
-        # The reader of our output has closed it; without this, Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OutputError as error:
+        if error.is_unread:
+            sys.exit(error.exit_status)  # without a word, as a filter ends
+        _fail(str(error), error.exit_status, debug)
+    except SystemExit as ended:
+        # Typer's help has a stream of its own where the encoding is ASCII, and its own answer to a closed pipe.
+        sys.exit(141 if isinstance(ended.__context__, BrokenPipeError) else ended.code)
     except typer.exceptions.TyperException as error:
-        _fail(" ".join(error.format_message().split()), 2, debug)
+        message = error.format_message()
+        if message.startswith("Usage: "):  # `nas` and `nas baseline` alone
+            print(message, file=sys.stderr)
+            sys.exit(2)
+        _fail(" ".join(message.split()), 2, debug)
     except NasError as error:
         _fail(str(error), error.exit_status, debug)
     except ArchitectureError as error:
         _fail(str(error), 2, debug)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1, debug)
 
 
 def _fail(message: str, status: int, debug: bool) -> NoReturn:
     if debug:
         raise
-    print(f"nas: {message}", file=sys.stderr)
+    with suppress(OutputError):
+        print(f"nas: {message}", file=sys.stderr, flush=True)
     sys.exit(status)

@@ -59,7 +59,7 @@ def audit_proxy(
     numbers = ", ".join(str(trial.number) for trial in sample)
     print(f"trials {numbers} at full length: recipe {full.name}, {full.epochs} epochs", file=sys.stderr)
     with open_log(log, files) as to_log, Interruption() as interruption:
-        progress = RetrainProgress(Console(stderr=True), to_log)
+        progress = RetrainProgress(Console(stderr=True), to_log, interruption)
         request, observer = launch.AuditRequest(tuple(candidates), seeds), Observer(progress.epoch, progress.note)
         runs = launch.audit_proxy(files, plan, request, machine, observer, interruption)
     if not runs:

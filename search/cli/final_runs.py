@@ -31,7 +31,7 @@ def train_final_runs(
     from search.run.listener import Observer
 
     with Interruption() as interruption:
-        progress = RetrainProgress(Console(), log)
+        progress = RetrainProgress(Console(), log, interruption)
         observer = Observer(progress.epoch, progress.note)
         return launch.retrain(files, plan, request, machine, observer, interruption)
 

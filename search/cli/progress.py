@@ -10,11 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from models.architecture import Architecture
 from models.count import count_parameters
 from search.cli.logs import Log
+from search.errors import OutputError
 from search.protocol import Job, Measurement, Ready
 from search.quantities import plural, significant
 from search.recipe import Recipe
 from search.report.notation import design, duration, short
 from search.run.cost_estimate import Forecast
+from search.run.interruption import Interruption
 from search.study.plan import PrunerName
 from search.study.sanity import first_loss_warning
 
@@ -30,6 +32,7 @@ class SearchProgress:
         retrain_recipe: how a winner would be retrained, to estimate how long that takes.
         pruner: what ends trials early.
         log: receives every epoch, under the name 'trial-0042'.
+        interruption: is asked for the end once nothing can be printed any more.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class SearchProgress:
         pruner: PrunerName,
         console: Console,
         log: Log,
+        interruption: Interruption,
     ) -> None:
         self.headline = headline
         self.num_trials = num_trials
@@ -49,6 +53,7 @@ class SearchProgress:
         self.pruner = pruner
         self.console = console
         self.log = log
+        self._interruption = interruption
         self._best: float | None = None
         self._num_trained = 0
         self._num_ended = 0
@@ -152,7 +157,14 @@ class SearchProgress:
         self._progress.update(self._bar, completed=self._num_trained, note=note.strip())
 
     def _say(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        _print(self.console, text, self._interruption)
+
+
+def _print(console: Console, text: str, interruption: Interruption) -> None:
+    try:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    except OutputError as error:
+        interruption.output_closed(error)
 
 
 def _between(least: str, most: str) -> str:
@@ -162,12 +174,14 @@ def _between(least: str, most: str) -> str:
 class RetrainProgress:
     """Shows the progress of full-length runs: a line per epoch, or per tenth of the epochs if there are many.
 
-    `log` receives every epoch, under the name 'final-0042-seed-0-full-40ep-3f9a1c77'.
+    `log` receives every epoch, under the name 'final-0042-seed-0-full-40ep-3f9a1c77'. `interruption` is asked for the
+    end once nothing can be printed any more.
     """
 
-    def __init__(self, console: Console, log: Log) -> None:
+    def __init__(self, console: Console, log: Log, interruption: Interruption) -> None:
         self.console = console
         self.log = log
+        self._interruption = interruption
 
     def epoch(self, job: Job, measurement: Measurement) -> None:
         self.log(f"{job.purpose}-{job.label}-{job.key}".replace(" ", "-"), measurement)
@@ -188,4 +202,4 @@ class RetrainProgress:
         self._say(f"{job.purpose} {job.label}: {text}")
 
     def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        _print(self.console, text, self._interruption)

@@ -160,7 +160,9 @@ def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: s
     with (
         open_log(log, files) as to_log,
         Interruption() as interruption,
-        SearchProgress(headline, num_trials, question.recipe, FULL, pruner, Console(), to_log) as progress,
+        SearchProgress(
+            headline, num_trials, question.recipe, FULL, pruner, Console(), to_log, interruption
+        ) as progress,
     ):
         outcome = launch.search(files, request, machine, progress, interruption)
     interruption.require_none()

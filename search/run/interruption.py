@@ -1,4 +1,4 @@
-"""A polite end on a signal: the first one asks, the second one leaves at once."""
+"""A polite end on a signal or a closed output: the first one asks, the second one leaves at once."""
 
 import signal
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-from search.errors import Interrupted
+from search.errors import Interrupted, OutputError
 from search.workers.crew import Crew
 
 WAIT_SECONDS = 1.0
@@ -22,7 +22,7 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self._received: signal.Signals | None = None
+        self._reason: Interrupted | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -34,24 +34,30 @@ class Interruption:
             signal.signal(number, handler)
 
     def __call__(self) -> bool:
-        return self._received is not None
+        return self._reason is not None
 
     def require_none(self) -> None:
         """
         Raises:
-            Interrupted: a signal came.
+            Interrupted: a signal came, or the output was closed.
         """
-        if self._received is not None:
-            raise self._error(self._received)
+        if self._reason is not None:
+            raise self._reason
+
+    def output_closed(self, error: OutputError) -> None:
+        """Ask for the end because nothing can be printed any more."""
+        self._reason = self._reason or _interrupted(str(error), error.exit_status)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         received = signal.Signals(number)
-        if self._received is not None:
-            raise self._error(received)
-        self._received = received
+        reason = _interrupted(f"ended by {received.name}", STATUS[received])
+        if self._reason is not None:
+            raise reason
+        self._reason = reason
 
-    def _error(self, received: signal.Signals) -> Interrupted:
-        return Interrupted(f"ended by {received.name}; the same command goes on from here", STATUS[received])
+
+def _interrupted(why: str, status: int) -> Interrupted:
+    return Interrupted(f"{why}; the same command goes on from here", status)
 
 
 def pause(

@@ -168,7 +168,9 @@ def import_ray() -> Any:
 def _use_token() -> None:
     """Authenticate by a token where there is one: for an explicit address Ray does so only when asked to."""
     has_token = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if has_token or (Path.home() / ".ray" / "auth_token").is_file():
+    with suppress(RuntimeError):  # a user without a home folder
+        has_token = has_token or (Path.home() / ".ray" / "auth_token").is_file()
+    if has_token:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 

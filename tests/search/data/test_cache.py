@@ -1,11 +1,12 @@
 """The cache of decoded data, and arrays written there."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from search.data.cache import scratch_folder, write_array, writing
+from search.data.cache import cache_folder, scratch_folder, write_array, writing
 from search.errors import StorageError
 
 
@@ -37,6 +38,16 @@ def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path: Path, monkeyp
     monkeypatch.setenv("NAS_CACHE", str(tmp_path / "file"))
     with pytest.raises(StorageError, match="set NAS_CACHE to another folder"), scratch_folder():
         pass
+
+
+@pytest.mark.parametrize("setting", ["", "~/cache"])
+def test_a_user_without_a_home_folder_is_told_what_to_set(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NAS_CACHE", setting)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)
+    with pytest.raises(StorageError, match=r"^data cache: this user has no home folder .*; set NAS_CACHE to a folder$"):
+        cache_folder()
 
 
 def test_only_errors_of_the_disk_become_storage_errors(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from search.errors import Interrupted, NasError
+from search.errors import Interrupted, NasError, OutputError
 from search.run.interruption import Interruption
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR2, 143)]
@@ -44,6 +44,16 @@ def test_the_first_signal_asks_and_interrupts_nothing(sent: signal.Signals, stat
     assert str(caught.value) == f"ended by {sent.name}; the same command goes on from here"
     assert caught.value.exit_status == status
     assert isinstance(caught.value, NasError)
+
+
+def test_an_output_that_is_closed_asks_too_and_what_came_first_is_the_reason() -> None:
+    with Interruption() as interruption:
+        interruption.output_closed(OutputError(BrokenPipeError(32, "Broken pipe")))
+        interruption.output_closed(OutputError(OSError(28, "No space left on device")))
+    assert interruption()
+    with pytest.raises(Interrupted, match=r"^nobody reads its output; the same command goes on from here$") as caught:
+        interruption.require_none()
+    assert caught.value.exit_status == 141
 
 
 @pytest.mark.parametrize(("first", "_status"), SIGNALS)

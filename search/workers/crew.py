@@ -167,13 +167,11 @@ class Crew:
             duty.epoch_seconds = max(duty.epoch_seconds, message.seconds)
             duty.num_lost_nodes = 0
         duty.watch = Watch(self._clock() + duty.patience)
-        if isinstance(message, Working):
-            return None
         event = Event(duty.owner, message, self._ready[worker], duty.seconds(self._clock()))
         if isinstance(message, Finished | Failed | Paused | TooSlow | Timed):
             del self._duties[worker]
             self._relieve(worker)
-        return event
+        return None if isinstance(message, Working) else event
 
     def _workers_of(self, owner: object) -> list[Worker]:
         """The worker that has the owner's task; none while the task waits for one."""
@@ -216,24 +214,23 @@ class Crew:
         else:
             self._starting.pop(worker, None)
             if not (isinstance(message, Lost) and message.with_node):
+                num_here = sum(other.place == worker.place for other in self._fleet.workers)
                 self._failed_starts[worker.place] += 1
                 num_failed = self._failed_starts[worker.place]
-                num_here = sum(other.place == worker.place for other in self._fleet.workers)
-                is_bad = num_failed >= MAX_FAILED_STARTS
-                if is_bad:
+                if num_failed >= MAX_FAILED_STARTS:
                     self._fleet.dismiss(worker, reason)
                 if num_failed >= min(MAX_FAILED_STARTS, num_here) and not self._has_hope(worker.place):
                     raise TrainingError(f"a worker could not start: {reason}")
-                if is_bad:
+                if num_failed >= MAX_FAILED_STARTS:
                     return
         self._fleet.replace(worker)
         self._notice()
 
     def _has_hope(self, but_for: str) -> bool:
         """Whether a worker is ready, or one may yet become so at another place than this one."""
-        others = (worker.place for worker in self._starting if worker.place != but_for)
-        may_start = any(self._failed_starts[place] < MAX_FAILED_STARTS for place in others)
-        return bool(self._ready) or may_start or self._fleet.expects_more
+        others = [worker.place for worker in self._starting if worker.place != but_for]
+        is_coming = any(self._failed_starts[place] < MAX_FAILED_STARTS for place in others)
+        return bool(self._ready) or is_coming or self._fleet.expects_more
 
     def _lose(self, worker: Worker, reason: str, fits: bool = True, with_node: bool = False) -> Event:
         duty, ready = self._duties.pop(worker), self._ready.pop(worker)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from sysconfig import get_path
 from types import SimpleNamespace
@@ -737,6 +738,34 @@ def test_trials_go_on_where_node_worker_and_actor_are_lost_and_their_number_is_e
     caches = list(Path(os.environ["HOME"], "node-cache").glob("from-cluster-*"))
     assert len(caches) == 1
     assert not list(files.folder.glob("trials/*")), "what was kept for a restart is gone"
+
+
+@pytest.mark.slow
+def test_a_node_that_is_left_out_gets_no_worker_until_it_is_not(
+    nodes: Nodes, on_ray: Machine, files: StudyFiles, digits: Dataset
+) -> None:
+    with locked(files):
+        fleet = replace(on_ray, num_workers=2).hire(digits, 0, 2)(files)
+        assert isinstance(fleet, RayFleet)
+        try:
+            ready: dict[str, RayWorker] = {}
+
+            def listen() -> None:
+                fleet._looked = -inf  # it looks around at once
+                received = fleet.receive(0.1)
+                if received is not None and isinstance(received[1], Ready):
+                    assert isinstance(received[0], RayWorker)
+                    ready[received[0].place] = received[0]
+
+            assert until(lambda: listen() or len(ready) == 2)
+            bad = ready.popitem()[1]
+            fleet.dismiss(bad, "no torch")
+            assert not until(lambda: listen() or len(ready) == 2, seconds=10.0)
+            assert len(fleet.workers) == 1 and fleet.expects_more, "another waits, but for any other node"
+            fleet._left_out.forgive(bad.place)
+            assert until(lambda: listen() or len(ready) == 2) and bad.place in ready
+        finally:
+            fleet.close()
 
 
 @pytest.mark.slow

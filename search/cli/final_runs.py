@@ -45,7 +45,7 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
     from search.study.reading import read_view
 
     for run in runs:
-        print(_describe(run, plan.question.all_limits.max_params))
+        print(describe(run, plan.question.all_limits.max_params))
     view = read_view(files)
     for line in view.unread:
         print(f"put aside: {line}", file=sys.stderr)
@@ -56,7 +56,8 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
     print(f"test set openings are listed in {ledger}: {openings} by all studies")
 
 
-def _describe(run: "RunView", budget: int) -> str:
+def describe(run: "RunView", budget: int) -> str:
+    """A final run in a line. `budget` is the most parameters that a network of the study may have."""
     from search.report.notation import duration
 
     name = run.identity.name + (f" by {run.recipe}" if run.identity.baseline else "")

@@ -166,11 +166,21 @@ def _network_caveats(findings: Findings) -> list[str]:
         held_out = dict.fromkeys(name for name, run in runs if exists(run.validation) and run.holdout is holdout)
         if held_out:
             sentences.append(f"{sentence_list(list(held_out))} did not see the validation images: {why}.")
-    return [*sentences, *(f"{name}, seed {run.seed}: {odd}." for name, run in runs if (odd := _odd_loss(run)))]
+    odd_things = [(name, run, odd) for name, run in runs for odd in (_odd_loss(run), _smaller_batch(run)) if odd]
+    return [*sentences, *(f"{name}, seed {run.seed}: {odd}." for name, run, odd in odd_things)]
 
 
 def _odd_loss(run: RunView) -> str | None:
     return first_loss_warning(run.history[0].first_loss, run.architecture.num_classes) if run.history else None
+
+
+def _smaller_batch(run: RunView) -> str | None:
+    asked = run.recipe_values.get("batch_size")
+    if asked is None or run.batch_size is None or run.batch_size == asked:
+        return None
+    return (
+        f"a batch of {asked} did not fit into memory, so it was trained with {run.batch_size}, unlike runs where it did"
+    )
 
 
 def _test_set_caveats(findings: Findings) -> list[str]:

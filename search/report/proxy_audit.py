@@ -14,6 +14,7 @@ from search.report.retraining.known_runs import is_known
 from search.report.statistics.rank_correlation import NUM_RESAMPLES, Agreement, Correlation, agreement
 from search.report.statistics.significance import CONFIDENCE
 from search.report.trials.leaderboard import measured_epochs
+from search.study.networks import alike
 from search.study.rounds import audit_round
 from search.study.view import RunView, StudyView
 
@@ -34,8 +35,7 @@ def proxy_frame(view: StudyView) -> pd.DataFrame:
     """
     trials = {trial.number: trial for trial in view.trials}
     runs: dict[int, list[RunView]] = defaultdict(list)
-    known = [run for run in view.proxy if run.identity.dropout is None and is_known(run, trials)]
-    for run in sorted(audit_round(known), key=lambda run: run.seed):
+    for run in sorted(audit_round(_known(view)), key=lambda run: run.seed):
         if run.identity.trial is not None:
             runs[run.identity.trial].append(run)
     rows = []
@@ -50,6 +50,23 @@ def proxy_frame(view: StudyView) -> pd.DataFrame:
              design(trial.architecture))
         )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def other_audits(view: StudyView) -> str | None:
+    """The ways in which trials were audited too, in a sentence; None if there are none."""
+    known = _known(view)
+    shown = {run.way for run in audit_round(known)}
+    others = {network.way: network for network in alike(known) if network.way not in shown}
+    if not others:
+        return None
+    names = sentence_list([f"{network.training} ({network.hardware})" for network in others.values()])
+    return f"Trials were audited by {names} too. That is not shown: values of different trainings cannot be compared."
+
+
+def _known(view: StudyView) -> list[RunView]:
+    """The audit's runs of the study's own trials."""
+    trials = {trial.number: trial for trial in view.trials}
+    return [run for run in view.proxy if run.identity.dropout is None and is_known(run, trials)]
 
 
 def overall(frame: pd.DataFrame) -> Agreement:

@@ -162,11 +162,12 @@ def _proxy(view: StudyView) -> dict[str, Any]:
     """The audit of the short schedule. What the figure's caption says is not said again."""
     frame = proxy_audit.proxy_frame(view)
     verdict = proxy_audit.proxy_verdict(frame, view.epochs)
+    others = proxy_audit.other_audits(view)
     if verdict is None:
         return {"proxy": None, "proxy_sentences": []}
     return {
         "proxy": proxy_audit.proxy_figure(frame, view.epochs, verdict),
-        "proxy_sentences": [*verdict.subsets, verdict.method],
+        "proxy_sentences": [*verdict.subsets, verdict.method, *([others] if others else [])],
     }
 
 

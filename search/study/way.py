@@ -33,7 +33,7 @@ def recipe_digest(values: dict[str, Any]) -> str:
 
 def device_class(device: str) -> DeviceClass:
     """Of a device by the name that a worker gives it. Numbers of one kind of GPU are compared with those of another."""
-    return "CPU" if device.startswith("CPU") else "GPU"
+    return "CPU" if device.upper().startswith("CPU") else "GPU"
 
 
 def run_key(recipe: str, epochs: int, identity: Identity, architecture: Architecture, way: Way) -> str:

@@ -46,6 +46,13 @@ def test_an_odd_first_loss_is_mentioned(study, run):
     assert len(said) == 1 and said[0].startswith("resnet20-b, seed 0: the first batch had a loss of 9.50")
 
 
+def test_a_seed_that_was_trained_with_half_of_the_batch_is_said_to_be(study, run):
+    recipe = {"batch_size": 128}
+    runs = [run("resnet40", seed, 0.9, recipe_values=recipe, batch_size=size) for seed, size in enumerate((128, 64))]
+    odd = "a batch of 128 did not fit into memory, so it was trained with 64, unlike runs where it did"
+    assert [each for each in caveats(find(study(runs=tuple(runs)))) if "batch" in each] == [f"resnet40, seed 1: {odd}."]
+
+
 def test_designs_that_were_too_slow_are_no_failures(study, trial):
     view = study(
         trials=(

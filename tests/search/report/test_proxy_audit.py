@@ -173,3 +173,28 @@ def test_pruned_trials_and_the_choice_are_marked(sixteen):
     assert "16 trials trained again at full length." in drawn.caption
     assert "the pruner ended 1: trial 3." in drawn.caption
     json.loads(drawn.figure.to_json())
+
+
+def test_audits_by_other_recipes_precisions_or_devices_are_not_mixed_in_and_are_named(study, trial, run):
+    trials = tuple(trial(number, 0.5 + number / 10) for number in range(3))
+    shown = [run(f"{number:04d}", 0, 0.9, "proxy") for number in range(3)]
+    others = [
+        run("0000", 0, 0.1, "proxy", epochs=5),
+        run("0001", 1, 0.1, "proxy", precision="fp32"),
+        run("0002", 1, 0.1, "proxy", device="CPU, 2 threads"),
+    ]
+    view = study(trials=trials, proxy=(*others, *shown))
+    assert [len(values) for values in proxy.proxy_frame(view)["full_values"]] == [1, 1, 1]
+    assert proxy.proxy_frame(view)["full_value"].tolist() == pytest.approx([0.9] * 3)
+    assert proxy.other_audits(view) == (
+        "Trials were audited by cosine, 5 epochs (bfloat16 on a GPU), cosine, 20 epochs (fp32 on a GPU) and cosine, 20 "
+        "epochs (bfloat16 on a CPU) too. That is not shown: values of different trainings cannot be compared."
+    )
+    assert proxy.other_audits(study(trials=trials, proxy=tuple(shown))) is None
+
+
+def test_a_design_that_keeps_its_best_weights_is_judged_by_them(study, trial, run):
+    made = run("0000", 0, 0.6, "proxy")
+    best = max(made.history[:-1], key=lambda epoch: epoch.validation_accuracy)
+    view = study(trials=(trial(0),), proxy=(replace(made, kept_epoch=best.epoch),))
+    assert proxy.proxy_frame(view)["full_value"].tolist() == [best.validation_accuracy]

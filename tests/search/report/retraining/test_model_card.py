@@ -95,6 +95,13 @@ def test_a_baseline_over_the_budget_is_a_reference(
     assert "11,173,962, over the study's budget of 5,000,000: a reference" in card
 
 
+def test_the_budget_is_what_networks_are_held_to(files: StudyFiles, make_runs: Callable[..., list[TrainedRun]]) -> None:
+    plan = make_plan()
+    plan = plan.model_copy(update={"question": plan.question.model_copy(update={"limits": ("bytes=4000@fp32",)})})
+    card = model_card(files, plan, make_runs(0.9, label="resnet18", params=1_001))
+    assert "1,001, over the study's budget of 1,000: a reference" in card
+
+
 def test_held_out_validation_images_and_kept_epochs_are_told(
     files: StudyFiles, make_runs: Callable[..., list[TrainedRun]]
 ) -> None:

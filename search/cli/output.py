@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from search.quantities import significant
+
 
 class Format(StrEnum):
     """How a command that lists prints its rows."""
@@ -74,7 +76,7 @@ def _readable(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return significant(value, 4)
     return str(_plain(value))
 
 

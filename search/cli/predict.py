@@ -10,6 +10,7 @@ import typer
 from search.cli.machine import Device, parse_device
 from search.cli.studies import Studies, StudyName
 from search.cli.trained_runs import TrainedBaseline, TrainedDropout, TrainedRecipe, TrainedTrial, find_trained_runs
+from search.quantities import plural
 
 
 def predict(
@@ -39,7 +40,7 @@ def predict(
     with replacing(output) as path:  # fails before the work if the file cannot be written
         predictions = evaluation.predict(plan, run, input, parse_device(device))
         _write(path, ((id, classes[label] if names else label) for id, label in predictions))
-    print(f"predictions: {output.resolve()} ({len(predictions):,} images, {run.name} seed {seed})")
+    print(f"predictions: {output.resolve()} ({plural(len(predictions), 'image')}, {run.name} seed {seed})")
 
 
 def _write(path: Path, rows: Iterable[tuple[str, str | int]]) -> None:

@@ -21,6 +21,7 @@ from search.errors import DataError
 from search.files import StudyFiles
 from search.flags import unpack
 from search.protocol import Setup
+from search.quantities import plural
 from search.study.ledger import Ledger
 from search.study.plan import Data, Plan
 from search.study.trained import TrainedRun
@@ -154,7 +155,9 @@ def _require_same_classes(spec: str, own: tuple[str, ...], other: tuple[str, ...
     if other in (own, _numbers(own)):
         return
     if len(other) != len(own):
-        raise DataError(f"data = {spec!r}: has {len(other)} classes; must have the {len(own)} of the study")
+        raise DataError(
+            f"data = {spec!r}: has {plural(len(other), 'class', 'classes')}; must have the {len(own)} of the study"
+        )
     at = next(index for index, name in enumerate(own) if name != other[index])
     raise DataError(f"data = {spec!r}: its class {at} is {other[at]!r}; must be {own[at]!r}, as in the study")
 

@@ -9,6 +9,7 @@ from models.architecture import Architecture, Stage, Stem
 from search.identity import Identity
 from search.recipe import Recipe
 from search.recipes import RECIPES
+from search.space.limits import parse_fill, parse_limits
 from search.space.space import load_space
 from search.study.commands import retrain_commands, search_command
 from search.study.plan import Data, Plan
@@ -53,6 +54,12 @@ def test_what_is_the_users_own_is_named_as_a_file(make_plan: Callable[..., Plan]
     assert options(search_command(make_plan(recipe=changed), "toy"))["--recipe"] == "fast.yaml"
     halved = options(search_command(make_plan(recipe=fitted.model_copy(update={"halve_batch": True})), "toy"))
     assert (halved["--recipe"], halved["--batch-size"]) == ("fast", "auto")
+
+
+@pytest.mark.parametrize("fill", [0.123456789, 0.00001])
+def test_the_fill_is_written_as_exactly_as_it_was_asked_for(make_plan: Callable[..., Plan], fill: float) -> None:
+    written = options(search_command(make_plan(fill=fill), "toy"))["--fill"]
+    assert parse_limits([], 6_000, parse_fill(written)).fill == fill
 
 
 def test_words_that_a_shell_would_take_apart_are_quoted(make_plan: Callable[..., Plan]) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from search.errors import RecipeError
+from search.quantities import plural
 from search.yamlfile import describe
 
 
@@ -189,12 +190,12 @@ class Recipe(_Part):
         fitted = self.model_copy(update=resolved)
         batch_size, padding, hole = fitted.sizes
         if batch_size > num_train:
-            raise RecipeError(f"batch_size = {batch_size}: larger than the {num_train:,} training images")
+            raise RecipeError(f"batch_size = {batch_size}: larger than the {plural(num_train, 'training image')}")
         for name, pixels in (("crop_padding", padding), ("cutout", hole)):
             if pixels >= image_size:
                 raise RecipeError(f"{name} = {pixels}: must be smaller than an image of {image_size} pixels")
         if self.mean is not None and len(self.mean) != num_channels:
-            raise RecipeError(f"mean = {self.mean}: {data} has {num_channels} channel{'s' * (num_channels != 1)}")
+            raise RecipeError(f"mean = {self.mean}: {data} has {plural(num_channels, 'channel')}")
         if num_channels != 3 and (self.auto_augment or self.color_jitter is not None):
             name = "auto_augment" if self.auto_augment else "color_jitter"
             raise RecipeError(f"{name}: needs images of 3 channels; those of {data} have {num_channels}")

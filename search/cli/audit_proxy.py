@@ -13,6 +13,7 @@ from search.cli.output import Format, OutputFormat, print_rows
 from search.cli.recipe import Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 from search.errors import TrainingError
+from search.quantities import plural
 
 if TYPE_CHECKING:
     from search.study.view import StudyView
@@ -57,7 +58,7 @@ def audit_proxy(
     full = fit_recipe(parse_recipe(recipe, epochs), open_study_data(plan), on_gpu=machine.has_gpu)
     candidates = audit_candidates(sample, full, plan)
     numbers = ", ".join(str(trial.number) for trial in sample)
-    print(f"trials {numbers} at full length: recipe {full.name}, {full.epochs} epochs", file=sys.stderr)
+    print(f"trials {numbers} at full length: recipe {full.name}, {plural(full.epochs, 'epoch')}", file=sys.stderr)
     with open_log(log, files) as to_log, Interruption() as interruption:
         progress = RetrainProgress(Console(stderr=True), to_log, interruption)
         request, observer = launch.AuditRequest(tuple(candidates), seeds), Observer(progress.epoch, progress.note)

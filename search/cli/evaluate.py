@@ -20,6 +20,7 @@ from search.cli.trained_runs import (
     find_trained_runs,
     parse_labels,
 )
+from search.quantities import plural
 
 if TYPE_CHECKING:
     from search.run.evaluation import Evaluation
@@ -71,7 +72,7 @@ def _summary(evaluation: "Evaluation", name: str) -> str:
     mean, deviation = mean_and_deviation(evaluation.accuracies)
     spread = f" ± {100 * deviation:.2f} (mean and standard deviation" if deviation is not None else " (one run"
     seeds = ", ".join(f"seed {number} {result.accuracy:.2%}" for number, result in evaluation.results)
-    images = f"{evaluation.num_images:,} images of {evaluation.data}, fingerprint {evaluation.fingerprint[:12]}"
+    images = f"{plural(evaluation.num_images, 'image')} of {evaluation.data}, fingerprint {evaluation.fingerprint[:12]}"
     return f"{name} on {images}: accuracy {mean:.2%}{spread}: {seeds})"
 
 

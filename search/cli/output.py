@@ -11,6 +11,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from search.files import is_stream, own_output
+from search.quantities import significant
 
 
 class Format(StrEnum):
@@ -88,7 +89,7 @@ def _readable(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return significant(value, 4)
     return str(_plain(value))
 
 

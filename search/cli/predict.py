@@ -22,6 +22,7 @@ from search.cli.trained_runs import (
     parse_labels,
 )
 from search.errors import InputError
+from search.quantities import plural
 
 
 def predict(
@@ -60,7 +61,7 @@ def predict(
         predictions, notes = evaluation.predict(plan, run, input, parse_device(device))
         _write(path, ((id, texts[label]) for id, label in predictions))
     print_notes(input, notes)
-    print_written("predictions", output, f" ({len(predictions):,} images, {run.name} seed {seed})")
+    print_written("predictions", output, f" ({plural(len(predictions), 'image')}, {run.name} seed {seed})")
 
 
 def _write(path: Path, rows: Iterable[tuple[str, str]]) -> None:

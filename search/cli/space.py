@@ -10,6 +10,7 @@ from search.cli.limits import LimitTexts, SpaceFile, parse_all_limits
 from search.cli.output import Format, OutputFormat, print_values
 from search.cli.studies import Studies, open_study
 from search.errors import InputError
+from search.quantities import plural
 
 if TYPE_CHECKING:
     from search.space.audit import Audit
@@ -64,7 +65,8 @@ def print_audit(audit: "Audit", task: "Task", format: Format) -> None:
     from search.report.space_audit import lines
 
     if format is Format.TABLE:
-        images = f"{task.image_size} pixels, {task.in_channels} channels, {task.num_classes} classes"
+        channels, classes = plural(task.in_channels, "channel"), plural(task.num_classes, "class", "classes")
+        images = f"{plural(task.image_size, 'pixel')}, {channels}, {classes}"
         print(f"networks for images of {images}", *lines(audit), sep="\n")
         return
     values = audit.as_dict()

@@ -19,6 +19,7 @@ from search.data.decoding import ArrayImages, Part, Shape, Source, brief
 from search.data.folders import IMAGE_SUFFIXES
 from search.data.pickles import is_text_or_numbers, read_pickle, require_file
 from search.errors import DataError
+from search.quantities import significant
 
 # Names in files without a training part; the first that exists is taken.
 IMAGES = ("x_test", "x", "images", "data")
@@ -66,8 +67,8 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             members = [member for member in archive.infolist() if member.filename.removesuffix(".npy") in names]
             size = sum(member.file_size for member in members)
             if size > memory():
-                most = f"{memory() / 1e9:.3g} GB of memory that this machine has"
-                raise DataError(f"{where}: its arrays need {size / 1e9:.3g} GB; must fit into the {most}")
+                most = f"{significant(memory() / 1e9)} GB of memory that this machine has"
+                raise DataError(f"{where}: its arrays need {significant(size / 1e9)} GB; must fit into the {most}")
             return {name: file[name] for name in names if name in file}
     except DataError:
         raise

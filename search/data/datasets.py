@@ -24,6 +24,7 @@ from search.data.catalogue import Entry, look_up
 from search.data.classes import Classes
 from search.data.decoding import ColourFound, Part, Source
 from search.errors import DataError
+from search.quantities import plural
 
 ARRAYS = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy")
 _DAY = 86_400  # seconds
@@ -168,7 +169,8 @@ def _check(source: Source, spec: str) -> None:
     counts = np.bincount(source.train.labels, minlength=1)
     num_classes = np.count_nonzero(counts)
     if num_classes < 2:
-        raise DataError(f"data = {spec!r}: training images of {num_classes} class; there must be at least 2 classes")
+        given = plural(int(num_classes), "class", "classes")
+        raise DataError(f"data = {spec!r}: training images of {given}; there must be at least 2 classes")
     if counts.max() < 2:
         raise DataError(f"data = {spec!r}: no class has 2 training images; one is needed for validation")
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from search.errors import InputError, TrainingError
 from search.files import write_atomically
 from search.protocol import Ranged
+from search.quantities import plural
 from search.report.drawing import BLUE, GREEN, GREY, ORANGE, blank, safe
 
 SMOOTHING = 0.9
@@ -45,7 +46,8 @@ def suggest(ranged: Ranged) -> Suggestion:
         TrainingError: the curve is too short, or the loss never fell.
     """
     if len(ranged.points) < MIN_POINTS:
-        raise TrainingError(f"the loss diverged after {len(ranged.points)} steps: begin at a smaller learning rate")
+        steps = plural(len(ranged.points), "step")
+        raise TrainingError(f"the loss diverged after {steps}: begin at a smaller learning rate")
     smoothed = smooth(point.loss for point in ranged.points)
     lowest = smoothed.index(min(smoothed))
     if smoothed[lowest] >= smoothed[0]:

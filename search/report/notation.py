@@ -43,10 +43,10 @@ def count(value: float | None) -> str:
 
 
 def short(value: float | None) -> str:
-    """A count of three digits and a unit: 4.91M, 412M, 1.2G."""
+    """A count of three digits and a unit: 4.91M, 412M, 1.2G, 3.52T."""
     if value is None or not exists(value):
         return MISSING
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size * 0.9995:
             return f"{significant(value / size)}{unit}"
     return significant(value)

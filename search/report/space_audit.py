@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from search.quantities import plural, significant
 from search.report.drawing import BLUE, Drawing, blank, cost_axis, records
 from search.report.notation import count, percent, short
 from search.space.audit import Audit
@@ -16,12 +17,12 @@ BAR = 40
 def lines(audit: Audit) -> list[str]:
     """The audit for a terminal, a line each."""
     text = [
-        f"designs    {count(audit.total)} different architectures of {count(audit.smallest)} to "
+        f"designs    {plural(audit.total, 'different architecture')} of {count(audit.smallest)} to "
         f"{count(audit.largest)} parameters",
         f"vectors    {count(audit.vectors)} of {audit.slots} places; {count(audit.vectors_valid)} of them are networks",
     ]
     if audit.impossible:
-        text.append(f"impossible {count(audit.impossible)} more designs cannot take images of this size")
+        text.append(f"impossible {plural(audit.impossible, 'more design')} cannot take images of this size")
     if audit.budget is not None:
         text += ["", *_fitting(audit)]
     text += ["", "parameters of all designs", *_bars(audit)]
@@ -32,9 +33,8 @@ def lines(audit: Audit) -> list[str]:
             *(f"  {choice.text}" for choice in audit.impossible_choices[:MAX_IMPOSSIBLE]),
         ]
         if len(audit.impossible_choices) > MAX_IMPOSSIBLE:
-            text.append(
-                f"  and {len(audit.impossible_choices) - MAX_IMPOSSIBLE} more choices: --format json lists them"
-            )
+            more = plural(len(audit.impossible_choices) - MAX_IMPOSSIBLE, "more choice")
+            text.append(f"  and {more}: --format json lists them")
     return text
 
 
@@ -44,15 +44,15 @@ def _fitting(audit: Audit) -> list[str]:
     exact = "" if not audit.error else f" (estimated, standard error {count(audit.error)})"
     return [
         f"limit      {count(audit.budget)} parameters" + "".join(f", {text}" for text in further),
-        f"fitting    {count(audit.feasible)} designs, {_share(audit.share)}{exact}; "
+        f"fitting    {plural(audit.feasible, 'design')}, {_share(audit.share)}{exact}; "
         f"{_share(audit.vectors_share)} of the vectors that are networks",
-        f"near it    {count(audit.near_budget)} designs use 90 to 100% of the parameters",
-        f"10% more   parameters would add {count(audit.added)} designs",
+        f"near it    {plural(audit.near_budget, 'design')} of 90 to 100% of the parameters",
+        f"10% more   parameters would add {plural(audit.added, 'design')}",
     ]
 
 
 def _share(share: float) -> str:
-    return percent(share, 1) if share >= 0.001 or share == 0 else f"{share:.2g}"
+    return percent(share, 1) if share >= 0.001 or share == 0 else significant(share, 2)
 
 
 def _bars(audit: Audit) -> list[str]:
@@ -88,7 +88,7 @@ def audit_figure(audit: Audit) -> Drawing:
         y=drawn["designs"].astype(float).tolist(),
         marker={"color": [BLUE if high <= budget + 1 else BEYOND for high in highs], "line": {"width": 0}},
         text=[
-            f"{short(row['low'])} to {short(row['high'])} parameters:<br>{count(row['designs'])} designs"
+            f"{short(row['low'])} to {short(row['high'])} parameters:<br>{plural(int(row['designs']), 'design')}"
             for row in records(drawn)
         ],
         textposition="none",
@@ -99,7 +99,7 @@ def audit_figure(audit: Audit) -> Drawing:
         type="log", range=[-0.3, 1.06 * top + 0.1], title={"text": "Designs"}, tickformat="~s", nticks=6
     )
     caption = (
-        f"The search space holds {count(audit.total)} different networks of {short(audit.smallest)} to "
+        f"The search space holds {plural(audit.total, 'different network')} of {short(audit.smallest)} to "
         f"{short(audit.largest)} parameters; {count(audit.feasible)} of them, {_odds(audit.share)}, are within the "
         "limits. Bars that lie within the budget as a whole are blue; both axes are logarithmic."
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from search.quantities import significant
 from search.report.drawing import Drawing
 from search.report.notation import count, exists, network_name, percent, points
 
@@ -117,4 +118,4 @@ def _column(name: str, values: pd.Series) -> Column:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}" if exists(value) else count(None)
+    return significant(value, 4) if exists(value) else count(None)

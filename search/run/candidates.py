@@ -12,6 +12,7 @@ from models.baselines import find_baseline
 from models.count import count_macs
 from search.errors import InputError, StudyError
 from search.identity import Identity
+from search.quantities import plural
 from search.recipe import Recipe
 from search.study.plan import Plan
 from search.study.storage import architecture_of, is_whole
@@ -43,7 +44,8 @@ def candidate_of(trials: Iterable[FrozenTrial], number: int, plan: Plan, recipe:
     """
     by_number = {trial.number: trial for trial in trials}
     if number not in by_number:
-        known = f"there are {len(by_number)}, from 0" if by_number else "there is none yet"
+        several = f"there are {len(by_number):,}, from 0" if len(by_number) > 1 else "there is 0 alone"
+        known = several if by_number else "there is none yet"
         raise StudyError(f"trial = {number}: no such trial in this study; {known}")
     trial = by_number[number]
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
@@ -89,7 +91,7 @@ def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:
     """
     completed = _best_first(trials)
     if len(completed) < num:
-        raise StudyError(f"top = {num}: only {len(completed)} trials of this study were trained to the end")
+        raise StudyError(f"top = {num}: this study has only {plural(len(completed), 'trial')} trained to the end")
     return [trial.number for trial in completed[:num]]
 
 
@@ -132,7 +134,7 @@ def stratified_sample(trials: Iterable[TrialView], num: int, seed: int) -> list[
         raise InputError(f"trials = {num}: this study has no trained trial yet; run nas search first")
     if num > len(trained):
         which = f"{len(complete)} complete and {len(pruned)} pruned"
-        raise InputError(f"trials = {num}: this study has only {len(trained)} trained trials, {which}")
+        raise InputError(f"trials = {num}: this study has only {plural(len(trained), 'trained trial')}, {which}")
     num_pruned = math.floor(num * len(pruned) / len(trained) + 0.5)
     if pruned and complete:
         num_pruned = min(max(num_pruned, 1), num - 1)

@@ -3,6 +3,7 @@
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,7 +27,7 @@ def search_command(plan: Plan, name: str) -> str:
     words = ["nas", "search", "--study", name, "--data", circumstances.source, "--budget", str(question.budget)]
     for limit in question.limits:
         words += ["--limit", limit]
-    words += ["--fill", f"{question.fill:g}" if question.fill else "none"]
+    words += ["--fill", f"{Decimal(str(question.fill)):f}" if question.fill else "none"]
     if question.space != load_space():
         words += ["--space", "space.yaml"]
     words += ["--trials", str(circumstances.num_trials), *_recipe(question.recipe, question.data)]

@@ -174,7 +174,8 @@ def _require_sound(files: StudyFiles) -> None:
     except (sqlite3.Error, StorageError):
         rest = "reports, trials.csv and what was retrained are still there; the same command begins with trial 0"
         raise StorageError(f"{damage}; its trials cannot be read, {rest}") from None
-    raise StorageError(f"{damage}; all its {num_trials} trials are in a new one; run the same command again")
+    kept = "its only trial is" if num_trials == 1 else f"all its {num_trials:,} trials are"
+    raise StorageError(f"{damage}; {kept} in a new one; run the same command again")
 
 
 def _fault(path: Path) -> str | None:

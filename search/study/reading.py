@@ -6,6 +6,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.files import StudyFiles
 from search.protocol import Measurement
+from search.quantities import plural
 from search.space.limits import HOW_LATENCY_IS_MEASURED
 from search.study.commands import retrain_commands, search_command
 from search.study.ledger import Ledger
@@ -95,13 +96,13 @@ def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
     size, classes = question.data.image_size, len(question.data.classes)
     colours = "greyscale" if question.data.channels == 1 else "colour"
     return (
-        ("data", f"{question.data.name}: {colours}, {size}x{size} pixels, {classes} classes"),
+        ("data", f"{question.data.name}: {colours}, {size}x{size} pixels, {plural(classes, 'class', 'classes')}"),
         ("data fingerprint", question.data.fingerprint),
         ("budget", f"{question.budget:,} parameters"),
         ("further limits", ", ".join([*question.limits, *fill]) or "none"),
         *([("latency", HOW_LATENCY_IS_MEASURED)] if question.all_limits.latency is not None else []),
         ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}"),
-        ("recipe", f"{recipe.name}, {recipe.epochs} epochs, precision {plan.precision or 'auto'}"),
+        ("recipe", f"{recipe.name}, {plural(recipe.epochs, 'epoch')}, precision {plan.precision or 'auto'}"),
         ("seed", str(question.seed)),
         ("begun", circumstances.created),
     )

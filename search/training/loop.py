@@ -12,6 +12,7 @@ from torch.nn import functional
 from search.errors import RecipeError, TrainingError
 from search.flags import pack
 from search.protocol import Measurement
+from search.quantities import plural
 from search.recipe import Recipe
 from search.trained_network import TestResult
 from search.training.graph import Capture
@@ -63,7 +64,7 @@ class Training:
     ) -> None:
         batch_size, _, _ = recipe.sizes
         if batch_size > len(data):
-            raise RecipeError(f"batch_size = {batch_size}: larger than the {len(data):,} training images")
+            raise RecipeError(f"batch_size = {batch_size}: larger than the {plural(len(data), 'training image')}")
         assert validation is not None or not recipe.needs_validation
         self.model = model.to(memory_format=MEMORY_FORMAT)
         self.recipe = recipe

@@ -36,6 +36,7 @@ from search.protocol import (
     Timing,
     TooSlow,
 )
+from search.quantities import plural
 from search.recipe import Recipe
 from search.training.certify import certify_built
 from search.training.contact_sheet import draw_contact_sheet
@@ -106,7 +107,9 @@ class Trainer:
     def ready(self) -> Ready:
         """The message that the worker is ready: its device and what that can do, and versions."""
         is_cuda = self.device.type == "cuda"
-        device = torch.cuda.get_device_name(self.device) if is_cuda else f"CPU, {torch.get_num_threads()} threads"
+        device = (
+            torch.cuda.get_device_name(self.device) if is_cuda else f"CPU, {plural(torch.get_num_threads(), 'thread')}"
+        )
         versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
         peak = peak_flops(self.device, self.precision) if is_cuda else None
         return Ready(device, self.precision, versions, len(self.splits.train), peak)

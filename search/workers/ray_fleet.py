@@ -8,6 +8,7 @@ from search.data.datasets import Dataset
 from search.errors import TrainingError
 from search.files import StudyFiles
 from search.protocol import Lost, Message, Noted, Ready, Setup
+from search.quantities import plural
 from search.workers.fleet import Worker
 from search.workers.left_out import LeftOut
 from search.workers.ray_cluster import Cluster, cluster_errors, head_answers, import_ray, is_alive, needs, nodes, offer
@@ -71,7 +72,7 @@ class RayFleet:
         self._looked = self._spoken = time.monotonic()
         alive = nodes()
         places = self._num_places()
-        cluster.say(f"ray: {places} places for workers of {needs(cluster, gpus)}; {offer(alive)}")
+        cluster.say(f"ray: {plural(places, 'place')} for workers of {needs(cluster, gpus)}; {offer(alive)}")
         for _ in range(min(places, self._most) if self._takes_all else self._most):
             self._add()
 

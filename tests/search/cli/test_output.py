@@ -56,6 +56,11 @@ def test_a_table_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_a_table_writes_large_and_small_numbers_without_exponents(capsys: pytest.CaptureFixture[str]) -> None:
+    print_rows([{"seconds": 123_456.78, "loss": 0.000012345, "speed": 5.0}], Format.TABLE)
+    assert lines(capsys)[-2].split() == ["123,457", "0.00001234", "5"]
+
+
 def test_numbers_stand_on_the_right_and_words_on_the_left(capsys: pytest.CaptureFixture[str]) -> None:
     print_rows([{"params": 1, "name": "a"}, {"params": 1_000_000, "name": "bcd"}], Format.TABLE)
     one, million = [line for line in lines(capsys) if line.split()[-1:] in (["a"], ["bcd"])]

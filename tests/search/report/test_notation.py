@@ -25,7 +25,16 @@ def test_durations_are_written_in_their_two_largest_units(seconds, text):
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(999, "999"), (4_912_330, "4.91M"), (999_999, "1M"), (1.63e9, "1.63G"), (0, "0")]
+    ("number", "text"),
+    [
+        (999, "999"),
+        (4_912_330, "4.91M"),
+        (999_999, "1M"),
+        (1.63e9, "1.63G"),
+        (3.52e12, "3.52T"),
+        (8e16, "80,000T"),
+        (0, "0"),
+    ],
 )
 def test_counts_are_shortened_to_three_digits(number, text):
     assert notation.short(number) == text

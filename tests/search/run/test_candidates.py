@@ -59,7 +59,7 @@ def test_a_trial_without_a_design_is_neither_the_best_nor_to_be_retrained(make_p
 
 
 def test_more_trials_than_were_completed_cannot_be_the_best() -> None:
-    with pytest.raises(StudyError, match=r"^top = 4: only 3 trials of this study were trained to the end$"):
+    with pytest.raises(StudyError, match=r"^top = 4: this study has only 3 trials trained to the end$"):
         best_trials(TRIALS, 4)
 
 

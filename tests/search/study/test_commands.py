@@ -9,6 +9,7 @@ from models.architecture import Architecture, Stage, Stem
 from search.identity import Identity
 from search.recipe import Recipe
 from search.recipes import RECIPES
+from search.space.limits import parse_fill, parse_limits
 from search.space.space import load_space
 from search.study.commands import retrain_commands, search_command
 from search.study.plan import Data, Plan
@@ -62,6 +63,12 @@ def test_a_recipe_fitted_to_a_gpu_is_still_the_named_one(make_plan: Callable[...
     assert on_gpu.batch_size == 512 and found["--recipe"] == name and "--batch-size" not in found
     asked = on_gpu.model_copy(update={"lr": RECIPES[name].lr})
     assert options(search_command(make_plan(recipe=asked), "toy"))["--batch-size"] == "512"
+
+
+@pytest.mark.parametrize("fill", [0.123456789, 0.00001])
+def test_the_fill_is_written_as_exactly_as_it_was_asked_for(make_plan: Callable[..., Plan], fill: float) -> None:
+    written = options(search_command(make_plan(fill=fill), "toy"))["--fill"]
+    assert parse_limits([], 6_000, parse_fill(written)).fill == fill
 
 
 def test_words_that_a_shell_would_take_apart_are_quoted(make_plan: Callable[..., Plan]) -> None:

@@ -23,12 +23,13 @@ def cache_folder() -> Path:
     Raises:
         InputError, StorageError: it is in a home folder, and there is no such one.
     """
-    if setting := os.environ.get("NAS_CACHE"):
-        return expanded(setting).absolute()
+    setting = os.environ.get("NAS_CACHE")
+    folder = setting or os.environ.get("XDG_CACHE_HOME", "") or "~/.cache"
     try:
-        return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache").absolute() / "budget-nas"
+        return expanded(folder).absolute() / ("" if setting else "budget-nas")
     except InputError:
-        raise StorageError("data cache: this user has no home folder; set NAS_CACHE to a folder") from None
+        missing = "this user has no home folder to keep it in"
+        raise StorageError(f"data cache: {missing}; set NAS_CACHE to a folder") from None
 
 
 @contextmanager

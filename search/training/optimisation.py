@@ -130,12 +130,11 @@ class MovingAverage:
             self._has_begun = True
 
     def state_dict(self) -> dict[str, Any]:
-        return self.network.state_dict()
+        return {"has_begun": self._has_begun, "network": self.network.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the `state_dict` of an average that has begun."""
-        self.network.load_state_dict(state)
-        self._has_begun = True
+        self._has_begun = state["has_begun"]
+        self.network.load_state_dict(state["network"])
 
 
 def _values(network: nn.Module) -> list[Tensor]:

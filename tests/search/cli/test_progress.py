@@ -8,10 +8,11 @@ from rich.console import Console
 
 from search.cli.logs import NoLog
 from search.cli.progress import SearchProgress
-from search.protocol import Timed
+from search.protocol import Ready
 from search.recipes import FAST, FULL
+from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
-from studies import make_architecture
+from search.study.plan import PrunerName
 
 
 @pytest.fixture
@@ -19,22 +20,21 @@ def said() -> io.StringIO:
     return io.StringIO()
 
 
-def progress(said: io.StringIO, num_trials: int, epochs: int) -> SearchProgress:
-    recipe = FAST.model_copy(update={"epochs": epochs})
+def progress(said: io.StringIO, num_trials: int, epochs: int, pruner: PrunerName = "none") -> SearchProgress:
+    recipe = FAST.model_copy(update={"epochs": epochs, "batch_size": 512})
     return SearchProgress(
-        "headline", num_trials, recipe, FULL, 32, Console(file=said, width=200), NoLog(), Interruption()
+        "headline", num_trials, recipe, FULL, pruner, Console(file=said, width=200), NoLog(), Interruption()
     )
 
 
 def test_one_trial_of_one_epoch_is_singular(said: io.StringIO) -> None:
     shown = progress(said, 1, 1)
-    shown.timed((make_architecture(),), Timed((0.5,)))
+    shown.timed(Forecast((26_700_000,), (0.5,), 0.0, 0.5, 1))
     shown.ended(0, TrialState.PRUNED, 0.5, None)
     shown.resumed(1, 0.5)
     assert said.getvalue().splitlines() == [
         "1 random design (26.7M MACs) takes 0.5 s an epoch",
-        "expect about 0.5 s on one worker for 1 trial of 1 epoch, less what pruning saves, and 30.0 s to retrain it "
-        "for 60 epochs",
+        "expect about 0.5 s on 1 worker for 1 trial of 1 epoch and 30.0 s to retrain it for 60 epochs",
         "trial 0 pruned after 0 epochs: validation accuracy 50.00%",
         "headline",
         "the study has 1 trained trial already",
@@ -43,7 +43,23 @@ def test_one_trial_of_one_epoch_is_singular(said: io.StringIO) -> None:
 
 def test_networks_and_epochs_of_any_size_are_said_without_exponents(said: io.StringIO) -> None:
     shown = progress(said, 4, 12)
-    shown.timed((make_architecture(1), make_architecture(1_024, 40)), Timed((0.00001234, 3_521.4)))
+    shown.timed(Forecast((130_000, 2_310_000_000_000), (0.00001234, 3_521.4), 0.0, 1_000.0, 2))
     designs, expected, *_ = said.getvalue().splitlines()
     assert designs == "2 random designs (130k to 2.31T MACs) take 0.0000123 to 3,521 s an epoch"
-    assert " for 4 trials of 12 epochs, " in expected and "to retrain one of them for 60 epochs" in expected
+    assert (
+        " on 2 workers for 4 trials of 12 epochs and " in expected
+        and "to retrain one of them for 60 epochs" in expected
+    )
+
+
+def test_what_is_trained_on_and_how_long_it_takes_is_said_before_the_first_trial(said: io.StringIO) -> None:
+    shown = progress(said, 100, 8, "asha")
+    shown.ready(Ready("NVIDIA H200", "bf16", {}, 45_000, 7e14))
+    shown.resumed(40, 0.5)
+    shown.timed(Forecast((10**6, 10**7, 10**8), (0.4, 1.0, 3.0), 0.6, 1.5, 4))
+    lines = said.getvalue().splitlines()
+    assert lines[0] == "training on NVIDIA H200, precision bf16, batches of 512"
+    assert lines[-1] == (
+        "expect about 2 min 9 s on 4 workers for 60 trials of 8 epochs, pruned by asha, and 1 min 31 s to retrain one "
+        "of them for 60 epochs"
+    )

@@ -1,5 +1,6 @@
 """Training steps as CUDA graphs, beside the same steps run operation by operation on the same device."""
 
+import copy
 import gc
 from collections.abc import Iterator
 from typing import Any
@@ -87,14 +88,7 @@ def test_in_half_precision_capturing_changes_less_than_a_seed(data: Images, kind
 def test_a_resumed_training_is_captured_anew_and_goes_on(data: Images, kind: str) -> None:
     first = begin(data, kind, capture)
     next(first.epochs())
-    state = {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in first.state().items()}
-    for name in ("model", "average"):
-        if state[name] is not None:
-            state[name] = {key: value.clone() for key, value in state[name].items()}
-    state["optimizer"] = {
-        index: {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in values.items()}
-        for index, values in state["optimizer"].items()
-    }
+    state = copy.deepcopy(first.state())
     list(first.epochs())
     resumed = begin(data, kind, capture)
     resumed.restore(state)

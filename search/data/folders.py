@@ -1,5 +1,6 @@
 """Folders of image files, a sub-folder for each class. Hidden files and folders are passed over."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
         if not images:
             suffixes = " ".join(IMAGE_SUFFIXES)
             raise DataError(f"data = {str(class_folder)!r}: holds no images ({suffixes}); the layout must be {LAYOUTS}")
-        files += [(image, class_folder.name) for image in images]
+        name = os.fsencode(class_folder.name).decode(errors="backslashreplace")  # it may hold bytes that are no text
+        files += [(image, name) for image in images]
     return files
 
 

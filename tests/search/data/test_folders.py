@@ -1,5 +1,6 @@
 """Folders of images, a sub-folder for each class."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,12 @@ def test_class_folders_alone_have_a_fifth_of_every_class_set_aside(tmp_path: Pat
     assert np.bincount(dataset.test()[1]).tolist() == [2, 2]
     values = np.concatenate([dataset.train()[0][:, 0, 0, 0], dataset.test()[0][:, 0, 0, 0]])
     assert sorted(values.tolist()) == list(range(20))
+
+
+def test_a_class_whose_name_is_no_text_is_named_by_its_bytes(tmp_path: Path) -> None:
+    write_images(tmp_path, 5)
+    (tmp_path / "dog").rename(os.fsdecode(os.fsencode(tmp_path) + b"/dog\xff"))
+    assert open_dataset(str(tmp_path)).classes == ("cat", "dog\\xff")
 
 
 def test_image_folders_that_make_no_data_set_are_refused(tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         StorageError: the file cannot be written (a full disk, missing rights); the old content remains.
     """
     with replacing(path) as temporary:
-        data = content.encode() if isinstance(content, str) else content
+        # Names of files may hold bytes that are no text: these are written as \udcff.
+        data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
         temporary.write_bytes(data)
 
 

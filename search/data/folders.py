@@ -56,7 +56,8 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
         _require_classes(class_folder, set(below.folders))
         unused += below.unused
         num_deep += len(below.images) - below.folders[class_folder]
-        files += [(image, class_folder.name) for image in below.images]
+        name = os.fsencode(class_folder.name).decode(errors="backslashreplace")  # it may hold bytes that are no text
+        files += [(image, name) for image in below.images]
     if num_deep:
         _log.warning("data = %r: %s images in folders inside of a class folder are of its class", str(folder), num_deep)
     remark_unused(folder, unused)

@@ -68,6 +68,11 @@ def test_a_name_that_is_long_or_strange_is_refused_in_one_line(name: str) -> Non
     refused(name)
 
 
+def test_a_name_that_is_no_text_is_written_by_its_bytes(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "page.html", "data: dog\udcff")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "data: dog\\udcff"
+
+
 def test_the_folder_of_the_ledgers_is_no_study() -> None:
     with pytest.raises(StudyError, match=r"^study = 'test-ledger': must be another name; "):
         StudyFiles(Path("studies"), "test-ledger")

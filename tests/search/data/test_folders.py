@@ -38,6 +38,12 @@ def test_class_folders_alone_have_a_fifth_of_every_class_set_aside(tmp_path: Pat
     assert sorted(values.tolist()) == list(range(20))
 
 
+def test_a_class_whose_name_is_no_text_is_named_by_its_bytes(tmp_path: Path) -> None:
+    write_images(tmp_path, 5)
+    (tmp_path / "dog").rename(os.fsdecode(os.fsencode(tmp_path) + b"/dog\xff"))
+    assert open_dataset(str(tmp_path)).classes == ("cat", "dog\\xff")
+
+
 def test_image_folders_that_make_no_data_set_are_refused(tmp_path: Path) -> None:
     assert "holds nothing that can be read; must be laid out as train-*.parquet" in refusal(tmp_path)
     write_images(tmp_path / "one", classes=("cat",))

@@ -107,7 +107,7 @@ def worker(fleet: LocalFleet) -> LocalWorker:
 def test_a_worker_says_what_it_is(started: tuple[LocalFleet, Message]) -> None:
     ready = started[1]
     assert isinstance(ready, Ready)
-    assert ready.device == "CPU, 1 threads"
+    assert ready.device == "CPU, 1 thread"
     assert ready.precision in ("fp32", "bf16")
     assert set(ready.versions) == {"python", "torch", "numpy"}
 

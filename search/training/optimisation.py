@@ -12,23 +12,22 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from search.recipe import Recipe
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, recipe: Recipe, capturable: bool = False) -> torch.optim.Optimizer:
     """The recipe's optimiser. BatchNorm and biases (all vectors) have no weight decay unless the recipe says so.
 
-    On CUDA its steps can be captured: its learning rate is a tensor there, and so is Adam's number of steps.
+    If it is `capturable`, its learning rate is a tensor, and so is Adam's number of steps.
     """
     matrices = [p for p in model.parameters() if p.ndim > 1 or recipe.decay_norm_and_bias]
     vectors = [p for p in model.parameters() if p.ndim <= 1 and not recipe.decay_norm_and_bias]
     groups: list[dict[str, Any]] = [{"params": matrices}]
     if vectors:
         groups.append({"params": vectors, "weight_decay": 0.0})
-    is_cuda = matrices[0].is_cuda
-    lr = torch.tensor(recipe.lr, device=matrices[0].device) if is_cuda else recipe.lr
+    lr = torch.tensor(recipe.lr, device=matrices[0].device) if capturable else recipe.lr
     common: dict[str, Any] = {"lr": lr, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True, **common)
     adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return adam(groups, fused=is_cuda, capturable=is_cuda, foreach=not is_cuda, **common)
+    return adam(groups, fused=capturable, capturable=capturable, foreach=not capturable, **common)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

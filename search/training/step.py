@@ -42,7 +42,7 @@ class TrainingStep:
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         device = next(model.parameters()).device
-        self.optimizer = make_optimizer(model, recipe)
+        self.optimizer = make_optimizer(model, recipe, capturable=capture is not None or device.type == "cuda")
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
         self._model = model

@@ -38,6 +38,9 @@ def _search_caveats(findings: Findings) -> list[str]:
     if too_slow := by_state["too slow"]:
         were = "was" if too_slow == 1 else "were"
         sentences.append(f"{plural(too_slow, 'design')} missed the limit of latency and {were} not trained.")
+    if len(view.devices) > 1:
+        devices = sentence_list([*view.devices])
+        sentences.append(f"Trials were trained on {devices}, in one precision: their values differ by rounding too.")
     if by_state["failed"]:
         sentences.append(_failures([trial for trial in view.trials if trial.state == "failed" and not trial.too_slow]))
     if findings.earlier:
@@ -107,21 +110,11 @@ def _other_rounds(findings: Findings, trial: TrialView, final: Network) -> list[
     rest = others(own, final)
     if not rest:
         return []
-    names = [f"{_trained_as(other, final)} ({plural(other.seeds, 'seed')})" for other in rest]
+    names = [f"{other.training_beside(final)} ({plural(other.seeds, 'seed')})" for other in rest]
     return [
         f"Trial {trial.number} was also trained by {sentence_list(names)}: listed under full training, but not quoted. "
-        f"Quoted, and exported, is {_trained_as(final, rest[0])} ({plural(final.seeds, 'seed')}): of several {RULE}."
+        f"Quoted, and exported, is {final.training_beside(rest[0])} ({plural(final.seeds, 'seed')}): of several {RULE}."
     ]
-
-
-def _trained_as(network: Network, other: Network) -> str:
-    """How a network was trained, with all that tells it apart from the other."""
-    words = network.training
-    if network.runs[0].identity.dropout is not None and network.label != other.label:
-        words += f", dropout {network.runs[0].identity.dropout:g}"
-    if network.hardware != other.hardware:
-        words += f", {network.hardware}"
-    return words
 
 
 def _baseline_caveats(findings: Findings, trial: TrialView, final: Network) -> list[str]:

@@ -7,16 +7,18 @@ from typing import Protocol
 from optuna.trial import TrialState
 
 from models.architecture import Architecture
-from search.protocol import Job, Measurement, Ready, Resumed
+from search.protocol import Job, Measurement, Resumed
 from search.run.cost_estimate import Forecast
+from search.trained_network import Precision
 from search.workers.crew import Restarted
 
 
 class Listener(Protocol):
-    """Hears what happens in a search. The numbers of trials are those of the study."""
+    """Hears what happens in a search. The numbers of trials are those of the study. `began_on` is the device of its
+    earlier trials where it is of another kind."""
 
     def resumed(self, num_trained: int, best: float | None) -> None: ...
-    def ready(self, worker: Ready) -> None: ...
+    def ready(self, device: str, precision: Precision, began_on: str | None) -> None: ...
     def timed(self, forecast: Forecast) -> None: ...
     def untimed(self, reason: str) -> None: ...
     def began(self, number: int, architecture: Architecture) -> None: ...

@@ -8,7 +8,6 @@ from rich.console import Console
 
 from search.cli.logs import NoLog
 from search.cli.progress import SearchProgress
-from search.protocol import Ready
 from search.recipes import FAST, FULL
 from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
@@ -54,11 +53,14 @@ def test_networks_and_epochs_of_any_size_are_said_without_exponents(said: io.Str
 
 def test_what_is_trained_on_and_how_long_it_takes_is_said_before_the_first_trial(said: io.StringIO) -> None:
     shown = progress(said, 100, 8, "asha")
-    shown.ready(Ready("NVIDIA H200", "bf16", {}, 45_000, 7e14))
+    shown.ready("NVIDIA H200", "bf16", "CPU, 2 threads")
     shown.resumed(40, 0.5)
     shown.timed(Forecast((10**6, 10**7, 10**8), (0.4, 1.0, 3.0), 0.6, 1.5, 4))
     lines = said.getvalue().splitlines()
-    assert lines[0] == "training on NVIDIA H200, precision bf16, batches of 512"
+    assert lines[:2] == [
+        "training on NVIDIA H200, precision bf16, batches of 512",
+        "warning: trials before were trained on CPU, 2 threads; precision and batches stay as they were",
+    ]
     assert lines[-1] == (
         "expect about 2 min 9 s on 4 workers for 60 trials of 8 epochs, pruned by asha, and 1 min 31 s to retrain one "
         "of them for 60 epochs"

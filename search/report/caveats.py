@@ -34,7 +34,8 @@ def _search_caveats(findings: Findings) -> list[str]:
     trained = by_state["complete"] + by_state["pruned"]
     sentences = []
     if trained < view.num_trials:
-        sentences.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials have been trained.")
+        have = "has" if trained == 1 else "have"
+        sentences.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials {have} been trained.")
     if too_slow := by_state["too slow"]:
         were = "was" if too_slow == 1 else "were"
         sentences.append(f"{plural(too_slow, 'design')} missed the limit of latency and {were} not trained.")
@@ -181,7 +182,8 @@ def _test_set_caveats(findings: Findings) -> list[str]:
     images = num_test_images(findings.finals)
     if not images or not findings.networks:
         return []
-    top = min(findings.networks, key=results_order).mean
+    answer = findings.answer.final if findings.answer else None
+    top = (answer or min(findings.quoted.values(), key=results_order)).mean
     error = 1.96 * math.sqrt(top * (1 - top) / images)
     return [
         f"The test set has {count(images)} images, so an accuracy of {percent(top, 1)} carries a sampling error of "

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from search.quantities import significant
+from search.quantities import plural, significant
 from search.report.drawing import Drawing
 from search.report.notation import count, exists, network_name, percent, points
 
@@ -49,6 +49,17 @@ def table(caption: str, frame: pd.DataFrame, columns: Iterable[Column], is_sorta
 def named(frame: pd.DataFrame) -> pd.DataFrame:
     """A frame with its labels as people say them, in a column `network`."""
     return frame.assign(network=[network_name(label) for label in frame["label"]])
+
+
+def trainings(frame: pd.DataFrame) -> list[str]:
+    """For each row of networks how it was trained, ', full, 1 epoch', where several rows have its label; else ''."""
+    rows = zip(
+        frame["label"].duplicated(keep=False), *(frame[name] for name in ("recipe", "epochs", "holdout")), strict=True
+    )
+    return [
+        f", {recipe}, {plural(int(epochs), 'epoch')}{', held out' if holdout else ''}" if is_one_of_several else ""
+        for is_one_of_several, recipe, epochs, holdout in rows
+    ]
 
 
 def _write(column: Column, value: Any) -> str:

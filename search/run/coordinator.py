@@ -26,6 +26,8 @@ from search.study.way import device_class
 from search.workers.crew import Crew, Restarted
 from search.workers.fleet import Fleet
 
+FEW_DESIGNS = 50  # in the draws for a forecast: a space of so few may be spent before the trials asked for are trained
+
 
 class Coordinator:
     """Runs the trials of one study on a fleet, under the study's lock.
@@ -81,9 +83,9 @@ class Coordinator:
         """
         self._num_trials = num_trials
         self.prepare()
+        self._waiting = [RunningTrial(record, is_repeated=True) for record in self._unfinished()]
         if self._num_trained < num_trials:
             self._foresee()
-        self._waiting = [RunningTrial(record, is_repeated=True) for record in self._unfinished()]
         while True:
             if self._interrupted():
                 self._early_stop = "interrupted"
@@ -123,16 +125,22 @@ class Coordinator:
     def _foresee(self) -> None:
         """Time a few designs, and say what the search will take."""
         question, image_size = self.plan.question, self.plan.task.image_size
+        designs = random_designs(self.sampler.vector_draws, question.seed, image_size)
+        num_ahead = self._num_trials - self._num_trained
+        if len(designs) < FEW_DESIGNS and (num_left := self.sampler.num_left) is not None:
+            num_ahead = min(num_ahead, len(self._waiting) + num_left)
+        if not num_ahead:
+            return
         self._forecast = forecast(
             self._crew,
-            random_designs(self.sampler.vector_draws, question.seed, image_size),
+            designs,
             image_size,
             lambda designs: Timing(designs, self._recipe),
             self.listener.untimed,
             self._must_end,
         )
         if self._forecast is not None:
-            self.listener.timed(self._forecast)
+            self.listener.timed(self._forecast, num_ahead)
 
     @property
     def _is_late(self) -> bool:

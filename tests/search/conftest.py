@@ -62,7 +62,7 @@ class Diary:
 
     resumptions: list[tuple[int, float | None]] = field(default_factory=list)
     readies: list[tuple[str, Precision, str | None]] = field(default_factory=list)
-    forecasts: list[Forecast] = field(default_factory=list)
+    forecasts: list[tuple[Forecast, int]] = field(default_factory=list)
     untimed_reasons: list[str] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     measurements: list[tuple[int, Measurement]] = field(default_factory=list)
@@ -75,8 +75,8 @@ class Diary:
     def ready(self, device: str, precision: Precision, began_on: str | None) -> None:
         self.readies.append((device, precision, began_on))
 
-    def timed(self, forecast: Forecast) -> None:
-        self.forecasts.append(forecast)
+    def timed(self, forecast: Forecast, num_trials: int) -> None:
+        self.forecasts.append((forecast, num_trials))
 
     def untimed(self, reason: str) -> None:
         self.untimed_reasons.append(reason)

@@ -228,7 +228,7 @@ def test_half_precision_ends_a_search_on_a_cpu_before_any_trial(search: Search, 
 
 def test_timed_designs_are_within_the_budget(search: Search) -> None:
     fleet = UntimedFleet([])
-    (forecast,) = search(1, fleet=fleet).diary.forecasts
+    ((forecast, _),) = search(1, fleet=fleet).diary.forecasts
     assert len(forecast.macs) == len(forecast.seconds_per_epoch) == len(fleet.timed[0]) == 3
     assert max(map(count_parameters, fleet.timed[0])) <= 6_000
 
@@ -744,13 +744,14 @@ def test_the_only_design_of_a_space_is_trained_once_whether_or_not_anything_is_f
     found = search(5, space=space, sampler=sampler, num_workers=2, budget=budget)
     assert len(found.trials) == found.outcome.num_trained == found.outcome.num_proposed == 1
     assert found.outcome.early_stop == "the only design within the limits has been tried"
-    assert [len(forecast.macs) for forecast in found.diary.forecasts] == [1]
+    assert [(len(forecast.macs), num) for forecast, num in found.diary.forecasts] == [(1, 1)]
     assert search(5, space=space, sampler=sampler, budget=budget).diary.begun == []
 
 
 def test_an_exhausted_space_stays_exhausted(search: Search) -> None:
-    search(100, space=FOUR)
-    again = search(100, space=FOUR)
+    first, again = search(100, space=FOUR), search(100, space=FOUR)
+    assert [num_trials for _, num_trials in first.diary.forecasts] == [4], "as many as there are"
+    assert again.diary.forecasts == []
     assert (again.outcome.num_trained, again.outcome.num_proposed) == (4, 0)
     assert again.outcome.early_stop == "all 4 designs within the limits have been tried"
 

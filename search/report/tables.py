@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from search.quantities import plural, significant
+from search.quantities import significant
 from search.report.drawing import Drawing
 from search.report.notation import count, exists, network_name, percent, points
 
@@ -52,14 +52,10 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def trainings(frame: pd.DataFrame) -> list[str]:
-    """For each row of networks how it was trained, ', full, 1 epoch', where several rows have its label; else ''."""
-    rows = zip(
-        frame["label"].duplicated(keep=False), *(frame[name] for name in ("recipe", "epochs", "holdout")), strict=True
-    )
-    return [
-        f", {recipe}, {plural(int(epochs), 'epoch')}{', held out' if holdout else ''}" if is_one_of_several else ""
-        for is_one_of_several, recipe, epochs, holdout in rows
-    ]
+    """For each row of networks the key of its training, ', full-40ep-3f9a1c77', where several rows have its label; else
+    nothing."""
+    several = frame["label"].duplicated(keep=False)
+    return [f", {key}" if is_of_several else "" for key, is_of_several in zip(frame["key"], several, strict=True)]
 
 
 def _write(column: Column, value: Any) -> str:

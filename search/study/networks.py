@@ -96,6 +96,8 @@ class Network:
         words, dropout = self.training, self.runs[0].identity.dropout
         if dropout is not None and self.label != other.label:
             words += f", dropout {dropout:g}"
+        if self.training == other.training and self.way.recipe != other.way.recipe:  # two recipes of one name
+            words += f", recipe {self.way.recipe}"
         if self.hardware != other.hardware:
             words += f", {self.hardware}"
         return words

@@ -10,7 +10,7 @@ from search.report.statistics.significance import CONFIDENCE, half_width
 from search.report.tables import trainings
 from search.study.networks import Network
 
-COLUMNS = ["place", "label", "kind", "recipe", "epochs", "holdout", "seed", "accuracy", "mean", "half_width"]
+COLUMNS = ["place", "label", "kind", "recipe", "epochs", "holdout", "seed", "accuracy", "mean", "half_width", "key"]
 
 
 def seeds_frame(networks: Iterable[Network]) -> pd.DataFrame:
@@ -18,7 +18,7 @@ def seeds_frame(networks: Iterable[Network]) -> pd.DataFrame:
     its test accuracy beside the network's mean and half the width of Student's interval, NaN for a single seed."""
     rows = [
         (place, network.label, run.identity.kind, network.recipe, run.epochs, network.holdout, run.seed,
-         run.test_accuracy, network.mean, half_width(network.deviation, network.seeds))
+         run.test_accuracy, network.mean, half_width(network.deviation, network.seeds), network.key)
         for place, network in enumerate(networks)
         for run in network.runs
     ]  # fmt: skip

@@ -209,10 +209,13 @@ class Retraining:
         assert isinstance(running, RunningRun)
         if isinstance(message, Measurement):
             running.history.append(message)
-            self.observer.on_epoch(running.job, message)
+            if message.epoch > running.num_told:  # it was told of by the run that was interrupted
+                self.observer.on_epoch(running.job, message)
         elif isinstance(message, Resumed | Restarted):
             if isinstance(message, Restarted):
                 running.history.clear()
+            else:
+                running.num_told = message.epoch
             for note in notes_of(message):
                 self.observer.on_note(running.job, note)
         elif isinstance(message, Opening):

@@ -228,5 +228,6 @@ def package_versions() -> dict[str, str]:
 
 
 def _known(files: StudyFiles) -> str:
-    names = sorted(plan.parent.name for plan in Path(files.studies).glob("*/plan.yaml"))
+    plans = Path(files.studies).glob("*/plan.yaml")
+    names = sorted(plan.parent.name for plan in plans if plan.is_file())
     return f"; there are {', '.join(names)}" if names else ""

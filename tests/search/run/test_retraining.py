@@ -14,7 +14,7 @@ from models.count import count_macs, count_parameters
 from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Failed, Finished, Job, Lost, Measurement, Message
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Resumed
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
 from search.run.listener import Observer
@@ -87,6 +87,19 @@ def test_the_winner_is_chosen_by_its_mean_not_by_the_best_single_run(
     ranking = retrain(SimulatedFleet(num_workers, saving)).choose(CANDIDATES)
     assert [each.identity.label for each, _ in ranking] == ["0007", "0003", "0011"]
     assert [finalist.mean for _, finalist in ranking] == pytest.approx([0.80, 0.70, 0.60])
+
+
+def test_epochs_that_an_interrupted_run_has_told_are_not_told_again(retrain: Callable[..., Retraining]) -> None:
+    def curve(job: Job, epoch: int) -> float:
+        if epoch == 1:
+            fleet.post(0.0, fleet._workers[0], Resumed(2, ()))
+        return saving(job, epoch)
+
+    fleet = SimulatedFleet(1, curve)
+    told: list[tuple[Job, Measurement]] = []
+    (view,) = retrain(fleet, told).finish(CANDIDATES[:1], 1)
+    assert [measurement.epoch for _, measurement in told] == [3]
+    assert [measurement.epoch for measurement in view.history] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("num_workers", [2, 5])

@@ -59,7 +59,8 @@ def read_model(text: str, source: str, model: type[Model], error: type[InputErro
     except (yaml.YAMLError, ValueError, RecursionError) as problem:  # ValueError: a date in month 13, for one
         raise error(f"{source}: not YAML: {' '.join(str(problem).split())}") from None
     if not isinstance(values, dict):
-        raise error(f"{source}: must be a mapping of keys to values, not {type(values).__name__}")
+        kind = "nothing" if values is None else type(values).__name__
+        raise error(f"{source}: must be a mapping of keys to values, not {kind}")
     try:
         return model.model_validate(values)
     except ValidationError as problem:

@@ -83,7 +83,9 @@ def _one_processor() -> Iterator[None]:
 @contextmanager
 def _signal_handlers() -> Iterator[None]:
     """Puts back what the block changes."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+    before = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
+    }
     try:
         yield
     finally:

@@ -540,7 +540,7 @@ def test_a_signal_is_answered_in_seconds_and_the_same_command_goes_on_from_the_c
     files = StudyFiles(tmp_path / "studies", "digits-20k")
     command = (*SEARCH, "--trials", "2", "--epochs", "2000")
     kept = 0
-    for sent, status in ((signal.SIGTERM, 143), (signal.SIGUSR2, 143), (signal.SIGINT, 130)):
+    for sent, status in ((signal.SIGTERM, 143), (signal.SIGUSR2, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)):
         with started(tmp_path, *command) as process:
             lines_until(process, f"goes on after epoch {kept}\n" if kept else "trial 0 begins")
             wait_for(lambda: newest_checkpoint(files, 0) > kept)  # noqa: B023

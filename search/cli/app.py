@@ -61,11 +61,14 @@ data_app.command("show")(show_data)
 
 
 class _Terminated(BaseException):
-    """SIGTERM or SIGUSR2 arrived."""
+    """SIGTERM, SIGUSR2 or SIGHUP arrived."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
 
 
-def _terminate(*_: object) -> NoReturn:
-    raise _Terminated
+def _terminate(number: int, _: object) -> NoReturn:
+    raise _Terminated(129 if number == signal.SIGHUP else 143)
 
 
 def main() -> None:
@@ -74,6 +77,8 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, _terminate)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, _terminate)
     prepare_streams()
     show_notes()
     try:
@@ -82,8 +87,8 @@ def main() -> None:
         sys.exit(status if isinstance(status, int) else 0)
     except KeyboardInterrupt:
         _fail("interrupted; the same command goes on from here", 130, debug)
-    except _Terminated:
-        _fail("terminated; the same command goes on from here", 143, debug)
+    except _Terminated as terminated:
+        _fail("terminated; the same command goes on from here", terminated.status, debug)
     except OutputError as error:
         if error.is_unread:
             sys.exit(error.exit_status)  # without a word, as a filter ends

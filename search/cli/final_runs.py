@@ -1,9 +1,9 @@
 """Final runs: trained at full length in front of a person, and what they came to."""
 
-import sys
 from typing import TYPE_CHECKING
 
 from search.cli.logs import Log
+from search.cli.studies import print_unread
 from search.files import StudyFiles
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
     for run in runs:
         print(describe(run, plan.question.all_limits.max_params))
     view = read_view(files)
-    for line in view.unread:
-        print(f"put aside: {line}", file=sys.stderr)
+    print_unread(view)
     findings = find(view)
     for sentence in (*network_sentences(findings.compared), *comparison_sentences(findings)):
         print(sentence)

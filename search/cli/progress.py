@@ -11,7 +11,7 @@ from models.architecture import Architecture
 from models.count import count_parameters
 from search.cli.logs import Log
 from search.errors import OutputError
-from search.protocol import Job, Measurement, Ready
+from search.protocol import Job, Measurement
 from search.quantities import plural, significant
 from search.recipe import Recipe
 from search.report.notation import design, duration, short
@@ -19,6 +19,7 @@ from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
 from search.study.plan import PrunerName
 from search.study.sanity import first_loss_warning
+from search.trained_network import Precision
 
 WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -86,20 +87,22 @@ class SearchProgress:
         if num_trained:
             self._say(f"the study has {plural(num_trained, 'trained trial')} already")
 
-    def ready(self, worker: Ready) -> None:
-        self._say(f"training on {worker.device}, precision {worker.precision}, batches of {self.recipe.batch_size}")
+    def ready(self, device: str, precision: Precision, began_on: str | None) -> None:
+        self._say(f"training on {device}, precision {precision}, batches of {self.recipe.batch_size}")
+        if began_on is not None:
+            self._say(f"warning: trials before were trained on {began_on}; precision and batches stay as they were")
 
-    def timed(self, forecast: Forecast) -> None:
+    def timed(self, forecast: Forecast, num_trials: int) -> None:
         macs, seconds = forecast.macs, forecast.seconds_per_epoch
-        left, epochs = self.num_trials - self._num_trained, self.recipe.epochs
+        epochs = self.recipe.epochs
         designs = f"{plural(len(macs), 'random design')} ({_between(short(min(macs)), short(max(macs)))} MACs)"
         take = "takes" if len(seconds) == 1 else "take"
         self._say(f"{designs} {take} {_between(significant(min(seconds)), significant(max(seconds)))} s an epoch")
-        search = forecast.of_search(left, epochs, self.pruner)
-        trials = f"{plural(left, 'trial')} of {plural(epochs, 'epoch')}"
-        pruned = "" if self.pruner == "none" else f", pruned by {self.pruner},"
+        search = forecast.of_search(num_trials, epochs, self.pruner)
+        trials = f"{plural(num_trials, 'trial')} of {plural(epochs, 'epoch')}"
+        pruned = "" if self.pruner == "none" or epochs == 1 else f", pruned by {self.pruner},"
         retrain_epochs = self.retrain_recipe.epochs
-        one = "it" if left == 1 else "one of them"
+        one = "it" if num_trials == 1 else "one of them"
         self._say(
             f"expect about {duration(search)} on {plural(forecast.num_workers, 'worker')} for {trials}{pruned} and "
             f"{duration(forecast.of_training(retrain_epochs))} to retrain {one} for {plural(retrain_epochs, 'epoch')}"

@@ -10,7 +10,7 @@ import typer
 
 from search.cli.output import print_written, words_about
 from search.cli.paths import path_option
-from search.cli.studies import Studies, StudyName, open_study
+from search.cli.studies import Studies, StudyName, open_study, print_unread
 from search.errors import InputError, StorageError
 
 if TYPE_CHECKING:
@@ -65,14 +65,18 @@ def report(
     else:
         from search.study.reading import read_view
 
-        announce(write(read_view(files), False))
+        view = read_view(files)
+        print_unread(view)
+        announce(write(view, False))
 
 
 def _write_tables(files: "StudyFiles", folder: Path, format: Literal["csv", "parquet", "json"]) -> None:
     from search.report.table_files import write_tables
     from search.study.reading import read_view
 
-    for table in write_tables(read_view(files), folder, format):
+    view = read_view(files)
+    print_unread(view)
+    for table in write_tables(view, folder, format):
         print(table.resolve())
 
 
@@ -120,7 +124,7 @@ def _watch(
             unwritten = write(view, more)
             if number == 0:
                 announce(unwritten)
-    except KeyboardInterrupt:
+    except BaseException:  # a signal, most of all
         if view is not None:
             write(view, False)
         raise

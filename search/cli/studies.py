@@ -13,6 +13,7 @@ from search.files import StudyFiles
 if TYPE_CHECKING:
     from models.architecture import Architecture
     from search.study.plan import Plan
+    from search.study.view import StudyView
 
 Studies = Annotated[Path, path_option("--studies", "Folder of studies.", "NAS_STUDIES")]
 StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study; by default, the one used last.")]
@@ -34,6 +35,12 @@ def open_study(studies: Path, name: str | None) -> "tuple[StudyFiles, Plan]":
         print(f"study: {name}", file=sys.stderr)
     files = StudyFiles(studies, name)
     return files, Plan.load(files)
+
+
+def print_unread(view: "StudyView") -> None:
+    """Say on stderr what lies in a study and counts for nothing, a line each."""
+    for line in view.unread:
+        print(f"put aside: {line}", file=sys.stderr)
 
 
 def read_architecture_of_trial(studies: Path, study: str | None, number: int) -> "tuple[Architecture, int]":

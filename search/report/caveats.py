@@ -34,10 +34,14 @@ def _search_caveats(findings: Findings) -> list[str]:
     trained = by_state["complete"] + by_state["pruned"]
     sentences = []
     if trained < view.num_trials:
-        sentences.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials have been trained.")
+        have = "has" if trained == 1 else "have"
+        sentences.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials {have} been trained.")
     if too_slow := by_state["too slow"]:
         were = "was" if too_slow == 1 else "were"
         sentences.append(f"{plural(too_slow, 'design')} missed the limit of latency and {were} not trained.")
+    if len(view.devices) > 1:
+        devices = sentence_list([*view.devices])
+        sentences.append(f"Trials were trained on {devices}, in one precision: their values differ by rounding too.")
     if by_state["failed"]:
         sentences.append(_failures([trial for trial in view.trials if trial.state == "failed" and not trial.too_slow]))
     if findings.earlier:
@@ -107,21 +111,11 @@ def _other_rounds(findings: Findings, trial: TrialView, final: Network) -> list[
     rest = others(own, final)
     if not rest:
         return []
-    names = [f"{_trained_as(other, final)} ({plural(other.seeds, 'seed')})" for other in rest]
+    names = [f"{other.training_beside(final)} ({plural(other.seeds, 'seed')})" for other in rest]
     return [
         f"Trial {trial.number} was also trained by {sentence_list(names)}: listed under full training, but not quoted. "
-        f"Quoted, and exported, is {_trained_as(final, rest[0])} ({plural(final.seeds, 'seed')}): of several {RULE}."
+        f"Quoted, and exported, is {final.training_beside(rest[0])} ({plural(final.seeds, 'seed')}): of several {RULE}."
     ]
-
-
-def _trained_as(network: Network, other: Network) -> str:
-    """How a network was trained, with all that tells it apart from the other."""
-    words = network.training
-    if network.runs[0].identity.dropout is not None and network.label != other.label:
-        words += f", dropout {network.runs[0].identity.dropout:g}"
-    if network.hardware != other.hardware:
-        words += f", {network.hardware}"
-    return words
 
 
 def _baseline_caveats(findings: Findings, trial: TrialView, final: Network) -> list[str]:
@@ -188,7 +182,8 @@ def _test_set_caveats(findings: Findings) -> list[str]:
     images = num_test_images(findings.finals)
     if not images or not findings.networks:
         return []
-    top = min(findings.networks, key=results_order).mean
+    answer = findings.answer.final if findings.answer else None
+    top = (answer or min(findings.quoted.values(), key=results_order)).mean
     error = 1.96 * math.sqrt(top * (1 - top) / images)
     return [
         f"The test set has {count(images)} images, so an accuracy of {percent(top, 1)} carries a sampling error of "

@@ -49,6 +49,7 @@ def _summary(findings: Findings) -> dict[str, Any]:
         "conclusion": summary.conclusion(findings),
         "facts": summary.facts(findings),
         "caveats": caveats.caveats(findings),
+        "num_complete": len(findings.ranked),
     }
 
 

@@ -19,7 +19,8 @@ def lines(audit: Audit) -> list[str]:
     text = [
         f"designs    {plural(audit.total, 'different architecture')} of {count(audit.smallest)} to "
         f"{count(audit.largest)} parameters",
-        f"vectors    {count(audit.vectors)} of {audit.slots} places; {count(audit.vectors_valid)} of them are networks",
+        f"vectors    {count(audit.vectors)} of {plural(audit.slots, 'place')}; {count(audit.vectors_valid)} of them "
+        f"{'is a network' if audit.vectors_valid == 1 else 'are networks'}",
     ]
     if audit.impossible:
         text.append(f"impossible {plural(audit.impossible, 'more design')} cannot take images of this size")
@@ -98,9 +99,10 @@ def audit_figure(audit: Audit) -> Drawing:
     figure.update_yaxes(
         type="log", range=[-0.3, 1.06 * top + 0.1], title={"text": "Designs"}, tickformat="~s", nticks=6
     )
+    are = "is" if audit.feasible == 1 else "are"
     caption = (
         f"The search space holds {plural(audit.total, 'different network')} of {short(audit.smallest)} to "
-        f"{short(audit.largest)} parameters; {count(audit.feasible)} of them, {_odds(audit.share)}, are within the "
+        f"{short(audit.largest)} parameters; {count(audit.feasible)} of them, {_odds(audit.share)}, {are} within the "
         "limits. Bars that lie within the budget as a whole are blue; both axes are logarithmic."
     )
     return Drawing("audit", figure, caption, frame)

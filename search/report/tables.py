@@ -51,6 +51,13 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(network=[network_name(label) for label in frame["label"]])
 
 
+def trainings(frame: pd.DataFrame) -> list[str]:
+    """For each row of networks the key of its training, ', full-40ep-3f9a1c77', where several rows have its label; else
+    nothing."""
+    several = frame["label"].duplicated(keep=False)
+    return [f", {key}" if is_of_several else "" for key, is_of_several in zip(frame["key"], several, strict=True)]
+
+
 def _write(column: Column, value: Any) -> str:
     return str(value) if column.write is None else column.write(value)
 

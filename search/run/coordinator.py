@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
+from search.errors import TrainingError
 from search.protocol import Failed, Finished, Job, Measurement, Paused, Ready, Resumed, Timing, TooSlow
 from search.recipe import Recipe
 from search.run.accounting import StudyClock
@@ -16,12 +17,16 @@ from search.run.failures import Failures, too_slow
 from search.run.interruption import WAIT_SECONDS, Interruption, pause
 from search.run.listener import Listener, Outcome, notes_of
 from search.run.proposals import hand_made, make_pruner, make_sampler
-from search.run.running_trial import TRAINED, RunningTrial
+from search.run.running_trial import RunningTrial
 from search.space.sampler import SpaceExhaustedError
+from search.space.thinning import TRAINED
 from search.study.plan import Plan, run_seed
 from search.study.storage import Record, TrialRecord, architecture_of, is_whole
+from search.study.way import device_class
 from search.workers.crew import Crew, Restarted
 from search.workers.fleet import Fleet
+
+FEW_DESIGNS = 50  # in the draws for a forecast: a space of so few may be spent before the trials asked for are trained
 
 
 class Coordinator:
@@ -52,14 +57,14 @@ class Coordinator:
         self._clock = clock
         self._deadline = clock() + timeout if timeout is not None else float("inf")
         self._hand_made = hand_made(plan.task) if plan.question.warm_start else {}
-        self._num_trained = sum(trial.state in TRAINED for trial in record.trials)
+        self._num_trained = record.num_trained
         seen = [architecture_of(trial) for trial in record.trials if is_whole(trial)]
         self.sampler = make_sampler(plan.question, seen, tuple(self._hand_made))
         record.use(self.sampler, make_pruner(plan.question.pruner, plan.question.recipe.epochs))
         self._running: list[RunningTrial] = []
         self._failures = Failures(plan.circumstances.num_trials)
         self._forecast: Forecast | None = None
-        self._num_trials = 0
+        self._num_trials = plan.circumstances.num_trials
         self._num_proposed = 0
         self._waiting: list[RunningTrial] = []
         self._looks_ahead = False
@@ -78,9 +83,9 @@ class Coordinator:
         """
         self._num_trials = num_trials
         self.prepare()
+        self._waiting = [RunningTrial(record, is_repeated=True) for record in self._unfinished()]
         if self._num_trained < num_trials:
             self._foresee()
-        self._waiting = [RunningTrial(record, is_repeated=True) for record in self._unfinished()]
         while True:
             if self._interrupted():
                 self._early_stop = "interrupted"
@@ -120,16 +125,22 @@ class Coordinator:
     def _foresee(self) -> None:
         """Time a few designs, and say what the search will take."""
         question, image_size = self.plan.question, self.plan.task.image_size
+        designs = random_designs(self.sampler.vector_draws, question.seed, image_size)
+        num_ahead = self._num_trials - self._num_trained
+        if len(designs) < FEW_DESIGNS and (num_left := self.sampler.num_left) is not None:
+            num_ahead = min(num_ahead, len(self._waiting) + num_left)
+        if not num_ahead:
+            return
         self._forecast = forecast(
             self._crew,
-            random_designs(self.sampler.vector_draws, question.seed, image_size),
+            designs,
             image_size,
             lambda designs: Timing(designs, self._recipe),
             self.listener.untimed,
             self._must_end,
         )
         if self._forecast is not None:
-            self.listener.timed(self._forecast)
+            self.listener.timed(self._forecast, num_ahead)
 
     @property
     def _is_late(self) -> bool:
@@ -262,34 +273,39 @@ class Coordinator:
 
     def prepare(self) -> None:
         """Wait until all workers are ready, or the time is over. The plan then holds their device, their precision and
-        the versions they run.
+        the versions they run. Nothing is waited for where all trials are trained.
 
         Raises:
-            TrainingError: no worker can start.
+            TrainingError: no worker can start, or none that trains in the precision of the study.
         """
         if self._is_prepared:
             return
         self._is_prepared = True
         values = [trial.value for trial in self.record.trials if trial.state == TrialState.COMPLETE]
         self.listener.resumed(self._num_trained, max((value for value in values if value is not None), default=None))
+        if self._num_trained >= self._num_trials:
+            return
         while not self._crew.is_complete and not self._must_end():
             self._crew.receive(WAIT_SECONDS)
         if self._crew.has_idle:
             self._note(self._crew.ready)
 
     def _note(self, ready: Ready) -> None:
-        """Keep what the first worker runs on. The precision of a study stays what its first run chose.
+        """Keep what the first worker runs on. The precision of a study stays what its first run chose, on every device.
 
         A GPU gets its next design at once: one is drawn while it trains, without the result of the last. A CPU, which
         would have to draw it itself, gains nothing by that.
         """
         self._looks_ahead = ready.is_gpu
-        precision = self.plan.circumstances.precision
-        self.plan = self.plan.with_circumstances(
-            device=ready.device,
+        before = self.plan.circumstances
+        now = before.on(ready.device, ready.peak)
+        self.plan = self.plan.model_copy(update={"circumstances": now}).with_circumstances(
             num_train=ready.num_train,
-            peak=ready.peak,
-            precision=precision or ready.precision if self.plan.question.recipe.precision == "auto" else None,
-            versions=self.plan.circumstances.versions | ready.versions,
+            precision=before.precision or ready.precision if self.plan.question.recipe.precision == "auto" else None,
+            versions=before.versions | ready.versions,
         )
-        self.listener.ready(ready)
+        precision = self.plan.precision
+        assert precision is not None
+        if precision == "fp16" and device_class(ready.device) == "CPU":
+            raise TrainingError("precision = fp16, that of the study: needs a CUDA device")
+        self.listener.ready(ready.device, precision, now.device if ready.device == now.also_on else None)

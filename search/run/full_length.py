@@ -79,6 +79,7 @@ class RunningRun:
     Attributes:
         folder: for its result and its weights.
         history: the epochs so far.
+        num_told: epochs before those that are trained now, of which people have heard.
         opening: the line of the test ledger that is still without an accuracy.
     """
 
@@ -86,6 +87,7 @@ class RunningRun:
     job: Job
     folder: Path
     history: list[Measurement] = field(default_factory=list)
+    num_told: int = 0
     opening: str | None = None
 
     def open(self, ledger: Ledger) -> None:

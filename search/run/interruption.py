@@ -11,14 +11,15 @@ from search.workers.crew import Crew
 
 WAIT_SECONDS = 1.0
 GRACE_SECONDS = 5.0
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR2: 143}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR2: 143, signal.SIGHUP: 129}
 
 
 class Interruption:
-    """Notes the first SIGINT (Ctrl-C), SIGTERM or SIGUSR2 while it is entered; call it to ask whether one came.
+    """Notes the first SIGINT (Ctrl-C), SIGTERM, SIGUSR2 or SIGHUP while it is entered; call it to ask whether one came.
 
     Long work asks between its steps, keeps what there is to keep, and returns. A second signal raises wherever the
-    program is. SIGUSR2 is what Slurm and others can send ahead of the end.
+    program is. SIGUSR2 is what Slurm and others can send ahead of the end, and SIGHUP says that the terminal has gone,
+    which is ignored under `nohup`.
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,9 @@ class Interruption:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        self._before = {number: signal.signal(number, self._note) for number in STATUS}
+        keeps_on = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        heard = [number for number in STATUS if not (number == signal.SIGHUP and keeps_on)]
+        self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

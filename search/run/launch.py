@@ -1,7 +1,7 @@
 """What the commands do: open the data and the study, start the workers, run, close."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,9 @@ from search.study.plan import Plan, Question
 from search.study.rounds import NUM_FINALIST_SEEDS, Finalist
 from search.study.storage import Record, locked
 from search.study.view import RunView
+from search.study.way import DeviceClass
+from search.workers.fleet import Fleet
+from search.workers.local import LocalFleet
 from search.workers.machine import Machine
 
 
@@ -119,7 +122,7 @@ def search(
             require_recorded(files, record, plan)
             plan.save(files)
             remember(files)
-            fleet = hire(files)
+            fleet = hire(files) if record.num_trained < num_trials else LocalFleet([], files.folder / "workers.log")
             try:
                 coordinator = Coordinator(plan, record, fleet, listener, interruption, request.timeout)
                 try:
@@ -213,18 +216,22 @@ def _retraining(
     observer: Observer,
     interruption: Interruption | None,
 ) -> Iterator[Retraining]:
-    """Full-length training in a study, under its lock, on workers that end with the block."""
+    """Full-length training in a study, under its lock, on workers that end with the block. They start once there is
+    something to train."""
     dataset = open_study_data(plan)
     hire = machine.hire(dataset, plan.question.seed, num_runs)
-    with locked(files):
+    device: DeviceClass = "GPU" if machine.has_gpu else "CPU"
+    with locked(files), ExitStack() as fleets:
         if not files.plan.is_file():
             plan.save(files)
         remember(files)
-        fleet = hire(files)
-        try:
-            yield Retraining(plan, files, fleet, observer, interruption)
-        finally:
-            fleet.close()
+
+        def fleet() -> Fleet:
+            fleet = hire(files)
+            fleets.callback(fleet.close)
+            return fleet
+
+        yield Retraining(plan, files, fleet, device, observer, interruption)
 
 
 def remember(files: StudyFiles) -> None:

@@ -5,11 +5,12 @@ and so are the dropouts of the best of them, since the short schedule of a searc
 the test set is opened by final runs alone, once per trained network, and every opening is a line in the test ledger.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 
 from search.errors import TrainingError
 from search.files import StudyFiles, put_aside
-from search.protocol import Failed, Finished, Measurement, Opening, Paused, Ready, Resumed
+from search.protocol import Failed, Finished, Measurement, Opening, Paused, Resumed
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
 from search.run.full_length import FullRun, RunningRun
@@ -21,7 +22,7 @@ from search.study.plan import Plan
 from search.study.results import fault_of_weights, read_results
 from search.study.rounds import NUM_FINALIST_SEEDS, Finalist, standings
 from search.study.view import RunPurpose, RunView
-from search.study.way import Way, device_class, recipe_digest
+from search.study.way import DeviceClass, Way, recipe_digest
 from search.trained_network import Precision
 from search.workers.crew import Crew, Restarted
 from search.workers.fleet import Fleet
@@ -30,15 +31,21 @@ from search.workers.fleet import Fleet
 class Retraining:
     """Trains candidates of one study on a fleet, under the study's lock.
 
+    The fleet is called for once there is something to train.
+
     A run that is already there, of the same network and trained in the same way, is not trained again; one that was
     interrupted goes on from its last checkpoint. Whatever was trained otherwise has a folder of its own, and stays.
+
+    Args:
+        device: the kind of device that the fleet's workers have.
     """
 
     def __init__(
         self,
         plan: Plan,
         files: StudyFiles,
-        fleet: Fleet,
+        fleet: Callable[[], Fleet],
+        device: DeviceClass,
         observer: Observer,
         interruption: Interruption | None = None,
     ) -> None:
@@ -47,10 +54,14 @@ class Retraining:
         self.observer = observer
         self._interruption = interruption or Interruption()
         self._ledger = Ledger(files, plan.question.data.ledger_name)
-        self._crew = Crew(fleet)
-        self._ready: Ready | None = None
+        self._fleet = fleet
+        self._device = device
         self._running: list[RunningRun] = []
         self._done: dict[tuple[object, ...], RunView] = {}
+
+    @cached_property
+    def _crew(self) -> Crew:
+        return Crew(self._fleet())
 
     def choose(self, candidates: list[Candidate]) -> list[tuple[Candidate, Finalist]]:
         """Train finalists on the training split, then the best of them with each other dropout that the study's space
@@ -118,8 +129,7 @@ class Retraining:
     ) -> FullRun:
         """A run in the precision of the study, on the kind of device that is there."""
         precision = self._precision(candidate.recipe)
-        device = device_class(self._first_ready().device)
-        way = Way(recipe_digest(candidate.recipe.model_dump(mode="json")), holdout, precision, device)
+        way = Way(recipe_digest(candidate.recipe.model_dump(mode="json")), holdout, precision, self._device)
         return FullRun(candidate, seed, purpose, precision, way, may_fail)
 
     def _precision(self, recipe: Recipe) -> Precision:
@@ -128,24 +138,21 @@ class Retraining:
         if recipe.precision != "auto":
             return recipe.precision
         if self.plan.precision is None:
-            self.plan = self.plan.with_circumstances(precision=self._first_ready().precision)
+            self.plan = self.plan.with_circumstances(precision=self._first_precision())
             self.plan.save(self.files)
         precision = self.plan.precision
         assert precision is not None
-        if precision == "fp16" and device_class(self._first_ready().device) == "CPU":
+        if precision == "fp16" and self._device == "CPU":
             rule = "needs a CUDA device; give the recipe a precision of its own"
             raise TrainingError(f"precision = fp16, that of the study's search: {rule}")
         return precision
 
-    def _first_ready(self) -> Ready:
-        """What the first worker that was ready runs on."""
-        while self._ready is None:
+    def _first_precision(self) -> Precision:
+        """What 'auto' stands for on the first worker that is ready."""
+        while not self._crew.has_idle:
             self._interruption.require_none()
-            if self._crew.has_idle:
-                self._ready = self._crew.ready
-            else:
-                self._crew.receive(WAIT_SECONDS)
-        return self._ready
+            self._crew.receive(WAIT_SECONDS)
+        return self._crew.ready.precision
 
     def _train(self, runs: list[FullRun]) -> list[RunView]:
         """The results of all runs but failed ones, in the given order; what is on disk already is not trained again."""
@@ -202,10 +209,13 @@ class Retraining:
         assert isinstance(running, RunningRun)
         if isinstance(message, Measurement):
             running.history.append(message)
-            self.observer.on_epoch(running.job, message)
+            if message.epoch > running.num_told:  # it was told of by the run that was interrupted
+                self.observer.on_epoch(running.job, message)
         elif isinstance(message, Resumed | Restarted):
             if isinstance(message, Restarted):
                 running.history.clear()
+            else:
+                running.num_told = message.epoch
             for note in notes_of(message):
                 self.observer.on_note(running.job, note)
         elif isinstance(message, Opening):

@@ -8,8 +8,6 @@ from search.protocol import Finished, Measurement
 from search.run.accounting import SECONDS_BETWEEN_NOTES
 from search.study.storage import TrialRecord
 
-TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
-
 
 class RunningTrial:
     """A trial from the moment a worker is given it to its end: its record, its value, its time.

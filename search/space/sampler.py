@@ -94,7 +94,7 @@ class BudgetSampler(BaseSampler):
         self._rng = np.random.default_rng(seed)
         self._independent = base or RandomSampler(seed=int(np.random.default_rng(seed).integers(2**31)))
         self._seen = {architecture.canonical() for architecture in seen}
-        self._first = deque(first)
+        self._first = deque(architecture.canonical() for architecture in first)
 
     @cached_property
     def vector_draws(self) -> Draws:
@@ -125,6 +125,14 @@ class BudgetSampler(BaseSampler):
             return None
         return upto - below
 
+    @property
+    def num_left(self) -> int | None:
+        """How many designs are left to propose, where there are few; else None."""
+        if self._listed is None:
+            return None
+        first = {architecture for architecture in self._first if self._may_be_first(architecture)}
+        return len((first | set(self._listed)) - self._seen)
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self.space.distributions
 
@@ -137,9 +145,9 @@ class BudgetSampler(BaseSampler):
             SpaceExhaustedError: no new design within the limits is left, or none is met any more.
         """
         while self._first:
-            vector = self._requested(self._first.popleft().canonical())
-            if vector is not None:
-                return vector
+            architecture = self._first.popleft()
+            if architecture not in self._seen and self._may_be_first(architecture):
+                return self._propose(architecture)
         for _ in range(MAX_BASE_DRAWS if self._base is not None else 0):
             assert self._base is not None
             vector = self._base.sample_relative(study, trial, self.space.distributions)
@@ -182,13 +190,9 @@ class BudgetSampler(BaseSampler):
         self._seen.add(architecture)
         return True
 
-    def _requested(self, architecture: Architecture) -> dict[str, int | str] | None:
-        """A vector of an architecture of `first`, or None if it may not be proposed."""
-        if architecture in self._seen or not self.space.holds(architecture, self.task):
-            return None
-        if not self._most.admits(architecture, self.task.image_size):
-            return None
-        return self._propose(architecture)
+    def _may_be_first(self, architecture: Architecture) -> bool:
+        """Whether the space holds an architecture of `first`, within its limits."""
+        return self.space.holds(architecture, self.task) and self._most.admits(architecture, self.task.image_size)
 
     def _draw_uniformly(self) -> dict[str, int | str]:
         """A vector of a uniform draw among the new designs within the limits."""

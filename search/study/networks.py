@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from search.quantities import plural
 from search.study.view import RunView
 from search.study.way import Way
 
@@ -88,7 +89,18 @@ class Network:
     def training(self) -> str:
         """How it was trained, in words."""
         held_out = ", validation images held out" if self.holdout else ""
-        return f"{self.recipe}, {self.epochs} epoch{'' if self.epochs == 1 else 's'}{held_out}"
+        return f"{self.recipe}, {plural(self.epochs, 'epoch')}{held_out}"
+
+    def training_beside(self, other: "Network") -> str:
+        """How it was trained, with all that tells it apart from another of its trial or baseline."""
+        words, dropout = self.training, self.runs[0].identity.dropout
+        if dropout is not None and self.label != other.label:
+            words += f", dropout {dropout:g}"
+        if self.training == other.training and self.way.recipe != other.way.recipe:  # two recipes of one name
+            words += f", recipe {self.way.recipe}"
+        if self.hardware != other.hardware:
+            words += f", {self.hardware}"
+        return words
 
 
 def is_tested(run: RunView) -> bool:

@@ -17,6 +17,7 @@ from search.recipe import Recipe
 from search.space.limits import Limits, parse_limits
 from search.space.space import Space, Task
 from search.study.address import without_password
+from search.study.way import device_class
 from search.yamlfile import read_model, read_text
 
 SamplerName = Literal["tpe", "random"]
@@ -112,9 +113,10 @@ class Circumstances(_Part):
         source: where the data is.
         storage: the URL of the study's database, without a password; None for its own file.
         precision: what the recipe's 'auto' stands for, fixed by the study's first run.
-        device: what the trials of its last run were trained on.
+        device: what its trials were trained on: of the kind of the first run, whose batches the study keeps.
         num_train: images of the training split.
         peak: FLOP/s of that device's products of large matrices, where it is a GPU.
+        also_on: what some were trained on that is a CPU where the study began on a GPU, or the other way round.
     """
 
     source: str
@@ -125,12 +127,18 @@ class Circumstances(_Part):
     device: str = ""
     num_train: int = 0
     peak: float | None = None
+    also_on: str = ""
     versions: dict[str, str] = {}
 
     @field_validator("storage")
     @classmethod
     def _no_password(cls, storage: str | None) -> str | None:
         return None if storage is None else without_password(storage)
+
+    def on(self, device: str, peak: float | None) -> Self:
+        """With the device of another run."""
+        is_moved = self.device and device_class(device) != device_class(self.device)
+        return self.model_copy(update={"also_on": device} if is_moved else {"device": device, "peak": peak})
 
 
 class Plan(_Part):
@@ -220,5 +228,6 @@ def package_versions() -> dict[str, str]:
 
 
 def _known(files: StudyFiles) -> str:
-    names = sorted(plan.parent.name for plan in Path(files.studies).glob("*/plan.yaml"))
+    plans = Path(files.studies).glob("*/plan.yaml")
+    names = sorted(plan.parent.name for plan in plans if plan.is_file())
     return f"; there are {', '.join(names)}" if names else ""

@@ -36,6 +36,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
     plan = Plan.load(files)
     trials, attributes = read_study(files, storage or plan.circumstances.storage)
     question, circumstances = plan.question, plan.circumstances
+    devices = tuple(device for device in (circumstances.device, circumstances.also_on) if device)
     results = read_results(files, question.data.ledger_name)
     runs = tuple(run for run in results.runs if run.purpose != "proxy")
     ledger = Ledger(files, question.data.ledger_name)
@@ -48,7 +49,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         num_trials=circumstances.num_trials,
         epochs=question.recipe.epochs,
         asked=_asked(plan),
-        versions=(("device", circumstances.device), *circumstances.versions.items()),
+        versions=(("device", " and ".join(devices)), *circumstances.versions.items()),
         draws=attributes.get("draws", 0),
         seconds=attributes.get("seconds", 0.0),
         trials=tuple(trial_view(trial, plan) for trial in trials if "architecture" in trial.user_attrs),
@@ -59,7 +60,8 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         worker_seconds=attributes.get("worker_seconds"),
         max_macs=question.all_limits.macs,
         num_train=circumstances.num_train,
-        peak=circumstances.peak,
+        peak=circumstances.peak if len(devices) == 1 else None,
+        devices=devices,
         plan=plan.to_yaml(),
         commands=(search_command(plan, files.name), *retrain_commands(runs, question.data, files.name)),
         unread=(*results.unread, *ledger.damaged()),

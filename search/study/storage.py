@@ -26,6 +26,7 @@ from search.errors import StorageError, StudyError
 from search.files import StudyFiles, why, write_atomically
 from search.protocol import Measurement
 from search.space.sampler import ask
+from search.space.thinning import TRAINED
 from search.study.database import open_for_reading, open_for_writing, storage_errors
 from search.study.plan import now
 
@@ -95,6 +96,10 @@ class Record:
     @property
     def trials(self) -> list[FrozenTrial]:
         return self._mirror.get_trials(deepcopy=False)
+
+    @property
+    def num_trained(self) -> int:
+        return sum(trial.state in TRAINED for trial in self.trials)
 
     def trial(self, number: int) -> FrozenTrial:
         """The trial of this number, as it is now."""

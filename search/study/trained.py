@@ -83,7 +83,10 @@ def trained_runs(
         raise StudyError(f"{what}: has no trained weights; run `nas retrain {command}` first")
     runs = [run for run in own if recipe in (None, run.recipe, f"{run.recipe}-{run.length}ep", run.key)]
     recipes = sorted({run.recipe for run in own})
-    if not runs or (baseline is not None and recipe is None and len(recipes) > 1):
+    if not runs:
+        keys = sorted({run.key for run in own})
+        raise StudyError(f"{what}: was not trained by --recipe {recipe}; it was by {', '.join(keys)}")
+    if baseline is not None and recipe is None and len(recipes) > 1:
         raise StudyError(f"{what}: was trained by {', '.join(recipes)}; name one of them with --recipe")
     if dropout is not None:
         runs = _of_dropout(runs, dropout, what)
@@ -91,8 +94,10 @@ def trained_runs(
     for line in results.unread:
         note(line)
     if rest := others(runs, network):
-        names = ", ".join(f"{other.training} (--recipe {other.key})" for other in rest)
-        note(f"{what}: taken is {network.training}, seeds {_seeds(network.runs)}; there is also {names}")
+        names = "; ".join(f"{other.training_beside(network)} (--recipe {other.key})" for other in rest)
+        seeds_taken = ("seed " if network.seeds == 1 else "seeds ") + _seeds(network.runs)
+        taken = f"{network.training_beside(rest[0])}, {seeds_taken}"
+        note(f"{what}: taken is {taken}; it was also trained by {names}")
     chosen = [_trained(run) for run in network.runs]
     for run in chosen:
         if seeds is None or run.view.seed in seeds:

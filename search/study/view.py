@@ -177,7 +177,8 @@ class StudyView:
         proxy: the runs of its audits, by whatever recipe.
         max_macs: a further limit.
         num_train: images of the training split; 0 where it was not recorded.
-        peak: FLOP/s of products of large matrices on the GPU that trained; None on a CPU.
+        peak: FLOP/s of products of large matrices on the GPU that trained; None on a CPU, or where both did.
+        devices: what trials were trained on, where it is known: at most a GPU and a CPU.
         plan: the study's plan as YAML.
         commands: the commands that ask its question again.
         unread: a line for each file in its folder that could not be read, or counts for nothing.
@@ -203,6 +204,7 @@ class StudyView:
     max_macs: int | None = None
     num_train: int = 0
     peak: float | None = None
+    devices: tuple[str, ...] = ()
     plan: str = ""
     commands: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()

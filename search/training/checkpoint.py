@@ -89,6 +89,8 @@ class Checkpoints:
         return [path for number, path in numbered if number <= self._attempt]
 
     def _read(self, path: Path, device: torch.device) -> dict[str, Any]:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is not a file")
         content = unseal(path.read_bytes())
         loaded = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
         if loaded["key"] != self._key:

@@ -55,6 +55,8 @@ class Measured:
     def _read(self) -> dict[str, Any] | None:
         """What the file holds; None if it cannot be read."""
         try:
+            if self._path.exists() and not self._path.is_file():  # a pipe would be waited for
+                return None
             values = json.loads(self._path.read_bytes())
         except FileNotFoundError:
             return {}

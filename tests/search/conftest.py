@@ -33,7 +33,7 @@ from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.results import EndedRun, write_run
 from search.study.storage import Record, locked, read_study
 from search.study.way import Way, recipe_digest, run_key
-from search.trained_network import TestResult
+from search.trained_network import Precision, TestResult
 from search.workers.fleet import Fleet
 
 BUDGET = 6_000
@@ -61,8 +61,8 @@ class Diary:
     """A listener that writes down what it is told."""
 
     resumptions: list[tuple[int, float | None]] = field(default_factory=list)
-    readies: list[Ready] = field(default_factory=list)
-    forecasts: list[Forecast] = field(default_factory=list)
+    readies: list[tuple[str, Precision, str | None]] = field(default_factory=list)
+    forecasts: list[tuple[Forecast, int]] = field(default_factory=list)
     untimed_reasons: list[str] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     measurements: list[tuple[int, Measurement]] = field(default_factory=list)
@@ -72,11 +72,11 @@ class Diary:
     def resumed(self, num_trained: int, best: float | None) -> None:
         self.resumptions.append((num_trained, best))
 
-    def ready(self, worker: Ready) -> None:
-        self.readies.append(worker)
+    def ready(self, device: str, precision: Precision, began_on: str | None) -> None:
+        self.readies.append((device, precision, began_on))
 
-    def timed(self, forecast: Forecast) -> None:
-        self.forecasts.append(forecast)
+    def timed(self, forecast: Forecast, num_trials: int) -> None:
+        self.forecasts.append((forecast, num_trials))
 
     def untimed(self, reason: str) -> None:
         self.untimed_reasons.append(reason)

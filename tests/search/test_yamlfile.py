@@ -141,7 +141,7 @@ def test_a_key_that_was_merged_may_be_given_again() -> None:
     assert read_model(text, "my.yaml", Model, InputError).parts[2] == Part(size=5)
 
 
-@pytest.mark.parametrize(("text", "kind"), [("", "NoneType"), ("# nothing", "NoneType"), ("[1]", "list"), ("a", "str")])
+@pytest.mark.parametrize(("text", "kind"), [("", "nothing"), ("# nothing", "nothing"), ("[1]", "list"), ("a", "str")])
 def test_what_is_no_mapping_is_refused(text: str, kind: str) -> None:
     assert refusal(text) == f"must be a mapping of keys to values, not {kind}"
 

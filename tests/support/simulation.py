@@ -24,7 +24,7 @@ from search.protocol import (
     Timing,
     TooSlow,
 )
-from search.trained_network import TestResult
+from search.trained_network import Precision, TestResult
 from search.workers.fleet import Worker
 
 Curve = Callable[[Job, int], float | TooSlow | Failed | Lost | None]
@@ -127,6 +127,8 @@ class SimulatedFleet:
             jumped over; by default the coordinator takes no time.
         length: the length of an epoch of a job, where they differ.
         peak: the FLOP/s of every worker's GPU; None for CPUs.
+        device: what every worker runs on.
+        precision: what 'auto' stands for there.
 
     Attributes:
         starts: every job that was handed to a worker, in order.
@@ -140,8 +142,10 @@ class SimulatedFleet:
         work_clock: Callable[[], float] = lambda: 0.0,
         length: Callable[[Job, int], float] | None = None,
         peak: float | None = None,
+        device: str = "simulated",
+        precision: Precision = "fp32",
     ) -> None:
-        self.peak = peak
+        self.ready = Ready(device, precision, {"python": "simulated"}, peak=peak)
         self.curve = curve
         self.epoch_seconds = epoch_seconds
         self.length = length or (lambda job, epoch: epoch_seconds)
@@ -208,5 +212,5 @@ class SimulatedFleet:
 
     def _new_worker(self) -> SimulatedWorker:
         worker = SimulatedWorker(self, now=self.now)
-        self.post(0.0, worker, Ready("simulated", "fp32", {"python": "simulated"}, peak=self.peak))
+        self.post(0.0, worker, self.ready)
         return worker

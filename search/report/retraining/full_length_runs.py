@@ -6,11 +6,11 @@ from collections.abc import Iterable
 import pandas as pd
 import plotly.graph_objects as go
 
-from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, cost_axis, records, short_name
+from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, cost_axis, records, safe, short_name
 from search.report.notation import count, decimal, duration, exists, interval, network_name, percent, points, short
 from search.report.retraining.known_runs import results_order, run_order
 from search.report.statistics.significance import CONFIDENCE, half_width
-from search.report.tables import Column, Table, named, table
+from search.report.tables import Column, Table, named, table, trainings
 from search.study.meant import RULE
 from search.study.networks import Network
 from search.study.view import RunView
@@ -104,6 +104,7 @@ def results_table(frame: pd.DataFrame) -> Table:
 def results_figure(frame: pd.DataFrame, budget: int) -> Drawing:
     """Draw `results_frame`: test accuracy against parameters, searched designs beside baselines."""
     figure = blank(380)
+    frame = frame.assign(how=trainings(frame))
     cost_axis(figure, "Parameters", frame["params"].tolist(), budget, "budget")
     accuracy_axis(figure, "Test accuracy")
     looks = {"trial": ("retrained trial", BLUE, "circle"), "baseline": ("baseline", ORANGE, "diamond-open")}
@@ -120,7 +121,7 @@ def results_figure(frame: pd.DataFrame, budget: int) -> Drawing:
             marker={"color": color, "size": 10, "symbol": symbol, "line": {"width": 2, "color": color}},
             error_y={"type": "data", "array": deviations, "color": color, "thickness": 1.5},
             # The spaces keep a label off its marker on either side.
-            text=[f"  {short_name(label)}  " for label in rows["label"]],
+            text=[f"  {short_name(label)}{safe(how)}  " for label, how in zip(rows["label"], rows["how"], strict=True)],
             textposition=[_side(figure, params) for params in rows["params"]],
             hovertemplate="%{text}: %{y:.2%}, %{x:,d} parameters<extra></extra>",
             cliponaxis=False,
@@ -130,7 +131,7 @@ def results_figure(frame: pd.DataFrame, budget: int) -> Drawing:
     low, high = (frame["mean"] - spread).min(), (frame["mean"] + spread).max()
     margin = max(0.01, 0.1 * (high - low))
     figure.update_yaxes(range=[low - margin, min(1.0, high + margin)])
-    results = "; ".join(f"{network_name(row['label'])}, {percent(row['mean'])}" for row in records(frame))
+    results = "; ".join(f"{network_name(row['label'])}{row['how']}, {percent(row['mean'])}" for row in records(frame))
     caption = (
         "Test accuracy, not validation, against parameters: mean and standard deviation over seeds of the networks "
         f"trained at full length. In numbers: {results}."

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, records, short_name
-from search.report.notation import exists, interval, network_name, percent, sentence_list
+from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, records, safe, short_name
+from search.report.notation import exists, interval, network_name, percent
 from search.report.statistics.significance import CONFIDENCE, half_width
+from search.report.tables import trainings
 from search.study.networks import Network
 
-COLUMNS = ["place", "label", "kind", "recipe", "epochs", "holdout", "seed", "accuracy", "mean", "half_width"]
+COLUMNS = ["place", "label", "kind", "recipe", "epochs", "holdout", "seed", "accuracy", "mean", "half_width", "key"]
 
 
 def seeds_frame(networks: Iterable[Network]) -> pd.DataFrame:
@@ -17,7 +18,7 @@ def seeds_frame(networks: Iterable[Network]) -> pd.DataFrame:
     its test accuracy beside the network's mean and half the width of Student's interval, NaN for a single seed."""
     rows = [
         (place, network.label, run.identity.kind, network.recipe, run.epochs, network.holdout, run.seed,
-         run.test_accuracy, network.mean, half_width(network.deviation, network.seeds))
+         run.test_accuracy, network.mean, half_width(network.deviation, network.seeds), network.key)
         for place, network in enumerate(networks)
         for run in network.runs
     ]  # fmt: skip
@@ -27,6 +28,7 @@ def seeds_frame(networks: Iterable[Network]) -> pd.DataFrame:
 def seeds_figure(frame: pd.DataFrame) -> Drawing:
     """Draw `seeds_frame`: a dot a seed, and for each network a diamond at the mean with the line of its interval."""
     networks = [group for _, group in frame.groupby("place", sort=False)]
+    trained = trainings(pd.DataFrame([group.iloc[0] for group in networks]))
     figure = blank(100 + 46 * len(networks))
     figure.add_scatter(
         x=frame["accuracy"].round(5).tolist(),
@@ -35,11 +37,13 @@ def seeds_figure(frame: pd.DataFrame) -> Drawing:
         name="one seed",
         marker={"color": BLUE, "size": 9, "symbol": "circle-open", "line": {"width": 1.5}},
         text=[
-            f"{network_name(row['label'])}, seed {row['seed']}: {percent(row['accuracy'])}" for row in records(frame)
+            f"{network_name(row['label'])}{trained[row['place']]}, seed {row['seed']}: {percent(row['accuracy'])}"
+            for row in records(frame)
         ],
         hoverinfo="text",
     )
     means = [group.iloc[0] for group in networks]
+    pairs = list(zip(means, trained, strict=True))
     figure.add_scatter(
         x=[round(float(row["mean"]), 5) for row in means],
         y=list(range(len(means))),
@@ -57,19 +61,21 @@ def seeds_figure(frame: pd.DataFrame) -> Drawing:
     )
     figure.update_yaxes(
         tickvals=list(range(len(means))),
-        ticktext=[short_name(row["label"]) for row in means],
+        ticktext=[short_name(row["label"]) + safe(how).replace(", ", "<br>", 1) for row, how in pairs],
         range=[len(means) - 0.5, -0.5],
         ticks="",
         ticklabelstandoff=6,
     )
     accuracy_axis(figure, "Test accuracy", "xaxis")
     figure.update_xaxes(range=_range(frame), showgrid=True)
-    results = [f"{network_name(row['label'])} {percent(row['mean'])}{_bracketed(row)}" for row in means]
+    results = [f"{network_name(row['label'])}{how} {percent(row['mean'])}{_bracketed(row)}" for row, how in pairs]
     caption = (
         f"Test accuracy of every seed, and the mean of each network with its {CONFIDENCE:.0%} interval (Student's, "
-        f"over seeds; one seed has none): {sentence_list(results)}."
+        f"over seeds; one seed has none): {'; '.join(results)}."
     )
-    return Drawing("seeds", figure, caption, frame[["label", "seed", "accuracy"]])
+    behind = frame.assign(training=[trained[place].removeprefix(", ") for place in frame["place"]])
+    columns = ["label", "training", "seed", "accuracy"] if any(trained) else ["label", "seed", "accuracy"]
+    return Drawing("seeds", figure, caption, behind[columns])
 
 
 def _bracketed(row: pd.Series) -> str:

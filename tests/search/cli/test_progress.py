@@ -8,7 +8,6 @@ from rich.console import Console
 
 from search.cli.logs import NoLog
 from search.cli.progress import SearchProgress
-from search.protocol import Ready
 from search.recipes import FAST, FULL
 from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
@@ -29,7 +28,7 @@ def progress(said: io.StringIO, num_trials: int, epochs: int, pruner: PrunerName
 
 def test_one_trial_of_one_epoch_is_singular(said: io.StringIO) -> None:
     shown = progress(said, 1, 1)
-    shown.timed(Forecast((26_700_000,), (0.5,), 0.0, 0.5, 1))
+    shown.timed(Forecast((26_700_000,), (0.5,), 0.0, 0.5, 1), 1)
     shown.ended(0, TrialState.PRUNED, 0.5, None)
     shown.resumed(1, 0.5)
     assert said.getvalue().splitlines() == [
@@ -43,7 +42,7 @@ def test_one_trial_of_one_epoch_is_singular(said: io.StringIO) -> None:
 
 def test_networks_and_epochs_of_any_size_are_said_without_exponents(said: io.StringIO) -> None:
     shown = progress(said, 4, 12)
-    shown.timed(Forecast((130_000, 2_310_000_000_000), (0.00001234, 3_521.4), 0.0, 1_000.0, 2))
+    shown.timed(Forecast((130_000, 2_310_000_000_000), (0.00001234, 3_521.4), 0.0, 1_000.0, 2), 4)
     designs, expected, *_ = said.getvalue().splitlines()
     assert designs == "2 random designs (130k to 2.31T MACs) take 0.0000123 to 3,521 s an epoch"
     assert (
@@ -54,11 +53,14 @@ def test_networks_and_epochs_of_any_size_are_said_without_exponents(said: io.Str
 
 def test_what_is_trained_on_and_how_long_it_takes_is_said_before_the_first_trial(said: io.StringIO) -> None:
     shown = progress(said, 100, 8, "asha")
-    shown.ready(Ready("NVIDIA H200", "bf16", {}, 45_000, 7e14))
+    shown.ready("NVIDIA H200", "bf16", "CPU, 2 threads")
     shown.resumed(40, 0.5)
-    shown.timed(Forecast((10**6, 10**7, 10**8), (0.4, 1.0, 3.0), 0.6, 1.5, 4))
+    shown.timed(Forecast((10**6, 10**7, 10**8), (0.4, 1.0, 3.0), 0.6, 1.5, 4), 60)
     lines = said.getvalue().splitlines()
-    assert lines[0] == "training on NVIDIA H200, precision bf16, batches of 512"
+    assert lines[:2] == [
+        "training on NVIDIA H200, precision bf16, batches of 512",
+        "warning: trials before were trained on CPU, 2 threads; precision and batches stay as they were",
+    ]
     assert lines[-1] == (
         "expect about 2 min 9 s on 4 workers for 60 trials of 8 epochs, pruned by asha, and 1 min 31 s to retrain one "
         "of them for 60 epochs"

@@ -118,3 +118,11 @@ def test_the_test_sets_sampling_error_is_binomial(study, trial, run, errors):
 def test_openings_by_other_studies_are_counted(study, trial):
     ledger = (LedgerEntry("2026-01-01T00:00:00Z", "older", "0003", 0, 0.9),)
     assert "opened 1 time by 1 other study" in said(study(trials=(trial(0),), ledger=ledger))
+
+
+def test_the_sampling_error_is_that_of_the_number_to_quote(study, trial, run):
+    """Not of another training of the same network."""
+    counts = ((90, 10), (10, 90))
+    runs = (run("0001", 0, 0.2, confusion=counts, epochs=1), run("0001", 0, 0.9, confusion=counts, epochs=9))
+    runs = tuple(replace(each, history=each.history[:1] * each.epochs) for each in runs)
+    assert "so an accuracy of 90.0% carries" in said(study(trials=(trial(1),), runs=runs))

@@ -200,3 +200,9 @@ def test_slow_work_makes_longer_pauses(study):
     views, pauses = iter([study(num_trials=1), study(num_trials=0)]), []
     list(follow(lambda: next(views), 2, pauses.append, lambda: next(times)))
     assert pauses == [20]
+
+
+def test_what_comes_next_fits_the_trials_there_are(study, trial):
+    one, two = (without_scripts(render(study(trials=tuple(map(trial, range(number)))))) for number in (1, 2))
+    assert "top 1" in one and "top 2" not in one and "top 5" not in one
+    assert "top 2" in two and "top 5" not in two

@@ -27,11 +27,15 @@ from search.errors import SpaceError, TrainingError
 from search.files import StudyFiles
 from search.protocol import Failed, Job, Lost, Measurement, Message, Ready, Timing, TooSlow
 from search.recipe import Recipe
+from search.report.caveats import caveats
+from search.report.findings import find
+from search.run.plans import is_for_gpu
 from search.space.space import Space
 from search.study.plan import Plan, run_seed
-from search.study.reading import trial_view
+from search.study.reading import read_view, trial_view
 from search.study.storage import architecture_of, read_study
 from search.workers.fleet import Worker
+from search.workers.machine import Machine
 
 Search = Callable[..., Any]
 TRAINED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -169,7 +173,7 @@ def test_every_epoch_is_recorded_and_told(search: Search, files: StudyFiles) -> 
 def test_what_happens_is_told_in_order(search: Search) -> None:
     diary = search(3).diary
     assert diary.resumptions == [(0, None)]
-    assert diary.readies == [Ready("simulated", "fp32", {"python": "simulated"})]
+    assert diary.readies == [("simulated", "fp32", None)]
     assert diary.begun == [0, 1, 2]
     assert [(number, state, reason) for number, state, _, reason in diary.ends] == [
         (0, TrialState.COMPLETE, None),
@@ -196,9 +200,35 @@ def test_the_precision_of_a_study_stays_as_its_first_run_found_it(search: Search
     assert jobs(fleet)[0].recipe.precision == found.plan.circumstances.precision == "bf16"
 
 
+def test_a_search_goes_on_with_another_kind_of_device_in_its_precision_and_with_its_batches(
+    search: Search, files: StudyFiles
+) -> None:
+    gpu, cpu = ("NVIDIA H100", "bf16", 7e14), ("CPU, 2 threads", "fp32", None)
+    plan = None
+    for number, (device, precision, peak) in enumerate([gpu, cpu, cpu, gpu], 1):
+        fleet = SimulatedFleet(1, lambda job, epoch: 0.5, device=device, precision=precision, peak=peak)
+        found = search(number, fleet=fleet, plan=plan)
+        plan = found.plan.with_circumstances(num_trials=number + 1)
+        assert [job.recipe.precision for job in jobs(fleet)] == ["bf16"]
+        assert found.diary.readies == [(device, "bf16", "NVIDIA H100" if peak is None else None)]
+        assert is_for_gpu(files, Machine("cpu")), "or its batches would be another question"
+    view = read_view(files)
+    assert (view.devices, view.peak) == (("NVIDIA H100", "CPU, 2 threads"), None)
+    (sentence,) = [text for text in caveats(find(view)) if text.startswith("Trials were trained on")]
+    assert sentence.startswith("Trials were trained on NVIDIA H100 and CPU, 2 threads, in one precision: ")
+
+
+def test_half_precision_ends_a_search_on_a_cpu_before_any_trial(search: Search, make_plan: Search) -> None:
+    plan = make_plan(2).with_circumstances(precision="fp16", device="Tesla T4", peak=6e13)
+    fleet = SimulatedFleet(1, lambda job, epoch: 0.5, device="CPU, 2 threads")
+    with pytest.raises(TrainingError, match=r"^precision = fp16, that of the study: needs a CUDA device$"):
+        search(2, fleet=fleet, plan=plan)
+    assert jobs(fleet) == []
+
+
 def test_timed_designs_are_within_the_budget(search: Search) -> None:
     fleet = UntimedFleet([])
-    (forecast,) = search(1, fleet=fleet).diary.forecasts
+    ((forecast, _),) = search(1, fleet=fleet).diary.forecasts
     assert len(forecast.macs) == len(forecast.seconds_per_epoch) == len(fleet.timed[0]) == 3
     assert max(map(count_parameters, fleet.timed[0])) <= 6_000
 
@@ -714,13 +744,14 @@ def test_the_only_design_of_a_space_is_trained_once_whether_or_not_anything_is_f
     found = search(5, space=space, sampler=sampler, num_workers=2, budget=budget)
     assert len(found.trials) == found.outcome.num_trained == found.outcome.num_proposed == 1
     assert found.outcome.early_stop == "the only design within the limits has been tried"
-    assert [len(forecast.macs) for forecast in found.diary.forecasts] == [1]
+    assert [(len(forecast.macs), num) for forecast, num in found.diary.forecasts] == [(1, 1)]
     assert search(5, space=space, sampler=sampler, budget=budget).diary.begun == []
 
 
 def test_an_exhausted_space_stays_exhausted(search: Search) -> None:
-    search(100, space=FOUR)
-    again = search(100, space=FOUR)
+    first, again = search(100, space=FOUR), search(100, space=FOUR)
+    assert [num_trials for _, num_trials in first.diary.forecasts] == [4], "as many as there are"
+    assert again.diary.forecasts == []
     assert (again.outcome.num_trained, again.outcome.num_proposed) == (4, 0)
     assert again.outcome.early_stop == "all 4 designs within the limits have been tried"
 

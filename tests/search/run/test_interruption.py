@@ -11,7 +11,7 @@ import pytest
 from search.errors import Interrupted, NasError, OutputError
 from search.run.interruption import Interruption
 
-SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR2, 143)]
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR2, 143), (signal.SIGHUP, 129)]
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,14 @@ def test_the_first_signal_asks_and_interrupts_nothing(sent: signal.Signals, stat
     assert str(caught.value) == f"ended by {sent.name}; the same command goes on from here"
     assert caught.value.exit_status == status
     assert isinstance(caught.value, NasError)
+
+
+def test_under_nohup_a_terminal_that_has_gone_ends_nothing() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Interruption() as interruption:
+        send(signal.SIGHUP)
+        assert not interruption()
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 def test_an_output_that_is_closed_asks_too_and_what_came_first_is_the_reason() -> None:

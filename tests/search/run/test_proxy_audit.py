@@ -113,7 +113,9 @@ def retraining(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..
         plan = make_plan(seed=5)
         plan.save(files)
         notes = told if told is not None else []
-        return Retraining(plan, files, fleet, Observer(on_note=lambda job, text: notes.append(f"{job.label}: {text}")))
+        return Retraining(
+            plan, files, lambda: fleet, "GPU", Observer(on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
+        )
 
     return make
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from models.count import count_macs, count_parameters
 from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Ready
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Resumed
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
 from search.run.listener import Observer
@@ -25,6 +24,7 @@ from search.study.plan import Plan, run_seed
 from search.study.results import read_results, read_run, read_runs
 from search.study.rounds import chosen_dropout, standings
 from search.study.view import RunView
+from search.study.way import device_class
 from search.trained_network import Precision
 from search.workers.fleet import Worker
 
@@ -64,7 +64,9 @@ def retrain(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., 
     def make(fleet: SimulatedFleet | None = None, told: list[tuple[Job, Measurement]] | None = None) -> Retraining:
         notes = told if told is not None else []
         fleet = fleet or SimulatedFleet(1, saving)
-        return Retraining(make_plan(seed=5), files, fleet, Observer(lambda job, epoch: notes.append((job, epoch))))
+        return Retraining(
+            make_plan(seed=5), files, lambda: fleet, "GPU", Observer(lambda job, epoch: notes.append((job, epoch)))
+        )
 
     return make
 
@@ -85,6 +87,19 @@ def test_the_winner_is_chosen_by_its_mean_not_by_the_best_single_run(
     ranking = retrain(SimulatedFleet(num_workers, saving)).choose(CANDIDATES)
     assert [each.identity.label for each, _ in ranking] == ["0007", "0003", "0011"]
     assert [finalist.mean for _, finalist in ranking] == pytest.approx([0.80, 0.70, 0.60])
+
+
+def test_epochs_that_an_interrupted_run_has_told_are_not_told_again(retrain: Callable[..., Retraining]) -> None:
+    def curve(job: Job, epoch: int) -> float:
+        if epoch == 1:
+            fleet.post(0.0, fleet._workers[0], Resumed(2, ()))
+        return saving(job, epoch)
+
+    fleet = SimulatedFleet(1, curve)
+    told: list[tuple[Job, Measurement]] = []
+    (view,) = retrain(fleet, told).finish(CANDIDATES[:1], 1)
+    assert [measurement.epoch for _, measurement in told] == [3]
+    assert [measurement.epoch for measurement in view.history] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("num_workers", [2, 5])
@@ -151,7 +166,7 @@ def retrain_dropouts(files: StudyFiles, make_plan: Callable[..., Plan]) -> Calla
         space = make_plan().question.space.model_copy(update={"dropout": (0.0, 0.1, 0.2)})
         told = notes if notes is not None else []
         note = lambda job, text: told.append(f"{job.label}: {text}")  # noqa: E731
-        return Retraining(make_plan(seed=5, space=space), files, fleet, Observer(on_note=note))
+        return Retraining(make_plan(seed=5, space=space), files, lambda: fleet, "GPU", Observer(on_note=note))
 
     return make
 
@@ -575,36 +590,39 @@ def test_a_run_whose_weights_are_gone_is_trained_again_where_it_lies(
     assert path.is_file() and read_results(files) == (tuple(first), ())
 
 
-@dataclass
-class Hardware:
-    """A fleet whose workers run on a device, and whose 'auto' stands for a precision."""
-
-    device: str
-    precision: Precision
-
-    def fleet(self) -> SimulatedFleet:
-        fleet = SimulatedFleet(1, saving)
-        ready = Ready(self.device, self.precision, {})
-        fleet._events = [(due, order, worker, ready) for due, order, worker, _ in fleet._events]
-        return fleet
+def hardware(device: str, precision: Precision) -> Callable[[], SimulatedFleet]:
+    """Hires a worker on a device on which 'auto' stands for a precision."""
+    return lambda: SimulatedFleet(1, saving, device=device, precision=precision)
 
 
 def test_auto_is_one_precision_for_all_runs_of_a_study(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
     """The precision of the search, not what each worker finds fastest; the recipe stays as it was asked for."""
     plan = make_plan(seed=5).with_circumstances(precision="fp16")
-    (view,) = Retraining(plan, files, Hardware("GPU", "bf16").fleet(), Observer()).finish(CANDIDATES[:1], 1)
+    (view,) = Retraining(plan, files, hardware("NVIDIA H100", "bf16"), "GPU", Observer()).finish(CANDIDATES[:1], 1)
     assert (view.precision, view.recipe_values["precision"]) == ("fp16", "auto")
     asked = candidate(3, 8, FULL.model_copy(update={"precision": "fp32"}))
-    (other,) = Retraining(plan, files, Hardware("GPU", "bf16").fleet(), Observer()).finish([asked], 1)
+    (other,) = Retraining(plan, files, hardware("NVIDIA H100", "bf16"), "GPU", Observer()).finish([asked], 1)
     assert (other.precision, other.recipe_values["precision"]) == ("fp32", "fp32")
     assert other.way != view.way and other.way.recipe == view.way.recipe and other.folder != view.folder
+
+
+def test_where_all_is_trained_no_worker_is_started(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(seed=5).with_circumstances(precision="fp32")
+
+    def nobody() -> SimulatedFleet:
+        raise AssertionError("a worker was started")
+
+    first = Retraining(plan, files, hardware("CPU", "fp32"), "CPU", Observer())
+    runs, ranking = first.finish(CANDIDATES, 2), first.choose(CANDIDATES)
+    again = Retraining(plan, files, nobody, "CPU", Observer())
+    assert (again.finish(CANDIDATES, 2), again.choose(CANDIDATES)) == (runs, ranking)
 
 
 def test_the_precision_of_a_search_that_the_device_lacks_is_one_line(
     files: StudyFiles, make_plan: Callable[..., Plan]
 ) -> None:
     plan = make_plan(seed=5).with_circumstances(precision="fp16")
-    retraining = Retraining(plan, files, Hardware("CPU, 2 threads", "fp32").fleet(), Observer())
+    retraining = Retraining(plan, files, hardware("CPU, 2 threads", "fp32"), "CPU", Observer())
     with pytest.raises(
         TrainingError, match=r"^precision = fp16, that of the study's search: needs a CUDA device; give"
     ):
@@ -614,16 +632,16 @@ def test_the_precision_of_a_search_that_the_device_lacks_is_one_line(
 def test_without_a_search_the_first_precision_is_kept_in_the_plan(
     files: StudyFiles, make_plan: Callable[..., Plan]
 ) -> None:
-    Retraining(make_plan(seed=5), files, Hardware("GPU", "bf16").fleet(), Observer()).finish(CANDIDATES[:1], 1)
+    Retraining(make_plan(seed=5), files, hardware("NVIDIA H100", "bf16"), "GPU", Observer()).finish(CANDIDATES[:1], 1)
     assert Plan.load(files).precision == "bf16"
-    later = Retraining(Plan.load(files), files, Hardware("GPU", "fp32").fleet(), Observer())
+    later = Retraining(Plan.load(files), files, hardware("NVIDIA H100", "fp32"), "GPU", Observer())
     views = later.finish(CANDIDATES[:1], 2)
     assert [view.precision for view in views] == ["bf16", "bf16"] and len({view.way for view in views}) == 1
 
 
 def test_a_fixed_precision_of_the_search_is_that_of_auto(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
     plan = make_plan(seed=5, recipe=Recipe(name="quick", epochs=4, batch_size=16, precision="fp16"))
-    (view,) = Retraining(plan, files, Hardware("GPU", "bf16").fleet(), Observer()).finish(CANDIDATES[:1], 1)
+    (view,) = Retraining(plan, files, hardware("NVIDIA H100", "bf16"), "GPU", Observer()).finish(CANDIDATES[:1], 1)
     assert view.precision == "fp16" and not files.plan.exists()
 
 
@@ -632,7 +650,9 @@ def test_seeds_of_another_kind_of_device_are_other_runs(files: StudyFiles, make_
     ways, notes = [], []
     observer = Observer(on_note=lambda job, text: notes.append(text))
     for device in ("NVIDIA H100", "NVIDIA H200", "CPU, 2 threads", "CPU, 4 threads"):
-        views = Retraining(plan, files, Hardware(device, "fp32").fleet(), observer).finish(CANDIDATES[:1], 1)
+        views = Retraining(plan, files, hardware(device, "fp32"), device_class(device), observer).finish(
+            CANDIDATES[:1], 1
+        )
         ways.append(views[0].way.device)
     assert ways == ["GPU", "GPU", "CPU", "CPU"]
     assert notes == ["was trained on a GPU before, and is now on a CPU; numbers of the two are not compared"]

@@ -465,7 +465,7 @@ def test_what_is_not_yaml_is_said_to_be_none(tmp_path: Path, text: str) -> None:
     assert refusal(tmp_path, text).startswith("not YAML: ")
 
 
-@pytest.mark.parametrize(("text", "kind"), [("", "NoneType"), ("- 1\n- 2", "list"), ("basic", "str"), ("3", "int")])
+@pytest.mark.parametrize(("text", "kind"), [("", "nothing"), ("- 1\n- 2", "list"), ("basic", "str"), ("3", "int")])
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str, kind: str) -> None:
     assert refusal(tmp_path, text) == f"must be a mapping of keys to values, not {kind}"
 

@@ -173,7 +173,7 @@ def test_runs_of_both_kinds_are_seen(files: StudyFiles, make_plan: Callable[...,
             (job.keep / "weights.safetensors").write_bytes(content)
         return 0.1 * epoch
 
-    retraining = Retraining(plan, files, SimulatedFleet(1, keeping), Observer())
+    retraining = Retraining(plan, files, lambda: SimulatedFleet(1, keeping), "GPU", Observer())
     retraining.choose([candidate])
     finals = retraining.finish([candidate], 1)
     runs = read_view(files).runs

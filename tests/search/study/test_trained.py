@@ -1,6 +1,7 @@
 """Which of the networks on disk is meant."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def test_seeds_of_another_recipe_architecture_or_holdout_are_left_out(
     retrained(NETWORK, recipe=SHORT, seed=3)
     assert [(run.view.seed, run.view.holdout) for run in trained_runs(files, plan, 42)] == [(0, False), (3, False)]
     assert [run.view.seed for run in trained_runs(files, plan, 42, recipe="long")] == [1]
-    with pytest.raises(StudyError, match=r"^trial = 42: was trained by long, short; name one of them with --recipe$"):
+    with pytest.raises(StudyError, match=r"^trial = 42: was not trained by --recipe full; it was by long-\S+, short-"):
         trained_runs(files, plan, 42, recipe="full")
 
 
@@ -205,9 +206,11 @@ def test_a_short_retraining_is_not_what_is_exported(files: StudyFiles, plan: Pla
     assert short.view.length == 1
     assert trained_runs(files, plan, 42, recipe=short.view.key) == [short]
     assert said == [
-        f"trial = 42: taken is full, 1 epoch, seeds 0, 1, 2; there is also full, 1 epoch (--recipe {short.view.key})"
+        f"trial = 42: taken is full, 1 epoch, recipe {runs[0].view.way.recipe}, seeds 0, 1, 2; "
+        f"it was also trained by full, 1 epoch, recipe {short.view.way.recipe} (--recipe {short.view.key})"
     ]
-    with pytest.raises(StudyError, match="was trained by full; name one of them with --recipe"):
+    known = f"{short.view.key}, {runs[0].view.key}"
+    with pytest.raises(StudyError, match=f"^trial = 42: was not trained by --recipe full-9ep; it was by {known}$"):
         trained_runs(files, plan, 42, recipe="full-9ep")
 
 
@@ -269,3 +272,12 @@ def searched(files: StudyFiles, make_plan: Callable[..., Plan], designs: list[Ar
             value = 0.5 - number / 10
             record._disk.add_trial(create_trial(value=value, intermediate_values={1: value}, user_attrs=values))
     return plan
+
+
+def test_two_recipes_of_one_name_are_told_apart(files: StudyFiles, plan: Plan, retrained: Retrained) -> None:
+    for lr in (0.1, 0.05):
+        retrained(NETWORK, recipe=Recipe(name="mine", epochs=2, lr=lr))
+    said: list[str] = []
+    trained_runs(files, plan, 42, note=said.append)
+    one, other = re.findall(r"recipe ([0-9a-f]{12})\b", said[0])
+    assert one != other

@@ -138,6 +138,7 @@ def test_whatever_lies_among_the_attempts_has_its_line_and_stops_nothing(tmp_pat
     (tmp_path / "attempt-2").write_text("no folder")
     (tmp_path / "attempt-3").symlink_to(tmp_path / "nowhere")
     (tmp_path / "attempt-4" / "epoch-00009.ckpt").mkdir(parents=True)
+    os.mkfifo(tmp_path / "attempt-4" / "epoch-00008.ckpt")
     (tmp_path / "attempt-4" / "notes.txt").write_text("mine")
     (tmp_path / "attempt-x").write_text("neither")
     checkpoints = opened(tmp_path)
@@ -145,6 +146,7 @@ def test_whatever_lies_among_the_attempts_has_its_line_and_stops_nothing(tmp_pat
     assert newest_epoch(checkpoints) == 1
     assert [line.partition(": ")[0] for line in refusals(checkpoints)] == [
         "attempt-4/epoch-00009.ckpt is refused",
+        "attempt-4/epoch-00008.ckpt is refused",
         "attempt-3 is refused",
         "attempt-2 is refused",
     ]

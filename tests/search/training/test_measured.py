@@ -1,6 +1,7 @@
 """What was measured is kept: one value for all, none lost, and a damaged file stops nobody."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ DAMAGES = {
     "true": holding(b'{"a": true}'),
     "deep": holding(b"[" * 100_000),
     "a folder": as_folder,
+    "a pipe": os.mkfifo,
 }
 
 

@@ -29,6 +29,9 @@ def test_a_network_trained_in_two_ways_has_two_rows_in_the_figure(study, run):
     frame = seeds_frame(study(runs=(run("0001", 0, 0.9), run("0001", 0, 0.8, holdout=True))))
     drawn = seeds_figure(frame)
     assert sorted(drawn.figure.data[0].y) == [0, 1]
+    one, other = frame["key"]
+    assert one != other and drawn.figure.layout.yaxis.ticktext == (f"trial 1<br>{one}", f"trial 1<br>{other}")
+    assert f": trial 1, {one} 90.00%; trial 1, {other} 80.00%." in drawn.caption
 
 
 def test_the_figure_holds_seeds_means_and_intervals(study, run):

@@ -110,7 +110,7 @@ def our_loop(network: str, recipe: Recipe, data: Images, precision: str = "bf16"
     torch.manual_seed(0)
     model = build(find_baseline(network)).to(data.device)
     normalise, captured = Normalisation.of(recipe, data), capture_on(data.device)
-    training = Training(model, recipe, data, None, normalise, seed=0, precision=precision, capture=captured)
+    training = Training(model, recipe, data, None, normalise, seed=0, precision=precision, capture=captured, note=print)
     epochs = training.epochs()
 
     def epoch() -> int:

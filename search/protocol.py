@@ -210,8 +210,8 @@ class TooSlow:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Seconds per epoch of each architecture, on the training split and with its validation, and the mean of what they
-    take before the first."""
+    """Seconds per epoch of each architecture, on the training split and with its validation, and the median of what
+    they take before the first."""
 
     seconds_per_epoch: tuple[float, ...]
     setup: float = 0.0

@@ -242,8 +242,9 @@ class Coordinator:
             for note in notes_of(message):
                 self.listener.noted(trial.number, note)
         elif isinstance(message, Finished):
-            # The next job first, if one waits: the worker need not wait until the end of this one is written.
-            if self._waiting and self._wants_more:
+            # The next job first, if one waits: the worker need not wait until the end of this one is written. It is
+            # busy already where it has taken over from a lost one.
+            if self._waiting and self._wants_more and self._crew.has_idle and not self._must_end():
                 self._dispatch(self._waiting.pop(0))
             self._end(trial, trial.finished(message, seconds))
         elif isinstance(message, TooSlow):

@@ -6,6 +6,8 @@ it is, numbers of Python are frozen, and nothing may wait for the device in betw
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -41,20 +43,25 @@ def capture(compute: Callable[[Batch], None], batch: Batch, changed: Callable[[]
     """
     device = batch.images.device
     static = batch.clone()
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own gap
+    stream = _side_stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     generator = torch.cuda.default_generators[device.index]
-    graph = torch.cuda.CUDAGraph()
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
     # One stream for warm-up and capture, so that autograd's accumulators meet the stream on which they were made.
     with torch.cuda.stream(stream):
         rehearse(compute, static, changed, generator)
         spare = generator.clone_state()
         try:
-            with torch.cuda.graph(graph, stream=stream):
+            with torch.cuda.graph(graph, pool=pool, stream=stream):
                 compute(static)
         except RuntimeError as error:
             generator.graphsafe_set_state(spare)  # the failed capture still holds the old one
-            raise CaptureError((str(error).strip().splitlines() or [type(error).__name__])[0]) from error
+            graph.reset()
+            with suppress(RuntimeError, AttributeError):  # versions after 2.11 do it themselves
+                torch._C._cuda_endAllocateToPool(device.index, pool)
+                torch._C._cuda_releasePool(device.index, pool)
+            cause = error.__context__ or error  # the end of a capture that became invalid fails as well
+            raise CaptureError((str(cause).strip().splitlines() or [type(cause).__name__])[0]) from error
     torch.cuda.current_stream(device).wait_stream(stream)
 
     def replay(batch: Batch) -> None:
@@ -62,6 +69,12 @@ def capture(compute: Callable[[Batch], None], batch: Batch, changed: Callable[[]
         graph.replay()
 
     return replay
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream of all captures on a device: cuBLAS keeps tens of megabytes for every stream that it has met."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own gap
 
 
 def rehearse(

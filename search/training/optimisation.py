@@ -25,7 +25,11 @@ def make_optimizer(model: nn.Module, recipe: Recipe, capturable: bool = False) -
     lr = torch.tensor(recipe.lr, device=matrices[0].device) if capturable else recipe.lr
     common: dict[str, Any] = {"lr": lr, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True, **common)
+        sgd = torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True, **common)
+        # In fp16 the first steps may be skipped. Momenta that such a step made would stay whatever was in memory.
+        for parameter in (*matrices, *vectors) if recipe.momentum else ():
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return adam(groups, fused=capturable, capturable=capturable, foreach=not capturable, **common)
 

@@ -62,13 +62,15 @@ def pace(architecture: Architecture, recipe: Recipe, data: Images, validation: I
     )
     epochs = training.epochs()
     next(epochs)
+    batch = validation.take(torch.arange(min(EVALUATION_BATCH, len(validation))).numpy()) if validation else None
+    if batch is not None and data.device.type == "cuda":
+        evaluate(training.network, batch, normalise, precision)  # the first loads its kernels
     setup = time.perf_counter() - started
     times: list[float] = []
     while not times or (sum(times) < SECONDS and len(times) < 50):
         times.append(next(epochs).seconds)
     seconds = median(times) * len(data) / len(few)
-    if validation is not None:
-        batch = validation.take(torch.arange(min(EVALUATION_BATCH, len(validation))).numpy())
+    if validation is not None and batch is not None:
         started = time.perf_counter()
         evaluate(training.network, batch, normalise, precision)
         seconds += (time.perf_counter() - started) * len(validation) / len(batch)

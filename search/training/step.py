@@ -86,8 +86,10 @@ class TrainingStep:
             return capture(self.compute, batch, self.changed)
         except CaptureError as error:
             self._note(f"steps are not captured, and slower: {error}")
-            # The failed capture may have left both in the middle of a step.
+            # The capture may have failed in the middle of a step, where the optimiser has what the scaler lends it.
             self.optimizer.zero_grad(set_to_none=True)
+            for lent in ("grad_scale", "found_inf"):
+                vars(self.optimizer).pop(lent, None)
             self.scaler = torch.amp.GradScaler(batch.images.device.type, enabled=self.scaler.is_enabled())
             return None
         finally:

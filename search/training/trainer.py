@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean
+from statistics import median
 
 import numpy
 import torch
@@ -146,7 +146,7 @@ class Trainer:
         precision = self._resolve(task.recipe.precision)
         train, validation = self.splits.train, self.splits.validation
         paces = [pace(network, task.recipe, train, validation, precision) for network in task.architectures]
-        return Timed(tuple(one.epoch for one in paces), mean(one.setup for one in paces))
+        return Timed(tuple(one.epoch for one in paces), median(one.setup for one in paces))
 
     def _test_range(self, task: RangeTest) -> Ranged:
         data = self.splits.train

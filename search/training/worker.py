@@ -45,13 +45,14 @@ def main() -> None:
     def note(text: str) -> None:
         connection.send(Noted(text))
 
+    threading.Thread(target=listen, daemon=True).start()
     try:
         performer = Trainer(setup, note) if setup.data is not None else Predictor(setup)
+        ready = performer.ready()
     except Exception as error:
         connection.send(Failed(_reason(error)))
         return
-    threading.Thread(target=listen, daemon=True).start()
-    connection.send(performer.ready())
+    connection.send(ready)
     while True:
         task = tasks.get()
         try:

@@ -245,6 +245,8 @@ class Crew:
         if not fits and isinstance(duty.task, Job | Timing) and (smaller := duty.task.recipe.halved) is not None:
             duty.task = replace(duty.task, recipe=smaller)
             reason += f"; now with batch_size = {smaller.batch_size} and lr = {smaller.lr:g}"
+        if fits and not with_node and isinstance(duty.task, Job):
+            duty.task = replace(duty.task, captured=False)  # it may be the capture that broke the worker
         if self._idle:
             self._begin(self._idle.pop(0), duty)
         else:

@@ -25,7 +25,7 @@ from models.baselines import find_baseline
 from models.count import count_macs, count_parameters
 from search.errors import SpaceError, TrainingError
 from search.files import StudyFiles
-from search.protocol import Failed, Job, Lost, Measurement, Message, Ready, Timing, TooSlow
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Ready, Timing, TooSlow
 from search.recipe import Recipe
 from search.report.caveats import caveats
 from search.report.findings import find
@@ -139,6 +139,45 @@ def test_a_design_that_waits_is_trained_first_when_the_search_goes_on(search: Se
     found = search(8, fleet=later)
     assert number_of(jobs(later)[0]) == waiting[0].number
     assert numbers(found.of(*TRAINED)) == list(range(8)) and len(set(designs(found.trials))) == 8
+
+
+class SlowlyReplacedFleet(SimulatedFleet):
+    """A worker in the place of a lost one is ready after a minute."""
+
+    def _new_worker(self) -> SimulatedWorker:
+        worker = SimulatedWorker(self, now=self.now)
+        delay = 60.0 if self.replaced else 0.0
+        self.post(delay, worker, Ready("simulated", "fp32", {"python": "simulated"}, peak=self.peak))
+        return worker
+
+
+def test_a_worker_that_takes_over_from_a_lost_one_gets_no_other_job_with_it(search: Search) -> None:
+    lost = [Lost("worker ended by signal 9")]
+    curve = lambda job, epoch: lost.pop() if lost and number_of(job) == 0 and epoch == 3 else 0.1 * epoch  # noqa: E731
+    fleet = SlowlyReplacedFleet(2, curve, peak=1e12)
+    found = search(6, fleet=fleet)
+    assert fleet.replaced == 1 and not lost
+    assert numbers(found.of(*TRAINED)) == list(range(6))
+
+
+class LateSignalFleet(SimulatedFleet):
+    """A signal comes while the coordinator waits for the end of a job."""
+
+    def __init__(self) -> None:
+        super().__init__(1, lambda job, epoch: 0.1 * epoch, peak=1e12)
+        self.is_interrupted = False
+
+    def receive(self, timeout: float) -> tuple[Worker, Message] | None:
+        received = super().receive(timeout)
+        self.is_interrupted |= received is not None and isinstance(received[1], Finished)
+        return received
+
+
+def test_after_a_signal_no_job_begins_not_even_one_that_waits(search: Search) -> None:
+    fleet = LateSignalFleet()
+    found = search(8, fleet=fleet, interruption=lambda: fleet.is_interrupted)
+    assert [number_of(job) for job in jobs(fleet)] == [0]
+    assert (found.outcome.num_trained, found.outcome.num_unfinished) == (1, 1)
 
 
 def test_what_is_recorded_of_a_design_is_what_it_costs(search: Search, files: StudyFiles) -> None:

@@ -212,6 +212,21 @@ def test_cycles_repeat_each_other() -> None:
 # Optimisers.
 
 
+def test_momenta_begin_as_zeros_also_where_the_first_step_is_skipped() -> None:
+    network = copy.deepcopy(NETWORK)
+    optimizer = make_optimizer(network, make_recipe())
+    before = [parameter.clone() for parameter in network.parameters()]
+    momenta = [optimizer.state[parameter]["momentum_buffer"] for parameter in network.parameters()]
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    # What GradScaler lends an optimiser when gradients in fp16 overflow.
+    vars(optimizer).update(grad_scale=torch.ones(()), found_inf=torch.ones(()))
+    optimizer.step()
+    assert all(torch.equal(*pair) for pair in zip(before, network.parameters(), strict=True))
+    after = [optimizer.state[parameter]["momentum_buffer"] for parameter in network.parameters()]
+    assert all(one is other and not other.any() for one, other in zip(momenta, after, strict=True))
+
+
 def test_the_rate_is_set_for_all_groups_and_where_it_is_a_tensor_in_place() -> None:
     optimizer = make_optimizer(NETWORK, make_recipe())
     set_lr(optimizer, 0.03)

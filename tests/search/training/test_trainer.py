@@ -25,6 +25,7 @@ from search.protocol import (
     Purpose,
     RangeTest,
     Setup,
+    Timed,
     Timing,
     TooSlow,
 )
@@ -33,6 +34,7 @@ from search.training import speed
 from search.training import trainer as module
 from search.training.images import Images, Normalisation
 from search.training.quiet import Quiet
+from search.training.speed import Pace
 from search.training.trainer import Requests, Trainer, is_out_of_memory, out_of_memory_failure
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4),), in_channels=1)
@@ -80,6 +82,15 @@ def test_a_timing_without_memory_has_failed_with_its_batch(trainer: Trainer, mon
     monkeypatch.setattr(module, "pace", raising(torch.OutOfMemoryError("CUDA out of memory.")))
     answer, _ = perform(trainer, Timing((NETWORK,), RECIPE))
     assert answer == Failed("out of memory at batch_size = 512", "memory")
+
+
+def test_the_setup_of_designs_is_the_usual_one_not_that_of_the_first(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paces = iter([Pace(9.0, 1.0), Pace(0.2, 2.0), Pace(0.3, 3.0)])  # libraries are loaded once
+    monkeypatch.setattr(module, "pace", lambda *_: next(paces))
+    answer, _ = perform(trainer, Timing((NETWORK,) * 3, RECIPE))
+    assert answer == Timed((1.0, 2.0, 3.0), 0.3)
 
 
 def test_another_error_of_the_device_is_the_workers(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from models.architecture import Architecture, Stage, Stem
 from search.errors import DataError
@@ -99,6 +100,16 @@ def test_a_worker_that_cannot_begin_says_why_whatever_it_is(
 
     assert works(monkeypatch, fail) == [Failed(reason)]
     assert ("Traceback" in capsys.readouterr().err) == (not isinstance(error, DataError))
+
+
+def test_a_worker_whose_device_cannot_be_tried_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short:
+        def __init__(self, setup: Setup, note: Callable[[str], None]) -> None: ...
+
+        def ready(self) -> Ready:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    assert works(monkeypatch, Short) == [Failed("OutOfMemoryError: CUDA out of memory.")]
 
 
 @pytest.mark.parametrize(("error", "reason"), ERRORS)

@@ -132,6 +132,23 @@ def test_a_job_that_loses_two_workers_has_failed_with_the_reason(tmp_path: Path,
     assert finished(told(crew)[-1])
 
 
+@pytest.mark.parametrize(
+    ("message", "is_captured"),
+    [(LOST, False), (POISONED, False), (None, False), (Failed("out of memory", "memory"), True)],
+)
+def test_a_job_that_may_have_broken_its_worker_goes_on_without_captured_steps(
+    message: Message | None, is_captured: bool
+) -> None:
+    fleet = SimulatedFleet(1, times(message, 1))
+    crew, gone = staffed(fleet), list(fleet._workers)
+    crew.start("a", job())
+    assert finished(told(crew)[-1])
+    crew.start("b", job(1))
+    assert finished(told(crew)[-1])
+    given = [each.captured for worker in (*gone, *fleet._workers) for each in worker.jobs]
+    assert given == [True, is_captured, True]
+
+
 def test_every_job_is_restarted_once_whatever_happened_to_others() -> None:
     lost = Counter[str]()
 
@@ -670,7 +687,8 @@ def test_a_node_that_is_lost_does_not_count_against_its_job_and_two_lost_workers
     worker = cluster.adds_ready()
     cluster.crew.start("a", job(checkpoints=tmp_path))
     for attempt, loss in enumerate(losses, 1):
-        assert worker.tasks == [replace(job(checkpoints=tmp_path), attempt=attempt)]
+        is_first = LOST not in losses[: attempt - 1]
+        assert worker.tasks == [replace(job(checkpoints=tmp_path), attempt=attempt, captured=is_first)]
         assert isinstance(loss, Lost)
         assert cluster.hears(worker, loss) == Restarted(loss.reason)
         worker = cluster.adds_ready()
@@ -699,7 +717,7 @@ def test_a_job_without_a_worker_goes_to_an_idle_one_at_once() -> None:
     first, second, third = (cluster.adds_ready() for _ in range(3))
     cluster.crew.start("a", job(0))
     assert cluster.hears(first, LOST) == Restarted(LOST.reason)
-    assert second.tasks == [job(0)] and third.tasks == [], "the one that is idle longest"
+    assert second.tasks == [replace(job(0), captured=False)] and third.tasks == [], "the one that is idle longest"
     assert cluster.crew.has_idle
     assert cluster.hears(second, FINISHED) == FINISHED
     assert not is_busy(cluster.crew)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.classes import Classes, shortened
-from search.data.decoding import ArrayImages, Part, Shape, Source, brief
+from search.data.classes import Classes
+from search.data.decoding import ArrayImages, Part, Shape, Source
 from search.data.folders import IMAGE_SUFFIXES
 from search.data.pickles import is_text_or_numbers, read_pickle, require_file
 from search.errors import DataError
-from search.quantities import significant
+from search.quantities import brief, significant
 
 # Names in files without a training part; the first that exists is taken.
 IMAGES = ("x_test", "x", "images", "data")
@@ -99,7 +99,7 @@ def unused_values(path: Path, values: dict[str, Any], used: Sequence[str | None]
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
     unused = tuple(name for name in dict.fromkeys(names) if name not in used)
-    return (f"not used: {shortened(unused)}",) if unused else ()
+    return (f"not used: {brief(', '.join(unused))}",) if unused else ()
 
 
 def memory() -> int:
@@ -153,6 +153,8 @@ def labels_of(where: str, array: NDArray[Any], num_images: int) -> NDArray[np.in
     if array.dtype.kind not in "iu" or array.shape not in ((num_images,), (num_images, 1)):
         rule = f"must be whole numbers of shape ({num_images},)"
         raise DataError(f"{where}: has type {array.dtype} and shape {array.shape}; {rule}")
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise DataError(f"{where}: label = {array.max()}; labels must be whole numbers of 64 bits with a sign")
     return array.ravel().astype(np.int64)
 
 

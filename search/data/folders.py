@@ -3,7 +3,6 @@
 Hidden files and folders are passed over, and so is what operating systems leave behind.
 """
 
-import logging
 import os
 import re
 from collections import Counter
@@ -15,8 +14,10 @@ import numpy as np
 
 from search.data.classes import Classes
 from search.data.decoding import EncodedImages, Part, Source
+from search.data.remarks import remark
 from search.data.splits import TEST_FRACTION, TEST_NAMES, TEST_SEED, set_aside
 from search.errors import DataError
+from search.quantities import plural
 
 # Those of torchvision's ImageFolder, and other endings of the same formats.
 IMAGE_SUFFIXES = (
@@ -27,7 +28,6 @@ MAX_KINDS = 8  # of unused files that are named one by one
 
 _LITTER = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "lost+found", "$recycle.bin"})
 _PARTS = frozenset({"train", "training", "testing", "dev", "eval", "evaluation", *TEST_NAMES})
-_log = logging.getLogger(__name__)
 
 
 def class_folders(folder: Path) -> list[tuple[Path, str]]:
@@ -59,7 +59,7 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
         name = os.fsencode(class_folder.name).decode(errors="backslashreplace")  # it may hold bytes that are no text
         files += [(image, name) for image in below.images]
     if num_deep:
-        _log.warning("data = %r: %s images in folders inside of a class folder are of its class", str(folder), num_deep)
+        remark(folder, f"{plural(num_deep, 'image')} in folders inside of a class folder are of its class")
     remark_unused(folder, unused)
     return files
 
@@ -123,7 +123,7 @@ def remark_unused(path: Path, unused: Mapping[str, int]) -> None:
     """Tell the user what of a data set is not used: how many of each kind."""
     unused = {kind: number for kind, number in unused.items() if number}
     if unused:
-        _log.warning("data = %r: not used: %s", str(path), _numbers(unused))
+        remark(path, f"not used: {_numbers(unused)}")
 
 
 def read_class_folders(train: Sequence[tuple[Path, str]], test: Sequence[tuple[Path, str]] | None) -> Source:

@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.classes import Classes, listed, shortened
+from search.data.classes import Classes, listed
 from search.errors import DataError
+from search.quantities import brief
 
 Reading = Literal["names", "numbers"]
 
@@ -48,11 +49,11 @@ def match_labels(
         known = listed(tuple(range(len(own))))
     else:
         places = _by_name(classes.names, own, are_numbers=not (classes.are_named and own_are_named))
-        known = listed(tuple(map(int, own))) if all(map(_is_number, own)) else shortened(own)
+        known = listed(tuple(map(int, own))) if all(map(_is_number, own)) else brief(", ".join(own))
     if None in places:
         at = places.index(None)
         if classes.are_named:
-            rule = f"must be one of the study's {len(own):,}, which are {shortened(own)}"
+            rule = f"must be one of the study's {len(own):,}, which are {brief(', '.join(own))}"
             rule += "" if own_are_named else "; pass --labels numbers to go by their order"
             raise DataError(f"{where}: its class {classes.labels[at]} is {classes.names[at]!r}; {rule}")
         images = np.flatnonzero(labels == at)

@@ -4,7 +4,6 @@ Rows are counted from 0 in each file. Class names come from the metadata of the 
 """
 
 import json
-import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
@@ -15,18 +14,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from search.data.classes import Classes, shortened
-from search.data.decoding import CHUNK, EncodedImages, Part, Source, brief
+from search.data.classes import Classes
+from search.data.decoding import CHUNK, EncodedImages, Part, Source
+from search.data.remarks import remark
 from search.data.shards import by_part, parquet_files, remark_unused_files, require_whole
 from search.data.splits import TEST_NAMES
 from search.errors import DataError
+from search.quantities import brief
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 MAX_ROWS = 100_000_000  # of one file: equal labels take no room in it, but 8 bytes each in memory
 # What pyarrow raises for a damaged file.
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
-_log = logging.getLogger(__name__)
 
 
 def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str, ...] | None) -> Source:
@@ -90,7 +90,7 @@ def choose_test_part(path: Path, parts: Mapping[str, Sequence[Path]], labelled: 
         return names[0]
     chosen = names[len(unlabelled)]
     for name in unlabelled:
-        _log.warning("data = %r: its part %s is not labelled, and is not used; %s is", str(path), name, chosen)
+        remark(path, f"its part {name} is not labelled, and is not used; {chosen} is")
     return chosen
 
 
@@ -154,7 +154,7 @@ def unused_columns(files: Sequence[Path], used: Collection[str | None]) -> tuple
         DataError: a file is damaged.
     """
     unused = tuple(name for name in column_names(files) if name not in used)
-    return (f"columns not used: {shortened(unused)}",) if unused else ()
+    return (f"columns not used: {brief(', '.join(unused))}",) if unused else ()
 
 
 def read_ids(files: Sequence[Path], column: str) -> Iterator[tuple[str, int | str]]:

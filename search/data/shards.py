@@ -4,7 +4,6 @@ train-00000-of-00002.parquet    in the folder itself, or in data, or in that of 
 train/0000.parquet              in the same places; the hub's own conversions are in default/train
 """
 
-import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from search.data.folders import count_unused, remark_unused, visible, visible_folders
+from search.data.remarks import remark
 from search.data.splits import TEST_NAMES
 from search.errors import DataError
 
@@ -22,7 +22,6 @@ NAMES_SHOWN = 3  # of missing files
 # The hub's loader takes these as descriptions of images that are files.
 _DESCRIPTIONS = frozenset({"metadata.parquet"})
 _SHARD = re.compile(r"(?P<name>.*?)(?P<number>\d+)(?P<of>[-_]of[-_])(?P<total>\d+)(?P<rest>.*)")
-_log = logging.getLogger(__name__)
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -37,7 +36,7 @@ def parquet_files(path: Path) -> list[Path]:
             return []
         shard = _SHARD.fullmatch(path.stem)
         if shard is not None and int(shard["total"]) > 1:
-            _log.warning("data = %r: is one of %d shards; the others are not used", str(path), int(shard["total"]))
+            remark(path, f"is one of {int(shard['total']):,} shards; the others are not used")
         return [path]
     if not path.is_dir():
         return []

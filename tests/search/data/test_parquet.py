@@ -59,7 +59,7 @@ def test_more_rows_than_a_chunk_stay_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": [0, 1, -1], "names": None}, "row 2: label = -1; labels must be 0 to 1"),
+        ({"labels": [0, 1, -1], "names": None}, "row 2: label = -1; labels must not be negative"),
         ({"labels": [0, 1, 2]}, "row 2: label = 2; labels must be 0 to 1"),
         ({"labels": [0, 1, 10**12], "names": None}, "row 2: label = 1000000000000; labels must be"),
         ({"labels": [0, None, 1]}, "row 1: has no label"),

@@ -47,7 +47,7 @@ def test_npz_arrays_arrive_as_they_are(tmp_path: Path, shape: tuple[int, ...], c
         ({"class_names": np.array([1, 2, 3])}, "class_names: must be text of shape (classes,)"),
         (
             {"class_names": np.array(["a", "b"])},
-            "y_train, index 2: label = 2; labels must be 0 to 1, for 2 classes have names",
+            "y_train, index 2: label = 2; labels must be 0 to 1, for 2 classes",
         ),
         ({"class_names": np.array(["a", "b", "a"])}, "two classes are called 'a'; names must differ"),
         ({"x_test": np.zeros((0, 8, 8), np.uint8), "y_test": np.zeros(0, np.uint8)}, "0 test images"),

@@ -122,7 +122,7 @@ FAULTS: list[tuple[str, Callable[[Path], Path], str]] = [
     ("unnamed", lambda path: write_parquet(path / "a.parquet", LABELS, ["a", "b"]), "row 2: label = 2; labels must"),
     ("same names", lambda path: write_parquet(path / "a.parquet", LABELS, ["a", "b", "a"]), "classes are called 'a'"),
     ("names", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS, class_names=[1, 2]), "class_names: must be"),
-    ("negative", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS - 1), "index 0: label = -1; labels must not be negative"),
+    ("negative", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS - 1), "label = -1; labels must not be"),
     ("no label column", lambda path: write_parquet(path / "a.parquet", labels=None), "label column must be label"),
     ("none", lambda path: write_npz(path / "a.npz", x=IMAGES[:0], y=LABELS[:0]), "0 images; there must be"),
     ("ragged", lambda path: write_pickle(path / "a", data=IMAGES, labels=[[1], [2]]), "labels: has type object"),

@@ -5,6 +5,7 @@ Hidden files and folders are passed over, and so is what operating systems leave
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,20 +45,22 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
         else:
             unused["images in no class folder" if _is_image(entry) else _kind(entry)] += 1
     if not classes:
-        raise DataError(f"data = {str(folder)!r}: holds nothing that can be read; must be laid out as {LAYOUTS}")
+        holds = f"no class folders, but {_numbers(unused)}" if unused else "nothing that can be read"
+        raise DataError(f"data = {str(folder)!r}: holds {holds}; must be laid out as {LAYOUTS}")
     files: list[tuple[Path, str]] = []
     num_deep = 0
     for class_folder in sorted(classes):
         below = _images_below(class_folder)
         if not below.images:
             holds = f", but {_numbers(below.unused)}" if below.unused else ""
-            rule = f"must be one of {' '.join(IMAGE_SUFFIXES)}, in the layout {LAYOUTS}"
+            rule = f"every class folder must hold some of {' '.join(IMAGE_SUFFIXES)}"
+            if ".parquet" in below.unused:
+                rule = "pass the folder right above train and test, or that of train-*.parquet and test-*.parquet"
             raise DataError(f"data = {str(class_folder)!r}: holds no images{holds}; {rule}")
         _require_classes(class_folder, set(below.folders))
         unused += below.unused
         num_deep += len(below.images) - below.folders[class_folder]
-        name = os.fsencode(class_folder.name).decode(errors="backslashreplace")  # it may hold bytes that are no text
-        files += [(image, name) for image in below.images]
+        files += [(image, _class_name(class_folder)) for image in below.images]
     if num_deep:
         remark(folder, f"{plural(num_deep, 'image')} in folders inside of a class folder are of its class")
     remark_unused(folder, unused)
@@ -153,6 +156,12 @@ def encoded_files(files: Sequence[Path]) -> EncodedImages:
     return EncodedImages(items)
 
 
+def _class_name(folder: Path) -> str:
+    """What a class folder calls its class. It may hold bytes that are no text, and é in one character or, as macOS
+    writes it, in two."""
+    return unicodedata.normalize("NFC", os.fsencode(folder.name).decode(errors="backslashreplace"))
+
+
 class _Below(NamedTuple):
     """The images in a folder and the folders inside of it, sorted; the number of images that lie right in each folder
     that has any; and the kinds of what else is there."""
@@ -211,7 +220,7 @@ def _require_classes(class_folder: Path, with_images: set[Path]) -> None:
     inner = {folder for folder in inner if folder.is_relative_to(class_folder)}
     for folder in sorted(inner - ({class_folder} & with_images)):
         if not _PARTS.isdisjoint(re.split(r"[^a-z]+", folder.name.lower())):
-            rule = "pass the folder that holds train and test, called like this, each with its class folders"
+            rule = "pass the folder whose own folders are called train and test, each with its class folders"
             raise DataError(f"data = {str(folder)!r}: is a part of a data set by its name, and not of a class; {rule}")
 
 

@@ -41,7 +41,7 @@ def has_both_parts(path: Path) -> bool:
     """
     try:
         if path.is_file():
-            return path.suffix.lower() == ".npz" and bool(load_arrays(path, ("y_train",)))
+            return path.suffix.lower() == ".npz" and bool(load_arrays(path, ("y_train",))[0])
         if files := parquet_files(path):
             parts = {part_of(file) for file in files}
             return "train" in parts and not parts.isdisjoint(TEST_NAMES)
@@ -105,5 +105,5 @@ def _read(path: Path, shape: Shape) -> Labelled:
     classes = Classes.of(f"{where}, {name}", labels, class_names(where, values))
     used = (first_of(values, IMAGES, where)[0], name, CLASS_NAMES)
     part = Part(array_images, classes.indices(labels, f"{where}, {name}", "index"))
-    remark(path, *unused_values(path, values, used))
+    remark(path, *unused_values(values, used))
     return Labelled(part, classes)

@@ -6,6 +6,7 @@ number. Where both could be meant and differ, as for class folders 0 to 11, whic
 """
 
 import re
+import unicodedata
 from typing import Literal
 
 import numpy as np
@@ -106,7 +107,8 @@ def _only_reading(where: str, classes: Classes, own: tuple[str, ...], own_are_na
 
 def _by_name(names: tuple[str, ...], own: tuple[str, ...], are_numbers: bool) -> list[int | None]:
     """Where names stand among the study's. With `are_numbers`, 01 is the same as 1."""
-    index_of = {name: index for index, name in enumerate(own)}
+    index_of = {_spelt(name): index for index, name in enumerate(own)}
+    names = tuple(map(_spelt, names))
     if not are_numbers:
         return [index_of.get(name) for name in names]
     by_number = {int(name): index for name, index in index_of.items() if _is_number(name)}
@@ -116,6 +118,11 @@ def _by_name(names: tuple[str, ...], own: tuple[str, ...], are_numbers: bool) ->
 def _misnumbered(names: tuple[str, ...]) -> int | None:
     """The first class that has another class's number, or none's, as its name."""
     return next((index for index, name in enumerate(names) if _is_number(name) and int(name) != index), None)
+
+
+def _spelt(name: str) -> str:
+    """The name with é in one character, which macOS writes in two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _is_number(name: str) -> bool:

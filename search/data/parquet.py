@@ -25,6 +25,8 @@ from search.quantities import brief
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 MAX_ROWS = 100_000_000  # of one file: equal labels take no room in it, but 8 bytes each in memory
+_IDS = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
 # What pyarrow raises for a damaged file.
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
 
@@ -116,6 +118,26 @@ def image_rows(files: Sequence[Path]) -> EncodedImages:
     return EncodedImages(partial(_rows, [(file, image_column(file)) for file in files]))
 
 
+def name_images(files: Sequence[Path]) -> bool:
+    """Whether the files name their images, as the hub does beside the bytes.
+
+    Raises:
+        DataError: a file is damaged, or has no column of images.
+    """
+    for file in files:
+        column = image_column(file)
+        type_ = _schema(file).field(column).type
+        if not pa.types.is_struct(type_) or type_.get_field_index("path") < 0:
+            continue
+        try:
+            paths = pq.ParquetFile(file).iter_batches(columns=[f"{column}.path"])
+            if any(batch.column(0).flatten()[0].null_count < len(batch) for batch in paths):
+                return True
+        except _DAMAGED as error:
+            raise DataError(f"{_where(file)}: column {column} cannot be read: {brief(error)}") from error
+    return False
+
+
 def count_rows(files: Sequence[Path]) -> int:
     """The rows of all files.
 
@@ -166,7 +188,7 @@ def read_ids(files: Sequence[Path], column: str) -> Iterator[tuple[str, int | st
     for file in files:
         kind = _find_column(file, "an id", (column,)).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if not any(is_kind(kind) for is_kind in _IDS):
             raise DataError(f"{_where(file)}: column {column} is {brief(kind)}; ids must be text or whole numbers")
         row = 0
         try:
@@ -208,7 +230,7 @@ def image_column(file: Path) -> str:
     type_ = field.type
     if pa.types.is_struct(type_) and type_.get_field_index("bytes") >= 0:
         type_ = type_.field("bytes").type
-    if not (pa.types.is_binary(type_) or pa.types.is_large_binary(type_)):
+    if not any(is_kind(type_) for is_kind in _BYTES):
         raise DataError(f"{_where(file)}: column {field.name} is {brief(type_)}; must be binary or a struct with bytes")
     return str(field.name)
 

@@ -92,9 +92,11 @@ def _folder_layout(path: Path) -> Layout:
         undivided = class_folders(path)
         return Layout(tuple(file for file, _ in undivided), partial(read_class_folders, undivided, None))
     tests = [path / name for name in TEST_NAMES if (path / name).is_dir()]
-    if not tests:
+    if not any(map(visible_folders, tests)):
+        lacks = "no class folders in it" if tests else f"no {', '.join(TEST_NAMES)} beside it"
+        part = tests[0].name if tests else "train"
         advice = f"pass {str(path / 'train')!r} to have a fifth of it set aside as test images"
-        raise DataError(f"data = {str(path)!r}: has train but no {', '.join(TEST_NAMES)} beside it; {advice}")
+        raise DataError(f"data = {str(path)!r}: has {part} but {lacks}; {advice}")
     train_files = class_folders(path / "train")
     classes = {name for _, name in train_files}
     # Images that are to be predicted lie in no class folder, or in one that is no class.

@@ -5,7 +5,7 @@ They come as a folder of images, Parquet files, arrays in an .npz file, or a pic
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from search.data.parquet import (
     files_of_test_part,
     image_column,
     image_rows,
+    name_images,
     read_ids,
     unused_columns,
 )
@@ -84,7 +85,7 @@ def _read(path: Path, shape: Shape) -> Unlabelled:
     images = named_images(values, where, shape)
     num_images = len(images.array)
     name = _id_name(values)
-    remark(path, *unused_values(path, values, (first_of(values, IMAGES, where)[0], name, CLASS_NAMES)))
+    remark(path, *unused_values(values, (first_of(values, IMAGES, where)[0], name, CLASS_NAMES)))
     if name is None:
         return Unlabelled(images, _indices(num_images))
     ids = as_array(values[name])
@@ -99,15 +100,16 @@ def _read(path: Path, shape: Shape) -> Unlabelled:
 def _read_parquet(path: Path, files: Sequence[Path]) -> Unlabelled:
     images, column = image_rows(files), _id_name(column_names(files))
     ids = tuple(_id(*row) for row in read_ids(files, column)) if column else _indices(count_rows(files))
+    if column is None and name_images(files):
+        remark(path, "its images have names, which are not used: ids come from a column ids or id, or are the index")
     used = {column, *map(image_column, files)}
     remark(path, *unused_columns(files, used))
     return Unlabelled(images, ids)
 
 
-def _id_name(names: Iterable[str]) -> str | None:
-    """The first of the names that is one of ids, in whatever case."""
-    by_lower = {name.lower(): name for name in reversed(list(names))}
-    return next((by_lower[name] for name in IDS if name in by_lower), None)
+def _id_name(names: Container[str]) -> str | None:
+    """The one of the names that is taken for ids."""
+    return next((name for name in IDS if name in names), None)
 
 
 def _id(where: str, value: Any) -> str:

@@ -27,7 +27,7 @@ def test_npz_arrays_arrive_as_they_are(tmp_path: Path, shape: tuple[int, ...], c
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"y_test": None}, "has no y_test; must hold x_train, y_train, x_test, y_test"),
+        ({"y_test": None}, "has no y_test, but x_train, y_train, x_test; must hold x_train, y_train, x_test, y_test"),
         ({"x_train": np.zeros((12, 8, 8), np.float32)}, "x_train: has type float32; images must be uint8, 0 to 255"),
         ({"x_train": np.zeros((12, 64), np.uint8)}, "x_train: has shape (12, 64); must be (N, H, W)"),
         ({"x_train": np.zeros((12, 3, 8, 8), np.uint8)}, "x_train: has shape (12, 3, 8, 8); must be (N, H, W)"),

@@ -89,7 +89,7 @@ def test_what_is_not_used_of_a_file_is_named(tmp_path: Path, caplog: pytest.LogC
     for file in (path, pickled, write_parquet(tmp_path / "a.parquet")):
         read_labelled(file, COLOUR)
     assert caplog.messages == [
-        f"data = {str(path)!r}: not used: weights, ids",
+        f"data = {str(path)!r}: not used: ids, weights",
         f"data = {str(pickled)!r}: not used: filenames",
     ]
 
@@ -116,7 +116,7 @@ def test_a_set_with_a_training_part_is_recognised(tmp_path: Path) -> None:
 
 
 FAULTS: list[tuple[str, Callable[[Path], Path], str]] = [
-    ("flat folder", lambda path: write_folder(path / "f"), "holds nothing that can be read; must be laid out as"),
+    ("flat folder", lambda path: write_folder(path / "f"), "holds no class folders, but images in no class folder ("),
     ("no labels", lambda path: write_npz(path / "a.npz", x=IMAGES), "must hold y_test or y or labels"),
     ("few labels", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS[1:]), "must be whole numbers of shape"),
     ("unnamed", lambda path: write_parquet(path / "a.parquet", LABELS, ["a", "b"]), "row 2: label = 2; labels must"),

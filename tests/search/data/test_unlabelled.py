@@ -147,7 +147,7 @@ FAULTS: list[tuple[str, Callable[[Path], Path], Shape, str]] = [
     ("other size", lambda path: write_npz(path / "a.npz", x=IMAGES), Shape(32, 3), "image size = 8: the network takes"),
     ("in colour", lambda path: write_npz(path / "a.npz", x=IMAGES), GREY, "in colour; the network takes greyscale"),
     ("damaged", damaged, COLOUR, "3.png': damaged or not an image"),
-    ("no array", lambda path: write_npz(path / "a.npz", z=IMAGES), COLOUR, "must hold x_test or x or images or data"),
+    ("no array", lambda path: write_npz(path / "a.npz", z=IMAGES), COLOUR, "holds z; must hold x_test or x or images"),
     ("floats", lambda path: write_npz(path / "a.npz", x=IMAGES / 255), COLOUR, "images must be uint8, 0 to 255"),
     ("list", lambda path: write_pickle(path / "a", data=[1, 2]), COLOUR, "data: not an array; images must be one"),
     ("rows", lambda path: write_npz(path / "a.npz", x=ROWS[:, 1:]), COLOUR, "rows of 191 values; must have 64 or 192"),
@@ -198,9 +198,10 @@ def write_ids(path: Path, ids: Any, name: str = "id") -> Path:
         pa.array(["00017", "00004", "x"]),
         pa.array(["00017", "00004", "x"]).dictionary_encode(),
         pa.array(["00017", "00004", "x"], pa.large_string()),
+        pa.array(["00017", "00004", "x"], pa.string_view()),
         pa.array([17, 4, 2**64 - 1], pa.uint64()),
     ],
-    ids=["text", "dictionary", "large text", "numbers"],
+    ids=["text", "dictionary", "large text", "view of text", "numbers"],
 )
 def test_ids_of_a_parquet_column_are_kept_as_text(tmp_path: Path, ids: Any, name: str) -> None:
     found = read_unlabelled(write_ids(tmp_path / "a.parquet", ids, name), COLOUR)
@@ -296,3 +297,20 @@ def test_grey_arrays_of_three_channels_are_taken_by_a_grey_network_and_coloured_
     images, ids = read_unlabelled(write(colours), GREY)
     with pytest.raises(DataError, match=r"(index|row) 7: in colour; the network takes greyscale images$"):
         decode(images, len(ids), GREY, tmp_path / "images.npy")
+
+
+@pytest.mark.parametrize("path", ["17.png", None])
+def test_names_of_images_that_are_not_used_as_ids_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str | None
+) -> None:
+    table = pa.table({"image": [{"bytes": png(IMAGES[0]), "path": path}]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert read_unlabelled(tmp_path / "a.parquet", COLOUR).ids == ("0",)
+    assert [text for text in caplog.messages if "its images have names, which are not used" in text] == caplog.messages
+    assert len(caplog.messages) == (path is not None)
+
+
+@pytest.mark.parametrize("name", ["id", "ids", "Id", "ID"])
+def test_ids_of_arrays_have_the_names_that_columns_have(tmp_path: Path, name: str) -> None:
+    path = write_npz(tmp_path / "a.npz", x=IMAGES[:2], **{name: np.array(["00017", "00004"])})
+    assert read_unlabelled(path, COLOUR).ids == ("00017", "00004")

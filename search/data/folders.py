@@ -55,7 +55,7 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
             holds = f", but {_numbers(below.unused)}" if below.unused else ""
             rule = f"every class folder must hold some of {' '.join(IMAGE_SUFFIXES)}"
             if ".parquet" in below.unused:
-                rule = "pass the folder right above train and test, or that of train-*.parquet and test-*.parquet"
+                rule = "pass the folder that holds train and test, or train-*.parquet and test-*.parquet"
             raise DataError(f"data = {str(class_folder)!r}: holds no images{holds}; {rule}")
         _require_classes(class_folder, set(below.folders))
         unused += below.unused

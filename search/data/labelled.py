@@ -24,7 +24,7 @@ from search.data.cache import write_array, writing
 from search.data.classes import Classes
 from search.data.datasets import fingerprint
 from search.data.decoding import Part, Shape, decode
-from search.data.folders import class_folders, count_unused, read_class_folders, remark_unused, visible
+from search.data.folders import class_folders, count_unused, read_class_folders, remark_unused, visible, visible_folders
 from search.data.parquet import files_of_test_part, read_parquet
 from search.data.remarks import remark
 from search.data.shards import parquet_files, part_of
@@ -92,7 +92,8 @@ def _read(path: Path, shape: Shape) -> Labelled:
         remark(path, *source.notes)
         return Labelled(source.test, source.classes)
     if path.is_dir():
-        test = next((path / name for name in TEST_NAMES if (path / name).is_dir()), path)
+        tests = [path / name for name in TEST_NAMES if (path / name).is_dir()]
+        test = next(filter(visible_folders, tests), tests[0] if tests else path)  # others hold no classes
         image_files = class_folders(test)
         if test != path:
             remark_unused(path, count_unused([entry for entry in visible(path) if entry != test]))

@@ -66,7 +66,9 @@ def read_pickle(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{where}: cannot be read: {why(error)}") from error
     except Exception as error:  # a damaged pickle may raise anything, as the documentation of `pickle` says
-        raise DataError(f"{where}: damaged or not a pickle; must be a batch as CIFAR's are") from error
+        raise DataError(
+            f"{where}: damaged or not a pickle; must be a batch as CIFAR's are, Parquet or an .npz"
+        ) from error
 
 
 def require_file(path: Path) -> None:

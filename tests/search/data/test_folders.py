@@ -190,7 +190,7 @@ def test_a_class_folder_without_images_says_what_it_has(tmp_path: Path) -> None:
         (tmp_path / "emu" / name).touch()
     assert "emu': holds no images, but .xml (2), without an ending (1); every class folder must" in refusal(tmp_path)
     write_parquet(tmp_path / "emu" / "plain" / "train.parquet", [0])
-    assert ".parquet (1), without an ending (1); pass the folder right above train and test" in refusal(tmp_path)
+    assert ".parquet (1), without an ending (1); pass the folder that holds train and test" in refusal(tmp_path)
 
 
 def test_what_is_not_predicted_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

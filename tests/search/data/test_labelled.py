@@ -148,3 +148,10 @@ def test_the_same_test_part_has_the_bytes_that_the_cache_of_a_whole_set_has(tmp_
     decode_labelled(part, classes.names, GREY, tmp_path / "images.npy", tmp_path / "labels.npy")
     for name in ("images", "labels"):
         assert (tmp_path / f"{name}.npy").read_bytes() == (whole.folder / f"test-{name}.npy").read_bytes()
+
+
+def test_a_test_part_without_class_folders_is_passed_over_for_one_that_has_them(tmp_path: Path) -> None:
+    write_folder(tmp_path / "test")
+    for name in ("cat", "dog"):
+        write_folder(tmp_path / "val" / name)
+    assert read_labelled(tmp_path, COLOUR).classes.names == ("cat", "dog")

@@ -161,3 +161,9 @@ def test_names_that_only_a_later_file_has_are_used_and_other_columns_are_named(t
     dataset = open_dataset(str(tmp_path))
     assert (dataset.classes, dataset.are_named) == (("ant", "bee"), True)
     assert dataset.notes == ("columns not used: coarse_label",)
+
+
+def test_an_unlabelled_training_part_is_not_sent_to_look_for_a_validation_part(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", [-1, -1])
+    write_parquet(tmp_path / "test-0.parquet", [0, 1])
+    assert refusal(tmp_path).endswith("every label is -1, so that it is an unlabelled part; must be labelled")

@@ -153,7 +153,7 @@ FAULTS: list[tuple[str, Callable[[Path], Path], Shape, str]] = [
     ("other size", lambda path: write_npz(path / "a.npz", x=IMAGES), Shape(32, 3), "image size = 8: the network takes"),
     ("in colour", lambda path: write_npz(path / "a.npz", x=IMAGES), GREY, "in colour; the network takes greyscale"),
     ("damaged", damaged, COLOUR, "3.png': damaged or not an image"),
-    ("a table", lambda path: write_text(path / "a.csv"), COLOUR, "not a pickle; must be a batch as CIFAR's are, Parquet"),
+    ("a table", lambda path: write_text(path / "a.csv"), COLOUR, "not a pickle; must be a batch as CIFAR's are, P"),
     ("no array", lambda path: write_npz(path / "a.npz", z=IMAGES), COLOUR, "holds z; must hold x_test or x or images"),
     ("floats", lambda path: write_npz(path / "a.npz", x=IMAGES / 255), COLOUR, "images must be uint8, 0 to 255"),
     ("list", lambda path: write_pickle(path / "a", data=[1, 2]), COLOUR, "data: not an array; images must be one"),

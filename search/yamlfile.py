@@ -96,7 +96,7 @@ def read_text(path: Path, error: type[InputError]) -> str:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise error(f"{path}: over {MAX_BYTES // 2**20} MB; must be a short text file")
-        return content.decode()
+        return content.decode("utf-8-sig")  # without the mark with which Windows begins such files
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "not a text file"
         raise error(f"{path}: {reason}") from None

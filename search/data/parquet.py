@@ -46,9 +46,8 @@ def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str
     labels = {file: _labels(file, columns[file][0]) for file in columns}
     for part_files in (train, test):
         if all(len(labels[file]) and (labels[file] == -1).all() for file in part_files):
-            rule = "must be labelled" + (
-                "" if part_files is train else ", or stand beside a labelled validation-*.parquet"
-            )
+            beside = "" if part_files is train else ", or stand beside a labelled validation-*.parquet"
+            rule = f"must be labelled{beside}"
             raise DataError(f"{_where(part_files[0])}: every label is -1, so that it is an unlabelled part; {rule}")
     found = Classes.of(_where(first), np.concatenate([labels[file] for file in train]), named or classes)
 

@@ -219,3 +219,8 @@ def test_what_is_not_yaml_is_said_in_a_few_words_with_its_line(text: str, messag
 @pytest.mark.parametrize("text", [f"number: [{'1, ' * 999}1]", f"{'k' * 999}: 1"])
 def test_a_long_value_or_key_makes_no_long_line(text: str) -> None:
     assert len(refusal(text)) < 300 and " ..." in refusal(text)
+
+
+def test_the_mark_with_which_windows_begins_a_text_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf{}")
+    assert read_text(tmp_path / "a.json", InputError) == "{}"

@@ -79,7 +79,7 @@ class Classes:
             number = f"{len(self.unused):,} of {len(self.unused) + len(self.names):,} classes"
             notes.append(f"{number} have no training image and are left out: {brief(', '.join(self.unused))}")
         if not self.are_named and self.labels != tuple(range(len(self.labels))):
-            notes.append(f"{len(self.labels):,} classes, called as they are labelled: {brief(', '.join(self.names))}")
+            notes.append(f"{len(self.labels):,} classes, named by their labels: {brief(', '.join(self.names))}")
         return tuple(notes)
 
 

@@ -34,7 +34,7 @@ def match_labels(
         labels: indices of `classes`.
         classes: those of the set.
         own: the names of the study's classes.
-        own_are_named: whether the files of its data name them; else they are called as they were labelled. None if that
+        own_are_named: whether the files of its data name them; else they are named by their labels. None if that
             is unknown.
         reading: whether classes are matched by name or by number; None for the only way that can be meant.
 

@@ -115,7 +115,7 @@ def test_classes_are_those_with_images_called_as_they_are_labelled(tmp_path: Pat
     dataset = open_dataset(str(path))
     assert (dataset.classes, dataset.labels, dataset.are_named) == (tuple(map(str, labels)), labels, False)
     assert dataset.train()[1].tolist() == [0, 1, 2] * 4 and dataset.test()[1].tolist() == [0, 1, 2] * 2
-    assert dataset.notes == (f"3 classes, called as they are labelled: {', '.join(map(str, labels))}",)
+    assert dataset.notes == (f"3 classes, named by their labels: {', '.join(map(str, labels))}",)
     assert open_dataset(str(path)) == dataset, "the cache remembers it"
 
 

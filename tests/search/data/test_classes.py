@@ -41,7 +41,7 @@ def test_a_label_without_training_images_is_refused(
 
 def test_only_what_a_user_may_not_expect_is_noted() -> None:
     assert Classes.of("y", np.arange(3), None).notes() == Classes.named(("a", "b")).notes() == ()
-    assert Classes.of("y", np.array([1, 2]), None).notes() == ("2 classes, called as they are labelled: 1, 2",)
+    assert Classes.of("y", np.array([1, 2]), None).notes() == ("2 classes, named by their labels: 1, 2",)
     left_out = Classes.of("y", np.array([1]), ("a", "b", "c")).notes()
     assert left_out == ("2 of 3 classes have no training image and are left out: a, c",)
 

@@ -150,7 +150,7 @@ def test_labels_that_leave_numbers_out_become_names(tmp_path: Path, shift: int, 
     dataset = open_dataset(str(tmp_path))
     assert dataset.classes == tuple(map(str, labels)) and not dataset.are_named
     assert dataset.train()[1].tolist() == [0, 1, 2] * 2
-    assert dataset.notes == (f"3 classes, called as they are labelled: {', '.join(map(str, labels))}",)
+    assert dataset.notes == (f"3 classes, named by their labels: {', '.join(map(str, labels))}",)
 
 
 def test_names_that_only_a_later_file_has_are_used_and_other_columns_are_named(tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ def append_line(path: Path, values: dict[str, Any]) -> None:
 
 
 def why(error: OSError) -> str:
-    """The reason for a failed write, with advice if the disk is full."""
+    """The reason for a failed read or write, with advice if the disk is full."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason += "; free some room on that disk and run the same command again"

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from search.errors import InputError
+from search.quantities import brief
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -38,7 +39,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(name, Hashable):
                 if name in lines:
                     first = f"it stands in line {lines[name]} already"
-                    raise _KeyTwice(f"line {line}: the key {key.value!r} is given twice; {first}")
+                    raise _KeyTwice(f"line {line}: the key {brief(repr(key.value))} is given twice; {first}")
                 lines[name] = line
         return node
 
@@ -56,8 +57,12 @@ def read_model(text: str, source: str, model: type[Model], error: type[InputErro
         values = yaml.safe_load(text)
     except _KeyTwice as problem:
         raise error(f"{source}, {problem}") from None
+    except yaml.MarkedYAMLError as problem:
+        reason = " ".join(filter(None, (problem.context, problem.problem)))
+        line = "" if problem.problem_mark is None else f" (line {problem.problem_mark.line + 1})"
+        raise error(f"{source}: not YAML: {brief(reason)}{line}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as problem:  # ValueError: a date in month 13, for one
-        raise error(f"{source}: not YAML: {' '.join(str(problem).split())}") from None
+        raise error(f"{source}: not YAML: {brief(problem)}") from None
     if not isinstance(values, dict):
         kind = "nothing" if values is None else type(values).__name__
         raise error(f"{source}: must be a mapping of keys to values, not {kind}")
@@ -92,7 +97,7 @@ def read_text(path: Path, error: type[InputError]) -> str:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise error(f"{path}: over {MAX_BYTES // 2**20} MB; must be a short text file")
-        return content.decode()
+        return content.decode("utf-8-sig")  # without the mark with which Windows begins such files
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "not a text file"
         raise error(f"{path}: {reason}") from None
@@ -116,7 +121,7 @@ def describe(problem: ValidationError, values: dict[str, Any]) -> str:
         others = [other for other in others if other not in same]
         rules = [error["msg"].removeprefix("Value error, ") for error in (first, *same)]
         rule = ", or ".join(f"{rule[0].lower()}{rule[1:]}" for rule in rules) if key else rules[0]
-        text = f"{key} = {first['input']!r}: {rule}" if key else rule
+        text = f"{key} = {brief(repr(first['input']))}: {rule}" if key else rule
     return text + (f" (and {len(others)} more)" if others else "")
 
 
@@ -129,5 +134,5 @@ def _key(location: tuple[int | str, ...], values: Any) -> str:
         if str(part) not in names:
             break
         values = items[names[str(part)]]
-        keys.append(str(part) if str(part).isprintable() else repr(part))
+        keys.append(brief(part if str(part).isprintable() else repr(part)))
     return ".".join(keys)

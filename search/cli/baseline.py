@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.architecture import Architecture, ArchitectureError
-from search.cli.data import print_notes
 from search.cli.final_runs import print_final_runs, train_final_runs
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
@@ -107,7 +106,6 @@ def train(
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
     plan = baselines_study(files, data, parse_count(budget))
     dataset = open_study_data(plan)
-    print_notes(plan.circumstances.source, dataset.notes)
     on_gpu = machine.has_gpu
     fitted = {recipe: fit_recipe(recipe, dataset, False, on_gpu) for recipe in dict.fromkeys(recipes.values())}
     candidates = [baseline_candidate(name, plan, fitted[recipes[name]]) for name in names]

@@ -1,8 +1,6 @@
 """nas data show: the images that networks are trained on."""
 
 import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,14 +53,6 @@ def open_data(data: str | None, studies: Path, study: str | None) -> "tuple[Data
     from search.run.plans import open_study_data
 
     if data is not None:
-        dataset = open_dataset(data)
-        print_notes(data, dataset.notes)
-        return dataset, 0
+        return open_dataset(data), 0
     _, plan = open_study(studies, study)
     return open_study_data(plan), plan.question.seed
-
-
-def print_notes(data: str | Path, notes: Sequence[str]) -> None:
-    """Tell on stderr what a user should know of a data set, as what of its files is not used."""
-    for note in notes:
-        print(f"note: data = {str(data)!r}: {note}", file=sys.stderr)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.data import print_notes
 from search.cli.machine import Device, parse_device
 from search.cli.output import Format, OutputFormat, print_rows, print_values
 from search.cli.studies import Studies, StudyName
@@ -58,7 +57,6 @@ def print_evaluation(evaluation: "Evaluation", runs: "list[TrainedRun]", format:
     """What was measured, in words and a row per class, or as values. Words go to stderr where stdout is for values."""
     words = sys.stdout if format is Format.TABLE else sys.stderr
     print(_summary(evaluation, runs[0].name), file=words)
-    print_notes(evaluation.data, evaluation.notes)
     for warning in overlap_warnings(evaluation):
         print(f"warning: {warning}", file=words)
     print(f"test set openings are listed in {' and '.join(map(str, evaluation.ledgers))}", file=words)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from search.cli.data import print_notes
 from search.cli.machine import Device, parse_device
 from search.cli.output import print_written
 from search.cli.paths import path_option
@@ -58,9 +57,8 @@ def predict(
     data = plan.question.data
     texts = label_texts(data.classes, data.are_named, "names" if names else reading)
     with replacing(output) as path:  # fails before the work if the file cannot be written
-        predictions, notes = evaluation.predict(plan, run, input, parse_device(device))
+        predictions = evaluation.predict(plan, run, input, parse_device(device))
         _write(path, ((id, texts[label]) for id, label in predictions))
-    print_notes(input, notes)
     print_written("predictions", output, f" ({plural(len(predictions), 'image')}, {run.name} seed {seed})")
 
 

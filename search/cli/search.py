@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.choices import one_of
-from search.cli.data import print_notes
 from search.cli.limits import LimitTexts, SpaceFile, parse_all_limits
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
@@ -116,7 +115,6 @@ def parse_question(
 
     limits = parse_all_limits(budget, limit, None if fill == "none" else fill)  # first, since data may take long
     dataset = open_dataset(data)
-    print_notes(data, dataset.notes)
     question = Question(
         budget=limits.budget,
         data=Data.of(dataset),

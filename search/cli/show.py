@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,12 +54,13 @@ def read_architecture(path: Path) -> "Architecture":
     from search.yamlfile import read_text
 
     text = read_text(path, InputError)
+    with suppress(json.JSONDecodeError, RecursionError):  # what is not JSON is refused below
+        json.loads(text)
+        _require_names_once(path, text)  # first, for the value that is taken may be wrong for this reason
     try:
-        architecture = Architecture.from_json(text)
+        return Architecture.from_json(text)
     except ArchitectureError as error:
         raise InputError(f"{path}: {error}") from None
-    _require_names_once(path, text)
-    return architecture
 
 
 def _require_names_once(path: Path, text: str) -> None:

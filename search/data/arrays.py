@@ -7,24 +7,24 @@ are whole numbers (N,) or (N, 1).
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.classes import Classes, shortened
-from search.data.decoding import ArrayImages, Part, Shape, Source, brief
+from search.data.classes import Classes
+from search.data.decoding import ArrayImages, Part, Shape, Source
 from search.data.folders import IMAGE_SUFFIXES
 from search.data.pickles import is_text_or_numbers, read_pickle, require_file
 from search.errors import DataError
-from search.quantities import significant
+from search.quantities import brief, significant
 
 # Names in files without a training part; the first that exists is taken.
 IMAGES = ("x_test", "x", "images", "data")
 LABELS = ("y_test", "y", "labels", "fine_labels")
-IDS = ("ids", "id")
+IDS = ("ids", "id", "Ids", "Id", "IDS", "ID")
 CLASS_NAMES = "class_names"
 INPUTS = "a folder of images, Parquet, an .npz with x or images, or a CIFAR-style pickle with data"
 
@@ -38,10 +38,11 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> Source:
         DataError: the file is damaged, or lacks an array, or an array has another type or shape.
     """
     where, names = f"data = {str(path)!r}", ("x_train", "y_train", "x_test", "y_test")
-    arrays = load_arrays(path, (*names, CLASS_NAMES))
+    arrays, others = load_arrays(path, (*names, CLASS_NAMES))
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise DataError(f"{where}: has no {', '.join(missing)}; must hold {', '.join(names)}")
+        holds = brief(", ".join((*arrays, *others)) or "nothing")
+        raise DataError(f"{where}: has no {', '.join(missing)}, but {holds}; must hold {', '.join(names)}")
     images = {name: images_of(f"{where}, {name}", arrays[name]) for name in ("x_train", "x_test")}
     y_train = labels_of(f"{where}, y_train", arrays["y_train"], len(arrays["x_train"]))
     y_test = labels_of(f"{where}, y_test", arrays["y_test"], len(arrays["x_test"]))
@@ -50,12 +51,12 @@ def read_npz(path: Path, classes: tuple[str, ...] | None = None) -> Source:
         Part(images["x_train"], found.indices(y_train, f"{where}, y_train", "index")),
         Part(images["x_test"], found.indices(y_test, f"{where}, y_test", "index")),
         found,
-        unused_values(path, arrays, (*names, CLASS_NAMES)),
+        unused_values(others, ()),
     )
 
 
-def load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Those of the named arrays that an .npz file holds, by name.
+def load_arrays(path: Path, names: Sequence[str]) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """Those of the named arrays that an .npz file holds, by name, and the names of the others.
 
     Raises:
         DataError: the file is damaged, holds Python objects, or needs more memory than this machine has.
@@ -65,11 +66,12 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as file:
             # The sizes stated here are the most that will be read: kilobytes may be compressed terabytes.
             members = [member for member in archive.infolist() if member.filename.removesuffix(".npy") in names]
+            others = tuple(name for name in dict.fromkeys(file.files) if name not in names)
             size = sum(member.file_size for member in members)
             if size > memory():
                 most = f"{significant(memory() / 1e9)} GB of memory that this machine has"
                 raise DataError(f"{where}: its arrays need {significant(size / 1e9)} GB; must fit into the {most}")
-            return {name: file[name] for name in names if name in file}
+            return {name: file[name] for name in names if name in file.files}, others
     except DataError:
         raise
     # RuntimeError: encrypted. MemoryError: a header that states an absurd shape.
@@ -78,8 +80,8 @@ def load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
-    """The values of a file without a training part: arrays under `IMAGES`, `LABELS`, `IDS` and `CLASS_NAMES` of an .npz
-    file, or all that a pickle holds.
+    """The values of a file without a training part: all that a pickle holds, or arrays under `IMAGES`, `LABELS`, `IDS`
+    and `CLASS_NAMES` of an .npz file, with None for each that has another name.
 
     Raises:
         DataError: the file cannot be read, or is an image, or is no file.
@@ -88,18 +90,15 @@ def read_arrays(path: Path) -> dict[str, Any]:
         raise DataError(f"data = {str(path)!r}: one image; must be {INPUTS}")
     require_file(path)
     if path.suffix.lower() == ".npz":
-        return dict(load_arrays(path, (*IMAGES, *LABELS, *IDS, CLASS_NAMES)))
+        arrays, others = load_arrays(path, (*IMAGES, *LABELS, *IDS, CLASS_NAMES))
+        return arrays | dict.fromkeys(others)
     return read_pickle(path)
 
 
-def unused_values(path: Path, values: dict[str, Any], used: Sequence[str | None]) -> tuple[str, ...]:
-    """A note of what an .npz file or pickle holds besides what is used of it; none if there is nothing else."""
-    names = list(values)
-    if path.suffix.lower() == ".npz":
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-    unused = tuple(name for name in dict.fromkeys(names) if name not in used)
-    return (f"not used: {shortened(unused)}",) if unused else ()
+def unused_values(names: Iterable[str], used: Sequence[str | None]) -> tuple[str, ...]:
+    """A note of the names in an .npz file or pickle of what is not used; none if all is."""
+    unused = tuple(name for name in names if name not in used)
+    return (f"not used: {brief(', '.join(unused))}",) if unused else ()
 
 
 def memory() -> int:
@@ -153,6 +152,8 @@ def labels_of(where: str, array: NDArray[Any], num_images: int) -> NDArray[np.in
     if array.dtype.kind not in "iu" or array.shape not in ((num_images,), (num_images, 1)):
         rule = f"must be whole numbers of shape ({num_images},)"
         raise DataError(f"{where}: has type {array.dtype} and shape {array.shape}; {rule}")
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise DataError(f"{where}: label = {array.max()}; labels must be whole numbers of 64 bits with a sign")
     return array.ravel().astype(np.int64)
 
 

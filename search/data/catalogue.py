@@ -16,10 +16,11 @@ from typing import Final
 from filelock import FileLock
 
 from search.data.arrays import read_npz
-from search.data.decoding import Source, brief
+from search.data.decoding import Source
 from search.data.sources import find_layout, read_digits
 from search.errors import DataError, InputError, StorageError
 from search.files import expanded
+from search.quantities import brief
 
 # Class names of the named sets, in the order of their labels, for files that do not hold them.
 _CLASS_NAMES: Final[dict[str, str]] = {

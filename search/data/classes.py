@@ -1,13 +1,12 @@
 """The classes of a data set: what they are called, and which labels in its files mean them."""
 
-import textwrap
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import DataError
+from search.quantities import brief
 
 MAX_CLASSES = 10_000
 
@@ -63,7 +62,12 @@ class Classes:
         wrong = np.flatnonzero(~np.isin(labels, known))
         if len(wrong):
             rule = f"labels must be {listed(self.labels)}, the classes of the training images"
-            if not self.labels:
+            num_names = len(self.names) + len(self.unused)
+            if labels[wrong[0]] < 0:
+                rule = "labels must not be negative"
+            elif self.are_named and labels[wrong[0]] >= num_names:
+                rule = f"labels must be {listed(tuple(range(num_names)))}, for {num_names:,} classes have names"
+            elif not self.labels:
                 rule = "labels must be those of the training images, and there are 0 training images with a class"
             raise DataError(f"{where}, {unit} {wrong[0]}: label = {labels[wrong[0]]}; {rule}")
         return np.searchsorted(known, labels).astype(np.int64)
@@ -73,9 +77,9 @@ class Classes:
         notes = []
         if self.unused:
             number = f"{len(self.unused):,} of {len(self.unused) + len(self.names):,} classes"
-            notes.append(f"{number} have no training image and are left out: {shortened(self.unused)}")
+            notes.append(f"{number} have no training image and are left out: {brief(', '.join(self.unused))}")
         if not self.are_named and self.labels != tuple(range(len(self.labels))):
-            notes.append(f"{len(self.labels):,} classes, called as they are labelled: {shortened(self.names)}")
+            notes.append(f"{len(self.labels):,} classes, named by their labels: {brief(', '.join(self.names))}")
         return tuple(notes)
 
 
@@ -83,10 +87,4 @@ def listed(labels: tuple[int, ...]) -> str:
     """Labels in a few words: '0 to 9', or all of them."""
     if len(labels) > 1 and labels == tuple(range(labels[0], labels[-1] + 1)):
         return f"{labels[0]} to {labels[-1]}"
-    return shortened(labels)
-
-
-def shortened(names: tuple[Any, ...]) -> str:
-    """The names on a part of a line, without the last where they are many; only what can be printed."""
-    text = "".join(character if character.isprintable() else " " for character in ", ".join(map(str, names)))
-    return textwrap.shorten(text, 160, placeholder=" ...")
+    return brief(", ".join(map(str, labels)))

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.cache import cache_folder, write, write_array, writing
-from search.data.catalogue import Entry, look_up
+from search.data.catalogue import Entry, look_up, path_of
 from search.data.classes import Classes
 from search.data.decoding import ColourFound, Part, Source
+from search.data.remarks import remark
 from search.errors import DataError
 from search.quantities import plural
 
@@ -99,21 +100,25 @@ class Dataset:
 def open_dataset(spec: str) -> Dataset:
     """The data set of a name or path (see `search.data.catalogue.look_up`), decoded the first time.
 
+    Its notes are told, as is what of its files is not used.
+
     Raises:
         DataError: there is no such data set, or it cannot be used; one line names the file and the rule.
         StorageError: the cache cannot be written.
     """
     entry, folder = _locate(spec)
     try:
-        return load_cached(folder)
+        dataset = load_cached(folder)
     except DataError:
         if folder.exists():
             _log.warning("data cache = %r: damaged; the data set is decoded anew", str(folder))
-    source = entry.read()
-    _check(source, spec)
-    with publishing(folder) as temporary:
-        _decode(source, entry.name, temporary)
-    return load_cached(folder)
+        source = entry.read()
+        _check(source, spec)
+        with publishing(folder) as temporary:
+            _decode(source, entry.name, temporary)
+        dataset = load_cached(folder)
+    remark(path_of(spec) or spec, *dataset.notes)
+    return dataset
 
 
 def open_cached(spec: str) -> Dataset:

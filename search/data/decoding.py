@@ -6,7 +6,6 @@ yield chunks of arrays, so a data set may be larger than memory.
 
 import io
 import itertools
-import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from search.data.cache import write_array, writing
 from search.data.classes import Classes
 from search.data.loading import load_upright
 from search.errors import DataError
+from search.files import why
 
 MIN_SIZE, MAX_SIZE = 4, 512  # pixels a side
 MAX_BYTES = 64 * 2**20  # of an image file
@@ -165,11 +165,6 @@ def check_size(where: str, width: int, height: int, expected: int | None) -> Non
         )
 
 
-def brief(text: object) -> str:
-    """What another library or a file says, shortened to a part of one line."""
-    return textwrap.shorten(str(text), 160, placeholder=" ...") or type(text).__name__
-
-
 def _decode_one(
     where: str, item: bytes | Path, image_size: int | None, channels: int, by_pixels: bool = False
 ) -> NDArray[np.uint8]:
@@ -205,7 +200,7 @@ def _read(where: str, path: Path) -> bytes:
         with path.open("rb") as file:
             encoded = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise DataError(f"{where}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{where}: cannot be read: {why(error)}") from error
     if len(encoded) > MAX_BYTES:
         raise DataError(f"{where}: over {MAX_BYTES // 2**20} MB; no image of {MAX_SIZE}x{MAX_SIZE} pixels needs that")
     return encoded

@@ -3,9 +3,9 @@
 Hidden files and folders are passed over, and so is what operating systems leave behind.
 """
 
-import logging
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +15,10 @@ import numpy as np
 
 from search.data.classes import Classes
 from search.data.decoding import EncodedImages, Part, Source
+from search.data.remarks import remark
 from search.data.splits import TEST_FRACTION, TEST_NAMES, TEST_SEED, set_aside
 from search.errors import DataError
+from search.quantities import plural
 
 # Those of torchvision's ImageFolder, and other endings of the same formats.
 IMAGE_SUFFIXES = (
@@ -27,7 +29,6 @@ MAX_KINDS = 8  # of unused files that are named one by one
 
 _LITTER = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "lost+found", "$recycle.bin"})
 _PARTS = frozenset({"train", "training", "testing", "dev", "eval", "evaluation", *TEST_NAMES})
-_log = logging.getLogger(__name__)
 
 
 def class_folders(folder: Path) -> list[tuple[Path, str]]:
@@ -44,22 +45,24 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
         else:
             unused["images in no class folder" if _is_image(entry) else _kind(entry)] += 1
     if not classes:
-        raise DataError(f"data = {str(folder)!r}: holds nothing that can be read; must be laid out as {LAYOUTS}")
+        holds = f"no class folders, but {_numbers(unused)}" if unused else "nothing that can be read"
+        raise DataError(f"data = {str(folder)!r}: holds {holds}; must be laid out as {LAYOUTS}")
     files: list[tuple[Path, str]] = []
     num_deep = 0
     for class_folder in sorted(classes):
         below = _images_below(class_folder)
         if not below.images:
             holds = f", but {_numbers(below.unused)}" if below.unused else ""
-            rule = f"must be one of {' '.join(IMAGE_SUFFIXES)}, in the layout {LAYOUTS}"
+            rule = f"every class folder must hold some of {' '.join(IMAGE_SUFFIXES)}"
+            if ".parquet" in below.unused:
+                rule = "pass the folder that holds train and test, or train-*.parquet and test-*.parquet"
             raise DataError(f"data = {str(class_folder)!r}: holds no images{holds}; {rule}")
         _require_classes(class_folder, set(below.folders))
         unused += below.unused
         num_deep += len(below.images) - below.folders[class_folder]
-        name = os.fsencode(class_folder.name).decode(errors="backslashreplace")  # it may hold bytes that are no text
-        files += [(image, name) for image in below.images]
+        files += [(image, _class_name(class_folder)) for image in below.images]
     if num_deep:
-        _log.warning("data = %r: %s images in folders inside of a class folder are of its class", str(folder), num_deep)
+        remark(folder, f"{plural(num_deep, 'image')} in folders inside of a class folder are of its class")
     remark_unused(folder, unused)
     return files
 
@@ -123,7 +126,7 @@ def remark_unused(path: Path, unused: Mapping[str, int]) -> None:
     """Tell the user what of a data set is not used: how many of each kind."""
     unused = {kind: number for kind, number in unused.items() if number}
     if unused:
-        _log.warning("data = %r: not used: %s", str(path), _numbers(unused))
+        remark(path, f"not used: {_numbers(unused)}")
 
 
 def read_class_folders(train: Sequence[tuple[Path, str]], test: Sequence[tuple[Path, str]] | None) -> Source:
@@ -151,6 +154,12 @@ def encoded_files(files: Sequence[Path]) -> EncodedImages:
         return ((f"data = {str(file)!r}", file) for file in files)
 
     return EncodedImages(items)
+
+
+def _class_name(folder: Path) -> str:
+    """What a class folder calls its class. It may hold bytes that are no text, and é in one character or, as macOS
+    writes it, in two."""
+    return unicodedata.normalize("NFC", os.fsencode(folder.name).decode(errors="backslashreplace"))
 
 
 class _Below(NamedTuple):
@@ -211,7 +220,7 @@ def _require_classes(class_folder: Path, with_images: set[Path]) -> None:
     inner = {folder for folder in inner if folder.is_relative_to(class_folder)}
     for folder in sorted(inner - ({class_folder} & with_images)):
         if not _PARTS.isdisjoint(re.split(r"[^a-z]+", folder.name.lower())):
-            rule = "pass the folder that holds train and test, called like this, each with its class folders"
+            rule = "pass the folder whose own folders are called train and test, each with its class folders"
             raise DataError(f"data = {str(folder)!r}: is a part of a data set by its name, and not of a class; {rule}")
 
 

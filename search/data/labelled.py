@@ -24,11 +24,13 @@ from search.data.cache import write_array, writing
 from search.data.classes import Classes
 from search.data.datasets import fingerprint
 from search.data.decoding import Part, Shape, decode
-from search.data.folders import class_folders, count_unused, read_class_folders, remark_unused, visible
+from search.data.folders import class_folders, count_unused, read_class_folders, remark_unused, visible, visible_folders
 from search.data.parquet import files_of_test_part, read_parquet
+from search.data.remarks import remark
 from search.data.shards import parquet_files, part_of
 from search.data.splits import TEST_NAMES
 from search.errors import DataError
+from search.files import why
 
 
 def has_both_parts(path: Path) -> bool:
@@ -39,21 +41,20 @@ def has_both_parts(path: Path) -> bool:
     """
     try:
         if path.is_file():
-            return path.suffix.lower() == ".npz" and bool(load_arrays(path, ("y_train",)))
+            return path.suffix.lower() == ".npz" and bool(load_arrays(path, ("y_train",))[0])
         if files := parquet_files(path):
             parts = {part_of(file) for file in files}
             return "train" in parts and not parts.isdisjoint(TEST_NAMES)
         return (path / "train").is_dir()
     except OSError as error:
-        raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"data = {str(path)!r}: cannot be read: {why(error)}") from error
 
 
 class Labelled(NamedTuple):
-    """Images with labels that are indices of `classes`, and a note of what else their files hold, if anything."""
+    """Images with labels that are indices of `classes`."""
 
     part: Part
     classes: Classes
-    notes: tuple[str, ...] = ()
 
 
 def read_labelled(path: Path, shape: Shape) -> Labelled:
@@ -65,7 +66,7 @@ def read_labelled(path: Path, shape: Shape) -> Labelled:
     try:
         labelled = _read(path, shape)
     except OSError as error:
-        raise DataError(f"data = {str(path)!r}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"data = {str(path)!r}: cannot be read: {why(error)}") from error
     if not len(labelled.part.labels):
         raise DataError(f"data = {str(path)!r}: 0 images; there must be at least one")
     return labelled
@@ -88,14 +89,16 @@ def decode_labelled(part: Part, classes: tuple[str, ...], shape: Shape, images: 
 def _read(path: Path, shape: Shape) -> Labelled:
     if files := files_of_test_part(path, labelled=True):
         source = read_parquet(files, files, None)
-        return Labelled(source.test, source.classes, source.notes)
+        remark(path, *source.notes)
+        return Labelled(source.test, source.classes)
     if path.is_dir():
-        test = next((path / name for name in TEST_NAMES if (path / name).is_dir()), path)
+        tests = [path / name for name in TEST_NAMES if (path / name).is_dir()]
+        test = next(filter(visible_folders, tests), tests[0] if tests else path)  # others hold no classes
         image_files = class_folders(test)
         if test != path:
             remark_unused(path, count_unused([entry for entry in visible(path) if entry != test]))
         source = read_class_folders(image_files, image_files)
-        return Labelled(source.test, source.classes, source.notes)
+        return Labelled(source.test, source.classes)
     where, values = f"data = {str(path)!r}", read_arrays(path)
     array_images = named_images(values, where, shape)
     name, value = first_of(values, LABELS, where)
@@ -103,4 +106,5 @@ def _read(path: Path, shape: Shape) -> Labelled:
     classes = Classes.of(f"{where}, {name}", labels, class_names(where, values))
     used = (first_of(values, IMAGES, where)[0], name, CLASS_NAMES)
     part = Part(array_images, classes.indices(labels, f"{where}, {name}", "index"))
-    return Labelled(part, classes, unused_values(path, values, used))
+    remark(path, *unused_values(values, used))
+    return Labelled(part, classes)

@@ -6,13 +6,15 @@ number. Where both could be meant and differ, as for class folders 0 to 11, whic
 """
 
 import re
+import unicodedata
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.classes import Classes, listed, shortened
+from search.data.classes import Classes, listed
 from search.errors import DataError
+from search.quantities import brief
 
 Reading = Literal["names", "numbers"]
 
@@ -32,7 +34,7 @@ def match_labels(
         labels: indices of `classes`.
         classes: those of the set.
         own: the names of the study's classes.
-        own_are_named: whether the files of its data name them; else they are called as they were labelled. None if that
+        own_are_named: whether the files of its data name them; else they are named by their labels. None if that
             is unknown.
         reading: whether classes are matched by name or by number; None for the only way that can be meant.
 
@@ -48,11 +50,11 @@ def match_labels(
         known = listed(tuple(range(len(own))))
     else:
         places = _by_name(classes.names, own, are_numbers=not (classes.are_named and own_are_named))
-        known = listed(tuple(map(int, own))) if all(map(_is_number, own)) else shortened(own)
+        known = listed(tuple(map(int, own))) if all(map(_is_number, own)) else brief(", ".join(own))
     if None in places:
         at = places.index(None)
         if classes.are_named:
-            rule = f"must be one of the study's {len(own):,}, which are {shortened(own)}"
+            rule = f"must be one of the study's {len(own):,}, which are {brief(', '.join(own))}"
             rule += "" if own_are_named else "; pass --labels numbers to go by their order"
             raise DataError(f"{where}: its class {classes.labels[at]} is {classes.names[at]!r}; {rule}")
         images = np.flatnonzero(labels == at)
@@ -105,7 +107,8 @@ def _only_reading(where: str, classes: Classes, own: tuple[str, ...], own_are_na
 
 def _by_name(names: tuple[str, ...], own: tuple[str, ...], are_numbers: bool) -> list[int | None]:
     """Where names stand among the study's. With `are_numbers`, 01 is the same as 1."""
-    index_of = {name: index for index, name in enumerate(own)}
+    index_of = {_spelt(name): index for index, name in enumerate(own)}
+    names = tuple(map(_spelt, names))
     if not are_numbers:
         return [index_of.get(name) for name in names]
     by_number = {int(name): index for name, index in index_of.items() if _is_number(name)}
@@ -115,6 +118,11 @@ def _by_name(names: tuple[str, ...], own: tuple[str, ...], are_numbers: bool) ->
 def _misnumbered(names: tuple[str, ...]) -> int | None:
     """The first class that has another class's number, or none's, as its name."""
     return next((index for index, name in enumerate(names) if _is_number(name) and int(name) != index), None)
+
+
+def _spelt(name: str) -> str:
+    """The name with é in one character, which macOS writes in two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _is_number(name: str) -> bool:

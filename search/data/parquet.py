@@ -4,7 +4,6 @@ Rows are counted from 0 in each file. Class names come from the metadata of the 
 """
 
 import json
-import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
@@ -15,18 +14,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from search.data.classes import Classes, shortened
-from search.data.decoding import CHUNK, EncodedImages, Part, Source, brief
+from search.data.classes import Classes
+from search.data.decoding import CHUNK, EncodedImages, Part, Source
+from search.data.remarks import remark
 from search.data.shards import by_part, parquet_files, remark_unused_files, require_whole
 from search.data.splits import TEST_NAMES
 from search.errors import DataError
+from search.quantities import brief
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
 MAX_ROWS = 100_000_000  # of one file: equal labels take no room in it, but 8 bytes each in memory
+_IDS = (pa.types.is_integer, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
 # What pyarrow raises for a damaged file.
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
-_log = logging.getLogger(__name__)
 
 
 def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str, ...] | None) -> Source:
@@ -44,7 +46,8 @@ def read_parquet(train: Sequence[Path], test: Sequence[Path], classes: tuple[str
     labels = {file: _labels(file, columns[file][0]) for file in columns}
     for part_files in (train, test):
         if all(len(labels[file]) and (labels[file] == -1).all() for file in part_files):
-            rule = "must be labelled, or stand beside a labelled validation-*.parquet"
+            beside = "" if part_files is train else ", or stand beside a labelled validation-*.parquet"
+            rule = f"must be labelled{beside}"
             raise DataError(f"{_where(part_files[0])}: every label is -1, so that it is an unlabelled part; {rule}")
     found = Classes.of(_where(first), np.concatenate([labels[file] for file in train]), named or classes)
 
@@ -90,7 +93,7 @@ def choose_test_part(path: Path, parts: Mapping[str, Sequence[Path]], labelled: 
         return names[0]
     chosen = names[len(unlabelled)]
     for name in unlabelled:
-        _log.warning("data = %r: its part %s is not labelled, and is not used; %s is", str(path), name, chosen)
+        remark(path, f"its part {name} is not labelled, and is not used; {chosen} is")
     return chosen
 
 
@@ -114,6 +117,26 @@ def image_rows(files: Sequence[Path]) -> EncodedImages:
         DataError: a file is damaged, or has no column of images.
     """
     return EncodedImages(partial(_rows, [(file, image_column(file)) for file in files]))
+
+
+def name_images(files: Sequence[Path]) -> bool:
+    """Whether the files name their images, as the hub does beside the bytes.
+
+    Raises:
+        DataError: a file is damaged, or has no column of images.
+    """
+    for file in files:
+        column = image_column(file)
+        type_ = _schema(file).field(column).type
+        if not pa.types.is_struct(type_) or type_.get_field_index("path") < 0:
+            continue
+        try:
+            paths = pq.ParquetFile(file).iter_batches(columns=[f"{column}.path"])
+            if any(batch.column(0).flatten()[0].null_count < len(batch) for batch in paths):
+                return True
+        except _DAMAGED as error:
+            raise DataError(f"{_where(file)}: column {column} cannot be read: {brief(error)}") from error
+    return False
 
 
 def count_rows(files: Sequence[Path]) -> int:
@@ -154,7 +177,7 @@ def unused_columns(files: Sequence[Path], used: Collection[str | None]) -> tuple
         DataError: a file is damaged.
     """
     unused = tuple(name for name in column_names(files) if name not in used)
-    return (f"columns not used: {shortened(unused)}",) if unused else ()
+    return (f"columns not used: {brief(', '.join(unused))}",) if unused else ()
 
 
 def read_ids(files: Sequence[Path], column: str) -> Iterator[tuple[str, int | str]]:
@@ -166,7 +189,7 @@ def read_ids(files: Sequence[Path], column: str) -> Iterator[tuple[str, int | st
     for file in files:
         kind = _find_column(file, "an id", (column,)).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if not any(is_kind(kind) for is_kind in _IDS):
             raise DataError(f"{_where(file)}: column {column} is {brief(kind)}; ids must be text or whole numbers")
         row = 0
         try:
@@ -208,7 +231,7 @@ def image_column(file: Path) -> str:
     type_ = field.type
     if pa.types.is_struct(type_) and type_.get_field_index("bytes") >= 0:
         type_ = type_.field("bytes").type
-    if not (pa.types.is_binary(type_) or pa.types.is_large_binary(type_)):
+    if not any(is_kind(type_) for is_kind in _BYTES):
         raise DataError(f"{_where(file)}: column {field.name} is {brief(type_)}; must be binary or a struct with bytes")
     return str(field.name)
 

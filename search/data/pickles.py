@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import DataError
+from search.files import why
 
 MAX_BYTES = 2**32  # of a file, which is read whole
 MAX_INSTRUCTIONS = 10_000_000  # a million names take three million; each may make an object of some 100 bytes
@@ -63,9 +64,11 @@ def read_pickle(path: Path) -> dict[str, Any]:
     except _Refused as error:
         raise DataError(f"{where}: {error}") from error
     except OSError as error:
-        raise DataError(f"{where}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{where}: cannot be read: {why(error)}") from error
     except Exception as error:  # a damaged pickle may raise anything, as the documentation of `pickle` says
-        raise DataError(f"{where}: damaged or not a pickle; must be a batch as CIFAR's are") from error
+        raise DataError(
+            f"{where}: damaged or not a pickle; must be a batch as CIFAR's are, Parquet or an .npz"
+        ) from error
 
 
 def require_file(path: Path) -> None:

@@ -4,7 +4,6 @@ train-00000-of-00002.parquet    in the folder itself, or in data, or in that of 
 train/0000.parquet              in the same places; the hub's own conversions are in default/train
 """
 
-import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from search.data.folders import count_unused, remark_unused, visible, visible_folders
+from search.data.remarks import remark
 from search.data.splits import TEST_NAMES
 from search.errors import DataError
 
@@ -21,8 +21,10 @@ NAMES_SHOWN = 3  # of missing files
 
 # The hub's loader takes these as descriptions of images that are files.
 _DESCRIPTIONS = frozenset({"metadata.parquet"})
+_NUMBERED = re.compile(r"(?P<name>.*?\D)(?P<number>\d+)")
+# What a browser, Windows and macOS call what is there already.
+_COPY = re.compile(r"(?P<name>.+?)(?: \(\d+\)| - Copy(?: \(\d+\))?| copy(?: \d+)?)")
 _SHARD = re.compile(r"(?P<name>.*?)(?P<number>\d+)(?P<of>[-_]of[-_])(?P<total>\d+)(?P<rest>.*)")
-_log = logging.getLogger(__name__)
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -37,7 +39,7 @@ def parquet_files(path: Path) -> list[Path]:
             return []
         shard = _SHARD.fullmatch(path.stem)
         if shard is not None and int(shard["total"]) > 1:
-            _log.warning("data = %r: is one of %d shards; the others are not used", str(path), int(shard["total"]))
+            remark(path, f"is one of {int(shard['total']):,} shards; the others are not used")
         return [path]
     if not path.is_dir():
         return []
@@ -77,8 +79,13 @@ def require_whole(files: Sequence[Path]) -> None:
     """Require that the files of one part are all there, and of one making, as far as their names tell.
 
     Raises:
-        DataError: a shard is missing or there twice, or shards of different numbers, or other files, are among them.
+        DataError: a shard is missing or there twice, or shards of different numbers, copies, or other files, are among
+            them.
     """
+    for file in files:
+        copy = _COPY.fullmatch(file.stem)
+        if copy is not None and (original := file.with_stem(copy["name"])) in files:
+            raise DataError(f"data = {str(file)!r}: is a copy of {original.name} by its name; keep one of them")
     makings: dict[tuple[Path, bool], Path] = {}
     shards: defaultdict[tuple[Path, str], list[re.Match[str]]] = defaultdict(list)
     for file in files:
@@ -102,6 +109,24 @@ def require_whole(files: Sequence[Path]) -> None:
     numbers = Counter(int(file.stem) for file in files if file.stem.isdecimal())
     if numbers:
         _require_all(f"data = {str(files[0].parent)!r}", numbers, max(numbers) + 1, "{:04}.parquet".format)
+    _remark_gaps(files)
+
+
+def _remark_gaps(files: Sequence[Path]) -> None:
+    """Tell the user which numbers are left out in names that begin alike, as train-0 and train-2, and do not say how
+    many there are."""
+    series: defaultdict[tuple[Path, str], set[int]] = defaultdict(set)
+    for file in files:
+        if numbered := _NUMBERED.fullmatch(file.stem):
+            series[file.parent, numbered["name"]].add(int(numbered["number"]))
+    for (folder, name), numbers in series.items():
+        first, last = min(numbers), max(numbers)
+        num_missing = last - first + 1 - len(numbers)
+        if num_missing and first <= 1:  # train2019 and train2021 count nothing
+            example = next(number for number in range(first, last) if number not in numbers)
+            are = "is" if num_missing == 1 else "are"
+            between = f"of {name}{first} to {name}{last}, {num_missing:,} {are} not there"
+            remark(folder, f"{between}, such as {name}{example}")
 
 
 def _name_like(shard: re.Match[str], number: int) -> str:

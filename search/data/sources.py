@@ -4,7 +4,6 @@ Finding the layout of a path costs no more than listing its files, so a data set
 Its `read` reads the labels and leaves the images encoded.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ import numpy as np
 
 from search.data.arrays import read_npz
 from search.data.classes import Classes
-from search.data.decoding import ArrayImages, Part, Source, brief
+from search.data.decoding import ArrayImages, Part, Source
 from search.data.folders import (
     class_folders,
     count_unused,
@@ -24,11 +23,12 @@ from search.data.folders import (
     visible_folders,
 )
 from search.data.parquet import choose_test_part, read_parquet
+from search.data.remarks import remark
 from search.data.shards import by_part, parquet_files, remark_unused_files, require_whole
 from search.data.splits import TEST_FRACTION, TEST_NAMES, TEST_SEED, set_aside
 from search.errors import DataError
-
-_log = logging.getLogger(__name__)
+from search.files import why
+from search.quantities import brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def find_layout(path: Path, classes: tuple[str, ...] | None = None) -> Layout:
         return _parquet_layout(path, classes) or _folder_layout(path)
     except OSError as error:
         where = error.filename or str(path)  # a folder inside may be what cannot be read
-        raise DataError(f"data = {where!r}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"data = {where!r}: cannot be read: {why(error)}") from error
 
 
 def read_digits() -> Source:
@@ -92,21 +92,23 @@ def _folder_layout(path: Path) -> Layout:
         undivided = class_folders(path)
         return Layout(tuple(file for file, _ in undivided), partial(read_class_folders, undivided, None))
     tests = [path / name for name in TEST_NAMES if (path / name).is_dir()]
-    if not tests:
+    if not any(map(visible_folders, tests)):
+        lacks = "no class folders in it" if tests else f"no {', '.join(TEST_NAMES)} beside it"
+        part = tests[0].name if tests else "train"
         advice = f"pass {str(path / 'train')!r} to have a fifth of it set aside as test images"
-        raise DataError(f"data = {str(path)!r}: has train but no {', '.join(TEST_NAMES)} beside it; {advice}")
+        raise DataError(f"data = {str(path)!r}: has {part} but {lacks}; {advice}")
     train_files = class_folders(path / "train")
     classes = {name for _, name in train_files}
     # Images that are to be predicted lie in no class folder, or in one that is no class.
     test = next((test for test in tests if any(folder.name in classes for folder in visible_folders(test))), tests[0])
     for other in tests[: tests.index(test)]:
-        _log.warning("data = %r: its part %s is not labelled, and is not used; %s is", str(path), other.name, test.name)
+        remark(path, f"its part {other.name} is not labelled, and is not used; {test.name} is")
     test_files = class_folders(test)
     test_classes = {name for _, name in test_files}
     if unknown := sorted(test_classes - classes):
         raise DataError(f"data = {str(test / unknown[0])!r}: not a class of {str(path / 'train')!r}; must be one")
     if absent := sorted(classes - test_classes):
-        _log.warning("data = %r: holds no images of %s", str(test), brief(", ".join(map(ascii, absent))))
+        remark(test, f"holds no images of {brief(', '.join(map(ascii, absent)))}")
     remark_unused(path, count_unused([entry for entry in visible(path) if entry not in (path / "train", test)]))
     files = tuple(file for file, _ in (*train_files, *test_files))
     return Layout(files, partial(read_class_folders, train_files, test_files))

@@ -5,7 +5,7 @@ They come as a folder of images, Parquet files, arrays in an .npz file, or a pic
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from search.data.arrays import (
     read_arrays,
     unused_values,
 )
-from search.data.decoding import Images, Shape, brief
+from search.data.decoding import Images, Shape
 from search.data.folders import encoded_files, image_files
 from search.data.parquet import (
     column_names,
@@ -28,22 +28,25 @@ from search.data.parquet import (
     files_of_test_part,
     image_column,
     image_rows,
+    name_images,
     read_ids,
     unused_columns,
 )
 from search.data.pickles import is_text_or_numbers
+from search.data.remarks import remark
 from search.errors import DataError
+from search.files import why
+from search.quantities import brief
 
 MAX_ID = 256  # characters
 _RULE = f"ids must be whole numbers of 64 bits, or text of at most {MAX_ID} characters"
 
 
 class Unlabelled(NamedTuple):
-    """Images, the id of each, and a note of what else their files hold, if anything."""
+    """Images, and the id of each."""
 
     images: Images
     ids: tuple[str, ...]
-    notes: tuple[str, ...] = ()
 
 
 def read_unlabelled(path: Path, shape: Shape) -> Unlabelled:
@@ -57,16 +60,16 @@ def read_unlabelled(path: Path, shape: Shape) -> Unlabelled:
     """
     where = f"data = {str(path)!r}"
     try:
-        images, ids, notes = _read(path, shape)
+        images, ids = _read(path, shape)
     except OSError as error:
-        raise DataError(f"{where}: cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{where}: cannot be read: {why(error)}") from error
     if not ids:
         raise DataError(f"{where}: holds no images; must be {INPUTS}")
     ids = tuple(id.encode(errors="replace").decode() for id in ids)  # the bytes of a file's name need not be text
     if len(set(ids)) < len(ids):
         twice, _ = Counter(ids).most_common(1)[0]
         raise DataError(f"{where}: two images have the id {brief(twice)!r}; ids must differ")
-    return Unlabelled(images, ids, notes)
+    return Unlabelled(images, ids)
 
 
 def _read(path: Path, shape: Shape) -> Unlabelled:
@@ -74,7 +77,7 @@ def _read(path: Path, shape: Shape) -> Unlabelled:
     if not path.exists():
         raise DataError(f"{where}: no such file or folder; must be {INPUTS}")
     if files := files_of_test_part(path, labelled=False):
-        return _read_parquet(files)
+        return _read_parquet(path, files)
     if path.is_dir():
         files = sorted((file for file in image_files(path) if file.is_file()), key=_natural)
         return Unlabelled(encoded_files(files), tuple(file.stem for file in files))
@@ -82,29 +85,31 @@ def _read(path: Path, shape: Shape) -> Unlabelled:
     images = named_images(values, where, shape)
     num_images = len(images.array)
     name = _id_name(values)
-    notes = unused_values(path, values, (first_of(values, IMAGES, where)[0], name, CLASS_NAMES))
+    remark(path, *unused_values(values, (first_of(values, IMAGES, where)[0], name, CLASS_NAMES)))
     if name is None:
-        return Unlabelled(images, _indices(num_images), notes)
+        return Unlabelled(images, _indices(num_images))
     ids = as_array(values[name])
     if ids.shape != (num_images,):
         raise DataError(f"{where}, {name}: has shape {ids.shape}; must be ({num_images},), one for each image")
     if not is_text_or_numbers(ids):
         raise DataError(f"{where}, {name}: damaged; {_RULE}")
     texts = tuple(_id(f"{where}, {name}, index {index}", value) for index, value in enumerate(ids.tolist()))
-    return Unlabelled(images, texts, notes)
+    return Unlabelled(images, texts)
 
 
-def _read_parquet(files: Sequence[Path]) -> Unlabelled:
+def _read_parquet(path: Path, files: Sequence[Path]) -> Unlabelled:
     images, column = image_rows(files), _id_name(column_names(files))
     ids = tuple(_id(*row) for row in read_ids(files, column)) if column else _indices(count_rows(files))
+    if column is None and name_images(files):
+        remark(path, "its images have names, which are not used: ids come from a column ids or id, or are the index")
     used = {column, *map(image_column, files)}
-    return Unlabelled(images, ids, unused_columns(files, used))
+    remark(path, *unused_columns(files, used))
+    return Unlabelled(images, ids)
 
 
-def _id_name(names: Iterable[str]) -> str | None:
-    """The first of the names that is one of ids, in whatever case."""
-    by_lower = {name.lower(): name for name in reversed(list(names))}
-    return next((by_lower[name] for name in IDS if name in by_lower), None)
+def _id_name(names: Container[str]) -> str | None:
+    """The one of the names that is taken for ids."""
+    return next((name for name in IDS if name in names), None)
 
 
 def _id(where: str, value: Any) -> str:

@@ -46,12 +46,11 @@ class _Own(NamedTuple):
 
 
 class _TestSet(NamedTuple):
-    """What identifies a test set, the .npy files of its images and labels, and what is not used of it."""
+    """What identifies a test set, and the .npy files of its images and labels."""
 
     data: Data
     images: Path
     labels: Path
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,6 @@ class Evaluation:
     Attributes:
         classes: the names of the rows of each confusion matrix.
         overlap: how many of the images are the study's own; None where these are no longer in the data cache.
-        notes: what of the set's files is not used, a sentence each.
         ledgers: the files with a line for each run: the set's, and the study's if some of its test images are in it.
     """
 
@@ -71,7 +69,6 @@ class Evaluation:
     results: tuple[tuple[int, TestResult], ...]
     overlap: Overlap | None
     ledgers: tuple[Path, ...]
-    notes: tuple[str, ...] = ()
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -104,7 +101,7 @@ def evaluate(
         StorageError: the ledger or the data cache cannot be written.
     """
     setup, views = _setup(device), [run.view for run in runs]
-    with _test_set(spec, plan, reading) as (data, images, labels, notes):
+    with _test_set(spec, plan, reading) as (data, images, labels):
         own, known = plan.question.data, _own_images(images, plan)
         if data.fingerprint == own.fingerprint or (known is not None and known.test.all()):
             data = own
@@ -123,11 +120,11 @@ def evaluate(
     results = tuple(zip((view.seed for view in views), answer.results, strict=True))
     overlap = None if known is None else Overlap(*(int(part.sum()) for part in known))
     ledger_files = tuple(map(files.ledger, opened))
-    return Evaluation(data.name, data.fingerprint, own.classes, results, overlap, ledger_files, notes)
+    return Evaluation(data.name, data.fingerprint, own.classes, results, overlap, ledger_files)
 
 
-def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
-    """The id and the class of every image, and the notes, as `search.data.unlabelled.read_unlabelled` has them.
+def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> list[tuple[str, int]]:
+    """The id and the class of every image, in the order of `search.data.unlabelled.read_unlabelled`.
 
     Raises:
         DataError: the images cannot be read, or the network cannot take them.
@@ -135,12 +132,12 @@ def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> tuple[lis
         StorageError: the data cache cannot be written.
     """
     setup, shape = _setup(device), _shape(plan)
-    images, ids, notes = read_unlabelled(source, shape)
+    images, ids = read_unlabelled(source, shape)
     with scratch_folder() as folder:
         decode(images, len(ids), shape, folder / "images.npy")
         answer = ask(setup, Predict(run.network, folder / "images.npy"), Path(os.devnull))
     assert isinstance(answer, Predicted)
-    return list(zip(ids, answer.labels, strict=True)), notes
+    return list(zip(ids, answer.labels, strict=True))
 
 
 @contextmanager
@@ -154,13 +151,12 @@ def _test_set(spec: str, plan: Plan, reading: Reading | None) -> Iterator[_TestS
         dataset = open_dataset(spec)
         data = Data.of(dataset)
         if data.fingerprint == own.fingerprint:
-            yield _TestSet(data, dataset.folder / "test-images.npy", dataset.folder / "test-labels.npy", dataset.notes)
+            yield _TestSet(data, dataset.folder / "test-images.npy", dataset.folder / "test-labels.npy")
             return
         pixels, truth = dataset.test()
         part, classes = Part(ArrayImages(f"{where}, test images", pixels), truth), dataset.numbering
-        notes = dataset.notes
     else:
-        part, classes, notes = read_labelled(path, shape)
+        part, classes = read_labelled(path, shape)
     part = Part(part.images, match_labels(where, part.labels, classes, own.classes, own.are_named, reading))
     with scratch_folder() as folder:
         images, labels = folder / "images.npy", folder / "labels.npy"
@@ -169,7 +165,7 @@ def _test_set(spec: str, plan: Plan, reading: Reading | None) -> Iterator[_TestS
             assert path is not None
             name = safe_name(path.stem if path.is_file() else path.name)
             data = own.model_copy(update={"name": name, "fingerprint": fingerprint})
-        yield _TestSet(data, images, labels, notes)
+        yield _TestSet(data, images, labels)
 
 
 def _own_images(images: Path, plan: Plan) -> _Own | None:

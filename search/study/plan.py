@@ -32,7 +32,7 @@ class Data(_Part):
     """What identifies a data set: its fingerprint, which is of the arrays and the names of the classes.
 
     Attributes:
-        are_named: whether its files name the classes, which else are called as they were labelled; None in studies
+        are_named: whether its files name the classes, which else are named by their labels; None in studies
             begun before this was noted.
     """
 

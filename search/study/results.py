@@ -11,9 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
 from search.errors import NasError, StorageError
-from search.files import RUN_FOLDERS, StudyFiles, write_atomically
+from search.files import RUN_FOLDERS, StudyFiles, why, write_atomically
 from search.identity import Identity
 from search.protocol import Finished, Job, Measurement, Ready
+from search.quantities import brief
 from search.recipe import Recipe
 from search.study.plan import Plan, now
 from search.study.view import RunView
@@ -239,5 +240,4 @@ def _require_sane(view: RunView) -> None:
 
 
 def _unreadable(path: Path, error: object) -> StorageError:
-    reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error) or type(error).__name__
-    return StorageError(f"{path}: cannot be read ({' '.join(reason.split())})")
+    return StorageError(f"{path}: cannot be read ({brief(why(error) if isinstance(error, OSError) else error)})")

@@ -70,7 +70,7 @@ class Checkpoints:
             try:
                 paths = _by_epoch(folder)
             except OSError as error:  # it is a file, or not ours to read
-                refused.append(f"{folder.name} is refused: {error.strerror or error}")
+                refused.append(f"{folder.name} is refused: {why(error)}")
                 continue
             for path in paths:
                 try:

@@ -12,9 +12,9 @@ from torch import nn
 
 from models.build import build
 from search.data.cache import cache_folder
-from search.data.decoding import brief
 from search.errors import NasError, TrainingError
 from search.protocol import Assignment, Failed, Message, Ready, Setup, Working
+from search.quantities import brief
 from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TestResult, TrainedNetwork
 from search.training.device import settle, use_device
 from search.training.images import Images, Normalisation

@@ -10,9 +10,9 @@ import threading
 import traceback
 from multiprocessing.connection import Connection
 
-from search.data.decoding import brief
 from search.errors import NasError
 from search.protocol import OPEN, PAUSE, STOP, Assignment, Failed, Noted, Setup
+from search.quantities import brief
 from search.training.predictor import Predictor
 from search.training.trainer import Requests, Trainer
 

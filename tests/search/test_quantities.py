@@ -1,6 +1,6 @@
 import pytest
 
-from search.quantities import plural, significant
+from search.quantities import brief, plural, significant
 
 
 def test_one_is_singular_and_all_else_is_plural() -> None:
@@ -30,3 +30,10 @@ def test_one_is_singular_and_all_else_is_plural() -> None:
 )
 def test_a_number_of_three_digits_never_has_an_exponent(value: float, text: str) -> None:
     assert significant(value) == text
+
+
+def test_long_texts_are_part_of_one_line_that_a_terminal_can_print() -> None:
+    assert brief("a\x1b[2J,\n b") == "a [2J, b"
+    assert brief(ValueError()) == "ValueError"
+    assert brief(", ".join(map(str, range(1_000)))).endswith("40, ...")
+    assert brief("k" * 300) == "k" * 156 + " ...", "not the dots alone"

@@ -203,3 +203,24 @@ def test_aliases_of_reasonable_size_are_read() -> None:
     text = "number: &n 3\nnumbers: &all [*n, *n]\nparts: {1: &part {size: 4}, 2: *part}"
     expected = Model(number=3, numbers=(3, 3), parts={1: Part(size=4), 2: Part(size=4)})
     assert read_model(text, "my.yaml", Model, InputError) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("number: 3\n---\nnumber: 4", "expected a single document in the stream but found another document (line 2)"),
+        ("number: 3\n\tletter: 4", "found character '\\t' that cannot start any token (line 2)"),
+    ],
+)
+def test_what_is_not_yaml_is_said_in_a_few_words_with_its_line(text: str, message: str) -> None:
+    assert refusal(text).endswith(message) and "unicode string" not in refusal(text)
+
+
+@pytest.mark.parametrize("text", [f"number: [{'1, ' * 999}1]", f"{'k' * 999}: 1"])
+def test_a_long_value_or_key_makes_no_long_line(text: str) -> None:
+    assert len(refusal(text)) < 300 and " ..." in refusal(text)
+
+
+def test_the_mark_with_which_windows_begins_a_text_is_no_part_of_it(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf{}")
+    assert read_text(tmp_path / "a.json", InputError) == "{}"

@@ -146,15 +146,15 @@ def test_a_question_is_what_the_options_say() -> None:
     assert asked.recipe == FAST.fit_to("digits", dataset.num_train, 8, 1)
 
 
-def test_what_a_user_should_know_of_the_data_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_user_should_know_of_the_data_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     images, labels = np.zeros((60, 8, 8), np.uint8), np.repeat([0, 50, 999], 20)
     path = str(tmp_path / "a.npz")
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels, x_valid=images)
     _, asked = question(data=path)
     assert asked.data.task.num_classes == 3
-    assert capsys.readouterr().err.splitlines() == [
-        f"note: data = {path!r}: not used: x_valid",
-        f"note: data = {path!r}: 3 classes, called as they are labelled: 0, 50, 999",
+    assert caplog.messages == [
+        f"data = {path!r}: not used: x_valid",
+        f"data = {path!r}: 3 classes, named by their labels: 0, 50, 999",
     ]
 
 

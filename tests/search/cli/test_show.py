@@ -28,6 +28,7 @@ def test_a_name_that_stands_twice_in_an_architecture_is_refused_with_its_line(na
     once = f'{{"stem": {{"width": 16}},\n"stages": [{stage}, {stage}]}}'
     for text, line, name, first in (
         (once.replace('"depth": 3', '"depth": 3, "depth": 2'), 2, "depth", 2),
+        (once.replace('"depth": 3', '"depth": 3, "depth": 0'), 2, "depth", 2),
         (once.replace("]}", '], "stem": {"width": 8}}'), 4, "stem", 1),
         (once.replace('{"width": 16}', '{"width": 8,\n"w\\u0069dth": 16}'), 2, "width", 1),
     ):

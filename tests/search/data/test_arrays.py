@@ -27,7 +27,7 @@ def test_npz_arrays_arrive_as_they_are(tmp_path: Path, shape: tuple[int, ...], c
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"y_test": None}, "has no y_test; must hold x_train, y_train, x_test, y_test"),
+        ({"y_test": None}, "has no y_test, but x_train, y_train, x_test; must hold x_train, y_train, x_test, y_test"),
         ({"x_train": np.zeros((12, 8, 8), np.float32)}, "x_train: has type float32; images must be uint8, 0 to 255"),
         ({"x_train": np.zeros((12, 64), np.uint8)}, "x_train: has shape (12, 64); must be (N, H, W)"),
         ({"x_train": np.zeros((12, 3, 8, 8), np.uint8)}, "x_train: has shape (12, 3, 8, 8); must be (N, H, W)"),
@@ -38,14 +38,17 @@ def test_npz_arrays_arrive_as_they_are(tmp_path: Path, shape: tuple[int, ...], c
             "y_train: has type int64 and shape (11,); must be whole numbers of shape (12,)",
         ),
         ({"y_train": np.arange(12) / 3}, "y_train: has type float64 and shape (12,); must be whole numbers"),
-        ({"y_train": np.arange(12) % 3 - 1}, "y_train, index 0: label = -1; labels must be 0 to 1"),
+        ({"y_train": np.arange(12) % 3 - 1}, "y_train, index 0: label = -1; labels must not be negative"),
         ({"y_test": np.arange(6)}, "y_test, index 3: label = 3; labels must be 0 to 2"),
         ({"y_train": np.array([0, 1] * 6), "y_test": np.array([2] * 6)}, "y_test, index 0: label = 2"),
         ({"y_train": np.zeros(12, np.int64), "y_test": np.zeros(6, np.int64)}, "training images of 1 class"),
         ({"x_train": np.array([{}] * 12, dtype=object)}, "cannot be read as .npz without Python objects"),
         ({"x_train": np.zeros((0, 8, 8), np.uint8), "y_train": np.zeros(0, np.uint8)}, "label = 0; labels must be"),
         ({"class_names": np.array([1, 2, 3])}, "class_names: must be text of shape (classes,)"),
-        ({"class_names": np.array(["a", "b"])}, "y_train, index 2: label = 2; labels must be 0 to 1"),
+        (
+            {"class_names": np.array(["a", "b"])},
+            "y_train, index 2: label = 2; labels must be 0 to 1, for 2 classes",
+        ),
         ({"class_names": np.array(["a", "b", "a"])}, "two classes are called 'a'; names must differ"),
         ({"x_test": np.zeros((0, 8, 8), np.uint8), "y_test": np.zeros(0, np.uint8)}, "0 test images"),
     ],
@@ -112,7 +115,7 @@ def test_classes_are_those_with_images_called_as_they_are_labelled(tmp_path: Pat
     dataset = open_dataset(str(path))
     assert (dataset.classes, dataset.labels, dataset.are_named) == (tuple(map(str, labels)), labels, False)
     assert dataset.train()[1].tolist() == [0, 1, 2] * 4 and dataset.test()[1].tolist() == [0, 1, 2] * 2
-    assert dataset.notes == (f"3 classes, called as they are labelled: {', '.join(map(str, labels))}",)
+    assert dataset.notes == (f"3 classes, named by their labels: {', '.join(map(str, labels))}",)
     assert open_dataset(str(path)) == dataset, "the cache remembers it"
 
 
@@ -127,7 +130,11 @@ def test_an_image_with_a_label_of_its_own_each_is_no_class(tmp_path: Path, monke
     assert "y_train: has 12 different labels; must have 11 at most" in refusal(path)
 
 
-def test_class_names_in_the_file_are_used_and_what_is_not_used_is_named(tmp_path: Path) -> None:
+def test_class_names_in_the_file_are_used_and_what_is_not_used_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = write_npz(tmp_path / "toy.npz", class_names=np.array([b"cat", b"dog", b"eel"]), x_valid=np.zeros(3))
     dataset = open_dataset(str(path))
     assert (dataset.classes, dataset.are_named, dataset.notes) == (("cat", "dog", "eel"), True, ("not used: x_valid",))
+    assert open_dataset(str(path)) == dataset  # also when it is not decoded again
+    assert caplog.messages == [f"data = {str(path)!r}: not used: x_valid"] * 2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_sources import pixels, refusal, write_images
+from data_sources import pixels, refusal, write_images, write_parquet
 
 from search.data.datasets import open_dataset
 from search.data.decoding import Shape
@@ -54,6 +54,8 @@ def test_image_folders_that_make_no_data_set_are_refused(tmp_path: Path) -> None
     assert "no class has 2 training images" in refusal(tmp_path / "pairs")
     write_images(tmp_path / "half" / "train")
     assert "has train but no test, val, valid, validation beside it" in refusal(tmp_path / "half")
+    write_image(tmp_path / "half" / "test" / "1.png")
+    assert "half': has test but no class folders in it; pass" in refusal(tmp_path / "half")
     write_images(tmp_path / "half" / "test", classes=("cat", "emu"))
     assert "emu': not a class of" in refusal(tmp_path / "half")
     write_images(tmp_path / "void")
@@ -152,7 +154,7 @@ def test_a_labelled_part_is_taken_instead_of_test_images_to_be_predicted(
 def test_parts_with_other_names_are_not_taken_as_classes(tmp_path: Path, names: tuple[str, str]) -> None:
     for name in names:
         write_images(tmp_path / name)
-    assert "is a part of a data set by its name, and not of a class; pass the folder that" in refusal(tmp_path)
+    assert "is a part of a data set by its name, and not of a class; pass the folder whose" in refusal(tmp_path)
 
 
 def test_parts_inside_of_class_folders_are_not_taken_as_one(tmp_path: Path) -> None:
@@ -186,7 +188,9 @@ def test_a_class_folder_without_images_says_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "emu").mkdir()
     for name in ("a.xml", "b.xml", "c"):
         (tmp_path / "emu" / name).touch()
-    assert "emu': holds no images, but .xml (2), without an ending (1); must be one of .png" in refusal(tmp_path)
+    assert "emu': holds no images, but .xml (2), without an ending (1); every class folder must" in refusal(tmp_path)
+    write_parquet(tmp_path / "emu" / "plain" / "train.parquet", [0])
+    assert ".parquet (1), without an ending (1); pass the folder that holds train and test" in refusal(tmp_path)
 
 
 def test_what_is_not_predicted_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -204,3 +208,9 @@ def test_a_pipe_with_the_name_of_an_image_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "2.png")
     with pytest.raises(DataError, match=r"2.png': must be a file, as its ending says$"):
         read_unlabelled(tmp_path, Shape(8, 3))
+
+
+def test_a_name_that_macos_spells_in_more_characters_is_the_same_class(tmp_path: Path) -> None:
+    write_images(tmp_path / "train", classes=("caf\u00e9", "dog"))
+    write_images(tmp_path / "test", classes=("cafe\u0301", "dog"))
+    assert open_dataset(str(tmp_path)).classes == ("caf\u00e9", "dog")

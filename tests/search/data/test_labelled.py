@@ -45,7 +45,7 @@ def test_labels_of_every_layout_belong_to_their_images(tmp_path: Path, layout: s
     write, names = LABELLED[layout]
     path = write(tmp_path)
     assert not has_both_parts(path)
-    part, classes, _ = read_labelled(path, COLOUR)
+    part, classes = read_labelled(path, COLOUR)
     assert classes.names == names
     decode_labelled(part, classes.names, COLOUR, tmp_path / "images.npy", tmp_path / "labels.npy")
     images, labels = np.load(tmp_path / "images.npy"), np.load(tmp_path / "labels.npy")
@@ -63,7 +63,7 @@ def test_labels_that_leave_numbers_out_are_the_names_of_their_classes(tmp_path: 
         write_pickle(tmp_path / "a.pkl", data=ROWS, labels=labels.tolist()),
     ]
     for path in paths:
-        part, classes, _ = read_labelled(path, COLOUR)
+        part, classes = read_labelled(path, COLOUR)
         assert (part.labels.tolist(), classes.names) == (LABELS.tolist(), ("7", "50", "999"))
         assert (classes.labels, classes.are_named) == ((7, 50, 999), False)
 
@@ -76,24 +76,27 @@ def test_names_may_stand_beside_the_labels(tmp_path: Path) -> None:
         write_parquet(tmp_path / "a.parquet", LABELS + (LABELS > 0), names),
     ]
     for path in paths:
-        part, classes, _ = read_labelled(path, COLOUR)
+        part, classes = read_labelled(path, COLOUR)
         assert (part.labels.tolist(), classes) == (
             LABELS.tolist(),
             Classes(("x", "y", "z"), (0, 2, 3), are_named=True, unused=("none",)),
         )
 
 
-def test_what_is_not_used_of_a_file_is_named(tmp_path: Path) -> None:
+def test_what_is_not_used_of_a_file_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_npz(tmp_path / "a.npz", x=IMAGES, y=LABELS, weights=LABELS, ids=LABELS)
-    assert read_labelled(path, COLOUR).notes == ("not used: weights, ids",)
     pickled = write_pickle(tmp_path / "a.pkl", data=ROWS, labels=LABELS.tolist(), filenames=["a"])
-    assert read_labelled(pickled, COLOUR).notes == ("not used: filenames",)
-    assert read_labelled(write_parquet(tmp_path / "a.parquet"), COLOUR).notes == ()
+    for file in (path, pickled, write_parquet(tmp_path / "a.parquet")):
+        read_labelled(file, COLOUR)
+    assert caplog.messages == [
+        f"data = {str(path)!r}: not used: ids, weights",
+        f"data = {str(pickled)!r}: not used: filenames",
+    ]
 
 
 def test_other_images_labels_or_classes_have_another_fingerprint(tmp_path: Path) -> None:
     def fingerprint(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: str = "012") -> str:
-        part, _, _ = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), COLOUR)
+        part, _ = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), COLOUR)
         return decode_labelled(part, tuple(classes), COLOUR, tmp_path / "images.npy", tmp_path / "labels.npy")
 
     prints = [fingerprint(IMAGES, LABELS), fingerprint(IMAGES[::-1], LABELS), fingerprint(IMAGES, LABELS[::-1])]
@@ -113,13 +116,13 @@ def test_a_set_with_a_training_part_is_recognised(tmp_path: Path) -> None:
 
 
 FAULTS: list[tuple[str, Callable[[Path], Path], str]] = [
-    ("flat folder", lambda path: write_folder(path / "f"), "holds nothing that can be read; must be laid out as"),
+    ("flat folder", lambda path: write_folder(path / "f"), "holds no class folders, but images in no class folder ("),
     ("no labels", lambda path: write_npz(path / "a.npz", x=IMAGES), "must hold y_test or y or labels"),
     ("few labels", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS[1:]), "must be whole numbers of shape"),
     ("unnamed", lambda path: write_parquet(path / "a.parquet", LABELS, ["a", "b"]), "row 2: label = 2; labels must"),
     ("same names", lambda path: write_parquet(path / "a.parquet", LABELS, ["a", "b", "a"]), "classes are called 'a'"),
     ("names", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS, class_names=[1, 2]), "class_names: must be"),
-    ("negative", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS - 1), "index 0: label = -1; labels must be"),
+    ("negative", lambda path: write_npz(path / "a.npz", x=IMAGES, y=LABELS - 1), "label = -1; labels must not be"),
     ("no label column", lambda path: write_parquet(path / "a.parquet", labels=None), "label column must be label"),
     ("none", lambda path: write_npz(path / "a.npz", x=IMAGES[:0], y=LABELS[:0]), "0 images; there must be"),
     ("ragged", lambda path: write_pickle(path / "a", data=IMAGES, labels=[[1], [2]]), "labels: has type object"),
@@ -141,7 +144,14 @@ def test_a_fault_of_labels_is_one_line(tmp_path: Path, write: Callable[[Path], P
 def test_the_same_test_part_has_the_bytes_that_the_cache_of_a_whole_set_has(tmp_path: Path) -> None:
     whole = open_dataset("digits")
     images, labels = whole.test()
-    part, classes, _ = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), GREY)
+    part, classes = read_labelled(write_npz(tmp_path / "a.npz", x=images, y=labels), GREY)
     decode_labelled(part, classes.names, GREY, tmp_path / "images.npy", tmp_path / "labels.npy")
     for name in ("images", "labels"):
         assert (tmp_path / f"{name}.npy").read_bytes() == (whole.folder / f"test-{name}.npy").read_bytes()
+
+
+def test_a_test_part_without_class_folders_is_passed_over_for_one_that_has_them(tmp_path: Path) -> None:
+    write_folder(tmp_path / "test")
+    for name in ("cat", "dog"):
+        write_folder(tmp_path / "val" / name)
+    assert read_labelled(tmp_path, COLOUR).classes.names == ("cat", "dog")

@@ -150,3 +150,8 @@ def test_predictions_that_could_be_read_in_two_ways_are_not_written(
 ) -> None:
     with pytest.raises(DataError, match=r"could be either; pass --labels names or --labels numbers$"):
         label_texts(own, own_are_named, None)
+
+
+def test_a_name_that_macos_spells_in_more_characters_is_the_same() -> None:
+    assert matched(Classes.named(("dog", "cafe\u0301")), ("caf\u00e9", "dog"), True) == [1, 0]
+    assert matched(Classes.named(("dog", "caf\u00e9")), ("cafe\u0301", "dog"), True) == [1, 0]

@@ -59,7 +59,7 @@ def test_more_rows_than_a_chunk_stay_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": [0, 1, -1], "names": None}, "row 2: label = -1; labels must be 0 to 1"),
+        ({"labels": [0, 1, -1], "names": None}, "row 2: label = -1; labels must not be negative"),
         ({"labels": [0, 1, 2]}, "row 2: label = 2; labels must be 0 to 1"),
         ({"labels": [0, 1, 10**12], "names": None}, "row 2: label = 1000000000000; labels must be"),
         ({"labels": [0, None, 1]}, "row 1: has no label"),
@@ -150,7 +150,7 @@ def test_labels_that_leave_numbers_out_become_names(tmp_path: Path, shift: int, 
     dataset = open_dataset(str(tmp_path))
     assert dataset.classes == tuple(map(str, labels)) and not dataset.are_named
     assert dataset.train()[1].tolist() == [0, 1, 2] * 2
-    assert dataset.notes == (f"3 classes, called as they are labelled: {', '.join(map(str, labels))}",)
+    assert dataset.notes == (f"3 classes, named by their labels: {', '.join(map(str, labels))}",)
 
 
 def test_names_that_only_a_later_file_has_are_used_and_other_columns_are_named(tmp_path: Path) -> None:
@@ -161,3 +161,9 @@ def test_names_that_only_a_later_file_has_are_used_and_other_columns_are_named(t
     dataset = open_dataset(str(tmp_path))
     assert (dataset.classes, dataset.are_named) == (("ant", "bee"), True)
     assert dataset.notes == ("columns not used: coarse_label",)
+
+
+def test_an_unlabelled_training_part_is_not_sent_to_look_for_a_validation_part(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", [-1, -1])
+    write_parquet(tmp_path / "test-0.parquet", [0, 1])
+    assert refusal(tmp_path).endswith("every label is -1, so that it is an unlabelled part; must be labelled")

@@ -121,11 +121,29 @@ def test_all_shards_of_a_part_are_read(tmp_path: Path, names: list[str]) -> None
     assert open_dataset(str(tmp_path)).num_train == len(names) * len(TRAIN)
 
 
+def test_a_number_that_is_left_out_is_told_where_no_name_says_how_many_there_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("train-0", "train-7", "train-x2019", "train-x2021", "test_01", "test_02"):
+        write_parquet(tmp_path / f"{name}.parquet", TRAIN)  # type: ignore[arg-type]
+    open_dataset(str(tmp_path))
+    assert caplog.messages == [f"data = {str(tmp_path)!r}: of train-0 to train-7, 6 are not there, such as train-1"]
+
+
+@pytest.mark.parametrize("copy", ["train (1)", "train - Copy", "train - Copy (2)", "train copy", "train copy 2"])
+def test_a_copy_is_not_counted_twice(tmp_path: Path, copy: str) -> None:
+    for name in ("train", copy, "test"):
+        write_parquet(tmp_path / f"{name}.parquet", TRAIN)  # type: ignore[arg-type]
+    assert f"{copy}.parquet': is a copy of train.parquet by its name; keep one of them" in refusal(tmp_path)
+    (tmp_path / "train.parquet").unlink()
+    assert open_dataset(str(tmp_path)).num_train == len(TRAIN)
+
+
 def test_one_shard_may_be_asked_for_and_the_others_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shard = tmp_path / "test-00001-of-00003.parquet"
     write_parquet(shard, TEST)  # type: ignore[arg-type]
     assert len(read_unlabelled(shard, Shape(8, 3))[1]) == len(TEST)
-    assert caplog.messages == [f"data = {str(shard)!r}: is one of 3 shards; the others are not used"]
+    assert caplog.messages[0] == f"data = {str(shard)!r}: is one of 3 shards; the others are not used"
 
 
 @pytest.mark.parametrize("without", ["-1", "none", "no column"])
@@ -169,7 +187,8 @@ def test_what_is_not_used_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixt
     caplog.clear()
     read_unlabelled(folder, Shape(8, 3))
     assert caplog.messages == [
-        f"data = {str(folder)!r}: not used: {kinds.replace('no part (1),', 'no part (1), Parquet of train (1),')}"
+        f"data = {str(folder)!r}: not used: {kinds.replace('no part (1),', 'no part (1), Parquet of train (1),')}",
+        f"data = {str(folder)!r}: columns not used: label",
     ]
 
 

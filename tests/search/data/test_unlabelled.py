@@ -29,6 +29,12 @@ from search.data.decoding import Shape, decode
 from search.data.unlabelled import read_unlabelled
 from search.errors import DataError, StorageError
 
+
+def write_text(path: Path) -> Path:
+    path.write_text("id,label\n")
+    return path
+
+
 UNLABELLED: dict[str, Callable[[Path], Path]] = {
     "folder": lambda path: write_folder(path / "images"),
     "npz x": lambda path: write_npz(path / "a.npz", x=IMAGES),
@@ -43,7 +49,7 @@ UNLABELLED: dict[str, Callable[[Path], Path]] = {
 
 @pytest.mark.parametrize("layout", UNLABELLED)
 def test_images_of_every_layout_are_decoded_in_order(tmp_path: Path, layout: str) -> None:
-    images, ids, _ = read_unlabelled(UNLABELLED[layout](tmp_path), COLOUR)
+    images, ids = read_unlabelled(UNLABELLED[layout](tmp_path), COLOUR)
     assert ids == tuple(map(str, range(12)))
     decode(images, len(ids), COLOUR, tmp_path / "images.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), IMAGES)
@@ -54,7 +60,7 @@ def test_a_folder_is_read_in_natural_order_and_other_files_are_left_out(tmp_path
     folder = write_folder(tmp_path / "images", names)
     (folder / "readme.txt").write_text("no image")
     (folder / ".hidden.png").write_text("no image")
-    images, ids, _ = read_unlabelled(folder, COLOUR)
+    images, ids = read_unlabelled(folder, COLOUR)
     assert ids == tuple(f"img{number}" for number in (1, 2, 3, 5, 6, 7, 8, 9, 10, 20, 30, 100))
     decode(images, len(ids), COLOUR, tmp_path / "images.npy")
     order = [names.index(f"{id}.PNG") for id in ids]
@@ -63,13 +69,13 @@ def test_a_folder_is_read_in_natural_order_and_other_files_are_left_out(tmp_path
 
 def test_names_with_decimals_of_other_scripts_are_in_an_order_too(tmp_path: Path) -> None:
     names = ["1a.png", "2a.png", "10a.png", *(f"{number}.png" for number in range(11, 18)), "٣10.png", "٣.png"]
-    _, ids, _ = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
+    _, ids = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
     assert ids == (*(name.removesuffix(".png") for name in names[:10]), "٣10", "٣")
 
 
 def test_a_file_name_that_is_not_text_makes_an_id_that_is(tmp_path: Path) -> None:
     names = [os.fsdecode(b"%d\xff.png" % number) for number in range(12)]
-    _, ids, _ = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
+    _, ids = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
     assert ids == tuple(f"{number}?" for number in range(12))
 
 
@@ -89,7 +95,7 @@ def test_ids_of_the_source_are_kept(tmp_path: Path, kind: str) -> None:
 
 
 def test_grey_images_of_a_colour_network_are_taken_as_colour(tmp_path: Path) -> None:
-    images, ids, _ = read_unlabelled(write_npz(tmp_path / "a.npz", x=IMAGES[..., 0]), COLOUR)
+    images, ids = read_unlabelled(write_npz(tmp_path / "a.npz", x=IMAGES[..., 0]), COLOUR)
     decode(images, len(ids), COLOUR, tmp_path / "images.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), IMAGES[..., :1].repeat(3, axis=3))
 
@@ -147,7 +153,8 @@ FAULTS: list[tuple[str, Callable[[Path], Path], Shape, str]] = [
     ("other size", lambda path: write_npz(path / "a.npz", x=IMAGES), Shape(32, 3), "image size = 8: the network takes"),
     ("in colour", lambda path: write_npz(path / "a.npz", x=IMAGES), GREY, "in colour; the network takes greyscale"),
     ("damaged", damaged, COLOUR, "3.png': damaged or not an image"),
-    ("no array", lambda path: write_npz(path / "a.npz", z=IMAGES), COLOUR, "must hold x_test or x or images or data"),
+    ("a table", lambda path: write_text(path / "a.csv"), COLOUR, "not a pickle; must be a batch as CIFAR's are, P"),
+    ("no array", lambda path: write_npz(path / "a.npz", z=IMAGES), COLOUR, "holds z; must hold x_test or x or images"),
     ("floats", lambda path: write_npz(path / "a.npz", x=IMAGES / 255), COLOUR, "images must be uint8, 0 to 255"),
     ("list", lambda path: write_pickle(path / "a", data=[1, 2]), COLOUR, "data: not an array; images must be one"),
     ("rows", lambda path: write_npz(path / "a.npz", x=ROWS[:, 1:]), COLOUR, "rows of 191 values; must have 64 or 192"),
@@ -173,13 +180,13 @@ FAULTS: list[tuple[str, Callable[[Path], Path], Shape, str]] = [
 )
 def test_a_fault_is_one_line(tmp_path: Path, write: Callable[[Path], Path], shape: Shape, message: str) -> None:
     with pytest.raises(DataError) as caught:
-        images, ids, _ = read_unlabelled(write(tmp_path), shape)
+        images, ids = read_unlabelled(write(tmp_path), shape)
         decode(images, len(ids), shape, tmp_path / "images.npy")
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
-    images, ids, _ = read_unlabelled(write_npz(tmp_path / "a.npz", x=IMAGES), COLOUR)
+    images, ids = read_unlabelled(write_npz(tmp_path / "a.npz", x=IMAGES), COLOUR)
     with pytest.raises(StorageError, match="cannot write the data cache"):
         decode(images, len(ids), COLOUR, tmp_path / "a.npz" / "images.npy")
 
@@ -198,14 +205,14 @@ def write_ids(path: Path, ids: Any, name: str = "id") -> Path:
         pa.array(["00017", "00004", "x"]),
         pa.array(["00017", "00004", "x"]).dictionary_encode(),
         pa.array(["00017", "00004", "x"], pa.large_string()),
+        pa.array(["00017", "00004", "x"], pa.string_view()),
         pa.array([17, 4, 2**64 - 1], pa.uint64()),
     ],
-    ids=["text", "dictionary", "large text", "numbers"],
+    ids=["text", "dictionary", "large text", "view of text", "numbers"],
 )
 def test_ids_of_a_parquet_column_are_kept_as_text(tmp_path: Path, ids: Any, name: str) -> None:
     found = read_unlabelled(write_ids(tmp_path / "a.parquet", ids, name), COLOUR)
     assert found.ids == tuple(map(str, ids.to_pylist()))
-    assert found.notes == ("columns not used: label",)
 
 
 def test_ids_of_several_parquet_files_are_in_the_order_of_the_images(tmp_path: Path) -> None:
@@ -236,11 +243,17 @@ def test_a_parquet_file_without_the_ids_that_others_have_is_refused(tmp_path: Pa
         read_unlabelled(tmp_path / "set", COLOUR)
 
 
-def test_the_index_is_the_id_where_no_column_is_one_and_what_is_not_used_is_named(tmp_path: Path) -> None:
-    found = read_unlabelled(write_ids(tmp_path / "a.parquet", ["9", "8"], "name"), COLOUR)
-    assert (found.ids, found.notes) == (("0", "1"), ("columns not used: name, label",))
+def test_the_index_is_the_id_where_no_column_is_one_and_what_is_not_used_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = write_ids(tmp_path / "a.parquet", ["9", "8"], "name")
+    assert read_unlabelled(table, COLOUR).ids == ("0", "1")
     path = write_npz(tmp_path / "a.npz", x=IMAGES, names=np.arange(12))
-    assert read_unlabelled(path, COLOUR).notes == ("not used: names",)
+    read_unlabelled(path, COLOUR)
+    assert caplog.messages == [
+        f"data = {str(table)!r}: columns not used: name, label",
+        f"data = {str(path)!r}: not used: names",
+    ]
 
 
 GREYS = np.random.default_rng(1).integers(0, 256, (12, 8, 8), dtype=np.uint8)
@@ -258,7 +271,7 @@ def test_a_grey_picture_saved_in_colour_is_taken_by_a_grey_network(tmp_path: Pat
         picture.save(tmp_path / "set" / f"{number}.png")
     with Image.open(tmp_path / "set" / "0.png") as saved:
         assert saved.mode == mode
-    images, ids, _ = read_unlabelled(tmp_path / "set", GREY)
+    images, ids = read_unlabelled(tmp_path / "set", GREY)
     decode(images, len(ids), GREY, tmp_path / "images.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy")[..., 0], GREYS)
 
@@ -267,7 +280,7 @@ def test_a_grey_picture_saved_in_colour_is_taken_by_a_grey_network(tmp_path: Pat
 def test_a_grey_picture_of_any_format_is_taken_by_a_grey_network(tmp_path: Path, format: str) -> None:
     (tmp_path / "set").mkdir()
     Image.fromarray(GREYS[0]).convert("RGB").save(tmp_path / "set" / f"a.{format.lower()}", format, lossless=True)
-    images, _, _ = read_unlabelled(tmp_path / "set", GREY)
+    images, _ = read_unlabelled(tmp_path / "set", GREY)
     decode(images, 1, GREY, tmp_path / "images.npy")
     assert np.load(tmp_path / "images.npy").shape == (1, 8, 8, 1)
 
@@ -284,10 +297,27 @@ def test_grey_arrays_of_three_channels_are_taken_by_a_grey_network_and_coloured_
         return write_npz(tmp_path / "a.npz", x=images if layout == "npz" else rows)
 
     colours = GREYS[..., None].repeat(3, axis=3)
-    images, ids, _ = read_unlabelled(write(colours), GREY)
+    images, ids = read_unlabelled(write(colours), GREY)
     decode(images, len(ids), GREY, tmp_path / "images.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy")[..., 0], GREYS)
     colours[7, 3, 3, 2] ^= 1
-    images, ids, _ = read_unlabelled(write(colours), GREY)
+    images, ids = read_unlabelled(write(colours), GREY)
     with pytest.raises(DataError, match=r"(index|row) 7: in colour; the network takes greyscale images$"):
         decode(images, len(ids), GREY, tmp_path / "images.npy")
+
+
+@pytest.mark.parametrize("path", ["17.png", None])
+def test_names_of_images_that_are_not_used_as_ids_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str | None
+) -> None:
+    table = pa.table({"image": [{"bytes": png(IMAGES[0]), "path": path}]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert read_unlabelled(tmp_path / "a.parquet", COLOUR).ids == ("0",)
+    assert [text for text in caplog.messages if "its images have names, which are not used" in text] == caplog.messages
+    assert len(caplog.messages) == (path is not None)
+
+
+@pytest.mark.parametrize("name", ["id", "ids", "Id", "ID"])
+def test_ids_of_arrays_have_the_names_that_columns_have(tmp_path: Path, name: str) -> None:
+    path = write_npz(tmp_path / "a.npz", x=IMAGES[:2], **{name: np.array(["00017", "00004"])})
+    assert read_unlabelled(path, COLOUR).ids == ("00017", "00004")

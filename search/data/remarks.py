@@ -1,0 +1,12 @@
+"""What a user should know of a data set, such as what of its files is not used: told as warnings."""
+
+import logging
+from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+
+def remark(path: Path | str, *notes: str) -> None:
+    """Tell of the data set at a path, or of this name, what there is to know, a line each."""
+    for note in notes:
+        _log.warning("data = %r: %s", str(path), note)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from search.data.classes import Classes, listed, shortened
 from search.errors import DataError
+from search.quantities import plural
 
 Reading = Literal["names", "numbers"]
 
@@ -43,7 +44,9 @@ def match_labels(
     if reading == "numbers":
         if classes.are_named and len(classes.names) + len(classes.unused) != len(own):
             number = len(classes.names) + len(classes.unused)
-            raise DataError(f"{where}: names {number:,} classes; must name the study's {len(own):,} to go by numbers")
+            raise DataError(
+                f"{where}: names {plural(number, 'class', 'classes')}; must name the study's {len(own):,} to go by numbers"
+            )
         places = [label if label < len(own) else None for label in classes.labels]
         known = listed(tuple(range(len(own))))
     else:

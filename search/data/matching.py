@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from search.data.classes import Classes, listed
 from search.errors import DataError
-from search.quantities import brief
+from search.quantities import brief, plural
 
 Reading = Literal["names", "numbers"]
 
@@ -45,7 +45,8 @@ def match_labels(
     if reading == "numbers":
         if classes.are_named and len(classes.names) + len(classes.unused) != len(own):
             number = len(classes.names) + len(classes.unused)
-            raise DataError(f"{where}: names {number:,} classes; must name the study's {len(own):,} to go by numbers")
+            rule = f"must name the study's {len(own):,} to go by numbers"
+            raise DataError(f"{where}: names {plural(number, 'class', 'classes')}; {rule}")
         places = [label if label < len(own) else None for label in classes.labels]
         known = listed(tuple(range(len(own))))
     else:

@@ -34,7 +34,7 @@ class Simulation:
         self.fleets: list[SimulatedFleet] = []
 
     def __call__(self, setups: list[object], log: Path, say: object) -> SimulatedFleet:
-        self.fleets.append(SimulatedFleet(len(setups), lambda job, epoch: self.curve(job, epoch)))
+        self.fleets.append(SimulatedFleet(len(setups), lambda job, epoch: self.curve(job, epoch), device="CPU"))
         return self.fleets[-1]
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -65,6 +66,16 @@ def test_a_page_elsewhere_needs_no_study_that_can_be_written(
     assert said.out == f"report: {page}\n"
     assert said.err == f"note: cannot write {searched.trials_csv}: Is a directory\n"
     assert page.read_text().startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize("format", ["html", "csv"])
+def test_what_is_put_aside_is_named(searched: StudyFiles, capsys: pytest.CaptureFixture[str], format: str) -> None:
+    damaged = searched.folder / "retrain" / "0001" / "result.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("[]")
+    write(searched, format=format)
+    assert f"put aside: {damaged}: cannot be read (it is not an object)\n" in capsys.readouterr().err
+    shutil.rmtree(damaged.parent)
 
 
 def test_a_report_that_fails_has_written_nothing(searched: StudyFiles, tmp_path: Path) -> None:

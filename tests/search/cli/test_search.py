@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from small_search import SEARCH
+from small_search import SEARCH, Simulation
 
 from models.architecture import Architecture
 from models.count import count_parameters
@@ -111,6 +111,14 @@ def test_a_killed_search_goes_on_to_exactly_the_trials_asked_for(nas: Nas, tmp_p
     assert {row["state"] for row in rows} == {"complete"}
     assert len({json.dumps(row["architecture"]) for row in rows}) == 6
     assert rows[before[-1].number]["architecture"] == json.loads(before[-1].user_attrs["architecture"])
+
+
+def test_a_search_that_is_done_starts_no_worker(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
+    for num_trials in ("20", "3"):
+        done = nas(*SEARCH, "--trials", num_trials, "--epochs", "4", "--device", "cpu", "--fill", "none")
+        assert done.returncode == 0, done.stderr
+        assert "the study has 20 trained trials already\n20 trials trained; 0 designs proposed" in done.stdout
+    assert simulation.fleets == []
 
 
 def test_mistakes_about_a_study_are_one_line(nas: Nas, searched: StudyFiles) -> None:

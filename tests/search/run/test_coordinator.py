@@ -147,7 +147,7 @@ class SlowlyReplacedFleet(SimulatedFleet):
     def _new_worker(self) -> SimulatedWorker:
         worker = SimulatedWorker(self, now=self.now)
         delay = 60.0 if self.replaced else 0.0
-        self.post(delay, worker, Ready("simulated", "fp32", {"python": "simulated"}, peak=self.peak))
+        self.post(delay, worker, self.ready)
         return worker
 
 

@@ -25,27 +25,21 @@ from measuring import Rows, make_parser, measure_rates, print_table, ratios, sav
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = ("modified-resnet", "resnet20-b", "resnet40", "resnet102", "flexible-3")
-LOOPS = (
-    "modified-resnet",
-    "resnet40",
-)  # what people's loops are tried on: theirs wait for Python, whatever the network
+LOOPS = ("modified-resnet", "resnet40")  # of which people's loops are tried too: those wait for Python on any network
 NUM_IMAGES = {"textbook": 6_400, "tuned": 25_600}
 REPEATS = 3
 ACCURACY_NETWORK, ACCURACY_EPOCHS = "modified-resnet", 20
 
 
 def run_tests(options: argparse.Namespace) -> Rows:
-    """The tests marked gpu; their last line."""
+    """The last line of the tests marked gpu, and the first of each that failed."""
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/search/training"]
-    started = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines()
     print("\n".join(line for line in lines if line.startswith(("FAILED", "ERROR", "E  "))))
     result = lines[-1] if lines else done.stderr.strip()[-300:]
-    seconds = time.perf_counter() - started
-    print_table(("tests", "result", "seconds"), [["gpu", result, f"{seconds:.0f}"]])
     log = "\n".join(lines) if done.returncode else ""  # of what failed, all that is known
-    return [{"part": "tests", "status": done.returncode, "result": result, "seconds": seconds, "log": log}]
+    return [{"what": "marked gpu", "figure": result, "status": done.returncode, "log": log}]
 
 
 def measure(options: argparse.Namespace) -> Rows:
@@ -71,10 +65,8 @@ def measure(options: argparse.Namespace) -> Rows:
         arrays = data.images.permute(0, 2, 3, 1).numpy(), data.labels.numpy()
     data = Images.from_arrays(*arrays, device)
     recipe = FULL.model_copy(update={"epochs": 1_000}).fit_to("cifar10", len(data), 32, 3, on_gpu=device.type == "cuda")
-    print(f"torch {torch.__version__}, {precision}, batches of {recipe.batch_size}")
-    print(f"products of large matrices: {peak / 1e12:.4g} TFLOP/s")
-    rows: Rows = []
-    table = []
+    how = f"{precision}, batches of {recipe.batch_size}; products of large matrices: {peak / 1e12:.4g} TFLOP/s"
+    rows: Rows = [{"what": f"torch {torch.__version__}", "figure": how, "peak": peak}]
     for network in options.networks or NETWORKS:
         contenders = {"ours": our_loop(network, recipe, data, precision)}
         if network in LOOPS or options.networks:
@@ -87,12 +79,10 @@ def measure(options: argparse.Namespace) -> Rows:
         rates = measure_rates(contenders, REPEATS)
         for loop, measured in rates.items():
             share = 6 * count_macs(find_baseline(network), 32) * median(measured) / peak
-            rows.append(
-                {"part": "rates", "network": network, "loop": loop, "images a second": measured, "share": share}
-            )
-            times = spread(ratios(rates["ours"], measured), 1)
-            table.append([network, loop, spread(measured), f"{share:.1%}", times])
-    print_table(("network", "loop", "images a second", "of the peak", "ours is times as fast"), table)
+            figure = f"{spread(measured)} images a second, {share:.1%} of the peak"
+            if loop != "ours":
+                figure += f"; ours is {spread(ratios(rates['ours'], measured), 1)} times as fast"
+            rows.append({"what": f"{network}, {loop}", "figure": figure, "images a second": measured, "share": share})
     return rows
 
 
@@ -109,12 +99,12 @@ def search(options: argparse.Namespace) -> Rows:
         trials = json.loads(nas("trials", "--format", "json", *common))
         nas("report", *common)
         ledger = find_ledger(Path(studies, "gpu"))
-    print_table(
-        ("outcome", "count", "seconds", "share"),
-        [["" if cell is None else str(cell) for cell in row.values()] for row in ledger],
-    )
-    print(f"\n{plural(len(trials), 'trial')} in {seconds:.0f} s, start to end")
-    return [{"part": "search", "trials": trials, "seconds": seconds, "ledger": ledger}]
+    figure = f"{plural(len(trials), 'trial')} in {seconds:.0f} s, start to end"
+    rows: Rows = [{"what": f"of at most {options.budget} parameters", "figure": figure, "trials": trials}]
+    for row in ledger:
+        number = f"{row['count']:.0f}: " if row["count"] is not None else ""
+        rows.append({"what": row["outcome"], "figure": f"{number}{row['seconds']:.0f} s, {row['share']:.0%}"})
+    return rows
 
 
 def find_ledger(folder: Path) -> list[dict[str, Any]]:
@@ -169,9 +159,9 @@ def train(options: argparse.Namespace) -> Rows:
     )
     *_, last = training.epochs()
     seconds = time.perf_counter() - started
-    cells = [ACCURACY_NETWORK, str(recipe.epochs), f"{seconds:.1f}", f"{last.validation_accuracy:.2%}"]
-    print_table(("network", "epochs", "seconds", "validation accuracy"), [cells])
-    return [{"part": "accuracy", "network": ACCURACY_NETWORK, "seconds": seconds, "accuracy": last.validation_accuracy}]
+    figure = f"{last.validation_accuracy:.2%} of the validation images after {seconds:.1f} s"
+    what = f"{ACCURACY_NETWORK}, {recipe.name}, {recipe.epochs} epochs"
+    return [{"what": what, "figure": figure, "seconds": seconds, "accuracy": last.validation_accuracy}]
 
 
 def open_gpu(options: argparse.Namespace) -> tuple[Any, Any]:
@@ -215,12 +205,15 @@ def main() -> None:
     for part in parts:
         started = time.perf_counter()
         try:
-            rows += PARTS[part](options)
+            found = PARTS[part](options)
         except Exception as error:  # the other parts are worth having
             traceback.print_exc()
-            rows.append({"part": part, "status": 1, "result": f"{type(error).__name__}: {error}"})
-        print(f"\n({part}: {time.perf_counter() - started:.0f} s)", flush=True)
+            found = [{"what": "failed", "figure": f"{type(error).__name__}: {error}", "status": 1}]
+        found.append({"what": "all of it", "figure": f"{time.perf_counter() - started:.0f} s"})
+        rows += [{"part": part} | row for row in found]
         save_results(options.results, "gpu", rows)
+        print(f"({part}: {found[-1]['figure']})", flush=True)
+    print_table(("part", "what", "figure"), [[row["part"], row["what"], row["figure"]] for row in rows])
     if any(row.get("status") for row in rows):
         sys.exit("a part has failed")
 

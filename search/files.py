@@ -133,9 +133,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         StorageError: the file cannot be written (a full disk, missing rights); the old content remains.
     """
     with replacing(path) as temporary:
-        # Names of files may hold bytes that are no text: these are written as \udcff.
-        data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
-        temporary.write_bytes(data)
+        temporary.write_bytes(encoded(content) if isinstance(content, str) else content)
+
+
+def encoded(text: str) -> bytes:
+    """A text in UTF-8. Bytes that are no text, as names of files may hold them, are written out, as in \\\\udcff."""
+    return text.encode(errors="backslashreplace")
 
 
 def new_attempt(root: Path) -> int:

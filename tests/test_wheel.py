@@ -63,7 +63,7 @@ def test_nas_from_the_wheel_trains_beside_a_hostile_models_folder(environment: P
     command = ["search", "--data", "digits", "--budget", "20k", "--trials", "1", "--epochs", "1"]
     result = subprocess.run([nas, *command], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
-    assert "1 trials trained" in result.stdout
+    assert "1 trial trained" in result.stdout
 
 
 @pytest.mark.slow

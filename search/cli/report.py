@@ -85,8 +85,8 @@ def _page_writer(
 ) -> "Callable[[StudyView, bool], str | None]":
     """Writes the page and the trials of a view; if more will follow, the page reloads itself. Beside a page elsewhere,
     the study's folder may be one that cannot be written: then the trials are left out, and this returns why."""
-    from search.files import replacing
-    from search.report.page import write_report
+    from search.files import encoded, replacing
+    from search.report.page import render
     from search.report.table_files import write_trials_csv
     from search.space.audit import audit
 
@@ -96,7 +96,7 @@ def _page_writer(
     def write(view: "StudyView", more: bool) -> str | None:
         with replacing(page) as path:  # so that nothing is written if the trials cannot be
             refresh = round(every) if more else None
-            write_report(view, path, space if view.trials else None, sorted(set(budgets)), refresh)
+            path.write_bytes(encoded(render(view, space if view.trials else None, sorted(set(budgets)), refresh)))
             try:
                 write_trials_csv(view, files.trials_csv)
             except StorageError as error:

@@ -13,7 +13,6 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from search.files import write_atomically
 from search.report import sections
 from search.report.findings import find
 from search.report.tables import data_table
@@ -24,28 +23,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 MAX_SHARE = 0.2  # of a processor, taken by a page that is written again and again while a search may train on it
 
 
-def write_report(
-    view: StudyView,
-    output: Path,
-    audit: Audit | None = None,
-    budgets: Sequence[int] = (),
-    refresh: int | None = None,
-) -> None:
-    """Write the report of a study to one HTML file, whole or not at all.
+def render(view: StudyView, audit: Audit | None = None, budgets: Sequence[int] = (), refresh: int | None = None) -> str:
+    """The report of a study as one HTML document. The same view gives the same text.
 
     Args:
         audit: of the study's space, to be drawn.
         budgets: also name the best network under each of these numbers of parameters.
         refresh: let an open page load the file again after so many seconds.
-
-    Raises:
-        StorageError: the file cannot be written.
     """
-    write_atomically(output, render(view, audit, budgets, refresh))
-
-
-def render(view: StudyView, audit: Audit | None = None, budgets: Sequence[int] = (), refresh: int | None = None) -> str:
-    """The report of a study as one HTML document. The same view gives the same text."""
     return (
         _environment()
         .get_template("page.html")

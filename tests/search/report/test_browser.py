@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.report.page import write_report
+from search.report.page import render
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -35,7 +35,7 @@ def open_page(browser):
     contexts = []
 
     def call(view, path, audit=None, **context):
-        write_report(view, path, audit)
+        path.write_text(render(view, audit), encoding="utf-8")
         contexts.append(browser.new_context(**context))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search.errors import StorageError
-from search.report.page import TEMPLATES, follow, is_over, render, write_report
+from search.report.page import TEMPLATES, follow, is_over, render
 
 
 def without_scripts(page: str) -> str:
@@ -33,18 +32,9 @@ def test_the_same_study_gives_the_same_page(realistic, audit, whole):
     assert same
 
 
-def test_the_page_is_written_whole_and_holds_plotly_once(study, tmp_path):
-    write_report(study(), tmp_path / "new" / "report.html")
-    text = (tmp_path / "new" / "report.html").read_text()
-    assert text.count("plotly.js v") == 1
-    assert text.rstrip().endswith("</html>")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
-
-
-def test_a_page_that_cannot_be_written_is_a_storage_error(study, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot write"):
-        write_report(study(), tmp_path / "file" / "report.html")
+def test_the_page_is_whole_and_holds_plotly_once(whole):
+    assert whole.count("plotly.js v") == 1
+    assert whole.rstrip().endswith("</html>")
 
 
 def test_the_page_asks_for_nothing_from_elsewhere(markup):

@@ -790,8 +790,8 @@ def test_retraining_writes_the_same_where_the_node_sees_the_study_and_where_file
             assert job.checkpoints is not None
             arrived.update(path.name for path in job.checkpoints.glob("attempt-1/*"))
 
-        request = launch.RetrainRequest((candidate,), num_seeds=2)
-        _, runs = launch.retrain(files, plan, request, on_ray, Observer(on_epoch))
+        asked = launch.RetrainRequest((candidate,), num_seeds=2)
+        _, runs = launch.retrain(files, plan, asked, on_ray, Observer(on_epoch))
         folders = [run.folder for run in runs if run.folder is not None]
         assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [
             ["architecture.json", "result.json", "weights.safetensors"]

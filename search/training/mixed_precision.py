@@ -23,9 +23,10 @@ def precision_of(capability: tuple[int, int]) -> Precision:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """A context in which operations run in 'fp32', 'bf16' or 'fp16', as far as torch takes them to be safe.
 
-    Converted weights are not kept: a forward pass uses each once, and a captured one must convert them itself.
+    Converted weights are not kept on CUDA: a captured forward pass must convert them itself.
     """
-    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32", cache_enabled=False)
+    keeps = device.type == "cpu"
+    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "fp32", cache_enabled=keeps)
 
 
 def forward(model: nn.Module, images: Tensor, precision: str) -> Tensor:

@@ -1,4 +1,4 @@
-# Four commands: demo, test, check, bench. Each does its own set-up.
+# demo, test, check, bench, gpu: each does its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

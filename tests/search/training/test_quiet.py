@@ -129,7 +129,10 @@ def test_an_error_while_measuring_or_computing_leaves_nothing_locked(tmp_path: P
 
 def test_where_no_file_can_be_made_nobody_waits(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
+    measured = []
     for folder in (tmp_path / "file", tmp_path / "nowhere"):
         one, two = Quiet(folder), Quiet(folder)
         with one.computing(), two.alone():
             one.give_way()
+            measured.append(folder)
+    assert len(measured) == 2

@@ -91,10 +91,8 @@ def find(view: StudyView) -> Findings:
     unfinished = unfinished_round(round_runs)
     winner = None if unfinished else _winner(finalists, trials)
     if winner is not None:
-        num_finalists = sum(_is_trial(finalist, trials) for finalist in finalists)
-        answer: Answer | None = _chosen_at_full_length(
-            winner, num_finalists, dropout_choice(round_runs, winner.number), stand_for
-        )
+        own = [finalist.network for finalist in finalists if _is_trial(finalist, trials)]
+        answer: Answer | None = _chosen_among(own, winner, dropout_choice(round_runs, winner.number), stand_for)
     else:
         answer = _chosen_in_search(best_first, stand_for)
     return Findings(
@@ -140,10 +138,11 @@ def _meant(finals: Iterable[RunView], round: Sequence[RunView]) -> dict[int, Net
     return {number: meant(runs, round) for number, runs in tested.items()}
 
 
-def _chosen_at_full_length(
-    trial: TrialView, num_finalists: int, choice: DropoutChoice | None, stand_for: Mapping[int, Network]
+def _chosen_among(
+    finalists: Sequence[Network], trial: TrialView, choice: DropoutChoice | None, stand_for: Mapping[int, Network]
 ) -> Answer:
-    how = f"the best mean validation accuracy of {plural(num_finalists, 'finalist')} trained at full length"
+    epochs = plural(max(finalist.epochs for finalist in finalists), "epoch")
+    how = f"the best mean validation accuracy of {plural(len(finalists), 'finalist')} trained for {epochs}"
     chosen = Identity(trial=trial.number)
     if choice:
         how += f", and then with {choice.phrase}"

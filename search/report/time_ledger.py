@@ -6,7 +6,7 @@ from search.report.notation import count, duration, percent, plural, sentence_li
 from search.report.tables import Column, Table, table
 from search.study.view import StudyView, TrialView
 
-RETRAINING = {"finalist": "finalists at full length", "final": "final training and test"}
+RETRAINING = {"finalist": "finalists", "final": "final training and test"}
 OVERHEAD = "overhead"
 COLUMNS = ["outcome", "count", "seconds", "share"]
 

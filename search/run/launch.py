@@ -21,7 +21,7 @@ from search.run.retraining import Retraining
 from search.space.sampler import SpaceExhaustedError, ask
 from search.study.database import require_database
 from search.study.plan import Plan, Question
-from search.study.rounds import NUM_FINALIST_SEEDS, Finalist
+from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, Finalist
 from search.study.storage import Record, locked
 from search.study.view import RunView
 from search.study.way import DeviceClass
@@ -84,8 +84,10 @@ class RetrainRequest:
     def num_runs(self, num_dropouts: int) -> int:
         """The most runs that can be trained at once, where the space has so many dropouts."""
         num_finals = (len(self.baselines) + (1 if self.choose else len(self.candidates))) * self.num_seeds
-        num_rivals = max(len(self.candidates), num_dropouts - 1) if self.choose else 0
-        return max(num_finals, NUM_FINALIST_SEEDS * num_rivals)
+        if not self.choose:
+            return num_finals
+        num_rivals = max(min(len(self.candidates), NUM_LEADERS), num_dropouts - 1)
+        return max(num_finals, len(self.candidates), NUM_FINALIST_SEEDS * num_rivals)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Full-length training: finalists, among which a winner is chosen, and final runs, which open the test set.
+"""Retraining: finalists, among which a winner is chosen, and final runs at full length, which open the test set.
 
 Choosing and quoting are kept apart. Finalists are trained on the training split and compared on the validation split,
 and so are the dropouts of the best of them, since the short schedule of a search favours none (benchmarks/LOG.md);
@@ -6,6 +6,7 @@ the test set is opened by final runs alone, once per trained network, and every 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cached_property
 
 from search.errors import TrainingError
@@ -20,7 +21,7 @@ from search.study.ledger import Ledger
 from search.study.networks import alike
 from search.study.plan import Plan
 from search.study.results import fault_of_weights, read_results
-from search.study.rounds import NUM_FINALIST_SEEDS, Finalist, standings
+from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, Finalist, finalist_epochs, standings
 from search.study.view import RunPurpose, RunView
 from search.study.way import DeviceClass, Way, recipe_digest
 from search.trained_network import Precision
@@ -64,8 +65,9 @@ class Retraining:
         return Crew(self._fleet())
 
     def choose(self, candidates: list[Candidate]) -> list[tuple[Candidate, Finalist]]:
-        """Train finalists on the training split, then the best of them with each other dropout that the study's space
-        offers, and return all by mean validation accuracy, best first. The first is the winner.
+        """Train finalists on the training split for a part of the full length, then the best of them with each other
+        dropout that the study's space offers, and return those that have all seeds by mean validation accuracy, best
+        first. The first is the winner.
 
         Of equal ones the earlier candidate comes first, and a trial with its own dropout before others. A dropout that
         cannot be trained is reported and left out.
@@ -75,22 +77,35 @@ class Retraining:
             StorageError: a result cannot be written.
         """
         by_identity = {candidate.identity: candidate for candidate in candidates}
-        runs = self._finalists(candidates)
+        leaders, seeds = candidates, range(NUM_FINALIST_SEEDS)
+        runs: list[RunView] = []
+        if len(candidates) > NUM_LEADERS:
+            runs = self._finalists(candidates, seeds[:1])
+            leaders = [by_identity[finalist.identity] for finalist in _ranked(runs, candidates, 1)[:NUM_LEADERS]]
+            seeds = seeds[1:]
+        runs += self._finalists(leaders, seeds)
         best = by_identity[_ranked(runs, candidates)[0].identity]
         rivals = [with_dropout(best, value) for value in sorted(self.plan.question.space.dropout)]
         rivals = [rival for rival in rivals if rival is not best]
         by_identity |= {rival.identity: rival for rival in rivals}
-        runs += self._finalists(rivals)
+        runs += self._finalists(rivals, range(NUM_FINALIST_SEEDS))
         return [(by_identity[finalist.identity], finalist) for finalist in _ranked(runs, candidates)]
 
-    def _finalists(self, candidates: list[Candidate]) -> list[RunView]:
+    def _finalists(self, candidates: list[Candidate], seeds: range) -> list[RunView]:
         return self._train(
             [
-                self._asked(candidate, seed, "finalist", may_fail=candidate.identity.dropout is not None)
+                self._asked(
+                    self._shortened(candidate), seed, "finalist", may_fail=candidate.identity.dropout is not None
+                )
                 for candidate in candidates
-                for seed in range(NUM_FINALIST_SEEDS)
+                for seed in seeds
             ]
         )
+
+    def _shortened(self, candidate: Candidate) -> Candidate:
+        """The candidate with the part of its recipe by which finalists are trained."""
+        epochs = finalist_epochs(candidate.recipe.epochs, self.plan.question.recipe.epochs)
+        return replace(candidate, recipe=candidate.recipe.model_copy(update={"epochs": epochs}))
 
     def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
         """Train trials on the training split, as finalists are, to compare their values with those of the search.
@@ -235,8 +250,10 @@ class Retraining:
             self._running.remove(running)
 
 
-def _ranked(runs: Iterable[RunView], candidates: list[Candidate]) -> list[Finalist]:
-    """The finalists that have all their seeds, by the one rule that the report follows too."""
+def _ranked(
+    runs: Iterable[RunView], candidates: list[Candidate], num_seeds: int = NUM_FINALIST_SEEDS
+) -> list[Finalist]:
+    """The finalists that have so many seeds, by the one rule that the report follows too."""
     places = {candidate.identity.trial: place for place, candidate in enumerate(candidates)}
     ranks = {trial: place for trial, place in places.items() if trial is not None}
-    return [finalist for finalist in standings(alike(runs), ranks) if finalist.is_whole]
+    return [finalist for finalist in standings(alike(runs), ranks) if finalist.network.seeds >= num_seeds]

@@ -1,4 +1,8 @@
-"""The finalists' rounds: who wins at full length on the training split, and with which dropout, by validation alone.
+"""The finalists' rounds: who wins on the training split, and with which dropout, by validation alone.
+
+Finalists are trained for longer than trials of the search (`finalist_epochs`), though not at full length: all with one
+seed, then the best `NUM_LEADERS` of them with a second. By the record in benchmarks/LOG.md that ranks them far better
+than the search does, and nearly as well as full length.
 
 A finalist's number is the validation accuracy of the weights that it kept: the last epoch's or, where the recipe keeps
 the best, the best epoch's, which is optimistic because it was picked for being the best. It ranks finalists, all of
@@ -16,7 +20,14 @@ from search.study.networks import Network, alike
 from search.study.view import RunView, at_dropout
 from search.study.way import Way
 
-NUM_FINALIST_SEEDS = 2  # of each finalist in the round that picks a winner
+NUM_FINALIST_SEEDS = 2  # of each of the leaders in the round that picks a winner
+NUM_LEADERS = 3  # of many finalists so many have all seeds; few have them from the start
+FINALIST_FACTOR = 3  # finalists are trained for so many times the epochs of a trial, if not at full length
+
+
+def finalist_epochs(epochs: int, searched: int) -> int:
+    """How long finalists are trained, where the full length and a trial of the search have so many epochs."""
+    return min(epochs, FINALIST_FACTOR * searched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +41,6 @@ class Finalist:
     @property
     def identity(self) -> Identity:
         return self.network.runs[0].identity
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it has all its seeds."""
-        return self.network.seeds >= NUM_FINALIST_SEEDS
 
     @property
     def keeps_best(self) -> bool:
@@ -77,17 +83,18 @@ def standings(round: Iterable[Network], ranks: Mapping[int, int]) -> list[Finali
 def unfinished_round(round: Iterable[RunView]) -> str | None:
     """How far a round is that has no winner yet, in words; None if it has one, or if there was no round.
 
-    It has one once every finalist has all its seeds, and there are two of them or other dropouts were tried, which
-    comes after. A finalist of which not a single run has ended cannot be seen.
+    It has one once the leaders, or all of few finalists, have all their seeds, and there are two of them or other
+    dropouts were tried, which comes after. A finalist of which not a single run has ended cannot be seen.
     """
     seeds = Counter(run.identity for run in round)
     own = [number for identity, number in seeds.items() if identity.dropout is None]
-    finished = sum(number >= NUM_FINALIST_SEEDS for number in own)
-    if not seeds or (finished == len(own) > 0 and len(seeds) > 1):
+    finished, needed = sum(number >= NUM_FINALIST_SEEDS for number in own), min(NUM_LEADERS, len(own))
+    if not seeds or (finished >= needed > 0 and len(seeds) > 1):
         return None
     have = "has" if finished == 1 else "have"
     begun = f"{len(own):,} finalist{'' if len(own) == 1 else 's'} begun"
-    return f"{finished} of {begun} {have} all of {NUM_FINALIST_SEEDS} seeds"
+    of = begun if needed == len(own) else f"the {needed} that need them, of {begun},"
+    return f"{finished} of {of} {have} all of {NUM_FINALIST_SEEDS} seeds"
 
 
 def chosen_dropout(finalists: Iterable[RunView], trial: int) -> Finalist | None:

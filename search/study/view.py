@@ -62,8 +62,8 @@ class TrialView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One full-length run. A final run has test values. A finalist's run, by which a winner is chosen, and a proxy's,
-    by which the short schedule is judged, have none.
+    """One run of a retraining or an audit. A final run has test values. A finalist's run, by which a winner is chosen,
+    and a proxy's, by which the short schedule is judged, have none.
 
     Attributes:
         epochs: how many it was trained; fewer than the recipe's where it stopped early.

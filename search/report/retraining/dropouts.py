@@ -1,4 +1,4 @@
-"""The winner's dropout, chosen at full length by validation: the short schedule of a search favours none."""
+"""The winner's dropout, chosen as finalists are by validation: the short schedule of a search favours none."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Tried(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DropoutChoice:
-    """A trial's results at full length with several dropouts, two at least, its own first, and the chosen one."""
+    """A trial's results as a finalist with several dropouts, two at least, its own first, and the chosen one."""
 
     tried: tuple[Tried, ...]
     best: Tried

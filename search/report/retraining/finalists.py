@@ -1,10 +1,10 @@
-"""The round that picks a winner: finalists at full length, by their validation accuracy."""
+"""The round that picks a winner: finalists, by their validation accuracy."""
 
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from search.report.notation import count, percent, points, short
+from search.report.notation import count, percent, plural, points, short
 from search.report.tables import Column, Table, table
 from search.study.rounds import Finalist
 
@@ -33,12 +33,15 @@ def finalists_table(finalists: Sequence[Finalist], unfinished: str | None = None
         Column("deviation", "Deviation, points", points),
         Column("params", "Parameters", count), Column("macs", "MACs", short),
     ]  # fmt: skip
+    length = plural(max((finalist.network.epochs for finalist in finalists), default=0), "epoch")
+    seeds = {finalist.network.seeds for finalist in finalists}
+    second = ", the leaders with a second seed" if len(seeds) > 1 and not unfinished else ""
     kept = ""
     if any(finalist.keeps_best for finalist in finalists):
         kept = " Accuracies are those of the epochs whose weights are kept, the best ones, and so are optimistic."
     caption = (
-        "Finalists trained at full length on the training split, and the best of them with the other dropouts of the "
-        f"space; {winner}.{kept}"
+        f"Finalists trained for {length} on the training split{second}, and the best of them with the other dropouts "
+        f"of the space; {winner}.{kept}"
     )
     named = finalists_frame(finalists).assign(network=[finalist.identity.name for finalist in finalists])
     return table(caption, named, columns)

@@ -40,7 +40,7 @@ def test_every_outcome_has_its_row_and_all_add_up_to_the_time_there_was(everythi
         "too slow, not trained": (1, 20.0),
         "not over yet": (1, 420.0),
         "lost in interruptions": (1, 40.0),
-        "retraining: finalists at full length": (1, 300.0),
+        "retraining: finalists": (1, 300.0),
         "retraining: final training and test": (1, 600.0),
         "retraining: proxy runs at full length": (1, 100.0),
     }

@@ -22,7 +22,7 @@ from search.run.retraining import Retraining
 from search.study.networks import alike
 from search.study.plan import Plan, run_seed
 from search.study.results import read_results, read_run, read_runs
-from search.study.rounds import chosen_dropout, standings
+from search.study.rounds import chosen_dropout, finalist_epochs, standings, unfinished_round
 from search.study.view import RunView
 from search.study.way import device_class
 from search.trained_network import Precision
@@ -691,3 +691,44 @@ def test_finalists_that_keep_their_best_weights_are_ranked_by_them(retrain: Call
     assert [(each.identity.trial, finalist.mean) for each, finalist in ranking] == [(7, 0.9), (3, 0.7)]
     last = retrain(SimulatedFleet(1, curve)).choose([candidate(3, 8), candidate(7, 16)])
     assert [(each.identity.trial, finalist.mean) for each, finalist in last] == [(3, 0.7), (7, 0.4)]
+
+
+def by_width(job: Job, epoch: int) -> float:
+    """Wider is better, but the first seed flatters width 20."""
+    width, seed = job.architecture.stages[0].width, int(job.label.split()[-1])
+    return 0.3 + width / 1_000 + (0.03 if (width, seed) == (20, 0) else 0.0)
+
+
+def test_all_of_many_finalists_have_a_seed_and_the_leaders_a_second(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    recipe = FULL.model_copy(update={"epochs": 30})
+    many = [candidate(trial, 4 * (trial + 1), recipe) for trial in range(9)]
+    fleet = SimulatedFleet(2, by_width)
+    ranking = retrain(fleet).choose(many)
+    assert [each.identity.trial for each, _ in ranking] == [8, 4, 7]
+    assert all(each.recipe.epochs == 30 for each, _ in ranking)
+    asked = [tuple(map(int, job.label.split()[::2])) for job in jobs(fleet)]
+    assert {pair for pair in asked if pair[1] == 0} == {(trial, 0) for trial in range(9)}
+    assert sorted(pair for pair in asked if pair[1] == 1) == [(4, 1), (7, 1), (8, 1)]
+    assert {job.recipe.epochs for job in jobs(fleet)} == {12}  # of trials of 4
+    again = SimulatedFleet(2, by_width)
+    assert retrain(again).choose(many) == ranking
+    assert jobs(again) == []
+    assert unfinished_round(read_runs(files)) is None
+
+
+def test_a_round_of_many_is_unfinished_until_its_leaders_have_both_seeds(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    retrain(SimulatedFleet(2, by_width)).choose([candidate(trial, 4 * (trial + 1)) for trial in range(5)])
+    runs = read_runs(files)
+    only = [run for run in runs if (run.label, run.seed) != ("0003", 1)]
+    assert unfinished_round(only) == "2 of the 3 that need them, of 5 finalists begun, have all of 2 seeds"
+
+
+@pytest.mark.parametrize(
+    ("epochs", "searched", "expected"), [(60, 8, 24), (20, 8, 20), (5, 8, 5), (1, 8, 1), (300, 8, 24)]
+)
+def test_finalists_are_trained_three_times_as_long_as_trials(epochs: int, searched: int, expected: int) -> None:
+    assert finalist_epochs(epochs, searched) == expected

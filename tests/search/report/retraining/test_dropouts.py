@@ -72,7 +72,7 @@ def test_the_answer_gives_the_choice_and_has_the_test_accuracy_of_that_network(s
     assert answer is not None and answer.final is not None
     assert (answer.trial.number, answer.label, answer.final.mean) == (1, "0001 with dropout 0.1", 0.9)
     assert conclusion(find(view))[-1] == (
-        "It is trial 1, chosen for the best mean validation accuracy of 2 finalists trained at full length, and then "
+        "It is trial 1, chosen for the best mean validation accuracy of 2 finalists trained for 20 epochs, and then "
         "with dropout 0.1, by mean validation accuracy the best of 0 (75.00%), 0.1 (77.50%) and 0.2 (70.00%)."
     )
 

@@ -83,7 +83,7 @@ def test_values_of_two_recipes_are_not_compared(study, trial, round):
     short = round({"0002": 0.95, "0003": 0.94}, recipe_digest="fast", epochs=5, time="2026-01-02T00:00:00+00:00")
     later = study(trials=trials, runs=(*long, *short))
     assert finalists_frame(later)["label"].tolist() == ["0002", "0003"]
-    assert answer_and_caveats(later)[0].how == "the best mean validation accuracy of 2 finalists trained at full length"
+    assert answer_and_caveats(later)[0].how == "the best mean validation accuracy of 2 finalists trained for 5 epochs"
     assert set(training_curves_frame(quoted(find(later).round))["label"]) == {"0002", "0003"}
     earlier = replace(later, runs=(*(replace(run, time="2026-01-03T00:00:00+00:00") for run in long), *short))
     assert finalists_frame(earlier)["label"].tolist() == ["0000", "0001"]

@@ -1,0 +1,42 @@
+"""How long a retraining will take, by the pace at which the search trained its networks."""
+
+from collections.abc import Iterable
+from math import ceil
+from statistics import fmean
+from typing import NamedTuple
+
+from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, finalist_epochs
+from search.study.view import TrialView
+
+
+class Wave(NamedTuple):
+    """Runs of one length that are trained side by side, as far as there are workers."""
+
+    num_runs: int
+    epochs: int
+
+
+def finalists_waves(num_candidates: int, num_dropouts: int, epochs: int, searched: int) -> list[Wave]:
+    """What is trained to choose among so many candidates and so many dropouts.
+
+    Args:
+        epochs: the full length.
+        searched: the epochs of a trial.
+    """
+    length = finalist_epochs(epochs, searched)
+    num_leaders = min(num_candidates, NUM_LEADERS)
+    runs = [num_leaders * NUM_FINALIST_SEEDS]
+    if num_candidates > num_leaders:
+        runs = [num_candidates, num_leaders * (NUM_FINALIST_SEEDS - 1)]
+    return [Wave(number, length) for number in (*runs, (num_dropouts - 1) * NUM_FINALIST_SEEDS) if number]
+
+
+def seconds_of(waves: Iterable[Wave], seconds_per_epoch: float, num_workers: int) -> float:
+    """Seconds by the clock, if an epoch takes so long while all workers train."""
+    return sum(ceil(wave.num_runs / num_workers) * wave.epochs * seconds_per_epoch for wave in waves)
+
+
+def seconds_per_epoch(trials: Iterable[TrialView]) -> float | None:
+    """The mean of trials that were trained; None if there is none."""
+    paces = [fmean(epoch.seconds for epoch in trial.history) for trial in trials if trial.history]
+    return fmean(paces) if paces else None

@@ -98,8 +98,8 @@ def _page_writer(
     def write(view: "StudyView", more: bool) -> str | None:
         with replacing(page) as path:  # so that nothing is written if the trials cannot be
             refresh = round(every) if more else None
-            about_space = (space, draws) if view.trials else (None, None)
-            path.write_bytes(encoded(render(view, about_space[0], sorted(set(budgets)), refresh, about_space[1])))
+            audited, drawn = (space, draws) if view.trials else (None, None)
+            path.write_bytes(encoded(render(view, audited, drawn, sorted(set(budgets)), refresh)))
             try:
                 write_trials_csv(view, files.trials_csv)
             except StorageError as error:

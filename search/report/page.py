@@ -27,17 +27,17 @@ MAX_SHARE = 0.2  # of a processor, taken by a page that is written again and aga
 def render(
     view: StudyView,
     audit: Audit | None = None,
+    draws: Profile | None = None,
     budgets: Sequence[int] = (),
     refresh: int | None = None,
-    draws: Profile | None = None,
 ) -> str:
     """The report of a study as one HTML document. The same view gives the same text.
 
     Args:
         audit: of the study's space, to be drawn.
+        draws: what random draws from it look like, to be drawn below.
         budgets: also name the best network under each of these numbers of parameters.
         refresh: let an open page load the file again after so many seconds.
-        draws: what random draws from the space look like, to be drawn below the audit.
     """
     return (
         _environment()

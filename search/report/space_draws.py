@@ -1,5 +1,7 @@
 """What random draws from a space look like, as text and as a drawing of four small histograms."""
 
+import math
+
 import pandas as pd
 
 from search.quantities import plural
@@ -62,11 +64,11 @@ def draws_figure(profile: Profile) -> Drawing:
     for index, (name, spread) in enumerate(_spreads(profile).items()):
         row, column = divmod(index, 2)
         number = "" if index == 0 else str(index + 1)
-        lows = [bin.low - 0.5 for bin in spread.bins]
-        highs = [bin.high + 0.5 for bin in spread.bins]
-        is_logarithmic = name != "stages" and spread.bins[-1].high > 10 * spread.bins[0].low
+        low, high = spread.bins[0].low - 0.5, spread.bins[-1].high + 0.5
+        is_logarithmic = name != "stages" and high > 10 * low
         across = {
             "type": "log" if is_logarithmic else "linear",
+            "range": [math.log10(low), math.log10(high)] if is_logarithmic else [low, high],
             "domain": [0.54 * column, 0.54 * column + 0.46],
             "anchor": f"y{number}",
             "title": {"text": name[0].upper() + name[1:], "font": {"size": 13}, "standoff": 4},
@@ -76,7 +78,7 @@ def draws_figure(profile: Profile) -> Drawing:
         if name == "stages":
             across |= {"tickvals": [bin.low for bin in spread.bins], "tickformat": "d"}
         elif is_logarithmic:
-            across |= {"dtick": "D2" if spread.bins[-1].high < 100 * spread.bins[0].low else 1}
+            across |= {"dtick": "D2" if high < 100 * low else 1}  # at 1, 2 and 5, or at powers of ten
         upward = {
             "domain": [0.62 - 0.62 * row, 1 - 0.62 * row],
             "anchor": f"x{number}",
@@ -86,9 +88,9 @@ def draws_figure(profile: Profile) -> Drawing:
         }
         figure.update_layout({f"xaxis{number}": style["xaxis"] | across, f"yaxis{number}": style["yaxis"] | upward})
         figure.add_bar(
-            x=[(low + high) / 2 for low, high in zip(lows, highs, strict=True)],
+            x=[(bin.low + bin.high) / 2 for bin in spread.bins],
             # A little less than the bin, so that bars stand apart.
-            width=[0.94 * (high - low) for low, high in zip(lows, highs, strict=True)],
+            width=[0.94 * (bin.high - bin.low + 1) for bin in spread.bins],
             y=[bin.draws / profile.number for bin in spread.bins],
             xaxis=f"x{number}",
             yaxis=f"y{number}",

@@ -99,7 +99,8 @@ class Space(Section):
 
     @model_validator(mode="after")
     def _weights_fit_their_choices(self) -> Self:
-        assert self.choice_shares
+        # Of a copy: pydantic copies what is cached as well, and a copy with other choices would keep the old shares.
+        assert self.model_copy().choice_shares
         return self
 
     def stage_choices(self, index: int) -> StageChoices:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, SerializerFunctionWrapHandler, model_serializer
 
 from search.quantities import plural
 from search.space.choices import Section
@@ -35,7 +35,15 @@ def _number(value: Any) -> float:
 Weighing = Annotated[Literal["falling", "equal"] | tuple[float, ...], BeforeValidator(_weighing)]
 
 
-class StemWeights(Section):
+class _Weights(Section):
+    @model_serializer(mode="wrap")
+    def _without_what_is_left_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A study's plan, and what it says of another question, name what is weighed and nothing else."""
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        return {name: value for name, value in dump(self).items() if value not in (defaults[name], {})}
+
+
+class StemWeights(_Weights):
     """Of the choices of `stem`."""
 
     width: Weighing = "equal"
@@ -44,7 +52,7 @@ class StemWeights(Section):
     padding: Weighing = "equal"
 
 
-class StageWeights(Section):
+class StageWeights(_Weights):
     """Of the choices of every stage, its overrides included."""
 
     block: Weighing = "equal"
@@ -55,7 +63,7 @@ class StageWeights(Section):
     even_kernel: Weighing = "equal"
 
 
-class Weights(Section):
+class Weights(_Weights):
     """The weights of a space's choices, by the names of its fields.
 
     A draw is a vector of choices with the product of their weights, conditioned on what fits. With `num_stages`, the

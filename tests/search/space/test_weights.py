@@ -115,9 +115,17 @@ def test_weights_change_neither_the_vector_nor_what_is_held() -> None:
     assert other.model_copy(update={"weights": None}) == plain
 
 
+def test_a_copy_with_other_choices_has_weights_of_its_own() -> None:
+    copied = weighed({"dropout": [1, 3]}).model_copy(update={"dropout": (0.0,), "weights": None, "num_stages": (2,)})
+    assert copied.choice_shares["dropout"] == (1.0,)
+    assert not any(slot.name == "dropout" for slot in copied.slots) and len(copied.choice_shares["num_stages"]) == 1
+
+
 def test_weights_survive_being_stored() -> None:
     space = weighed({"num_stages": "equal", "stage": {"depth": [3, 2, 1], "block": "equal"}}, overrides={})
-    assert Space.model_validate(yaml.safe_load(yaml.safe_dump(space.model_dump(mode="json")))) == space
+    stored = yaml.safe_load(yaml.safe_dump(space.model_dump(mode="json")))
+    assert stored["weights"] == {"num_stages": "equal", "stage": {"depth": [3.0, 2.0, 1.0]}}
+    assert Space.model_validate(stored) == space == Space.model_validate(space.model_dump())
 
 
 def test_weights_in_words_leave_out_what_is_equal() -> None:

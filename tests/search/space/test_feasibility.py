@@ -118,7 +118,10 @@ def test_draws_are_asked_for_only_where_they_are_needed() -> None:
 
 
 @pytest.mark.parametrize("further", [{}, {"macs": 10**9, "fill": 0.01}], ids=str)
-def test_weights_that_leave_nothing_of_what_is_within_the_limits_are_refused(list_space: Any, further: Any) -> None:
+def test_weights_that_leave_nothing_of_what_is_within_the_limits_are_refused(
+    list_space: Any, further: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.space.draws.MAX_REJECTED", 500)
     listing = list_space("shortcut A among others")
     smallest = min(cost.params for design, cost in listing.designs.items() if len(design.stages) == 3)
     limits = Limits(smallest - 1, **further)

@@ -93,7 +93,7 @@ def _page_writer(
 
     question = plan.question
     space = audit(question.space, question.data.task, question.all_limits)
-    draws = profile(question.space, question.data.task, question.all_limits)
+    draws = profile(question.space, question.data.task, question.all_limits) if space.feasible else None
 
     def write(view: "StudyView", more: bool) -> str | None:
         with replacing(page) as path:  # so that nothing is written if the trials cannot be

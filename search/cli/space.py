@@ -41,7 +41,8 @@ def space(
     else:
         question = open_study(studies, study)[1].question
         chosen, task, limits = question.space, question.data.task, question.all_limits
-    print_audit(audit(chosen, task, limits), profile(chosen, task, limits), task, format)
+    audited = audit(chosen, task, limits)
+    print_audit(audited, profile(chosen, task, limits) if audited.feasible else None, task, format)
 
 
 def parse_space(

@@ -144,15 +144,14 @@ class Space(Section):
             override = None if number is None else self.overrides.get(number)
             key = f"stage.{field}" if number is not None else f"stem.{field}" if part == "stem" else name
             weighing = weights.of(key)
-            is_overridden = override is not None and getattr(override, field) is not None
             try:
-                if is_overridden:
-                    found[name] = shares_of_some(weighing, getattr(self.stage, field), slot.choices)
+                if override is not None and getattr(override, field) is not None:
+                    of_stage, place = getattr(self.stage, field), f"overrides.{number}.{field}"
+                    found[name] = shares_of_some(weighing, of_stage, slot.choices, place)
                 else:
                     found[name] = shares(weighing, slot.choices)
             except ValueError as error:
-                place = f" (of overrides.{number}.{field})" if is_overridden else ""
-                raise ValueError(f"weights.{key} = {brief(in_words(weighing))}: {error}{place}") from None
+                raise ValueError(f"weights.{key} = {brief(in_words(weighing))}: {error}") from None
         return found
 
     @cached_property

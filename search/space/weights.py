@@ -118,10 +118,13 @@ def shares(weighing: str | tuple[float, ...], choices: Sequence[int | float | st
 
 
 def shares_of_some(
-    weighing: str | tuple[float, ...], choices: Sequence[int | float | str], some: Sequence[int | float | str]
+    weighing: str | tuple[float, ...],
+    choices: Sequence[int | float | str],
+    some: Sequence[int | float | str],
+    name: str,
 ) -> tuple[float, ...]:
-    """The weight of each of `some` choices that stand in the place of others; together they are one. A list gives
-    weights to `choices`, so the others may only be some of these.
+    """The weight of each of `some` choices, called `name`, that stand in the place of others; together they are one. A
+    list gives weights to `choices`, so the others may only be some of these.
 
     Raises:
         ValueError: the choices cannot be weighed so; the message is the rule.
@@ -131,9 +134,9 @@ def shares_of_some(
     weights = dict(zip(choices, shares(weighing, choices), strict=True))
     for choice in some:
         if choice not in weights:
-            raise ValueError(f"gives no weight to {choice}")
+            raise ValueError(f"gives no weight to {choice} of {name}")
     if not any(weights[choice] for choice in some):
-        raise ValueError("one weight at least must be above 0")
+        raise ValueError(f"gives no weight above 0 to any choice of {name}")
     return _normalized([weights[choice] for choice in some])
 
 

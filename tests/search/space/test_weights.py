@@ -179,17 +179,22 @@ NUMBERS = "weights must be numbers of 0 or more"
         ({"stage": {"dept": "falling"}}, "weights.stage.dept: unknown key"),
         (
             {"stage": {"depth": [1, 1, 1]}},
-            "weights.stage.depth = [1, 1, 1]: gives no weight to 3 (of overrides.3.depth)",
+            "weights.stage.depth = [1, 1, 1]: gives no weight to 3 of overrides.3.depth",
         ),
         (
             {"stage": {"block": [0, 1]}},
-            "weights.stage.block = [0, 1]: one weight at least must be above 0 (of overrides.3.block)",
+            "weights.stage.block = [0, 1]: gives no weight above 0 to any choice of overrides.3.block",
         ),
     ],
     ids=str,
 )
 def test_weights_that_weigh_nothing_are_refused_in_one_line(tmp_path: Path, weights: Any, expected: str) -> None:
     assert refusal(tmp_path, weights) == expected
+
+
+def test_a_list_of_the_wrong_length_is_that_also_where_the_first_stage_has_choices_of_its_own(tmp_path: Path) -> None:
+    expected = "weights.stage.depth = [1, 2]: must have 3 numbers, one for each choice"
+    assert refusal(tmp_path, {"stage": {"depth": [1, 2]}}, overrides={1: {"depth": 2}}) == expected
 
 
 def test_a_number_too_large_for_a_float_is_refused(tmp_path: Path) -> None:

@@ -178,8 +178,8 @@ def seconds_each(function: Callable[[], object], times: int) -> float:
 def time_arithmetic(space: Space) -> Rows:
     """Seconds of counts, draws and audits."""
     limits, rng = Limits(300_000), np.random.default_rng(0)
-    tables = seconds_each(lambda: Draws(space, TASK, limits), 3)
-    draws, filled = Draws(space, TASK, limits), Draws(space, TASK, Limits(300_000, fill=0.9))
+    tables = seconds_each(lambda: Draws.weighed(space, TASK, limits), 3)
+    draws, filled = Draws.weighed(space, TASK, limits), Draws.weighed(space, TASK, Limits(300_000, fill=0.9))
     designs = [draws.draw(rng) for _ in range(50)]
     count = seconds_each(lambda: [count_parameters(design) for design in designs], 20) / len(designs)
     built = seconds_each(lambda: [parameter_count(build_on_meta(design)) for design in designs], 1) / len(designs)
@@ -188,7 +188,7 @@ def time_arithmetic(space: Space) -> Rows:
         ("one count, by arithmetic", count, f"{1e6 * count:.1f} us"),
         ("one count, built and counted by fvcore", built, f"{1e6 * built:,.0f} us ({built / count:,.0f} times)"),
         ("tables for draws within 300,000", tables, f"{1e3 * tables:.0f} ms"),
-        ("one uniform draw within 300,000", draw, f"{1e6 * draw:.0f} us"),
+        ("one random draw within 300,000", draw, f"{1e6 * draw:.0f} us"),
         ("one from 270,000 to 300,000", filled_draw, f"{1e6 * filled_draw:.0f} us"),
     ]
     for budget in BUDGETS:

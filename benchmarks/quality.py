@@ -158,13 +158,13 @@ HISTORIES: dict[str, tuple[int, int] | None] = {
     "500 and 100": (500, 100),
     "500 and 250": (500, 250),
     "1,000 and 500": (1_000, 500),
-    "uniform draws": None,
+    "random draws": None,
 }
 
 
 def make_base_sampler(method: str, seed: int) -> BaseSampler | None:
-    """None for uniform draws."""
-    if method == "uniform draws":
+    """None for random draws."""
+    if method == "random draws":
         return None
     tpe, shown = TPESampler(seed=seed), HISTORIES[method]
     return ThinningSampler(tpe, *shown) if shown else tpe

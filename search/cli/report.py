@@ -89,14 +89,17 @@ def _page_writer(
     from search.report.page import render
     from search.report.table_files import write_trials_csv
     from search.space.audit import audit
+    from search.space.profile import profile
 
     question = plan.question
     space = audit(question.space, question.data.task, question.all_limits)
+    draws = profile(question.space, question.data.task, question.all_limits) if space.feasible else None
 
     def write(view: "StudyView", more: bool) -> str | None:
         with replacing(page) as path:  # so that nothing is written if the trials cannot be
             refresh = round(every) if more else None
-            path.write_bytes(encoded(render(view, space if view.trials else None, sorted(set(budgets)), refresh)))
+            audited, drawn = (space, draws) if view.trials else (None, None)
+            path.write_bytes(encoded(render(view, audited, drawn, sorted(set(budgets)), refresh)))
             try:
                 write_trials_csv(view, files.trials_csv)
             except StorageError as error:

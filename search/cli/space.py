@@ -15,6 +15,7 @@ from search.quantities import plural
 if TYPE_CHECKING:
     from search.space.audit import Audit
     from search.space.limits import Limits
+    from search.space.profile import Profile
     from search.space.space import Space, Task
 
 
@@ -28,8 +29,10 @@ def space(
     studies: Studies = Path("studies"),
     format: OutputFormat = Format.TABLE,
 ) -> None:
-    """Count exactly, before anything is trained, what a search space holds and what the limits leave of it."""
+    """Count exactly, before anything is trained, what a search space holds and what the limits leave of it, and show
+    what random draws from it look like."""
     from search.space.audit import audit
+    from search.space.profile import profile
 
     if study is None:
         chosen, task, limits = parse_space(space, budget, limit, fill, data)
@@ -38,7 +41,8 @@ def space(
     else:
         question = open_study(studies, study)[1].question
         chosen, task, limits = question.space, question.data.task, question.all_limits
-    print_audit(audit(chosen, task, limits), task, format)
+    audited = audit(chosen, task, limits)
+    print_audit(audited, profile(chosen, task, limits) if audited.feasible else None, task, format)
 
 
 def parse_space(
@@ -60,16 +64,17 @@ def parse_space(
     return chosen, task, None if budget is None else parse_all_limits(budget, limit, fill)
 
 
-def print_audit(audit: "Audit", task: "Task", format: Format) -> None:
-    """What the audit counted: in words, or as values. CSV leaves out values that are lists."""
-    from search.report.space_audit import lines
+def print_audit(audit: "Audit", draws: "Profile | None", task: "Task", format: Format) -> None:
+    """What the audit counted and what draws look like: in words, or as values. CSV leaves out what is not one value."""
+    from search.report import space_audit, space_draws
 
     if format is Format.TABLE:
         channels, classes = plural(task.in_channels, "channel"), plural(task.num_classes, "class", "classes")
         images = f"{plural(task.image_size, 'pixel')}, {channels}, {classes}"
-        print(f"networks for images of {images}", *lines(audit), sep="\n")
+        drawn = ["", *space_draws.lines(draws)] if draws is not None else []
+        print(f"networks for images of {images}", *space_audit.lines(audit), *drawn, sep="\n")
         return
-    values = audit.as_dict()
+    values = audit.as_dict() | {"draws": draws.as_dict() if draws is not None else None}
     if format is Format.CSV:
-        values = {name: value for name, value in values.items() if not isinstance(value, list | tuple)}
+        values = {name: value for name, value in values.items() if not isinstance(value, list | tuple | dict)}
     print_values(values, format)

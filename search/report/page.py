@@ -17,24 +17,32 @@ from search.report import sections
 from search.report.findings import find
 from search.report.tables import data_table
 from search.space.audit import Audit
+from search.space.profile import Profile
 from search.study.view import StudyView
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_SHARE = 0.2  # of a processor, taken by a page that is written again and again while a search may train on it
 
 
-def render(view: StudyView, audit: Audit | None = None, budgets: Sequence[int] = (), refresh: int | None = None) -> str:
+def render(
+    view: StudyView,
+    audit: Audit | None = None,
+    draws: Profile | None = None,
+    budgets: Sequence[int] = (),
+    refresh: int | None = None,
+) -> str:
     """The report of a study as one HTML document. The same view gives the same text.
 
     Args:
         audit: of the study's space, to be drawn.
+        draws: what random draws from it look like, to be drawn below.
         budgets: also name the best network under each of these numbers of parameters.
         refresh: let an open page load the file again after so many seconds.
     """
     return (
         _environment()
         .get_template("page.html")
-        .render(view=view, refresh=refresh, **sections.contents(find(view), audit, budgets))
+        .render(view=view, refresh=refresh, **sections.contents(find(view), audit, draws, budgets))
     )
 
 

@@ -10,6 +10,7 @@ from search.report.notation import percent
 from search.report.retraining import comparisons, confusion, finalists, full_length_runs, openings, seeds
 from search.report.retraining.training_curves import training_curves_figure, training_curves_frame
 from search.report.space_audit import audit_figure
+from search.report.space_draws import draws_figure
 from search.report.tables import pairs_table
 from search.report.trials import (
     history,
@@ -21,19 +22,21 @@ from search.report.trials import (
     pareto,
 )
 from search.space.audit import Audit
+from search.space.profile import Profile
 from search.study.networks import quoted
 from search.study.view import StudyView, TrialView
 
 NUM_DIAGRAMS = 3
 
 
-def contents(findings: Findings, audit: Audit | None, budgets: Sequence[int]) -> dict[str, Any]:
+def contents(findings: Findings, audit: Audit | None, draws: Profile | None, budgets: Sequence[int]) -> dict[str, Any]:
     """Everything that the page's template asks for; None where a study has nothing to show."""
     return {
         **_summary(findings),
         **_leaderboard(findings, budgets),
         **_search(findings),
         "audit": audit_figure(audit) if audit is not None else None,
+        "draws": draws_figure(draws) if draws is not None else None,
         **_networks(findings),
         **_retraining(findings),
         **_comparisons(findings),

@@ -36,7 +36,7 @@ class Outcome:
         num_proposed: designs that this run proposed.
         draws: vectors of the search space that were drawn for them.
         repairs: proposals that were moved into the limits.
-        fallbacks: proposals that are uniform draws in the place of the sampler's.
+        fallbacks: proposals that are random draws in the place of the sampler's.
         early_stop: why it stopped before its number of trials; None if it did not.
         too_slow: designs that missed the limit of latency and were not trained.
         num_unfinished: trials that were interrupted, now or in an earlier run, and wait to be gone on with.

@@ -209,4 +209,5 @@ def _estimate(draws: Draws) -> tuple[int, int]:
     kept = sum(draws.try_draw(rng) is not None for _ in range(NUM_DRAWS if draws.upper_bound else 0))
     # In whole numbers, since there may be more designs than a float can count.
     error = round((kept * (NUM_DRAWS - kept) / NUM_DRAWS) ** 0.5)
-    return draws.upper_bound * kept // NUM_DRAWS, draws.upper_bound * max(error, 1) // NUM_DRAWS
+    bound = int(draws.upper_bound)
+    return bound * kept // NUM_DRAWS, bound * max(error, 1) // NUM_DRAWS

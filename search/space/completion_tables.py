@@ -4,10 +4,13 @@ Limits are cut into cells, and every stage's cost is rounded down to whole cells
 table is the sum of the tables of the stages that may follow, each shifted by the cells of that stage: the backward
 counting of exact knapsack sampling (Dyer 2003, https://doi.org/10.1145/780542.780643). With limits on both parameters
 and MACs a table has two axes. Rounding down lets in a few designs that break a limit, and keeps none out.
+
+Weights are whole numbers, or floats for the weights of a space. Sums of floats that are not negative, always added in
+the same order, do not fall where a cell is added: what cannot be completed weighs exactly zero there too.
 """
 
-from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +61,9 @@ class CompletionTables:
     def __init__(self, parts: Parts, measure: Measure, least: Costs, most: Costs) -> None:
         self._parts = parts
         self._measure = measure
-        self._dtype = np.int64 if count_all(parts, measure) < 2**62 else object
+        self._dtype: Any = np.float64
+        if measure != "weighed":
+            self._dtype = np.int64 if count_all(parts, measure) < 2**62 else object
         self.step = self._choose_step(least, most)
         self._shape = tuple(int(number) + 2 for number in most // self.step)
         self._tables: list[Weights] = []
@@ -68,7 +73,7 @@ class CompletionTables:
     def _choose_step(self, least: Costs, most: Costs) -> Costs:
         """The size of a cell in each metric: (metrics,)."""
         axes = len(most)
-        num_cells = (CELLS if self._dtype is np.int64 else CELLS_OF_PYTHON_INTEGERS)[axes]
+        num_cells = (CELLS_OF_PYTHON_INTEGERS if self._dtype is object else CELLS)[axes]
         fine = (most - least) // CELLS_OF_AN_INTERVAL
         step: Costs = np.minimum(-(-most // num_cells), np.maximum(fine, -(-most // MOST_CELLS[axes])))
         step[step < 1] = 1
@@ -108,7 +113,7 @@ class CompletionTables:
         axes = len(self.step)
         stages: list[Stage] = []
         outputs: list[FeatureMap] = []
-        costs, weights, tables = [np.zeros((axes, 0), np.int64)], [np.zeros(0, np.int64)], []
+        costs, weights, tables = [np.zeros((axes, 0), np.int64)], [np.zeros(0, self._dtype)], []
         for group in self._parts.following(shortcut, position, features):
             head = self._parts.head_costs(group.output) if not rest else np.zeros(axes, np.int64)
             if head is None:
@@ -116,7 +121,7 @@ class CompletionTables:
             stages += group.stages
             outputs += [group.output] * len(group.stages)
             costs.append(group.costs + head[:, None])
-            weights.append(group.weights if self._measure == "vectors" else np.ones_like(group.weights))
+            weights.append(group.weights_in(self._measure))
             tables += [self._table((shortcut, rest, group.output))] * len(group.stages)
         cost = np.concatenate(costs, axis=1)
         weight: Weights = np.concatenate(weights).astype(self._dtype)
@@ -145,10 +150,10 @@ class CompletionTables:
                 table = np.cumsum(table, axis=axis, dtype=self._dtype)
             return table
         # Many stages cost the same number of cells and lead to the same feature map.
-        merged: Counter[tuple[int, ...]] = Counter()
+        merged: dict[tuple[int, ...], Any] = {}
         columns = zip(candidates.tables.tolist(), *candidates.cells.tolist(), strict=True)
         for column, weight in zip(columns, candidates.weights.tolist(), strict=True):
-            merged[column] += weight
+            merged[column] = merged.get(column, 0) + weight
         for (number, *cells), weight in merged.items():
             if all(cell < size for cell, size in zip(cells, self._shape, strict=True)):
                 into = tuple(slice(cell, None) for cell in cells)

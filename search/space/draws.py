@@ -1,8 +1,8 @@
-"""Exact uniform draws among the designs of a space within all counted limits, and a list of them where they are few.
+"""Exact draws among the designs of a space within all counted limits, and a list of them where they are few.
 
 A draw goes stage by stage. Each stage is drawn with the weight of all ways to complete the network from there (see
 `search.space.completion_tables`). The tables round costs down, so a few draws break a limit; these are rejected, and
-the rest are uniform, exactly.
+the rest have exactly their weights: in whole numbers, or by the weights of a space up to the rounding of floats.
 """
 
 from collections.abc import Iterator
@@ -35,6 +35,34 @@ class _Root:
     weights: Weights
 
 
+class _Roots:
+    """Roots among which a draw begins.
+
+    Args:
+        roots: at least one.
+        share: the probability that a draw begins here, relative to other groups of roots.
+    """
+
+    def __init__(self, roots: list[_Root], share: float = 1.0) -> None:
+        self.share = share
+        self._roots = roots
+        self._ends = np.cumsum([len(root.weights) for root in roots])
+        self._cumulative: Weights = np.cumsum(np.concatenate([root.weights for root in roots]))
+
+    @property
+    def total(self) -> int | float:
+        """The weight of all."""
+        total = self._cumulative[-1]
+        return float(total) if self._cumulative.dtype == np.float64 else int(total)
+
+    def pick(self, rng: np.random.Generator) -> tuple[_Root, int]:
+        """A root and the index of a first stage."""
+        index = pick(self._cumulative, rng)
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        root = self._roots[number]
+        return root, index - int(self._ends[number]) + len(root.weights)
+
+
 @dataclass(frozen=True)
 class _Beginning:
     """A network's first stages: what they pass on, what they cost, and how many cells they leave for the rest."""
@@ -50,15 +78,18 @@ class Draws:
     """Draws among the designs within the limits.
 
     With measure 'designs' every architecture weighs one. With 'vectors' it weighs as many vectors of the space as
-    decode to it: the measure of a uniform draw of vectors, conditioned on the limits. A lower limit (fill) costs next
-    to nothing: draws stay within the interval from the start, where drawing a shape first and then solving for widths
-    would have to weigh each shape by how many widths fill the budget.
+    decode to it: the measure of a uniform draw of vectors, conditioned on the limits. With 'weighed' each of these
+    vectors weighs the product of the space's weights of its choices. Where the space weighs the number of stages, that
+    is drawn first, from the numbers of stages of which a design is within the limits.
+
+    A lower limit (fill) costs next to nothing: draws stay within the interval from the start, where drawing a shape
+    first and then solving for widths would have to weigh each shape by how many widths fill the budget.
 
     Args:
         space: the search space.
         task: image size, channels and classes of the data.
         limits: what a design may cost; latency is not checked.
-        measure: what is drawn uniformly.
+        measure: what a design weighs.
 
     Attributes:
         upper_bound: the weight of all designs within the limits and of those that rounding lets in.
@@ -73,45 +104,76 @@ class Draws:
         self._most = np.array([limits.max_params, limits.macs or 0][: len(metrics)], np.int64)
         self._tables = CompletionTables(self._parts, measure, self._least, self._most)
         self._roots = list(self._find_roots())
-        self._ends = np.cumsum([len(root.weights) for root in self._roots])
-        weights = [root.weights for root in self._roots] or [np.zeros(1, np.int64)]
-        self._cumulative: Weights = np.cumsum(np.concatenate(weights))
-        self.upper_bound = len(space.dropout) * int(self._cumulative[-1])
+        self._groups = self._grouped()
+        total = sum(group.total for group in self._groups)
+        self.upper_bound = total if measure == "weighed" else len(space.dropout) * total
+
+    @classmethod
+    def weighed(cls, space: Space, task: Task, limits: Limits) -> "Draws":
+        """Draws as the space weighs its choices; all vectors alike where it does not."""
+        return cls(space, task, limits, "vectors" if space.weights is None else "weighed")
 
     def draw(self, rng: np.random.Generator) -> Architecture:
-        """A design within the limits, uniformly in this measure.
+        """A design within the limits, by its weight in this measure.
 
         Raises:
             LookupError: there is none, or so few among those that rounding lets in that `MAX_REJECTED` draws met none.
         """
-        for _ in range(MAX_REJECTED if self.upper_bound else 0):
-            architecture = self.try_draw(rng)
-            if architecture is not None:
-                return architecture
+        while self._groups:
+            group = self._pick_group(rng)
+            for _ in range(MAX_REJECTED):
+                architecture = self._try_from(group, rng)
+                if architecture is not None:
+                    return architecture
+            self._groups.remove(group)
         raise LookupError("no design is within the limits")
 
     def try_draw(self, rng: np.random.Generator) -> Architecture | None:
-        """One of the `upper_bound` designs, or None if it breaks a limit and was let in by rounding."""
-        index = _pick(self._cumulative, rng)
-        number = int(np.searchsorted(self._ends, index, side="right"))
-        root = self._roots[number]
-        beginning = self._first(root, index - int(self._ends[number]) + len(root.weights))
+        """One of the designs that weigh `upper_bound`, or None if it breaks a limit and was let in by rounding."""
+        return self._try_from(self._pick_group(rng), rng) if self._groups else None
+
+    def _grouped(self) -> list[_Roots]:
+        """All roots or, where the number of stages is drawn first, those of each number that may be drawn."""
+        weights = self._parts.space.weights
+        if self._measure != "weighed" or weights is None or weights.num_stages is None:
+            return [_Roots(self._roots)] if self._roots else []
+        groups = []
+        shares = self._parts.space.choice_shares["num_stages"]
+        for number, share in zip(self._parts.space.num_stages, shares, strict=True):
+            roots = [root for root in self._roots if root.start.num_stages == number]
+            if roots and share:
+                groups.append(_Roots(roots, share))
+        return groups
+
+    def _pick_group(self, rng: np.random.Generator) -> _Roots:
+        if len(self._groups) == 1:
+            return self._groups[0]
+        return self._groups[pick(np.cumsum([group.share for group in self._groups]), rng)]
+
+    def _try_from(self, group: _Roots, rng: np.random.Generator) -> Architecture | None:
+        root, picked = group.pick(rng)
+        beginning = self._first(root, picked)
         for positions in self._positions_after(root.start):
             candidates, low, high = self._next(root, positions, beginning)
-            picked = _pick(np.cumsum(self._tables.weigh(candidates, low, high)), rng)
+            picked = pick(np.cumsum(self._tables.weigh(candidates, low, high)), rng)
             beginning = _extended(beginning, candidates, picked)
         if not self._fits(beginning.spent):
             return None
-        dropout = self._dropouts[int(rng.integers(len(self._dropouts)))]
-        return self._parts.architecture(root.start, beginning.stages, dropout)
+        return self._parts.architecture(root.start, beginning.stages, self._draw_dropout(rng))
+
+    def _draw_dropout(self, rng: np.random.Generator) -> float:
+        if self._measure == "weighed":
+            return self._dropouts[pick(np.cumsum(self._parts.space.choice_shares["dropout"]), rng)]
+        return self._dropouts[int(rng.integers(len(self._dropouts)))]
 
     @property
     def can_be_listed(self) -> bool:
-        """Whether `designs` are few: at most `MAX_LISTED`, by their upper bound."""
-        return self.upper_bound <= MAX_LISTED
+        """Whether `designs` are few: at most `MAX_LISTED`, by their upper bound. Weights do not tell how many."""
+        return self._measure != "weighed" and self.upper_bound <= MAX_LISTED
 
     def designs(self) -> Iterator[Architecture]:
-        """All designs within the limits; each once if designs are the measure. Only where they are few."""
+        """All designs within the limits, those of no weight left out; each once if designs are the measure. Only where
+        they are few."""
         for root in self._roots:
             beginnings = [self._first(root, picked) for picked in np.flatnonzero(root.weights).tolist()]
             for positions in self._positions_after(root.start):
@@ -145,6 +207,8 @@ class Draws:
             weights = self._tables.weigh(candidates, low, high) * np.array(counted, np.int64)
             if self._measure == "vectors":
                 weights = weights * self._parts.absent_weight(start.num_stages)
+            elif self._measure == "weighed":
+                weights = weights * start.share
             if weights.any():
                 yield _Root(start, candidates, low, high, weights)
 
@@ -170,8 +234,12 @@ def _extended(beginning: _Beginning, candidates: NextStages, picked: int) -> _Be
     )
 
 
-def _pick(cumulative: Weights, rng: np.random.Generator) -> int:
-    """An index with probability proportional to its weight, exactly: weights are whole numbers."""
+def pick(cumulative: Weights, rng: np.random.Generator) -> int:
+    """An index with probability proportional to its weight: exactly for whole numbers, else as floats can tell."""
+    if cumulative.dtype == np.float64:
+        most = float(cumulative[-1])
+        # Rounding up to the whole weight would be beyond the last index.
+        return int(np.searchsorted(cumulative, min(rng.random() * most, np.nextafter(most, 0)), side="right"))
     total = int(cumulative[-1])
     if total < 2**63:
         drawn = int(rng.integers(total))

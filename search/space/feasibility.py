@@ -31,7 +31,8 @@ def require_design(
     Raises:
         SpaceError: no design is within the limits. The message names the limit that no design meets and, exactly, the
             smallest (for fill, the largest) value that can be reached; or it says that only all limits together leave
-            nothing. It says the same where designs are left, but too rare for `search.space.draws` to meet one.
+            nothing. It says the same where designs are left, but too rare for `search.space.draws` to meet one; and
+            where the space's weights are why none is drawn, it says that.
     """
     smallest = Extremes(Parts(space, task)).cost
     if smallest is None:
@@ -42,10 +43,23 @@ def require_design(
     if smallest > limits.max_params:
         size, precision = in_bytes(smallest, limits.bytes_precision), limits.bytes_precision
         raise SpaceError(f"limit bytes = {limits.bytes}@{precision}: {smallest_network} takes {size:,} bytes")
-    if limits.macs is None and limits.activations is None and not limits.fill:
+    may_weigh_nothing = any(not share for shares in space.choice_shares.values() for share in shares)
+    if limits.macs is None and limits.activations is None and not limits.fill and not may_weigh_nothing:
         return
-    if _has_design(draws() if draws is not None else Draws(space, task, limits)):
+    drawn = draws() if draws is not None else Draws.weighed(space, task, limits)
+    if _meets_design(drawn):
         return
+    if space.weights is None:
+        if _has_design(drawn):
+            return
+    # Draws in vain take long, so whether there is a design comes before whether one of any weight is met.
+    elif _has_design(Draws(space, task, limits, "designs")):
+        if _has_design(drawn):
+            return
+        raise SpaceError(
+            f"weights = {space.weights.text}: leave nothing to draw, for of the networks of this space on {data_name} "
+            "those within the limits weigh nothing, or too little"
+        )
     # Which limit is it? The search has failed, so time no longer matters.
     if limits.macs is not None:
         macs = Extremes(Parts(space, task, ("macs",))).cost
@@ -80,14 +94,16 @@ def no_network(space: Space, task: Task) -> str:
     return "space: no choice of its values is a network"
 
 
-def _has_design(draws: Draws) -> bool:
+def _meets_design(draws: Draws) -> bool:
     rng = np.random.default_rng(0)
-    if any(draws.try_draw(rng) is not None for _ in range(NUM_DRAWS if draws.upper_bound else 0)):
-        return True
+    return any(draws.try_draw(rng) is not None for _ in range(NUM_DRAWS if draws.upper_bound else 0))
+
+
+def _has_design(draws: Draws) -> bool:
     if draws.can_be_listed:
         return next(draws.designs(), None) is not None
     try:
-        draws.draw(rng)
+        draws.draw(np.random.default_rng(0))
     except LookupError:
         return False
     return True

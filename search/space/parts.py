@@ -1,11 +1,10 @@
-"""The parts of a space's networks: stems, stages and heads, what each costs, and how many vectors give it.
+"""The parts of a space's networks: stems, stages and heads, what each costs, and what each weighs.
 
 A network's cost is the sum of its parts' costs, and a part's cost depends on the parts before it only through the
 feature map that it receives. Counting and drawing designs without listing them rest on this. Peak activations are a
 maximum over the parts, not a sum, so a limit on them simply rules parts out.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -34,9 +33,10 @@ from search.space.choices import StageChoices, StemChoices
 from search.space.space import Space, Task
 
 Metric = Literal["params", "macs"]
-Measure = Literal["designs", "vectors"]
+# What a design weighs: one; the number of vectors that decode to it; their weights in the space.
+Measure = Literal["designs", "vectors", "weighed"]
 Costs = NDArray[np.int64]
-Weights = NDArray[Any]  # int64, or Python integers where 64 bits are too few
+Weights = NDArray[Any]  # int64, or Python integers where 64 bits are too few; float64 for 'weighed'
 
 _MAX_MACS = 2**58  # of one part, so that sums of parts stay within 64 bits; limits end at 10^12
 
@@ -50,13 +50,17 @@ class FeatureMap(NamedTuple):
 
 @dataclass(frozen=True)
 class Start:
-    """A shortcut, a number of stages and a stem, with the stem's output and its costs, one per metric."""
+    """A shortcut, a number of stages and a stem, with the stem's output and its costs, one per metric.
+
+    `share` is the weight of the shortcut times that of the stem.
+    """
 
     shortcut: Shortcut
     num_stages: int
     stem: Stem
     output: FeatureMap
     costs: Costs
+    share: float
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class StageOptions:
         indices: (n,), the index of each among all stages of that position and width, possible or not.
         costs: (metrics, n).
         weights: (n,), the number of vectors that give each stage.
+        shares: (n,), their weight in the space; those of all stages at a position are at most one together.
         output: the feature map that every one of them passes on.
     """
 
@@ -75,7 +80,14 @@ class StageOptions:
     indices: NDArray[np.int64]
     costs: Costs
     weights: Weights
+    shares: NDArray[np.float64]
     output: FeatureMap
+
+    def weights_in(self, measure: Measure) -> Weights:
+        """(n,), the weight of each stage in a measure."""
+        if measure == "weighed":
+            return self.shares
+        return self.weights if measure == "vectors" else np.ones_like(self.weights)
 
 
 class Parts:
@@ -107,7 +119,7 @@ class Parts:
         self._any_size = any_size
         self._choices = [space.stage_choices(index) for index in range(self.max_stages)]
         self._stages_of_width = cache(self._find_stages)
-        self._stage_weights: dict[tuple[int, int], dict[Stage, int]] = {}
+        self._stage_ways: dict[tuple[int, int], dict[Stage, tuple[int, float]]] = {}
 
     @cached_property
     def _uses_size(self) -> bool:
@@ -129,8 +141,10 @@ class Parts:
     @cached_property
     def starts(self) -> tuple[Start, ...]:
         """Every shortcut with every number of stages and every possible stem."""
-        stems = []
-        for values in product(*(getattr(self.space.stem, name) for name in StemChoices.model_fields)):
+        stems, shares = [], self.space.choice_shares
+        fields = [getattr(self.space.stem, name) for name in StemChoices.model_fields]
+        shares_of_fields = [shares[f"stem_{name}"] for name in StemChoices.model_fields]
+        for values, of_values in zip(product(*fields), product(*shares_of_fields), strict=True):
             try:
                 stem = Stem(*values)
                 size = 0 if self._any_size else stem_size(stem, self.task.image_size)
@@ -141,9 +155,15 @@ class Parts:
             costs = {"params": stem_parameters(stem, self.task.in_channels)}
             costs["macs"] = stem_macs(stem, self.task.in_channels, size)
             output = FeatureMap(stem.width, size if self._uses_size else 0)
-            stems.append((stem, output, np.array([costs[metric] for metric in self.metrics], np.int64)))
-        combinations = product(self.space.shortcut, self.space.num_stages, stems)
-        return tuple(Start(shortcut, num_stages, *stem) for shortcut, num_stages, stem in combinations)
+            of_metrics = np.array([costs[metric] for metric in self.metrics], np.int64)
+            stems.append((stem, output, of_metrics, prod(of_values)))
+        shortcuts = zip(self.space.shortcut, shares["shortcut"], strict=True)
+        return tuple(
+            Start(shortcut, num_stages, stem, output, of_metrics, of_shortcut * of_stem)
+            for (shortcut, of_shortcut), num_stages, (stem, output, of_metrics, of_stem) in product(
+                shortcuts, self.space.num_stages, stems
+            )
+        )
 
     def absent_weight(self, num_stages: int) -> int:
         """The number of vectors that differ only in slots of stages beyond `num_stages`."""
@@ -156,7 +176,7 @@ class Parts:
         A network whose shape never changes has no shortcut, so as a design it counts only under the space's first
         shortcut.
         """
-        if measure == "vectors" or start.num_stages > 1 or start.output.width != width:
+        if measure != "designs" or start.num_stages > 1 or start.output.width != width:
             return True
         return start.shortcut == self.space.shortcut[0]
 
@@ -193,17 +213,26 @@ class Parts:
 
     def stage_weights(self, position: int, width: int) -> dict[Stage, int]:
         """All stages of a width at a position, without dropout, each with the number of vectors that give it."""
-        if (position, width) not in self._stage_weights:
-            choices = self._choices[position]
-            weights: Counter[Stage] = Counter()
-            for values in product(*(getattr(choices, name) for name in StageChoices.model_fields if name != "width")):
-                block, depth, kernel, reduction, even_kernel = values
+        return {stage: number for stage, (number, _) in self._ways(position, width).items()}
+
+    def _ways(self, position: int, width: int) -> dict[Stage, tuple[int, float]]:
+        """All stages of a width at a position, each with the number of vectors that give it, and their weight."""
+        if (position, width) not in self._stage_ways:
+            choices, shares = self._choices[position], self.space.choice_shares
+            fields = [name for name in StageChoices.model_fields if name != "width"]
+            all_values = product(*(getattr(choices, name) for name in fields))
+            all_shares = product(*(shares[f"stage{position + 1}_{name}"] for name in fields))
+            of_width = shares[f"stage{position + 1}_width"][choices.width.index(width)]
+            ways: dict[Stage, tuple[int, float]] = {}
+            for (block, depth, kernel, reduction, even_kernel), of_values in zip(all_values, all_shares, strict=True):
                 try:
-                    weights[Stage(block, depth, width, kernel, 0.0, reduction, even_kernel).canonical()] += 1
+                    stage = Stage(block, depth, width, kernel, 0.0, reduction, even_kernel).canonical()
                 except ArchitectureError:
                     continue
-            self._stage_weights[position, width] = weights
-        return self._stage_weights[position, width]
+                number, share = ways.get(stage, (0, 0.0))
+                ways[stage] = number + 1, share + of_width * prod(of_values)
+            self._stage_ways[position, width] = ways
+        return self._stage_ways[position, width]
 
     def _widths(self, shortcut: Shortcut, position: int, before: int) -> list[int]:
         """The widths that a stage may have after `before` channels."""
@@ -213,15 +242,16 @@ class Parts:
     def _find_stages(self, shortcut: Shortcut, position: int, features: FeatureMap, width: int) -> StageOptions:
         is_first = position == 0
         if shortcut == "A" or not self._stages_of_width("A", position, features, width).stages:
-            weights = self.stage_weights(position, width)
-            possible = [self._is_possible(stage, features, is_first) for stage in weights]
-            stages = tuple(compress(weights, possible))
+            ways = self._ways(position, width)
+            possible = [self._is_possible(stage, features, is_first) for stage in ways]
+            stages = tuple(compress(ways, possible))
             costs = [self._stage_costs(stage, features, "A", is_first) for stage in stages]
             return StageOptions(
                 stages,
                 np.flatnonzero(possible),
                 np.array(costs, np.int64).reshape(len(stages), len(self.metrics)).T,
-                np.array([weights[stage] for stage in stages], np.int64),
+                np.array([ways[stage][0] for stage in stages], np.int64),
+                np.array([ways[stage][1] for stage in stages], np.float64),
                 FeatureMap(width, size_after(features.size, is_first)),
             )
         # A shortcut's cost depends only on the shapes that it connects, so one stage gives it for all.

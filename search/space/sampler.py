@@ -14,14 +14,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from models.architecture import Architecture, ArchitectureError
 from search.space.counting import DesignCounter, TooManyError
-from search.space.draws import Draws
+from search.space.draws import Draws, pick
 from search.space.limits import Limits
 from search.space.parts import Parts
 from search.space.repair import repair
-from search.space.space import Space, Task
+from search.space.space import Slot, Space, Task
 
 MAX_BASE_DRAWS = 8  # with repairs it takes 1.1 draws on average, and 3 or more find the same designs
-MAX_UNIFORM_DRAWS = 200
+MAX_RANDOM_DRAWS = 200
 MAX_LAST_DRAWS = 20_000
 
 
@@ -52,16 +52,16 @@ class BudgetSampler(BaseSampler):
 
     A vector that breaks a limit or the rule on widths is moved to one near it that does not (see
     `search.space.repair`). Where the other sampler has nothing to propose yet, or finds no new design in
-    `MAX_BASE_DRAWS` draws, the design is a uniform draw: uniform over the vectors of the space, conditioned on the
-    limits, and exact (see `search.space.draws`). If `MAX_UNIFORM_DRAWS` of these are all known, as many draws are
-    uniform over designs, and then the design comes from the list of all, if there are few. If there are not,
-    `MAX_LAST_DRAWS` further draws without a new design end the search.
+    `MAX_BASE_DRAWS` draws, the design is a random draw: of the vectors of the space by its weights, or uniformly where
+    it has none, conditioned on the limits, and exact (see `search.space.draws`). If `MAX_RANDOM_DRAWS` of these are all
+    known, or none has a weight, as many draws are uniform over designs, and then the design comes from the list of all,
+    if there are few. If there are not, `MAX_LAST_DRAWS` further draws without a new design end the search.
 
     Args:
         space: the search space.
         task: image size, channels and classes of the data.
         limits: what a design may cost; latency is not checked.
-        base: the sampler to draw from; None for uniform draws alone.
+        base: the sampler to draw from; None for random draws alone.
         seen: architectures that must not be proposed again.
         seed: of this sampler's own draws.
         first: architectures to propose before any other, in this order, unless the space does not hold them, they break
@@ -70,7 +70,7 @@ class BudgetSampler(BaseSampler):
     Attributes:
         draws: vectors drawn so far, accepted or not.
         repairs: proposals drawn from the base and moved into the limits.
-        fallbacks: proposals drawn uniformly because all of the base's draws were rejected.
+        fallbacks: proposals drawn at random because all of the base's draws were rejected.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class BudgetSampler(BaseSampler):
 
     @cached_property
     def vector_draws(self) -> Draws:
-        """Draws that are uniform over the vectors within the limits."""
-        return Draws(self.space, self.task, self.limits, "vectors")
+        """Draws of the vectors within the limits as the space weighs them: uniform where it has no weights."""
+        return Draws.weighed(self.space, self.task, self.limits)
 
     @cached_property
     def design_draws(self) -> Draws:
@@ -152,7 +152,7 @@ class BudgetSampler(BaseSampler):
             assert self._base is not None
             vector = self._base.sample_relative(study, trial, self.space.distributions)
             if not vector:
-                return self._draw_uniformly()
+                return self._draw_at_random()
             self.draws += 1
             if self._accepts(vector):
                 return vector
@@ -161,7 +161,7 @@ class BudgetSampler(BaseSampler):
                 self.repairs += 1
                 return repaired
         self.fallbacks += self._base is not None
-        return self._draw_uniformly()
+        return self._draw_at_random()
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -194,15 +194,20 @@ class BudgetSampler(BaseSampler):
         """Whether the space holds an architecture of `first`, within its limits."""
         return self.space.holds(architecture, self.task) and self._most.admits(architecture, self.task.image_size)
 
-    def _draw_uniformly(self) -> dict[str, int | str]:
-        """A vector of a uniform draw among the new designs within the limits."""
+    def _draw_at_random(self) -> dict[str, int | str]:
+        """A vector of a random draw among the new designs within the limits."""
+        for _ in range(MAX_RANDOM_DRAWS):
+            try:
+                vector = self._new_from(self.vector_draws)
+            except LookupError:
+                break
+            if vector is not None:
+                return vector
         try:
-            for measure in ("vectors", "designs"):
-                draws = self.vector_draws if measure == "vectors" else self.design_draws
-                for _ in range(MAX_UNIFORM_DRAWS):
-                    vector = self._new_from(draws)
-                    if vector is not None:
-                        return vector
+            for _ in range(MAX_RANDOM_DRAWS):
+                vector = self._new_from(self.design_draws)
+                if vector is not None:
+                    return vector
             if self._listed is not None:
                 return self._new_from_list(self._listed)
             for _ in range(MAX_LAST_DRAWS):
@@ -228,8 +233,14 @@ class BudgetSampler(BaseSampler):
         return self._propose(new[int(self._rng.integers(len(new)))])
 
     def _propose(self, architecture: Architecture) -> dict[str, int | str]:
-        """One of the vectors that decode to the architecture, at random."""
+        """One of the vectors that decode to the architecture, at random, as vectors are drawn."""
         assert self._most.admits(architecture, self.task.image_size)
         self._seen.add(architecture)
-        free = {slot.name: slot.value(int(self._rng.integers(len(slot.choices)))) for slot in self.space.slots}
+        free = {slot.name: slot.value(self._draw_choice(slot)) for slot in self.space.slots}
         return self.space.encode(architecture, free)
+
+    def _draw_choice(self, slot: Slot) -> int:
+        """The index of a choice."""
+        if self.space.weights is None:
+            return int(self._rng.integers(len(slot.choices)))
+        return pick(np.cumsum(self.space.choice_shares[slot.name]), self._rng)

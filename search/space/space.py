@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from models.architecture import Architecture, ArchitectureError, Block, EvenKernel, Shortcut, Stage, Stem
 from search.errors import SpaceError
+from search.quantities import brief
 from search.space.choices import Choices, Rules, Section, StageChoices, StageOverride, StemChoices
+from search.space.weights import Weights, in_order_of_choices, in_words, shares, shares_of_some
 from search.yamlfile import read_model, read_text
 
 Vector = Mapping[str, int | str]
@@ -61,7 +63,12 @@ def _stage(
 
 
 class Space(Section):
-    """A search space, as space.yaml describes it."""
+    """A search space, as space.yaml describes it.
+
+    Attributes:
+        weights: of the choices in random draws; None where all vectors weigh the same, as in studies begun before there
+            were weights.
+    """
 
     stem: StemChoices
     num_stages: Choices[Annotated[int, Field(ge=1, le=16, strict=True)]]
@@ -70,6 +77,17 @@ class Space(Section):
     dropout: Choices[Annotated[float, Field(ge=0, lt=1)]] = (0.0,)
     shortcut: Choices[Shortcut] = ("B",)
     rules: Rules = Rules()
+    weights: Weights | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_of_weights_are_sorted(cls, values: Any) -> Any:
+        return in_order_of_choices(values)
+
+    @field_validator("weights")
+    @classmethod
+    def _equal_weights_are_none(cls, weights: Weights | None) -> Weights | None:
+        return None if weights == Weights() else weights
 
     @model_validator(mode="after")
     def _overrides_have_stages(self) -> Self:
@@ -77,6 +95,12 @@ class Space(Section):
         if beyond:
             most = self.num_stages[-1]
             raise ValueError(f"overrides.{min(beyond)}: there is no such stage; num_stages has at most {most}")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_fit_their_choices(self) -> Self:
+        # Of a copy: pydantic copies what is cached as well, and a copy with other choices would keep the old shares.
+        assert self.model_copy().choice_shares
         return self
 
     def stage_choices(self, index: int) -> StageChoices:
@@ -105,6 +129,30 @@ class Space(Section):
                 ordered = name not in ("block", "even_kernel")
                 slots.append(Slot(f"stage{index + 1}_{name}", getattr(choices, name), ordered))
         return {slot.name: slot for slot in slots}
+
+    @cached_property
+    def choice_shares(self) -> dict[str, tuple[float, ...]]:
+        """The weight of every choice of every field by its name in the vector; those of a field are one together.
+
+        Raises:
+            ValueError: weights do not fit the choices of their field; the message names it and the rule.
+        """
+        weights, found = self.weights or Weights(), dict[str, tuple[float, ...]]()
+        for name, slot in self._fields.items():
+            part, _, field = name.partition("_")
+            number = int(part.removeprefix("stage")) if part.removeprefix("stage").isdigit() else None
+            override = None if number is None else self.overrides.get(number)
+            key = f"stage.{field}" if number is not None else f"stem.{field}" if part == "stem" else name
+            weighing = weights.of(key)
+            try:
+                if override is not None and getattr(override, field) is not None:
+                    of_stage, place = getattr(self.stage, field), f"overrides.{number}.{field}"
+                    found[name] = shares_of_some(weighing, of_stage, slot.choices, place)
+                else:
+                    found[name] = shares(weighing, slot.choices)
+            except ValueError as error:
+                raise ValueError(f"weights.{key} = {brief(in_words(weighing))}: {error}") from None
+        return found
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from pathlib import Path
 from subprocess import CompletedProcess
 
 from search.files import StudyFiles
@@ -29,7 +30,28 @@ def test_the_audit_is_printed_in_every_form(nas: Nas) -> None:
     words = nas("space", "--space", "small.yaml", "--budget", "3k", "--data", "digits")
     assert words.returncode == 0, words.stderr
     assert "different architectures of" in words.stdout and "what no design within the limits has" in words.stdout
+    assert "random designs within the limits look like" in words.stdout
     values = json.loads(nas("space", "--space", "small.yaml", "--budget", "20k", "--format", "json").stdout)
+    assert sum(bin["draws"] for bin in values["draws"]["layers"]["bins"]) == values["draws"]["number"] == 1_000
+    assert values["draws"]["params"]["p95"] <= 20_000
     assert values["feasible"] <= values["total"] == sum(bin["designs"] for bin in values["histogram"])
     names = [row[0] for row in csv.reader(nas("space", "--space", "small.yaml", "--format", "csv").stdout.splitlines())]
-    assert names[:3] == ["name", "total", "feasible"] and "histogram" not in names
+    assert names[:3] == ["name", "total", "feasible"] and not {"histogram", "draws"} & set(names)
+
+
+def test_weights_that_are_wrong_are_one_line_and_weights_are_shown(nas: Nas, tmp_path: Path) -> None:
+    small = (tmp_path / "small.yaml").read_text()
+    (tmp_path / "wrong.yaml").write_text(f"{small}\nweights: {{stage: {{depth: [1, -1]}}}}\n")
+    refused = nas("space", "--space", "wrong.yaml")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.splitlines() == [
+        "nas: wrong.yaml: weights.stage.depth = [1, -1]: weights must be numbers of 0 or more"
+    ]
+    (tmp_path / "right.yaml").write_text(f"{small}\nweights: {{stage: {{depth: falling}}}}\n")
+    shown = nas("space", "--space", "right.yaml")
+    assert shown.returncode == 0 and "weighed    stage.depth falling; all else equal" in shown.stdout
+
+
+def test_limits_that_leave_nothing_have_no_draws(nas: Nas) -> None:
+    values = json.loads(nas("space", "--space", "small.yaml", "--budget", "10", "--format", "json").stdout)
+    assert (values["feasible"], values["draws"]) == (0, None)

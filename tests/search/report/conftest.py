@@ -10,6 +10,7 @@ from search.identity import Identity
 from search.space.audit import Audit
 from search.space.audit import audit as count_space
 from search.space.limits import Limits
+from search.space.profile import Profile, profile
 from search.space.space import Task, load_space
 from search.study.view import LedgerEntry, RunView, StudyView, TrialView
 from studies import (
@@ -124,6 +125,12 @@ def odd_studies() -> dict[str, StudyView]:
 def audit() -> Audit:
     """What 5,000,000 parameters leave of the default space."""
     return count_space(load_space(), Task(IMAGE_SIZE, 3, len(CLASSES)), Limits(5_000_000))
+
+
+@pytest.fixture(scope="session")
+def draws() -> Profile | None:
+    """What random designs of at most 5,000,000 parameters look like."""
+    return profile(load_space(), Task(IMAGE_SIZE, 3, len(CLASSES)), Limits(5_000_000), number=100)
 
 
 class Sections(NamedTuple):

@@ -34,8 +34,8 @@ def open_page(browser):
     """Opens a study's page from a file; returns the page, what its console said and what it asked for."""
     contexts = []
 
-    def call(view, path, audit=None, **context):
-        path.write_text(render(view, audit), encoding="utf-8")
+    def call(view, path, audit=None, draws=None, **context):
+        path.write_text(render(view, audit, draws), encoding="utf-8")
         contexts.append(browser.new_context(**context))
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENCE)
@@ -59,9 +59,9 @@ def look(open_page, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def shown(open_page, realistic, audit, tmp_path_factory):
+def shown(open_page, realistic, audit, draws, tmp_path_factory):
     """The page of a whole study, opened once."""
-    return open_page(realistic, tmp_path_factory.mktemp("whole") / "report.html", audit)
+    return open_page(realistic, tmp_path_factory.mktemp("whole") / "report.html", audit, draws)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_browser_shows_every_section_in_silence_and_asks_for_nothing(shown, se
     page, said, asked = shown
     names = (*sections.always, *sections.sometimes)
     assert [section for section in names if page.locator(f"section#{section} h2").count() != 1] == []
-    assert page.locator(".plotly-graph-div").count() == 15
+    assert page.locator(".plotly-graph-div").count() == 16
     assert page.locator("svg.diagram").count() == 3
     assert_all_drawn(page)
     assert said == []

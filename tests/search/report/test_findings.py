@@ -52,7 +52,7 @@ def test_each_derivation_and_each_frame_is_made_once_for_a_page(realistic, audit
     render(realistic)  # what is the same in every page
     sys.setprofile(count)
     try:
-        render(realistic, audit, [1_000_000])
+        render(realistic, audit, budgets=[1_000_000])
     finally:
         sys.setprofile(None)
     frames = {name for name in calls if name.endswith("_frame")} - OF_SEVERAL_THINGS

@@ -16,9 +16,9 @@ def without_scripts(page: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def whole(realistic, audit):
+def whole(realistic, audit, draws):
     """The page of a whole study, with everything that it can have."""
-    return render(realistic, audit, [1_000_000])
+    return render(realistic, audit, draws, [1_000_000])
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def markup(whole):
     return without_scripts(whole)
 
 
-def test_the_same_study_gives_the_same_page(realistic, audit, whole):
+def test_the_same_study_gives_the_same_page(realistic, audit, draws, whole):
     # Compared as a value: pytest would explain a difference of five megabytes for minutes.
-    same = render(realistic, audit, [1_000_000]) == whole
+    same = render(realistic, audit, draws, [1_000_000]) == whole
     assert same
 
 
@@ -45,9 +45,9 @@ def test_the_page_asks_for_nothing_from_elsewhere(markup):
 
 def test_every_figure_has_a_text_and_every_table_a_caption(markup):
     captions = re.findall(r'<figcaption id="[\w-]+">(.+?)</figcaption>', markup)
-    assert len(captions) == markup.count('class="plotly-graph-div"') == 15
+    assert len(captions) == markup.count('class="plotly-graph-div"') == 16
     assert all(len(caption) > 40 for caption in captions)
-    assert markup.count("<table") == markup.count("<caption>") == 21
+    assert markup.count("<table") == markup.count("<caption>") == 22
 
 
 class Outline(HTMLParser):

@@ -115,3 +115,23 @@ def test_draws_are_asked_for_only_where_they_are_needed() -> None:
     assert not calls
     require_design(DEFAULT, CIFAR, Limits(5_000_000, fill=0.5), "toys", draws)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("further", [{}, {"macs": 10**9, "fill": 0.01}], ids=str)
+def test_weights_that_leave_nothing_of_what_is_within_the_limits_are_refused(
+    list_space: Any, further: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.space.draws.MAX_REJECTED", 500)
+    listing = list_space("shortcut A among others")
+    smallest = min(cost.params for design, cost in listing.designs.items() if len(design.stages) == 3)
+    limits = Limits(smallest - 1, **further)
+
+    def space(*weights: int) -> Space:
+        return Space.model_validate(listing.space.model_dump() | {"weights": {"num_stages": weights}})
+
+    assert refusal(space(0, 0, 1), listing.task, limits) == (
+        "weights = num_stages first, [0, 0, 1]; all else equal: leave nothing to draw, for of the networks of this "
+        "space on toys those within the limits weigh nothing, or too little"
+    )
+    require_design(space(0, 1, 1), listing.task, limits, "toys")
+    require_design(space(1, 0, 0), listing.task, limits, "toys")

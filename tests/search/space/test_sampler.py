@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import product
-from math import log
+from math import log, prod
 from typing import Any
 
 import optuna
@@ -278,6 +278,79 @@ def test_first_proposals_are_uniform_over_the_vectors_within_the_budget() -> Non
         drawn[tuple(sorted(vector.items()))] += 1
     assert drawn.keys() <= set(vectors)
     assert chisquare([drawn[vector] for vector in vectors]).pvalue > 0.001
+
+
+def test_first_proposals_have_the_weights_of_the_vectors_within_the_budget() -> None:
+    """Also in the choices that a design does not depend on: TPE reads those too."""
+    weights = {"num_stages": [3, 1], "stage": {"block": [1, 2], "reduction": [3, 1], "width": [2, 1]}}
+    space = Space.model_validate(TINY.model_dump() | {"weights": weights})
+    of_choice = {
+        "block": {"basic": 1 / 3, "bottleneck": 2 / 3},
+        "reduction": {0: 0.75, 1: 0.25},
+        "width": [2 / 3, 1 / 3],
+    }
+    found: dict[int, dict[tuple[Any, ...], float]] = {1: {}, 2: {}}
+    for indices in product(*(range(len(slot.choices)) for slot in space.slots)):
+        vector = {slot.name: slot.value(index) for slot, index in zip(space.slots, indices, strict=True)}
+        try:
+            design = space.decode(vector, TASK)
+        except ArchitectureError:
+            continue
+        if count_parameters(design) <= 1_500:
+            factors = [of_choice[name[7:]][value] for name, value in vector.items() if name.startswith("stage")]
+            found[len(design.stages)][tuple(sorted(vector.items()))] = prod(factors)
+    expected = {
+        vector: share * weight / sum(found[number].values())
+        for number, share in ((1, 0.75), (2, 0.25))
+        for vector, weight in found[number].items()
+    }
+    sampler, study = BudgetSampler(space, TASK, Limits(1_500), None), new_study(RandomSampler())
+    study.ask()
+    frozen = study.get_trials()[0]
+    drawn: Counter[tuple[Any, ...]] = Counter()
+    for _ in range(1_500):
+        sampler._seen.clear()
+        drawn[tuple(sorted(sampler.sample_relative(study, frozen, space.distributions).items()))] += 1
+    assert drawn.keys() <= expected.keys()
+    frequent = [vector for vector, share in expected.items() if 1_500 * share >= 5]
+    shares = [expected[vector] for vector in frequent]
+    observed, wanted = [drawn[vector] for vector in frequent], [1_500 * share for share in shares]
+    rest = 1_500 * (1 - sum(shares))
+    assert chisquare([*observed, 1_500 - sum(observed)], [*wanted, rest]).pvalue > 0.001
+
+
+def test_tpe_begins_with_the_weighed_draws() -> None:
+    space = Space.model_validate(MIDDLE.model_dump() | {"weights": {"num_stages": [1, 0, 3], "dropout": [0, 1]}})
+    by_tpe, at_random = (
+        search(new_study(BudgetSampler(space, TASK, Limits(50_000), base_of(kind), seed=4)), space, 10)
+        for kind in ("tpe", "random")
+    )
+    assert by_tpe == at_random
+    assert {len(design.stages) for design in by_tpe} <= {1, 3}
+    assert {stage.dropout for design in by_tpe for stage in design.stages} == {0.1}
+
+
+@pytest.mark.parametrize("kind", [pytest.param("tpe", marks=pytest.mark.slow), "random"])
+def test_what_weighs_nothing_is_still_in_the_space_and_comes_last(kind: str) -> None:
+    weights = {"num_stages": [1, 0], "stage": {"block": [1, 0]}}
+    space = Space.model_validate(TINY.model_dump() | {"weights": weights})
+    designs, asked_for = (
+        all_designs(TINY, 10**12),
+        Architecture(Stem(4), (Stage("bottleneck", 1, 8), Stage("basic", 1, 8))),
+    )
+    study = new_study(BudgetSampler(space, TASK, Limits(10**12), base_of(kind), first=[asked_for]))
+    proposed = search(study, space, len(designs))
+    assert set(proposed) == designs
+    assert proposed[0] == asked_for
+    if kind == "random":  # of one basic stage there are two
+        assert [(len(design.stages), design.stages[0].block) for design in proposed[1:3]] == [(1, "basic")] * 2
+
+
+def test_where_nothing_has_a_weight_draws_are_uniform_over_the_designs() -> None:
+    space = Space.model_validate(TINY.model_dump() | {"weights": {"num_stages": [0, 1]}})
+    smallest = min(all_designs(TINY, 10**12), key=count_parameters)
+    sampler = BudgetSampler(space, TASK, Limits(count_parameters(smallest)), None)
+    assert search(new_study(sampler), space, 1) == [smallest]
 
 
 def test_draws_are_counted() -> None:

@@ -83,7 +83,7 @@ def random_vector(of: Space, rng: random.Random) -> dict[str, int | str]:
 
 def test_the_default_space_is_what_its_file_says() -> None:
     default = load_space()
-    assert default.stem.width == (8, 16, 32, 64)
+    assert default.stem.width == (8, 12, 16, 24, 32, 48, 64, 96, 128)
     assert (default.stem.kernel, default.stem.stride, default.stem.padding) == ((3,), (1,), (1,))
     assert default.num_stages == (2, 3, 4)
     assert default.stage.block == ("basic", "bottleneck")
@@ -95,6 +95,10 @@ def test_the_default_space_is_what_its_file_says() -> None:
     assert default.dropout == (0.0, 0.1, 0.2)
     assert default.shortcut == ("A", "B", "b")
     assert default.rules.non_decreasing_width
+    assert (
+        default.weights is not None
+        and default.weights.text == "num_stages first, equal; stage.depth falling; all else equal"
+    )
 
 
 def test_the_default_space_is_a_vector_of_twenty_slots() -> None:

@@ -8,7 +8,7 @@ import pytest
 from search.errors import StudyError
 from search.files import StudyFiles
 from search.recipes import FAST, FULL
-from search.space.space import load_space
+from search.space.space import Space, load_space
 from search.study.plan import Plan, differences, require_same
 
 
@@ -23,6 +23,25 @@ def test_a_saved_plan_is_read_back_equal(files: StudyFiles, make_plan: Callable[
     plan = plan.with_circumstances(precision="bf16", device="a GPU", versions={"torch": "2.11"})
     plan.save(files)
     assert Plan.load(files) == plan
+
+
+def test_a_plan_from_before_there_were_weights_has_none(files: StudyFiles, make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan()
+    plan.save(files)
+    text = files.plan.read_text()
+    assert text.count("    weights: null\n") == 1
+    files.plan.write_text(text.replace("    weights: null\n", ""))
+    assert Plan.load(files) == plan and Plan.load(files).question.space.weights is None
+
+
+def test_new_weights_are_another_question_and_only_what_is_weighed_is_named(make_plan: Callable[..., Plan]) -> None:
+    old = make_plan().question
+    weights = {"num_stages": "equal", "stage": {"depth": "falling"}}
+    new = make_plan(space=Space.model_validate(old.space.model_dump() | {"weights": weights})).question
+    assert differences(old, new) == [
+        "space.weights.num_stages = None, now equal",
+        "space.weights.stage.depth = None, now falling",
+    ]
 
 
 def test_a_plan_holds_no_password_even_if_one_stands_in_its_file(

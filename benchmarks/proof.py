@@ -1,0 +1,352 @@
+"""Does searching pay? `nas search` against the best guess, random search and plain Optuna, at equal wall clock.
+
+Everything that a method needs counts: the search, the choice among finalists and the last training. All have the same
+images, the same cores, one after another, and are judged by the test set, which none of them opens before its end.
+
+    nas       `nas search --time` and `nas retrain --top`, everything else by default
+    random    the same without hand-made first trials, drawn at random
+    optuna    what a careful user writes: TPE, the median pruner, trials over the budget pruned, the textbook loop; the
+              best trial is trained for as long as the rest of the time allows
+    guess     each network of the family of guesses named by --guess, trained by `full` for all of the time
+
+Ended runs are kept in the results file and are not repeated, so that the command can be interrupted and run again.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from statistics import fmean, stdev
+from sysconfig import get_path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from images import cifar, halved
+from measuring import Rows, make_parser, paired_interval, print_table, save_results
+from numpy.typing import NDArray
+from scipy.stats import t
+from textbook import RECIPE, make_loader, make_optimizer, train_epoch
+
+from models.architecture import Architecture, ArchitectureError, Stage, Stem
+from models.build import build
+from models.count import count_macs, count_parameters
+from search.data.datasets import open_dataset
+from search.data.splits import split
+from search.files import StudyFiles
+from search.recipe import Recipe
+from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch
+from search.space.space import Space, load_space
+from search.study.reading import read_view
+from search.study.view import StudyView
+
+NAS = Path(get_path("scripts")) / "nas"
+SEARCH_SHARE = 0.3  # of the time
+TOP = 9
+OPTUNA_EPOCHS = 5
+RESULTS = "proof"
+
+
+def write_images(path: Path, num_train: int, size: int) -> None:
+    """Write the first training images of CIFAR-10 and all test images, at 32x32 or at 16x16 pixels, as an .npz."""
+    images, labels = cifar(num_train)
+    test_images, test_labels = map(np.array, open_dataset("cifar10").test())
+    if size == 16:
+        images, test_images = halved(images), halved(test_images)
+    np.savez(path, x_train=images, y_train=labels, x_test=test_images, y_test=test_labels)
+
+
+class Race:
+    """What all methods share.
+
+    Args:
+        folder: for studies and logs.
+        data: the .npz of the images.
+        seconds: of each run, from its start to its end.
+    """
+
+    def __init__(self, folder: Path, data: Path, seconds: float) -> None:
+        self.folder = folder
+        self.data = data
+        self.seconds = seconds
+
+    def nas(self, *arguments: object) -> str:
+        """Run a command of nas in the folder; what it prints.
+
+        Raises:
+            SystemExit: it failed; the message is what it printed.
+        """
+        command = [str(NAS), *map(str, arguments)]
+        ended = subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+        with (self.folder / "proof.log").open("a") as log:
+            log.write(f"$ {' '.join(command)}\n{ended.stdout}{ended.stderr}\n")
+        if ended.returncode != 0:
+            sys.exit(f"{' '.join(command)}\n{ended.stdout}{ended.stderr}")
+        return ended.stdout
+
+    def view(self, study: str) -> StudyView:
+        return read_view(StudyFiles(self.folder / "studies", study))
+
+
+def search_and_retrain(race: Race, study: str, budget: int, seed: int, *options: object) -> dict[str, Any]:
+    """A row of `nas search` and `nas retrain`. The length of the retraining is what the time left allows."""
+    started = time.monotonic()
+    race.nas(
+        "search", "--budget", budget, "--time", f"{SEARCH_SHARE * race.seconds:.0f}s", "--data", race.data.name,
+        "--study", study, "--seed", seed, *options,
+    )  # fmt: skip
+    view = race.view(study)
+    complete = [trial for trial in view.trials if trial.state == "complete"]
+    top = min(TOP, len(complete))
+    left = race.seconds - (time.monotonic() - started)
+    best = sorted(complete, key=lambda trial: -(trial.value or 0.0))[:top]
+    pace, num_workers = seconds_per_epoch(best) or 1.0, len(os.sched_getaffinity(0))
+    num_dropouts = len(load_space().dropout)
+
+    def seconds(epochs: int) -> float:
+        chosen = finalists_waves(top, num_dropouts, epochs, view.epochs)
+        return seconds_of([*chosen, Wave(1, epochs)], pace, num_workers)
+
+    epochs = max(epochs for epochs in range(1, 10_000) if epochs == 1 or seconds(epochs) <= left)
+    race.nas("retrain", "--top", top, "--epochs", epochs, "--no-guess", "--study", study)
+    view = race.view(study)
+    (final,) = (run for run in view.runs if run.purpose == "final")
+    trained = [trial for trial in view.trials if trial.state in ("complete", "pruned")]
+    return {
+        "accuracy": final.test_accuracy,
+        "seconds": time.monotonic() - started,
+        "network": final.architecture.to_dict(),
+        "params": final.params,
+        "macs": final.macs,
+        "epochs": epochs,
+        "trials": len(trained),
+        "wasted": len(view.trials) - len(trained),
+        "name": final.label,
+    }
+
+
+def guess(race: Race, study: str, budget: int, seed: int, name: str) -> dict[str, Any]:
+    """A row of a guess, trained for all of the time."""
+    started = time.monotonic()
+
+    def train(epochs: int, study: str) -> Any:
+        race.nas(
+            "baseline", "train", name, "--recipe", "full", "--epochs", epochs, "--data", race.data.name,
+            "--budget", budget, "--study", study,
+        )  # fmt: skip
+        return race.view(study).runs[-1]
+
+    pace = fmean(epoch.seconds for epoch in train(3, f"{study}-pace").history)
+    final = train(int((race.seconds - (time.monotonic() - started)) / pace), study)
+    return {
+        "accuracy": final.test_accuracy,
+        "seconds": time.monotonic() - started,
+        "network": final.architecture.to_dict(),
+        "params": final.params,
+        "macs": final.macs,
+        "epochs": final.epochs,
+        "trials": 0,
+        "wasted": 0,
+        "name": name,
+    }
+
+
+def plain_optuna(race: Race, study: str, budget: int, seed: int) -> dict[str, Any]:
+    """A row of the search that a careful user writes with Optuna and torch."""
+    started = time.monotonic()
+    with np.load(race.data) as arrays:
+        images, labels = arrays["x_train"], arrays["y_train"]
+        test = arrays["x_test"], arrays["y_test"]
+    training, validation = split(labels, seed)
+    space, size = load_space(), images.shape[1]
+
+    def objective(trial: optuna.Trial) -> float:
+        network = suggest(trial, space)
+        if network is None or count_parameters(network) > budget:
+            raise optuna.TrialPruned
+        trial.set_user_attr("network", network.to_json())
+        accuracy = 0.0
+        for epoch, model in train(network, images[training], labels[training], OPTUNA_EPOCHS):
+            accuracy = accuracy_of(model, images[validation], labels[validation], images[training])
+            trial.report(accuracy, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return accuracy
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    search = optuna.create_study(
+        direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed), pruner=optuna.pruners.MedianPruner()
+    )
+    search.optimize(objective, timeout=SEARCH_SHARE * race.seconds)
+    best = Architecture.from_json(search.best_trial.user_attrs["network"])
+    before = time.monotonic()
+    for _ in train(best, images, labels, 1):
+        pace = time.monotonic() - before
+    epochs = max(1, int((race.seconds - (time.monotonic() - started)) / pace))
+    *_, (_, model) = train(best, images, labels, epochs)
+    trained = [trial for trial in search.trials if "network" in trial.user_attrs]
+    return {
+        "accuracy": accuracy_of(model, *test, images),
+        "seconds": time.monotonic() - started,
+        "network": best.to_dict(),
+        "params": count_parameters(best),
+        "macs": count_macs(best, size),
+        "epochs": epochs,
+        "trials": len(trained),
+        "wasted": len(search.trials) - len(trained),
+        "name": f"trial {search.best_trial.number}",
+    }
+
+
+def suggest(trial: optuna.Trial, space: Space) -> Architecture | None:
+    """A network of the space, or None if the choices contradict each other."""
+    shortcut = trial.suggest_categorical("shortcut", space.shortcut)
+    dropout = trial.suggest_categorical("dropout", space.dropout)
+    stem = trial.suggest_categorical("stem", space.stem.width)
+    stages = tuple(
+        Stage(
+            trial.suggest_categorical(f"block{index}", space.stage.block),
+            trial.suggest_int(f"depth{index}", space.stage.depth[0], space.stage.depth[-1]),
+            trial.suggest_categorical(f"width{index}", space.stage.width),
+            trial.suggest_categorical(f"kernel{index}", space.stage.kernel),
+            dropout,
+        )
+        for index in range(trial.suggest_int("num_stages", space.num_stages[0], space.num_stages[-1]))
+    )
+    widths = [stem, *(stage.width for stage in stages)]
+    if widths != sorted(widths):
+        return None
+    try:
+        return Architecture(Stem(stem), stages, shortcut)
+    except ArchitectureError:
+        return None
+
+
+def train(
+    network: Architecture, images: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int
+) -> Iterator[tuple[int, torch.nn.Module]]:
+    """The textbook loop: after each epoch its number and the model."""
+    recipe = _recipe(images)
+    model, device = build(network), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
+    loader = make_loader(images, labels, recipe, num_workers=0)
+    optimizer, scheduler = make_optimizer(model, recipe, epochs * len(loader))
+    for epoch in range(1, epochs + 1):
+        train_epoch(model, loader, optimizer, scheduler, device)
+        yield epoch, model
+
+
+def _recipe(images: NDArray[np.uint8]) -> Recipe:
+    """The script's, its crop in proportion to the image, normalised by these images."""
+    scaled = images.reshape(-1, images.shape[-1]) / 255
+    mean, std = tuple(scaled.mean(axis=0).tolist()), tuple(scaled.std(axis=0).tolist())
+    return RECIPE.model_copy(update={"mean": mean, "std": std, "crop_padding": images.shape[1] // 8, "lr": 0.1})
+
+
+@torch.no_grad()
+def accuracy_of(
+    model: torch.nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64], training: NDArray[np.uint8]
+) -> float:
+    recipe, device = _recipe(training), next(model.parameters()).device
+    model.eval()
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (recipe.mean, recipe.std))
+    correct = 0
+    for start in range(0, len(labels), 1_000):
+        batch = torch.from_numpy(images[start : start + 1_000]).permute(0, 3, 1, 2) / 255
+        predicted = model(((batch - mean) / std).float().to(device)).argmax(dim=1).cpu().numpy()
+        correct += int((predicted == labels[start : start + 1_000]).sum())
+    return correct / len(labels)
+
+
+Method = Callable[[Race, str, int, int], dict[str, Any]]
+
+
+def make_methods(guesses: list[str]) -> dict[str, Method]:
+    methods: dict[str, Method] = {
+        "nas": search_and_retrain,
+        "random": lambda race, study, budget, seed: search_and_retrain(
+            race, study, budget, seed, "--sampler", "random", "--no-warm-start"
+        ),
+        "optuna": plain_optuna,
+    }
+    for name in guesses:
+        methods[name] = lambda race, study, budget, seed, name=name: guess(race, study, budget, seed, name)  # type: ignore[misc]
+    return methods
+
+
+def interval(values: list[float]) -> str:
+    """Mean with Student's 95% interval, in percent."""
+    centre = 100 * fmean(values)
+    if len(values) < 2:
+        return f"{centre:.2f}"
+    half = 100 * float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return f"{centre:.2f} ({centre - half:.2f} to {centre + half:.2f})"
+
+
+def print_results(rows: Rows) -> None:
+    for budget in sorted({row["budget"] for row in rows}):
+        of_budget = [row for row in rows if row["budget"] == budget]
+        ours = {row["seed"]: row["accuracy"] for row in of_budget if row["method"] == "nas"}
+        table = []
+        for method in dict.fromkeys(row["method"] for row in of_budget):
+            own = [row for row in of_budget if row["method"] == method]
+            differences = [ours[row["seed"]] - row["accuracy"] for row in own if row["seed"] in ours]
+            table.append(
+                [
+                    method,
+                    interval([row["accuracy"] for row in own]),
+                    ", ".join(f"{100 * row['accuracy']:.2f}" for row in own),
+                    paired_interval(differences) if differences and method != "nas" else "",
+                    f"{fmean(row['seconds'] for row in own) / 60:.1f}",
+                    ", ".join(f"{row['trials']} ({row['wasted']})" for row in own),
+                    ", ".join(f"{row['params']:,}" for row in own),
+                    ", ".join(f"{row['macs'] / 1e6:.1f}" for row in own),
+                    ", ".join(str(row["epochs"]) for row in own),
+                ]
+            )
+        print(f"\n{budget:,} parameters; accuracy in percent with 95% intervals over seeds")
+        header = ("method", "test accuracy", "each", "nas better by", "minutes", "trials (wasted)")
+        print_table((*header, "parameters", "M MACs", "last epochs"), table)
+
+
+def main() -> None:
+    parser = make_parser(__doc__)
+    parser.add_argument("--budgets", type=int, nargs="+", default=[100_000, 300_000])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=20.0, help="of each run, search and retraining in")
+    parser.add_argument("--images", type=int, default=10_000, help="for training and validation")
+    parser.add_argument("--size", type=int, choices=(16, 32), default=16, help="of an image, in pixels")
+    parser.add_argument("--guess", nargs="+", default=["guess-1"], help="guesses that are trained for all of the time")
+    parser.add_argument(
+        "--methods", nargs="+", default=["nas", "random", "optuna"], choices=("nas", "random", "optuna")
+    )
+    parser.add_argument("--folder", type=Path, default=Path("proof"), help="for images, studies and a log")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    data = options.folder / f"cifar{options.size}.npz"
+    if not data.exists():
+        write_images(data, options.images, options.size)
+    race = Race(options.folder.resolve(), data, 60 * options.minutes)
+    kept = options.results / f"{RESULTS}.json"
+    rows: Rows = json.loads(kept.read_text())["rows"] if kept.exists() else []
+    methods = make_methods(options.guess)
+    wanted = [*options.guess, *options.methods]
+    for seed, budget, method in product(range(options.seeds), options.budgets, wanted):
+        key = {"method": method, "budget": budget, "seed": seed, "minutes": options.minutes, "size": options.size}
+        key["images"] = options.images
+        if any(key.items() <= row.items() for row in rows):
+            continue
+        study = f"{method}-{budget}-{seed}-{options.minutes:g}"
+        rows.append(key | methods[method](race, study, budget, seed))
+        print({name: value for name, value in rows[-1].items() if name != "network"}, flush=True)
+        save_results(options.results, RESULTS, rows)
+    print_results(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -142,7 +142,7 @@ def dry_run(question: Question, num_trials: int) -> DryRun:
     Raises:
         SpaceError: no design of the space is within the budget.
     """
-    sampler = make_sampler(question, [], tuple(hand_made(question.data.task)) if question.warm_start else ())
+    sampler = make_sampler(question, [], tuple(hand_made(question)))
     study = optuna.create_study(sampler=sampler)
     rows: list[dict[str, Any]] = []
     for _ in range(num_trials):

@@ -49,7 +49,7 @@ app.command("lr-range")(lr_range)
 app.command("audit-proxy")(audit_proxy)
 
 baseline_app = typer.Typer(
-    help="Networks that people designed by hand, by name.", no_args_is_help=True, rich_markup_mode=None
+    help="Networks that people designed by hand or would guess, by name.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(baseline_app, name="baseline")
 baseline_app.command("list")(list_baselines)

@@ -1,5 +1,6 @@
-"""nas baseline list and train: networks that people designed by hand."""
+"""nas baseline list and train: networks that people designed by hand, and those that anybody would guess."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,40 +8,60 @@ import typer
 
 from models.architecture import Architecture, ArchitectureError
 from search.cli.final_runs import print_final_runs, train_final_runs
+from search.cli.hand_made import DEFAULT_BUDGET, hand_made_within, known_baseline
+from search.cli.limits import LimitTexts, parse_all_limits
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.output import Format, OutputFormat, print_networks
 from search.cli.recipe import BatchSize, Epochs, fit_recipe, parse_recipe
 from search.cli.studies import Studies, open_study
+from search.errors import InputError
 from search.files import StudyFiles
 
 if TYPE_CHECKING:
-    from search.space.space import Task
+    from search.space.limits import Limits
+    from search.space.space import Space, Task
 
 
 def list_baselines(
-    study: Annotated[str | None, typer.Option("--study", help="Use this study's images and budget.")] = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help=f"Most parameters of the guesses; by default, {DEFAULT_BUDGET}.")
+    ] = None,
+    limit: LimitTexts = None,
+    data: Annotated[str | None, typer.Option("--data", help="Data set; by default, images like CIFAR-10's.")] = None,
+    study: Annotated[
+        str | None, typer.Option("--study", help="Use this study's images, space, budget and limits.")
+    ] = None,
     studies: Studies = Path("studies"),
     format: OutputFormat = Format.TABLE,
 ) -> None:
-    """List the named baselines: cost, recipe, and the accuracy their authors reported.
+    """List the named baselines: cost, recipe, and the accuracy their authors reported. Guesses are the networks that
+    anybody would try, as large as the budget and the limits allow.
 
-    Costs are for CIFAR-10 and a budget of 5M, unless a study is given.
+    Costs are for CIFAR-10 and a budget of 5M, unless a study or others are given.
     """
-    from models.baselines import BUDGET
-    from search.space.space import Task
+    from search.data.datasets import open_dataset
+    from search.space.space import Task, load_space
+    from search.study.plan import Data
 
-    budget, task = BUDGET, Task(image_size=32, in_channels=3, num_classes=10)
-    if study is not None:
+    if study is None:
+        limits = parse_all_limits(budget or DEFAULT_BUDGET, limit, None)
+        task = Data.of(open_dataset(data)).task if data is not None else Task(32, in_channels=3, num_classes=10)
+        rows = baseline_rows(load_space(), task, limits)
+    elif any(option is not None for option in (budget, limit, data)):
+        raise InputError("baseline list: --study gives images, budget and limits; leave out the others")
+    else:
         question = open_study(studies, study)[1].question
-        budget, task = question.all_limits.max_params, question.data.task
-    print_networks(baseline_rows(budget, task), format)
+        rows = baseline_rows(question.space, question.data.task, question.all_limits)
+    print_networks(rows, format)
 
 
-def baseline_rows(budget: int, task: "Task") -> list[dict[str, Any]]:
-    """One row per baseline, as a network for these images. MACs are None if it cannot take them."""
-    from models.baselines import BASELINES, find_baseline
+def baseline_rows(space: "Space", task: "Task", limits: "Limits") -> list[dict[str, Any]]:
+    """One row per baseline of a report, as a network for these images, then one per guess. MACs are None if it cannot
+    take them. Where there is no guess, that is said on stderr."""
+    from models.baselines import BASELINES, Baseline, find_baseline
     from models.count import count_macs, count_parameters
+    from search.space.guesses import RECIPE, first_guesses, guesses, no_guess
 
     def macs(network: Architecture) -> int | None:
         try:
@@ -48,20 +69,33 @@ def baseline_rows(budget: int, task: "Task") -> list[dict[str, Any]]:
         except ArchitectureError:
             return None
 
-    networks = {name: find_baseline(name, task.in_channels, task.num_classes) for name in BASELINES}
-    return [
-        {
-            "name": baseline.name,
-            "source": f"report {baseline.report}",
-            "params": (params := count_parameters(networks[baseline.name])),
-            "macs": macs(networks[baseline.name]),
-            "within_budget": params <= budget,
-            "recipe": baseline.recipe,
-            "reported": baseline.reported,
-            "architecture": networks[baseline.name].to_dict(),
-            "note": baseline.note,
+    def row(name: str, network: Architecture, source: str, recipe: str, reported: str, note: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "source": source,
+            "params": (params := count_parameters(network)),
+            "macs": macs(network),
+            "within_budget": params <= limits.max_params,
+            "recipe": recipe,
+            "reported": reported,
+            "architecture": network.to_dict(),
+            "note": note,
         }
-        for baseline in BASELINES.values()
+
+    def row_of_report(made: Baseline) -> dict[str, Any]:
+        network = find_baseline(made.name, task.in_channels, task.num_classes)
+        return row(made.name, network, f"report {made.report}", made.recipe, made.reported, made.note)
+
+    family = guesses(space, task, limits)
+    if not family:
+        print(f"note: {no_guess(space, task, limits)}", file=sys.stderr)
+    first = first_guesses(family, limits)
+    return [
+        *map(row_of_report, BASELINES.values()),
+        *(
+            row(name, network, "guess", RECIPE, "", "among a search's first trials" if name in first else "")
+            for name, network in family.items()
+        ),
     ]
 
 
@@ -78,7 +112,9 @@ def train(
     gpus_per_worker: GpusPerWorker = None,
     cpus_per_worker: CpusPerWorker = None,
     data: Annotated[str, typer.Option("--data", help="Data set of a new study.")] = "cifar10",
-    budget: Annotated[str, typer.Option("--budget", help="Most parameters, for a new study.")] = "5M",
+    budget: Annotated[
+        str | None, typer.Option("--budget", help=f"Most parameters, for a new study; by default, {DEFAULT_BUDGET}.")
+    ] = None,
     device: Device = "auto",
     log: LogName = None,
     study: Annotated[
@@ -86,25 +122,36 @@ def train(
     ] = None,
     studies: Studies = Path("studies"),
 ) -> None:
-    """Train baselines as their authors did, and open the test set once per run.
+    """Train baselines as their authors did, guesses by the full recipe, and open the test set once per run.
 
     In the study of a search they are trained on its data and validation split, and reported beside its trials. Without
     --study a study is made for them.
     """
-    from models.baselines import BASELINES, find_baseline
+    from models.baselines import BASELINES
     from search.data.datasets import open_dataset
     from search.run.candidates import baseline_candidate
     from search.run.launch import RetrainRequest
     from search.run.plans import baselines_study, open_study_data
+    from search.space.guesses import RECIPE, find_hand_made, is_guess
     from search.space.limits import parse_count
+    from search.space.space import Task
 
-    names = list(dict.fromkeys(names))
     for name in names:
-        find_baseline(name)
-    recipes = {name: parse_recipe(recipe or BASELINES[name].recipe, epochs, batch_size) for name in names}
+        if not is_guess(name):  # here, since data may take long
+            hand_made_within(name, Task(32, in_channels=3, num_classes=10), None)
+    most = parse_count(budget or DEFAULT_BUDGET)
+    own_recipes = {name: made.recipe for name, made in BASELINES.items()}
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
-    plan = baselines_study(files, data, parse_count(budget))
+    plan = baselines_study(files, data, most)
+    question = plan.question
+    if budget is not None and most != question.budget:
+        rule = f"study {files.name!r} has one of {question.budget:,}; leave out --budget, or choose another --study"
+        raise InputError(f"budget = {budget}: {rule}")
+    names = list(dict.fromkeys(known_baseline(name, files, plan) for name in names))
+    for name in names:
+        find_hand_made(name, question.space, plan.task, question.all_limits)
+    recipes = {name: parse_recipe(recipe or own_recipes.get(name, RECIPE), epochs, batch_size) for name in names}
     dataset = open_study_data(plan)
     on_gpu = machine.has_gpu
     fitted = {recipe: fit_recipe(recipe, dataset, False, on_gpu) for recipe in dict.fromkeys(recipes.values())}

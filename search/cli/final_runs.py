@@ -37,10 +37,11 @@ def train_final_runs(
 
 
 def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
-    """Each run's accuracy and weights, then how the study's networks compare with its baselines; on stderr what lies in
-    the study and was put aside."""
+    """Each run's accuracy and weights, then how the study's networks compare with its baselines, and last, where one of
+    them is the answer, whether searching paid; on stderr what lies in the study and was put aside."""
     from search.report.findings import find
     from search.report.notation import plural
+    from search.report.summary import whether_searching_paid
     from search.report.verdicts import comparison_sentences, network_sentences
     from search.study.reading import read_view
 
@@ -53,6 +54,9 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
         print(sentence)
     openings, ledger = plural(len(view.ledger), "opening"), files.ledger(plan.question.data.ledger_name)
     print(f"test set openings are listed in {ledger}: {openings} by all studies")
+    answer = findings.answer.trial.number if findings.answer else None
+    if (paid := whether_searching_paid(findings)) and answer in {run.identity.trial for run in runs}:
+        print(paid)
 
 
 def describe(run: "RunView", budget: int) -> str:

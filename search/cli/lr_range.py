@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from search.cli.choices import require_trial_or_baseline
-from search.cli.data import DataName, Seed, open_data
+from search.cli.data import DataName, Seed
+from search.cli.hand_made import GuessBudget, hand_made_of_study, hand_made_within, known_baseline
 from search.cli.machine import Device, parse_device, print_to_stderr
 from search.cli.output import print_written, words_about
 from search.cli.paths import path_option
 from search.cli.recipe import RecipeName, fit_recipe, parse_recipe
-from search.cli.studies import Studies, StudyName, read_architecture_of_trial
+from search.cli.studies import Studies, StudyName, open_study, read_architecture_of_trial
 from search.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def lr_range(
     seed: Seed = 0,
     device: Device = "auto",
     data: DataName = None,
+    budget: GuessBudget = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
 ) -> None:
@@ -38,23 +40,34 @@ def lr_range(
 
     It uses training images only. Without --data it uses those of a study.
     """
-    from models.baselines import find_baseline
+    from search.data.datasets import open_dataset
     from search.protocol import Ranged, RangeTest
     from search.report.lr_range import require_range, suggest, write_lr_range
+    from search.run.plans import open_study_data
+    from search.study.plan import Data
     from search.workers.local import ask
     from search.workers.machine import Machine
 
     require_trial_or_baseline("lr-range", trial, baseline)
     if trial is not None and data is not None:
         raise InputError("lr-range: a trial is tested on its study's data; leave out --data")
+    if budget is not None and (baseline is None or data is None):
+        raise InputError(f"budget = {budget}: is for a --baseline with --data")
     require_range(min_lr, max_lr, steps)
     chosen = parse_recipe(recipe)
-    dataset, split_seed = open_data(data, studies, study)
-    if trial is not None:
-        network, name = read_architecture_of_trial(studies, study, trial)[0], f"trial-{trial}"
-    else:
+    if data is not None:
         assert baseline is not None
-        network, name = find_baseline(baseline, dataset.channels, len(dataset.classes)), baseline
+        dataset, split_seed, name = open_dataset(data), 0, baseline
+        network = hand_made_within(baseline, Data.of(dataset).task, budget)
+    else:
+        files, plan = open_study(studies, study)
+        dataset, split_seed = open_study_data(plan), plan.question.seed
+        if trial is not None:
+            network, name = read_architecture_of_trial(studies, files.name, trial)[0], f"trial-{trial}"
+        else:
+            assert baseline is not None
+            name = known_baseline(baseline, files, plan)
+            network = hand_made_of_study(name, files, plan)
     machine = Machine(parse_device(device))
     fitted = fit_recipe(chosen, dataset, on_gpu=machine.has_gpu)
     test = RangeTest(network, fitted, seed, min_lr, max_lr, steps)

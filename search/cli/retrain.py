@@ -1,5 +1,6 @@
 """nas retrain: train the networks that a search found at full length, and test them."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.final_runs import print_final_runs, train_final_runs
+from search.cli.hand_made import known_baseline
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
 from search.errors import InputError
+from search.files import StudyFiles
+from search.quantities import plural
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -34,6 +38,9 @@ def retrain(
     baseline: Annotated[
         list[str] | None, typer.Option("--baseline", help="Named baseline to train beside them; may be repeated.")
     ] = None,
+    guess: Annotated[
+        bool, typer.Option(" /--no-guess", help="With --top: do not train the study's best guess beside the winner.")
+    ] = True,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs per network.")] = 1,
     epochs: Epochs = None,
     recipe: RecipeName = "full",
@@ -59,21 +66,26 @@ def retrain(
     seeds each, and only the best of them by mean validation accuracy is trained finally. Its dropout is chosen in the
     same way from all that the study's space offers, because the short schedule of a search favours none. With --top 1
     the best trial of the search is trained finally as it is. Runs with --holdout are compared only with each other.
+
+    With --top the best guess of the study, a network that anybody would try, is trained finally beside the winner, to
+    see whether searching paid.
     """
     from search.run.candidates import baseline_candidate
     from search.run.launch import RetrainRequest
     from search.run.plans import open_study_data
     from search.study.storage import read_study
 
-    selection = parse_selection(trial, top, per_budget, dropout, baseline)
+    selection = parse_selection(trial, top, per_budget, dropout, baseline, guess)
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
     holds_out = holdout or selection.chooses
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     full = fit_recipe(parse_recipe(recipe, epochs, batch_size), open_study_data(plan), holds_out, machine.has_gpu)
     candidates = selection.candidates(records, plan, full)
-    baselines = [baseline_candidate(name, plan, full) for name in selection.baselines]
-    request = RetrainRequest(tuple(candidates), tuple(baselines), seeds, selection.chooses, holdout)
+    names = dict.fromkeys(known_baseline(name, files, plan) for name in selection.baselines)
+    baselines = tuple(baseline_candidate(name, plan, full) for name in names)
+    opponent = find_opponent(files, plan, full, baselines, seeds) if selection.has_opponent else None
+    request = RetrainRequest(tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent)
     with open_log(log, files) as to_log:
         ranking, runs = train_final_runs(files, plan, request, machine, to_log)
     if ranking:
@@ -84,13 +96,20 @@ def retrain(
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Which networks to retrain: `trials` by number, the best `top`, or the best within each of `budgets`; and
-    `baselines` beside them or alone. `dropout` replaces that of the trials."""
+    `baselines` beside them or alone. `dropout` replaces that of the trials. With `guess` the best guess joins the
+    winner of `top`."""
 
     trials: tuple[int, ...] = ()
     top: int | None = None
     budgets: tuple[int, ...] = ()
     dropout: float | None = None
     baselines: tuple[str, ...] = ()
+    guess: bool = True
+
+    @property
+    def has_opponent(self) -> bool:
+        """Whether the best guess is trained too."""
+        return self.top is not None and self.guess
 
     @property
     def chooses(self) -> bool:
@@ -129,6 +148,7 @@ def parse_selection(
     per_budget: str | None,
     dropout: float | None,
     baseline: Sequence[str] | None,
+    guess: bool = True,
 ) -> Selection:
     """
     Raises:
@@ -153,7 +173,30 @@ def parse_selection(
         budgets=tuple(budgets),
         dropout=dropout,
         baselines=tuple(dict.fromkeys(baseline or ())),
+        guess=guess,
     )
+
+
+def find_opponent(
+    files: StudyFiles, plan: "Plan", recipe: "Recipe", baselines: "Iterable[Candidate]", num_seeds: int
+) -> "Candidate | None":
+    """The best guess of the study, to be trained by the recipe, which a line on the screen names with its runs; None if
+    there is none, or if it is one of the baselines."""
+    from search.run.candidates import are_one_design, baseline_candidate
+    from search.space.guesses import BEST_GUESS
+
+    try:
+        name = known_baseline(BEST_GUESS, files, plan)
+    except InputError as error:
+        print(f"note: {error}; none is trained beside the winner", file=sys.stderr)
+        return None
+    opponent = baseline_candidate(name, plan, recipe)
+    if same := next((other.identity.name for other in baselines if are_one_design(other, opponent)), None):
+        print(f"beside the winner: {same}, the network of the best guess")
+        return None
+    runs = plural(num_seeds, "more run")
+    print(f"beside the winner: {name}, the best guess, {runs} unless it wins itself (--no-guess leaves it out)")
+    return opponent
 
 
 def print_choice(ranking: "Sequence[tuple[Candidate, Finalist]]") -> None:

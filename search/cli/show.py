@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from models.architecture import ArchitectureError
+from search.cli.hand_made import GuessBudget, hand_made_of_study, hand_made_within
 from search.cli.output import Format, OutputFormat, print_rows, print_values
 from search.cli.paths import path_option
-from search.cli.studies import Studies, StudyName, read_architecture_of_trial
+from search.cli.studies import Studies, StudyName, open_study, read_architecture_of_trial
 from search.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,22 +23,30 @@ _NAMES_AND_BRACES = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)
 
 def show(
     trial: Annotated[int | None, typer.Option("--trial", help="Trial of the study.")] = None,
-    baseline: Annotated[str | None, typer.Option("--baseline", help="Named baseline, for CIFAR-10.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", help="Named baseline; for CIFAR-10, unless --study is given.")
+    ] = None,
     architecture: Annotated[Path | None, path_option("--architecture", "JSON file of an architecture.")] = None,
-    image_size: Annotated[int, typer.Option("--image-size", min=1, help="Pixels, unless --trial is given.")] = 32,
+    image_size: Annotated[int, typer.Option("--image-size", min=1, help="Pixels, where no study gives them.")] = 32,
+    budget: GuessBudget = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """Show a network stage by stage: shape, parameters, multiply-accumulates."""
-    from models.baselines import find_baseline
+    from search.space.space import Task
 
     if sum(option is not None for option in (trial, baseline, architecture)) != 1:
         raise InputError("show: give one of --trial NUMBER, --baseline NAME and --architecture FILE")
+    if budget is not None and (baseline is None or study is not None):
+        raise InputError(f"budget = {budget}: is for a --baseline without a --study")
     if trial is not None:
         network, image_size = read_architecture_of_trial(studies, study, trial)
+    elif baseline is not None and study is not None:
+        files, plan = open_study(studies, study)
+        network, image_size = hand_made_of_study(baseline, files, plan), plan.task.image_size
     elif baseline is not None:
-        network = find_baseline(baseline)
+        network = hand_made_within(baseline, Task(image_size, in_channels=3, num_classes=10), budget)
     else:
         assert architecture is not None
         network = read_architecture(architecture)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.choices import one_of, require_trial_or_baseline
+from search.cli.hand_made import known_baseline
 from search.cli.studies import open_study
 from search.errors import InputError
 
@@ -71,6 +72,8 @@ def find_trained_runs(
     if trial is None and dropout is not None:
         raise InputError(f"dropout = {dropout:g}: is for --trial; baselines keep theirs")
     files, plan = open_study(studies, study)
+    if baseline is not None:
+        baseline = known_baseline(baseline, files, plan)
 
     def note(line: str) -> None:
         print(line, file=sys.stderr)

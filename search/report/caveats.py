@@ -120,6 +120,8 @@ def _other_rounds(findings: Findings, trial: TrialView, final: Network) -> list[
 
 def _baseline_caveats(findings: Findings, trial: TrialView, final: Network) -> list[str]:
     baselines = {label: network for label, network in findings.quoted.items() if is_baseline(network)}
+    if not baselines and findings.view.guesses:
+        return []  # the page begins with that
     if not baselines:
         return ["No baseline was trained beside the answer: nothing here says whether searching paid."]
     # Of a baseline that was trained in several ways, the one that was trained like the answer.

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from search.report.findings import Answer, Findings
 from search.report.notation import count, duration, interval, percent, plural, points, sentence_list, short
 from search.report.retraining.comparisons import Comparison
+from search.report.retraining.known_runs import is_baseline
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.report.trials.leaderboard import measured_epochs
+from search.report.verdicts import is_costlier
+from search.study.best_guess import ranked_guesses
 from search.study.networks import Network
-from search.study.view import StudyView, TrialView
+from search.study.view import StudyView, TrialView, at_dropout
 
 STATES = ("complete", "pruned", "failed", "running")
 
@@ -34,7 +37,7 @@ def states(trials: Iterable[TrialView]) -> Counter[str]:
 
 
 def conclusion(findings: Findings) -> list[str]:
-    """The answer in a few sentences: how good, how large, and against what."""
+    """The answer in a few sentences: whether searching paid, how good the network is, how large, and against what."""
     view, answer = findings.view, findings.answer
     if answer is None and not view.trials and view.runs:
         return [f"No search was made here: {plural(len({run.label for run in view.runs}), 'network')} made by hand."]
@@ -45,10 +48,93 @@ def conclusion(findings: Findings) -> list[str]:
     if final is None:
         lead = f"The best network so far is right on {percent(trial.value)} of the validation images, with {size}."
         sentences = [lead, "It has not been retrained, so there is no test accuracy to quote."]
+        if own := next((name for name, guess in view.guesses if guess == trial.architecture), None):
+            sentences.insert(1, f"It is {own}, a network that anybody would try: searching has found nothing better.")
     else:
-        right = f"right on {percent(final.mean)} of the test images ({spread(final)})"
-        sentences = [f"The best network found is {right}, with {size}.", *_against(findings.comparisons, final)]
+        opponent = _opponent(findings, final)
+        paid = whether_searching_paid(findings)
+        sentences = [f"{paid} It has {size}."] if paid else [f"The best network found is {_right(final)}, with {size}."]
+        if paid is None and view.guesses:
+            sentences.append(_not_known(findings))
+        sentences += _against((other for other in findings.comparisons if other is not opponent), final)
     return [*sentences, f"It is trial {trial.number}, chosen for {answer.how}."]
+
+
+def whether_searching_paid(findings: Findings) -> str | None:
+    """Whether the answer is better than a guess that was trained alike, in a sentence that claims no more than the
+    verdict of their comparison; None where no such guess was trained, or the answer was not."""
+    answer = findings.answer
+    if answer is None or answer.final is None:
+        return None
+    view, final = findings.view, answer.final
+    if own := _guess_of(final, view):
+        architecture = final.runs[0].architecture
+        is_whole = architecture.canonical() == dict(view.guesses)[own]
+        what = f"{own} itself" + ("" if is_whole else f" with dropout {architecture.stages[0].dropout:g}")
+        return f"Searching found no better design than a guess: the winner is {what}, {_right(final)}."
+    comparison = _opponent(findings, final)
+    if comparison is None:
+        return None
+    trial, guess = comparison.trial, comparison.baseline
+    difference = f"{points(abs(comparison.difference))} points {'more' if comparison.difference >= 0 else 'fewer'}"
+    if comparison.is_tested:
+        difference += f" ({CONFIDENCE:.0%} interval {points(comparison.low)} to {points(comparison.high)})"
+    difference += f" than {_described(guess, findings)}"
+    if is_costlier(trial.macs, guess.macs):
+        difference += f", at {trial.macs / guess.macs:.1f} times its MACs"
+    return f"{_verdict(comparison)}: the best network found is {_right(final)}, {difference}."
+
+
+def _verdict(comparison: Comparison) -> str:
+    if not comparison.is_tested:
+        alone = min(comparison.trial.seeds, comparison.baseline.seeds) == 1
+        why = "one run shows no noise between seeds" if alone else "no run differs from another of its network"
+        return f"Whether searching paid cannot be told yet, because {why}"
+    if comparison.verdict == "not distinguishable":
+        return "Whether searching paid cannot be told from noise"
+    return "Searching paid" if comparison.verdict == "better" else "Searching did not pay"
+
+
+def _opponent(findings: Findings, final: Network) -> Comparison | None:
+    """The comparison of the answer's network with a guess. Of several the least favourable verdict counts, then the
+    guess that ranks better in the search."""
+    view = findings.view
+    ranks = {name: rank for rank, name in enumerate(ranked_guesses(dict(view.guesses), view.trials))}
+    by_merit: list[tuple[int, int, Comparison]] = []
+    for comparison in findings.comparisons:
+        guess = _guess_of(comparison.baseline, view)
+        if guess is not None and comparison.trial.key == final.key:
+            favour = ("worse", "untested", "not distinguishable", "better").index(
+                comparison.verdict if comparison.is_tested else "untested"
+            )
+            by_merit.append((favour, ranks.get(guess, len(ranks)), comparison))
+    return min(by_merit, key=lambda item: item[:2])[2] if by_merit else None
+
+
+def _guess_of(network: Network, view: StudyView) -> str | None:
+    """The name of the guess whose design a network has, at whatever dropout; None if it is none."""
+    own = at_dropout(network.runs[0].architecture, 0.0).canonical()
+    return next((name for name, guess in view.guesses if at_dropout(guess, 0.0) == own), None)
+
+
+def _described(guess: Network, findings: Findings) -> str:
+    ranked = ranked_guesses(dict(findings.view.guesses), findings.view.trials)
+    if len(ranked) > 1 and _guess_of(guess, findings.view) == ranked[0]:
+        return f"{guess.label}, the search's best of {len(ranked)} networks that anybody would try"
+    return f"{guess.label}, a network that anybody would try"
+
+
+def _not_known(findings: Findings) -> str:
+    tried = (network for network in findings.compared if is_baseline(network))
+    names = dict.fromkeys(network.label for network in tried if _guess_of(network, findings.view))
+    if not names:
+        return "It is not known whether searching paid: no guess was trained beside it as a baseline."
+    were = "was" if len(names) == 1 else "were"
+    return f"It is not known whether searching paid: {sentence_list([*names])} {were} trained in another way."
+
+
+def _right(final: Network) -> str:
+    return f"right on {percent(final.mean)} of the test images ({spread(final)})"
 
 
 def spread(final: Network) -> str:

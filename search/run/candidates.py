@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from optuna.trial import FrozenTrial, TrialState
 
 from models.architecture import Architecture
-from models.baselines import find_baseline
 from models.count import count_macs
 from search.errors import InputError, StudyError
 from search.identity import Identity
 from search.quantities import plural
 from search.recipe import Recipe
+from search.space.guesses import find_hand_made, is_guess
 from search.study.plan import Plan
 from search.study.storage import architecture_of, is_whole
 from search.study.view import TrialView, at_dropout, merit
@@ -26,8 +26,8 @@ class Candidate:
     """An architecture and how to train it at full length.
 
     Attributes:
-        max_params: the most parameters it may have, by all limits of the search; None for a baseline, which may be over
-            them as a reference.
+        max_params: the most parameters it may have, by all limits of the search; None for a baseline of a report, which
+            may be over them as a reference.
     """
 
     identity: Identity
@@ -72,15 +72,22 @@ def with_dropout(candidate: Candidate, dropout: float) -> Candidate:
 
 
 def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
-    """A named baseline for the study's data. One that is over the study's budget may only serve as a reference.
+    """A named baseline for the study's data: a guess within the study's limits, or a network of a report, which may be
+    over them and serve as a reference.
 
     Raises:
         ArchitectureError: there is no such baseline, or it cannot take the study's images.
     """
-    task = plan.task
-    architecture = find_baseline(name, task.in_channels, task.num_classes)
-    count_macs(architecture, task.image_size)
-    return Candidate(Identity(baseline=name), architecture, recipe, None)
+    question = plan.question
+    architecture = find_hand_made(name, question.space, plan.task, question.all_limits)
+    count_macs(architecture, plan.task.image_size)
+    max_params = question.all_limits.max_params if is_guess(name) else None
+    return Candidate(Identity(baseline=name), architecture, recipe, max_params)
+
+
+def are_one_design(first: Candidate, second: Candidate) -> bool:
+    """Whether two candidates differ in their dropout at most."""
+    return at_dropout(first.architecture, 0.0).canonical() == at_dropout(second.architecture, 0.0).canonical()
 
 
 def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:

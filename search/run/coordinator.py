@@ -56,7 +56,7 @@ class Coordinator:
         self._interrupted = interruption or Interruption()
         self._clock = clock
         self._deadline = clock() + timeout if timeout is not None else float("inf")
-        self._hand_made = hand_made(plan.task) if plan.question.warm_start else {}
+        self._hand_made = hand_made(plan.question)
         self._num_trained = record.num_trained
         seen = [architecture_of(trial) for trial in record.trials if is_whole(trial)]
         self.sampler = make_sampler(plan.question, seen, tuple(self._hand_made))

@@ -11,7 +11,7 @@ from models.count import count_macs, count_parameters
 from search.data.catalogue import from_anywhere
 from search.data.datasets import open_dataset
 from search.files import StudyFiles, write_atomically
-from search.run.candidates import Candidate
+from search.run.candidates import Candidate, are_one_design
 from search.run.coordinator import Coordinator
 from search.run.interruption import Interruption
 from search.run.listener import Listener, Observer, Outcome
@@ -73,6 +73,7 @@ class RetrainRequest:
         num_seeds: final runs of each network.
         choose: whether a finalists' round first picks one of the candidates, and its dropout.
         holdout: whether final runs leave out the validation split.
+        opponent: a baseline that joins too, unless the network that is trained finally is of its design.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -80,10 +81,12 @@ class RetrainRequest:
     num_seeds: int = 1
     choose: bool = False
     holdout: bool = False
+    opponent: Candidate | None = None
 
     def num_runs(self, num_dropouts: int) -> int:
         """The most runs that can be trained at once, where the space has so many dropouts."""
-        num_finals = (len(self.baselines) + (1 if self.choose else len(self.candidates))) * self.num_seeds
+        num_finals = len(self.baselines) + (1 if self.choose else len(self.candidates))
+        num_finals = (num_finals + (self.opponent is not None)) * self.num_seeds
         if not self.choose:
             return num_finals
         num_rivals = max(min(len(self.candidates), NUM_LEADERS), num_dropouts - 1)
@@ -144,7 +147,7 @@ def dry_run(question: Question, num_trials: int) -> DryRun:
     Raises:
         SpaceError: no design of the space is within the budget.
     """
-    sampler = make_sampler(question, [], tuple(hand_made(question.data.task)) if question.warm_start else ())
+    sampler = make_sampler(question, [], tuple(hand_made(question)))
     study = optuna.create_study(sampler=sampler)
     rows: list[dict[str, Any]] = []
     for _ in range(num_trials):
@@ -186,7 +189,10 @@ def retrain(
     with _retraining(files, plan, machine, num_runs, observer, interruption) as retraining:
         ranking = retraining.choose([*request.candidates]) if request.choose else []
         winners = [ranking[0][0]] if request.choose else [*request.candidates]
-        return ranking, retraining.finish([*winners, *request.baselines], request.num_seeds, request.holdout)
+        opponent = request.opponent
+        is_apart = opponent is not None and not any(are_one_design(opponent, winner) for winner in winners)
+        others = [*request.baselines, *([opponent] if opponent is not None and is_apart else [])]
+        return ranking, retraining.finish([*winners, *others], request.num_seeds, request.holdout)
 
 
 def audit_proxy(

@@ -1,5 +1,6 @@
 """The sampler that proposes a search's designs, and the pruner that ends its poor trials early."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,8 +14,8 @@ from models.baselines import BASELINES, find_baseline
 from models.count import count_parameters
 from search.errors import InputError
 from search.space.feasibility import require_design
+from search.space.guesses import first_guesses, guesses, no_guess
 from search.space.sampler import BudgetSampler
-from search.space.space import Task
 from search.space.thinning import CachedTPESampler, ThinningSampler
 from search.study.plan import PrunerName, Question
 
@@ -23,16 +24,26 @@ MIN_DESIGNS = 1_000
 NUM_STARTUP = 5
 
 
-def hand_made(task: Task) -> dict[Architecture, str]:
-    """The baselines for images of this kind, in canonical form, the largest first, each with its name.
+_log = logging.getLogger(__name__)
 
-    A network with two names has the earlier one.
+
+def hand_made(question: Question) -> dict[Architecture, str]:
+    """The networks that a search proposes before all others, in canonical form, each with its name: a few guesses, then
+    the baselines of reports, the largest first. Empty without a warm start.
+
+    A network with two names has the earlier one. Where no guess is within the limits, that is told as a warning.
     """
-    names: dict[Architecture, str] = {}
-    for name in BASELINES:
-        architecture = find_baseline(name, task.in_channels, task.num_classes).canonical()
+    if not question.warm_start:
+        return {}
+    space, task, limits = question.space, question.data.task, question.all_limits
+    first = first_guesses(guesses(space, task, limits), limits)
+    if not first:
+        _log.warning("%s; the search goes on without", no_guess(space, task, limits))
+    names = {architecture: name for name, architecture in first.items()}
+    networks = [(find_baseline(name, task.in_channels, task.num_classes).canonical(), name) for name in BASELINES]
+    for architecture, name in sorted(networks, key=lambda item: -count_parameters(item[0])):
         names.setdefault(architecture, name)
-    return dict(sorted(names.items(), key=lambda item: -count_parameters(item[0])))
+    return names
 
 
 def make_sampler(question: Question, seen: list[Architecture], first: Sequence[Architecture] = ()) -> BudgetSampler:

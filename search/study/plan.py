@@ -71,7 +71,8 @@ class Question(_Part):
         seed: fixes the validation split, the proposals and every trial's training.
         limits: the other limits, in their canonical form however they were written (see `search.space.limits`).
         fill: the least share of the budget to be used.
-        warm_start: whether the hand-made networks that the space holds and the limits admit are the first trials.
+        warm_start: whether a few guesses and the hand-made networks that the space holds and the limits admit are the
+            first trials.
     """
 
     budget: int

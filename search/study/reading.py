@@ -1,12 +1,14 @@
 """A study on disk as a StudyView, for those who only read."""
 
 import json
+from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial, TrialState
 
 from search.files import StudyFiles
 from search.protocol import Measurement
 from search.quantities import plural
+from search.space.guesses import guesses
 from search.space.limits import HOW_LATENCY_IS_MEASURED
 from search.study.commands import retrain_commands, search_command
 from search.study.ledger import Ledger
@@ -52,7 +54,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         versions=(("device", " and ".join(devices)), *circumstances.versions.items()),
         draws=attributes.get("draws", 0),
         seconds=attributes.get("seconds", 0.0),
-        trials=tuple(trial_view(trial, plan) for trial in trials if "architecture" in trial.user_attrs),
+        trials=trial_views(trials, plan),
         runs=runs,
         ledger=ledger.entries(),
         proxy=tuple(run for run in results.runs if run.purpose == "proxy"),
@@ -65,7 +67,13 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         plan=plan.to_yaml(),
         commands=(search_command(plan, files.name), *retrain_commands(runs, question.data, files.name)),
         unread=(*results.unread, *ledger.damaged()),
+        guesses=tuple(guesses(question.space, question.data.task, question.all_limits).items()),
     )
+
+
+def trial_views(trials: Iterable[FrozenTrial], plan: Plan) -> tuple[TrialView, ...]:
+    """Optuna's trials as a reader sees them, without those that another program wrote without a design."""
+    return tuple(trial_view(trial, plan) for trial in trials if "architecture" in trial.user_attrs)
 
 
 def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:

@@ -6,9 +6,9 @@ from math import isfinite
 from typing import Any
 
 from models.architecture import Architecture
-from models.baselines import find_baseline
 from search.errors import NasError, StorageError, StudyError
 from search.files import StudyFiles
+from search.space.guesses import find_hand_made, is_guess
 from search.study.meant import is_of, meant, others
 from search.study.networks import is_tested
 from search.study.plan import Plan
@@ -69,7 +69,7 @@ def trained_runs(
     """
     assert (trial is None) != (baseline is None)
     if baseline is not None:
-        find_baseline(baseline)
+        find_hand_made(baseline, plan.question.space, plan.task, plan.question.all_limits)
         what, command = f"baseline = {baseline}", f"--baseline {baseline}"
     else:
         what, command = f"trial = {trial}", f"--trial {trial}"
@@ -108,14 +108,15 @@ def trained_runs(
 def require_weights(plan: Plan, run: TrainedRun) -> None:
     """
     Raises:
-        TrainingError: its weights do not hold the parameters they should, or a trial's are over the limits of the
-            search.
+        TrainingError: its weights do not hold the parameters they should, or those of a trial or a guess are over the
+            limits of the search.
         StorageError: they cannot be read, or are gone.
     """
     weights, identity = run.network.weights, run.view.identity
     if not weights.is_file():
         raise StorageError(f"{weights}: is gone; the `nas retrain` that trained {run.name} trains it again")
-    max_params = plan.question.all_limits.max_params if identity.baseline is None else None
+    is_limited = identity.baseline is None or is_guess(identity.baseline)
+    max_params = plan.question.all_limits.max_params if is_limited else None
     certify_saved(weights, run.network.architecture, max_params)
 
 

@@ -35,7 +35,7 @@ class TrialView:
         seconds: what the trial took in all.
         reason: why it failed.
         num_epochs: how many epochs were measured.
-        baseline: the name of the hand-made network that it is, among the first trials.
+        baseline: the name of the guess or the hand-made network that it is, among the first trials.
         too_slow: whether it missed the limit of latency and was not trained.
         lost_seconds: seconds trained in vain, and trained again, after a kill or a crash. They are not part of
             `seconds`, except for a failed trial, whose `seconds` are all it took.
@@ -182,6 +182,7 @@ class StudyView:
         plan: the study's plan as YAML.
         commands: the commands that ask its question again.
         unread: a line for each file in its folder that could not be read, or counts for nothing.
+        guesses: names and networks of the guesses within its limits (see `search.space.guesses`).
     """
 
     name: str
@@ -208,3 +209,4 @@ class StudyView:
     plan: str = ""
     commands: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    guesses: tuple[tuple[str, Architecture], ...] = ()

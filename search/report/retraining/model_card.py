@@ -9,6 +9,7 @@ from search.files import StudyFiles
 from search.identity import Identity
 from search.report.notation import count, design, interval, percent, plural
 from search.report.statistics.significance import CONFIDENCE, half_width
+from search.space.guesses import is_guess
 from search.study.ledger import Ledger
 from search.study.plan import Plan
 from search.study.trained import TrainedRun
@@ -105,8 +106,8 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
 
 
 def _origin(identity: Identity) -> str:
-    if identity.kind == "baseline":
-        return "designed by hand"
+    if identity.baseline is not None:
+        return "a guess, without a search" if is_guess(identity.baseline) else "designed by hand"
     return "found by search" + (", here with another dropout than it had there" if identity.dropout is not None else "")
 
 

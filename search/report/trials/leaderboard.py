@@ -7,6 +7,7 @@ import pandas as pd
 
 from search.report.notation import MULTIPLIED, count, design, exists, percent, plural, short
 from search.report.tables import Column, Table, table
+from search.space.guesses import is_guess
 from search.study.networks import Network
 from search.study.view import TrialView, merit
 
@@ -76,7 +77,7 @@ def leaderboard_frame(
 ) -> pd.DataFrame:
     """The best complete trials: rank, number, value, params, share of the budget, macs, design, test_accuracy.
 
-    A hand-made network among the trials has its name beside its design, and so has another dropout than the trial's
+    A guess or hand-made network among the trials has its name beside its design, and so has another dropout than its
     own, with which it was tested.
     """
     rows = [
@@ -97,8 +98,10 @@ def leaderboard_frame(
 
 
 def _named(trial: TrialView) -> str:
-    made = f" ({trial.baseline}, made by hand)" if trial.baseline else ""
-    return design(trial.architecture) + made
+    if not trial.baseline:
+        return design(trial.architecture)
+    how = "a guess" if is_guess(trial.baseline) else "made by hand"
+    return f"{design(trial.architecture)} ({trial.baseline}, {how})"
 
 
 def budgets_frame(ranked: Sequence[TrialView], tested: Mapping[int, Tested], budgets: Iterable[int]) -> pd.DataFrame:

@@ -6,8 +6,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from small_search import Simulation, keeping
 
+from search.files import StudyFiles
 from search.recipes import RECIPES
+from search.study.reading import read_view
 
 Nas = Callable[..., CompletedProcess[str]]
 
@@ -23,10 +26,73 @@ def test_baselines_are_listed_with_their_exact_cost(nas: Nas) -> None:
 def test_a_baseline_list_names_recipes_that_exist(nas: Nas) -> None:
 
     rows = json.loads(nas("baseline", "list", "--format", "json").stdout)
-    assert len(rows) == 18
+    assert len([row for row in rows if row["source"].startswith("report ")]) == 18
     assert {row["recipe"] for row in rows} <= set(RECIPES)
     assert {"name", "params", "macs", "source", "recipe", "reported"} <= set(rows[0])
     assert [row["name"] for row in rows if not row["within_budget"]] == ["resnet18", "flexible-1", "flexible-6"]
+
+
+def test_guesses_are_listed_within_a_budget_and_further_limits(nas: Nas) -> None:
+    rows = json.loads(nas("baseline", "list", "--budget", "100k", "--format", "json").stdout)
+    guessed = {row["name"]: row for row in rows if row["source"] == "guess"}
+    assert [*guessed] == ["guess-1", "guess-2", "guess-3", "guess-1x4"]
+    assert {(row["within_budget"], row["recipe"]) for row in guessed.values()} == {(True, "full")}
+    assert all(row.keys() == rows[0].keys() for row in rows)
+    assert (guessed["guess-1"]["params"], guessed["guess-1"]["macs"]) == (78_042, 12_501_632)
+    assert not any(row["within_budget"] for row in rows if row["source"] != "guess")
+    limited = ("baseline", "list", "--budget", "100k", "--limit", "macs=1e6", "--data", "digits", "--format", "json")
+    rows = [row for row in json.loads(nas(*limited).stdout) if row["source"] == "guess"]
+    assert rows and all(row["macs"] <= 1e6 and row["architecture"]["in_channels"] == 1 for row in rows)
+
+
+def test_a_list_below_the_smallest_guess_says_so(nas: Nas) -> None:
+    done = nas("baseline", "list", "--budget", "500", "--format", "json")
+    assert done.returncode == 0
+    assert done.stderr == "note: no guess is within budget=500: the smallest has 19,954 parameters and 3,236,160 MACs\n"
+    assert not any(row["source"] == "guess" for row in json.loads(done.stdout))
+
+
+def test_a_study_answers_for_itself(nas: Nas, searched: StudyFiles) -> None:
+    rows = json.loads(nas("baseline", "list", "--study", searched.name, "--format", "json").stdout)
+    guessed = [(row["name"], row["architecture"]) for row in rows if row["source"] == "guess"]
+    assert guessed == [(name, network.to_dict()) for name, network in read_view(searched).guesses]
+    refused = nas("baseline", "list", "--study", searched.name, "--budget", "20k")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "nas: baseline list: --study gives images, budget and limits; leave out the others\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("gess-1",), "baseline = 'gess-1': no such baseline; there are guess-1, guess-18, guess-1x4"),
+        (("guess-9", "--budget", "20k"), "baseline = 'guess-9': no such network is within the limits; there "),
+        (("guess", "--budget", "500"), "baseline = 'guess': no guess is within budget=500: the smallest has "),
+        (("guess-1", "--study", "digits-20k", "--budget", "30k"), "budget = 30k: study 'digits-20k' has one of 20,000; "
+         "leave out --budget, or choose another --study"),
+    ],
+)  # fmt: skip
+def test_a_guess_that_is_none_is_not_trained(
+    nas: Nas, searched: StudyFiles, options: tuple[str, ...], message: str
+) -> None:
+    done = nas("baseline", "train", *options, "--data", "digits")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"nas: {message}") and done.stderr.count("\n") == 1
+    assert not (searched.studies / "digits-baselines").exists()
+
+
+def test_guesses_are_trained_by_the_full_recipe_within_the_budget(
+    nas: Nas, tmp_path: Path, simulation: Simulation
+) -> None:
+    simulation.curve = keeping
+    command = ("baseline", "train", "guess", "guess-1x4", "--data", "digits", "--budget", "100k", "--epochs", "1")
+    done = nas(*command, "guess-2x3")
+    assert done.returncode == 0, done.stderr
+    trained = {job.label.split()[0]: job for job in simulation.last_jobs}
+    assert [*trained] == ["guess-1", "guess-1x4", "guess-2"]
+    assert {(job.recipe.name, job.max_params) for job in trained.values()} == {("full", 100_000)}
+    assert "guess-1 by full seed 0: test accuracy" in done.stdout and "(budget 100,000)" in done.stdout
+    other = nas("baseline", "train", "guess-1", "--data", "digits", "--budget", "1M")
+    assert other.returncode == 2 and "has one of 100,000" in other.stderr
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_search_retrain_report_and_export_work_end_to_end(
         assert row["state"] in ("complete", "pruned")
     assert len({json.dumps(row["architecture"]) for row in rows}) == 4
 
-    retrained = nas("retrain", "--top", "2", "--epochs", "3", "--seeds", "2")
+    retrained = nas("retrain", "--top", "2", "--epochs", "3", "--seeds", "2", "--no-guess")
     assert retrained.returncode == 0, retrained.stderr
     chosen = re.search(
         r"^chosen is trial (\d+) with dropout ([\d.]+), by mean validation acc.+$", retrained.stdout, re.M

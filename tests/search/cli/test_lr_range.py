@@ -13,6 +13,7 @@ import pytest
 
 from search.files import StudyFiles
 from search.protocol import Assignment, ContactSheet, Drawn, Ranged, RangePoint, RangeTest, Setup
+from search.study.best_guess import ranked_guesses
 from search.study.reading import read_view
 from search.workers import local
 
@@ -61,6 +62,23 @@ def test_a_trial_is_tested_on_the_data_of_its_study(nas: Nas, searched: StudyFil
     refused = nas("lr-range", "--trial", "3", "--data", "digits")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr == "nas: lr-range: a trial is tested on its study's data; leave out --data\n"
+
+
+def test_a_guess_is_tested_within_a_budget_or_its_study(
+    nas: Nas, searched: StudyFiles, tasks: list[Assignment], tmp_path: Path
+) -> None:
+    assert nas(*RANGE, "--baseline", "guess-2x3", "--budget", "100k").returncode == 0
+    done = nas("lr-range", "--baseline", "guess", "--recipe", "fast")
+    assert done.returncode == 0 and done.stderr.count("study: digits-20k\n") == 1, done.stderr
+    alone, own = tasks
+    assert isinstance(alone, RangeTest) and isinstance(own, RangeTest)
+    assert [stage.width for stage in alone.architecture.stages] == [12, 24, 48]
+    view = read_view(searched)
+    best = ranked_guesses(dict(view.guesses), view.trials)[0]
+    assert own.architecture == dict(view.guesses)[best]
+    assert (tmp_path / f"lr-range-{best}-fast.html").is_file()
+    refused = nas("lr-range", "--baseline", "guess-1", "--budget", "100k")
+    assert (refused.returncode, refused.stderr) == (2, "nas: budget = 100k: is for a --baseline with --data\n")
 
 
 def test_a_contact_sheet_is_asked_for(nas: Nas, tmp_path: Path, tasks: list[Assignment]) -> None:

@@ -5,14 +5,20 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from small_search import Simulation, keeping
 
 from search.cli.retrain import Selection, parse_selection
 from search.errors import InputError
 from search.files import StudyFiles
+from search.protocol import Job
 from search.recipes import FAST
+from search.report.findings import find
+from search.report.summary import conclusion
+from search.study.best_guess import ranked_guesses
 from search.study.plan import Plan
 from search.study.reading import read_view
 from search.study.storage import read_study
+from search.study.view import at_dropout
 
 Nas = Callable[..., CompletedProcess[str]]
 
@@ -52,6 +58,101 @@ def test_other_options_are_refused(options: tuple[Any, ...], message: str) -> No
 def test_one_trial_is_chosen_only_of_several() -> None:
     assert Selection(top=2).chooses
     assert not Selection(top=1).chooses and not Selection(trials=(1, 2)).chooses
+
+
+def test_only_the_winner_of_several_has_an_opponent() -> None:
+    assert Selection(top=1).has_opponent and Selection(top=3).has_opponent
+    assert not parse_selection(None, 3, None, None, None, guess=False).has_opponent
+    assert not Selection(trials=(3,)).has_opponent and not Selection(budgets=(1_000,)).has_opponent
+    assert not Selection(baselines=("guess",)).has_opponent
+
+
+BRIEF = ("--epochs", "1", "--workers", "2", "--device", "cpu")
+
+
+def test_the_best_guess_is_trained_beside_the_winner(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
+    view = read_view(searched)
+    best = ranked_guesses(dict(view.guesses), view.trials)[0]
+    complete = [trial for trial in view.trials if trial.state == "complete"]
+    guessed = dict(view.guesses).values()
+    winner = next(trial for trial in complete if at_dropout(trial.architecture, 0.0) not in guessed)
+
+    def curve(job: Job, epoch: int) -> float:
+        keeping(job, epoch)
+        return 0.9 if job.architecture == winner.architecture else 0.4
+
+    simulation.curve = curve
+    done = nas("retrain", "--top", str(len(complete)), "--seeds", "2", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    finals = [job for job in simulation.last_jobs if job.purpose == "final"]
+    assert sorted({job.label.split()[0] for job in finals}) == sorted({f"{winner.number:04d}", best})
+    assert sorted(job.label.split()[-1] for job in finals if job.label.startswith(best)) == ["0", "1"]
+    assert len({job.recipe for job in finals}) == 1
+    said = f"beside the winner: {best}, the best guess, 2 more runs unless it wins itself (--no-guess leaves it out)\n"
+    assert done.stdout.startswith(said)
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("Whether searching paid cannot be told yet, because no run differs from another of its net")
+    assert f"50.00 points more than {best}, " in last
+    assert last.split(" It has")[0] in " ".join(conclusion(find(read_view(searched))))
+
+
+@pytest.mark.parametrize("options", [("--top", "1", "--no-guess"), ("--trial", "7"), ("--trial", "7", "--no-guess")])
+def test_a_winner_is_trained_alone_where_that_is_asked(
+    nas: Nas, searched: StudyFiles, simulation: Simulation, options: tuple[str, ...]
+) -> None:
+    simulation.curve = keeping
+    done = nas("retrain", *options, *BRIEF)
+    assert done.returncode == 0, done.stderr
+    assert len(simulation.last_jobs) == 1
+    assert "beside the winner" not in done.stdout and "searching paid" not in done.stdout
+
+
+def test_a_winner_that_is_the_guess_itself_is_trained_once(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    view = read_view(searched)
+    best = ranked_guesses(dict(view.guesses), view.trials)[0]
+    own = next(t for t in view.trials if t.architecture == dict(view.guesses)[best])
+
+    def curve(job: Job, epoch: int) -> float:
+        keeping(job, epoch)
+        return 0.9 if at_dropout(job.architecture, 0.0) == own.architecture else 0.1
+
+    simulation.curve = curve
+    done = nas("retrain", "--top", str(sum(t.state == "complete" for t in view.trials)), *BRIEF)
+    assert done.returncode == 0, done.stderr
+    assert {job.label.split()[0] for job in simulation.last_jobs if job.purpose == "final"} == {f"{own.number:04d}"}
+    said = f"Searching found no better design than a guess: the winner is {best} itself"
+    assert done.stdout.splitlines()[-1].startswith(said)
+
+
+def test_a_guess_that_is_named_is_trained_once_under_every_name(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    view = read_view(searched)
+    best = ranked_guesses(dict(view.guesses), view.trials)[0]
+    simulation.curve = keeping
+    done = nas("retrain", "--top", "1", "--baseline", "guess", "--baseline", best, *BRIEF)
+    assert done.returncode == 0, done.stderr
+    assert sum(job.label.startswith(best) for job in simulation.last_jobs) == 1 == len(simulation.last_jobs) - 1
+    assert done.stdout.startswith(f"beside the winner: {best}, the network of the best guess\n")
+    exported = nas("export", "--baseline", "guess")
+    assert exported.returncode == 0 and f"export/{best}/model.py" in exported.stdout, exported.stderr
+
+
+def test_a_study_below_the_smallest_guess_has_no_opponent(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    plan = Plan.load(searched)
+    narrow = plan.question.model_copy(update={"budget": 400})
+    plan.model_copy(update={"question": narrow}).save(searched)
+    simulation.curve = keeping
+    refused = nas("retrain", "--baseline", "guess", *BRIEF)
+    assert refused.returncode == 2
+    assert "nas: baseline = 'guess': no guess is within budget=400: the smallest has " in refused.stderr
+    done = nas("retrain", "--top", "1", *BRIEF)
+    assert "note: baseline = 'guess': no guess is within budget=400: the smallest has " in done.stderr
+    assert "; none is trained beside the winner\n" in done.stderr
 
 
 def test_one_search_answers_for_every_budget(searched: StudyFiles) -> None:

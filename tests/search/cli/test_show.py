@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
+
 from models.architecture import Architecture
 from models.count import count_parameters
 from search.files import StudyFiles
+from search.study.best_guess import ranked_guesses
 from search.study.reading import read_view
 
 Nas = Callable[..., CompletedProcess[str]]
@@ -51,3 +54,44 @@ def test_a_trial_is_shown_for_the_images_of_its_study(nas: Nas, searched: StudyF
     missing = nas("show", "--trial", "99")
     assert missing.returncode == 2
     assert missing.stderr == "study: digits-20k\nnas: trial = 99: no such trial in study 'digits-20k'\n"
+
+
+def test_a_guess_is_shown_within_a_budget_or_a_study(nas: Nas, searched: StudyFiles) -> None:
+    shown = json.loads(nas("show", "--baseline", "guess-1", "--budget", "100k", "--format", "json").stdout)
+    assert (shown["params"], shown["macs"]) == (78_042, 12_501_632)
+    assert json.loads(nas("show", "--baseline", "guess-1", "--format", "json").stdout)["params"] == 4_896_394
+    view = read_view(searched)
+    best = ranked_guesses(dict(view.guesses), view.trials)[0]
+    for name in (best, "guess"):
+        shown = json.loads(nas("show", "--baseline", name, "--study", searched.name, "--format", "json").stdout)
+        assert shown["architecture"] == dict(view.guesses)[best].to_dict()
+        assert shown["parts"][0]["size"] == view.image_size
+    grey = json.loads(nas("show", "--baseline", "resnet20-b", "--study", searched.name, "--format", "json").stdout)
+    assert grey["params"] == 272_186
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--trial", "3", "--budget", "20k"), "budget = 20k: is for a --baseline without a --study"),
+        (
+            ("--baseline", "guess-1", "--study", "digits-20k", "--budget", "1M"),
+            "budget = 1M: is for a --baseline without",
+        ),
+        (
+            ("--baseline", "resnet40", "--budget", "1M"),
+            "budget = 1M: is for guesses; resnet40 is the same within every",
+        ),
+        (("--baseline", "guess-5", "--budget", "100k"), "baseline = 'guess-5': no such network is within the limits; "),
+        (
+            ("--baseline", "guess-1", "--budget", "500"),
+            "baseline = 'guess-1': no such network is within the limits; no",
+        ),
+    ],
+)
+def test_a_guess_that_cannot_be_shown_is_refused(
+    nas: Nas, searched: StudyFiles, options: tuple[str, ...], message: str
+) -> None:
+    refused = nas("show", *options)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"nas: {message}") and refused.stderr.count("\n") == 1

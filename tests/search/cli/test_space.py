@@ -22,7 +22,7 @@ def test_a_study_gives_its_space_and_the_budget_for_baselines(nas: Nas, searched
     said = nas("space", "--space", "small.yaml", "--budget", "20k", "--data", "digits", "--format", "json")
     assert own.returncode == 0 and json.loads(own.stdout) == json.loads(said.stdout)
     rows = json.loads(nas("baseline", "list", "--study", "digits-20k", "--format", "json").stdout)
-    assert not any(row["within_budget"] for row in rows)
+    assert not any(row["within_budget"] for row in rows if row["source"] != "guess")
     assert all(row["architecture"]["in_channels"] == 1 for row in rows)
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -8,7 +9,16 @@ from models.count import count_macs, count_parameters
 from search.errors import StudyError
 from search.identity import Identity
 from search.recipe import Recipe
-from search.run.candidates import Candidate, best_trials, best_within, candidate_of, with_dropout
+from search.run.candidates import (
+    Candidate,
+    are_one_design,
+    baseline_candidate,
+    best_trials,
+    best_within,
+    candidate_of,
+    with_dropout,
+)
+from search.space.space import load_space
 from search.study.plan import Plan
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
@@ -120,3 +130,20 @@ def test_its_own_dropout_changes_nothing_and_an_impossible_one_is_refused() -> N
     assert with_dropout(own, 0) is own
     with pytest.raises(ArchitectureError, match=r"^dropout = 1\.0: must be a number from 0 to below 1$"):
         with_dropout(own, 1.0)
+
+
+def test_a_guess_is_held_to_the_limits_and_a_network_of_a_report_is_not(make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(space=load_space(), budget=100_000, limits=("bytes=80KB@int8",))
+    guess = baseline_candidate("guess-1x4", plan, FULL)
+    with pytest.raises(ArchitectureError, match=r"no such network is within the limits; there are guess-1$"):
+        baseline_candidate("guess-1x4", make_plan(space=load_space(), budget=20_000), FULL)
+    assert (guess.identity, guess.max_params) == (Identity(baseline="guess-1x4"), 80_000)
+    assert count_parameters(guess.architecture) <= 80_000
+    assert baseline_candidate("resnet20-b", plan, FULL).max_params is None
+    assert guess.architecture.in_channels == 1
+
+
+def test_another_dropout_is_no_other_design() -> None:
+    own = Candidate(Identity(trial=1), NETWORK, FULL, None)
+    assert are_one_design(own, with_dropout(own, 0.3))
+    assert not are_one_design(own, replace(own, architecture=replace(NETWORK, in_channels=3)))

@@ -900,7 +900,7 @@ def test_a_budget_that_nothing_fits_writes_no_trial(search: Search, files: Study
     assert read_study(files, None) == ([], {})
 
 
-# The baselines resnet20-a and resnet20-b are in it, and four designs more.
+# The baselines resnet20-a and resnet20-b are in it, which is guess-3 too, and four designs more.
 HAND_MADE = Space.model_validate(
     {
         "stem": {"width": 16},
@@ -913,9 +913,9 @@ HAND_MADE = Space.model_validate(
 )
 
 
-def test_hand_made_networks_are_the_first_trials_the_largest_first_and_marked(search: Search) -> None:
+def test_guesses_and_then_hand_made_networks_are_the_first_trials_and_marked(search: Search) -> None:
     found = search(5, space=HAND_MADE, budget=300_000)
-    assert [trial.user_attrs["baseline"] for trial in found.trials] == ["resnet20-b", "resnet20-a", None, None, None]
+    assert [trial.user_attrs["baseline"] for trial in found.trials] == ["guess-3", "resnet20-a", None, None, None]
     own = [find_baseline(name, 1, 10).canonical() for name in ("resnet20-b", "resnet20-a")]
     assert designs(found.trials)[:2] == own
 
@@ -923,12 +923,25 @@ def test_hand_made_networks_are_the_first_trials_the_largest_first_and_marked(se
 def test_a_continued_search_does_not_repeat_its_warm_start(search: Search) -> None:
     search(1, space=HAND_MADE, budget=300_000)
     found = search(4, space=HAND_MADE, budget=300_000)
-    assert [trial.user_attrs["baseline"] for trial in found.trials] == ["resnet20-b", "resnet20-a", None, None]
+    assert [trial.user_attrs["baseline"] for trial in found.trials] == ["guess-3", "resnet20-a", None, None]
 
 
-def test_only_hand_made_networks_within_the_budget_are_trained(search: Search) -> None:
+def test_only_hand_made_networks_within_the_budget_are_trained(
+    search: Search, caplog: pytest.LogCaptureFixture
+) -> None:
     found = search(3, space=HAND_MADE, budget=270_000)  # the one with projections has 272,186 on greyscale
     assert [trial.user_attrs["baseline"] for trial in found.trials] == ["resnet20-a", None, None]
+    no_guess = "no guess is within budget=270000: the smallest has 272,186 parameters and 2,532,992 MACs"
+    assert caplog.messages == [f"{no_guess}; the search goes on without"]
+
+
+def test_a_study_begun_without_guesses_goes_on_with_them(search: Search) -> None:
+    begun = designs(search(2, warm_start=False).trials)
+    found = search(5)
+    assert designs(found.trials)[:2] == begun
+    marks = [trial.user_attrs["baseline"] for trial in found.trials]
+    assert marks[:2] == [None, None] and str(marks[2]).startswith("guess-")
+    assert len(found.trials) == found.outcome.num_trained == 5
 
 
 def test_without_a_warm_start_nothing_is_marked(search: Search) -> None:

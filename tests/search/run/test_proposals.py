@@ -13,6 +13,7 @@ from search.errors import SpaceError, StudyError
 from search.files import StudyFiles
 from search.run.proposals import (
     AfterStartup,
+    hand_made,
     make_pruner,
     make_sampler,
     require_feasible,
@@ -20,6 +21,7 @@ from search.run.proposals import (
 )
 from search.space.draws import Draws
 from search.space.limits import Limits
+from search.space.sampler import ask
 from search.space.space import Space, load_space
 from search.study.plan import Plan, Question, require_same
 
@@ -53,6 +55,38 @@ def test_a_space_without_networks_is_refused(make_plan: Callable[..., Plan]) -> 
     )
     with pytest.raises(SpaceError, match=r"^space: no choice of its values is a network$"):
         require_feasible(make_plan(space=space).question)
+
+
+def test_a_few_guesses_come_before_the_networks_of_reports(make_plan: Callable[..., Plan]) -> None:
+    question = make_plan(space=load_space(), budget=300_000).question
+    networks = hand_made(question)
+    guessed = [name for name in networks.values() if name.startswith("guess-")]
+    assert guessed == ["guess-1", "guess-1x4", "guess-3x4", "guess-9"] == [*networks.values()][:4]
+    sizes = [count_parameters(network) for network in networks][4:]
+    assert sizes == sorted(sizes, reverse=True) and len(sizes) >= 16
+    proposed = make_sampler(question, [], tuple(networks))
+    study = optuna.create_study(sampler=proposed)
+    for network in [*networks][:4]:
+        assert question.space.decode(ask(study, question.space.distributions).params, question.data.task) == network
+
+
+def test_a_search_below_the_smallest_guess_says_so_and_goes_on(
+    make_plan: Callable[..., Plan], caplog: pytest.LogCaptureFixture
+) -> None:
+    question = make_plan(space=load_space(), budget=19_000).question
+    assert not any(name.startswith("guess") for name in hand_made(question).values())
+    (said,) = caplog.messages
+    assert said == (
+        "no guess is within budget=19000: the smallest has 19,810 parameters and 193,344 MACs; "
+        "the search goes on without"
+    )
+
+
+def test_without_a_warm_start_nothing_is_proposed_first_and_nothing_said(
+    make_plan: Callable[..., Plan], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert hand_made(make_plan(budget=19_000, warm_start=False).question) == {}
+    assert caplog.messages == []
 
 
 def test_pruners_are_what_their_names_say() -> None:

@@ -30,7 +30,6 @@ import torch
 from images import cifar, halved
 from measuring import Rows, make_parser, print_table, save_results
 from scipy.stats import spearmanr
-from search.space.guesses import guesses
 
 from models.architecture import Architecture
 from models.build import build
@@ -39,6 +38,7 @@ from search.data.datasets import open_dataset
 from search.data.splits import split
 from search.recipes import FAST, FULL
 from search.space.draws import Draws
+from search.space.guesses import guesses
 from search.space.limits import Limits, macs_by_rule
 from search.space.space import Task, load_space
 from search.training.images import Images, Normalisation

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from search.recipe import Recipe
     from search.run.candidates import Candidate
+    from search.run.launch import RetrainRequest
     from search.study.plan import Plan
     from search.study.rounds import Finalist
+    from search.study.view import TrialView
 
 
 def retrain(
@@ -33,14 +35,12 @@ def retrain(
         str | None, typer.Option("--per-budget", help="Retrain the best trial within each budget: 0.3M,1M,2M.")
     ] = None,
     top: Annotated[
-        int | None, typer.Option("--top", min=1, help="Choose among the best K at full length; 1: the best trial.")
+        int | None, typer.Option("--top", min=1, help="Choose among the best K by longer training; 1: the best trial.")
     ] = None,
     baseline: Annotated[
         list[str] | None, typer.Option("--baseline", help="Named baseline to train beside them; may be repeated.")
     ] = None,
-    guess: Annotated[
-        bool, typer.Option(" /--no-guess", help="With --top: do not train the study's best guess beside the winner.")
-    ] = True,
+    guess: Annotated[bool, typer.Option(" /--no-guess", help="With --top: leave out the study's best guess.")] = True,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs per network.")] = 1,
     epochs: Epochs = None,
     recipe: RecipeName = "full",
@@ -62,17 +62,21 @@ def retrain(
 ) -> None:
     """Train the networks of a search at full length and open the test set, once per run.
 
-    With --top K of 2 or more, the K best trials are first trained at full length on the training split alone, with two
-    seeds each, and only the best of them by mean validation accuracy is trained finally. Its dropout is chosen in the
-    same way from all that the study's space offers, because the short schedule of a search favours none. With --top 1
-    the best trial of the search is trained finally as it is. Runs with --holdout are compared only with each other.
+    With --top K of 2 or more, the K best trials are first trained on the training split alone, three times as long as
+    in the search, the best three of them with a second seed, and only the best of these by mean validation accuracy is
+    trained finally. Its dropout is chosen in the same way from all that the study's space offers, because the short
+    schedule of a search favours none. With --top 1 the best trial of the search is trained finally as it is. Runs with
+    --holdout are compared only with each other.
 
-    With --top the best guess of the study, a network that anybody would try, is trained finally beside the winner, to
-    see whether searching paid.
+    With --top the best guess of the study, a network that anybody would try, is one of the finalists, and is trained
+    finally beside the winner, to see whether searching paid.
     """
-    from search.run.candidates import baseline_candidate
+    from search.run.candidates import baseline_candidate, candidate_of
     from search.run.launch import RetrainRequest
     from search.run.plans import open_study_data
+    from search.space.guesses import guesses
+    from search.study.best_guess import guess_trial
+    from search.study.reading import trial_views
     from search.study.storage import read_study
 
     selection = parse_selection(trial, top, per_budget, dropout, baseline, guess)
@@ -80,12 +84,22 @@ def retrain(
     records, _ = read_study(files, plan.circumstances.storage)
     holds_out = holdout or selection.chooses
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
-    full = fit_recipe(parse_recipe(recipe, epochs, batch_size), open_study_data(plan), holds_out, machine.has_gpu)
-    candidates = selection.candidates(records, plan, full)
+    dataset = open_study_data(plan)
+    full = fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, holds_out, machine.has_gpu)
+    candidates, trials = selection.candidates(records, plan, full), trial_views(records, plan)
+    if selection.chooses and selection.guess:
+        family = guesses(plan.question.space, plan.task, plan.question.all_limits)
+        number = guess_trial(family, trials)
+        if number is not None and all(candidate.identity.trial != number for candidate in candidates):
+            candidates.append(candidate_of(records, number, plan, full))
     names = dict.fromkeys(known_baseline(name, files, plan) for name in selection.baselines)
     baselines = tuple(baseline_candidate(name, plan, full) for name in names)
     opponent = find_opponent(files, plan, full, baselines, seeds) if selection.has_opponent else None
     request = RetrainRequest(tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent)
+    num_workers = (
+        len(machine.staff(dataset, 0, request.num_runs(len(plan.question.space.dropout)))) if not ray else None
+    )
+    print_cost(request, plan, full.epochs, trials, num_workers)
     with open_log(log, files) as to_log:
         ranking, runs = train_final_runs(files, plan, request, machine, to_log)
     if ranking:
@@ -113,7 +127,7 @@ class Selection:
 
     @property
     def chooses(self) -> bool:
-        """Whether one trial is chosen of several at full length."""
+        """Whether one trial is chosen of several by longer training."""
         return self.top is not None and self.top > 1
 
     def numbers(self, records: "Iterable[FrozenTrial]") -> list[int]:
@@ -199,6 +213,35 @@ def find_opponent(
     return opponent
 
 
+def print_cost(
+    request: "RetrainRequest", plan: "Plan", epochs: int, trials: "Sequence[TrialView]", num_workers: int | None
+) -> None:
+    """What is to be trained and how long it will take, by the pace at which the search trained these networks."""
+    from search.report.notation import duration
+    from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch
+
+    num_candidates = len(request.candidates)
+    numbers = {candidate.identity.trial for candidate in request.candidates}
+    pace = seconds_per_epoch(trial for trial in trials if trial.number in numbers)
+    num_networks = len(request.baselines) + (request.opponent is not None) + (1 if request.choose else num_candidates)
+    waves = [Wave(num_networks * request.num_seeds, epochs)]
+    steps = [f"{plural(waves[0].num_runs, 'final run')} of {plural(epochs, 'epoch')}"]
+    if request.choose:
+        choosing = finalists_waves(
+            num_candidates, len(plan.question.space.dropout), epochs, plan.question.recipe.epochs
+        )
+        num_runs = plural(sum(wave.num_runs for wave in choosing), "run")
+        steps.insert(
+            0, f"{num_runs} of {plural(choosing[0].epochs, 'epoch')} to choose among {num_candidates} finalists"
+        )
+        waves = [*choosing, *waves]
+    if pace is not None:
+        each = duration(seconds_of(waves, pace, num_workers or 1))
+        workers = plural(num_workers, "worker") if num_workers else "one worker, less on several"
+        steps.append(f"about {each} on {workers} if all is to be done")
+    print(", ".join(steps))
+
+
 def print_choice(ranking: "Sequence[tuple[Candidate, Finalist]]") -> None:
     """The finalists, best first, and how the winner's dropout was chosen."""
     from search.report.notation import duration
@@ -207,8 +250,9 @@ def print_choice(ranking: "Sequence[tuple[Candidate, Finalist]]") -> None:
     for candidate, finalist in ranking:
         cost = f"{finalist.network.macs:,} MACs, {duration(finalist.network.seconds)} a run"
         name = candidate.identity.name.removeprefix("trial ")
+        epochs = plural(finalist.network.epochs, "epoch")
         kept = " (of the best epochs, whose weights are kept: optimistic)" if finalist.keeps_best else ""
-        print(f"finalist {name}: mean validation accuracy {finalist.mean:.2%} at full length{kept}, {cost}")
+        print(f"finalist {name}: mean validation accuracy {finalist.mean:.2%} after {epochs}{kept}, {cost}")
     winner = ranking[0][0].identity.trial
     runs = [run for _, finalist in ranking for run in finalist.network.runs]
     if winner is not None and (choice := dropout_choice(runs, winner)):

@@ -31,6 +31,7 @@ RECIPE = "full"
 DEPTHS = (1, 2, 3, 5, 9, 18)
 NUM_STAGES = (3, 4)
 NUM_FIRST = 4
+MAX_FIRST_DEPTH = 5
 MIN_SHARE = 0.5
 
 _NAME = re.compile(r"guess-(\d+)(?:x(\d+))?")
@@ -52,12 +53,16 @@ def guesses(space: Space, task: Task, limits: Limits) -> dict[str, Architecture]
 def first_guesses(family: Mapping[str, Architecture], limits: Limits) -> dict[str, Architecture]:
     """The few guesses that a search begins with, the shallow before the deep: at most `NUM_FIRST`.
 
-    Those that use less than half of the parameters are left out; where all do, the largest alone is taken. The
-    shallowest of three and of four stages come first, then always the one whose number of layers differs most, by its
-    ratio, from all that are there.
+    Those that use less than half of the parameters are left out, and so are those of many blocks a stage, which are
+    narrow; where all do or are, the largest alone is taken. The shallowest of three and of four stages come first, then
+    always the one whose number of layers differs most, by its ratio, from all that are there.
     """
     most = MIN_SHARE * limits.max_params
-    large = {name: network for name, network in family.items() if count_parameters(network) >= most}
+    large = {
+        name: network
+        for name, network in family.items()
+        if count_parameters(network) >= most and network.stages[0].depth <= MAX_FIRST_DEPTH
+    }
     if not large:
         return dict([max(family.items(), key=lambda item: count_parameters(item[1]))] if family else [])
     shallowest: dict[int, str] = {}

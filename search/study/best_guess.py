@@ -15,12 +15,22 @@ def ranked_guesses(family: Mapping[str, Architecture], trials: Iterable[TrialVie
     """The guesses that are among the trained trials, best first: complete trials in the order of `merit`, then pruned
     ones in that of their last value."""
     names = {architecture: name for name, architecture in family.items()}
-    places = {}
+    return [names[trial.architecture.canonical()] for trial in _ranked_trials(family, trials)]
+
+
+def guess_trial(family: Mapping[str, Architecture], trials: Iterable[TrialView]) -> int | None:
+    """The number of the best trial of a guess that was trained to the end; None if there is none."""
+    return next((trial.number for trial in _ranked_trials(family, trials) if trial.state == "complete"), None)
+
+
+def _ranked_trials(family: Mapping[str, Architecture], trials: Iterable[TrialView]) -> list[TrialView]:
+    networks, places = set(family.values()), []
     for trial in trials:
-        name = names.get(trial.architecture.canonical())
-        if name and trial.state in ("complete", "pruned") and trial.value is not None and isfinite(trial.value):
-            places[name] = (trial.state == "pruned", merit(trial.value, trial.params, trial.number))
-    return sorted(places, key=places.__getitem__)
+        is_trained = trial.state in ("complete", "pruned") and trial.value is not None and isfinite(trial.value)
+        if is_trained and trial.architecture.canonical() in networks:
+            place = trial.state == "pruned", merit(trial.value or 0.0, trial.params, trial.number)
+            places.append((place, trial))
+    return [trial for _, trial in sorted(places, key=lambda item: item[0])]
 
 
 def best_guess(space: Space, task: Task, limits: Limits, trials: Iterable[TrialView] = ()) -> str:

@@ -1,11 +1,12 @@
 """`nas retrain`: which networks it selects, and what it says of them."""
 
 from collections.abc import Callable
+from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from small_search import Simulation, keeping
+from small_search import SEARCH, SMALL_SPACE, Simulation, by_size, keeping
 
 from search.cli.retrain import Selection, parse_selection
 from search.errors import InputError
@@ -14,7 +15,8 @@ from search.protocol import Job
 from search.recipes import FAST
 from search.report.findings import find
 from search.report.summary import conclusion
-from search.study.best_guess import ranked_guesses
+from search.run.candidates import best_trials
+from search.study.best_guess import guess_trial, ranked_guesses
 from search.study.plan import Plan
 from search.study.reading import read_view
 from search.study.storage import read_study
@@ -94,6 +96,28 @@ def test_the_best_guess_is_trained_beside_the_winner(nas: Nas, searched: StudyFi
     assert last.startswith("Whether searching paid cannot be told yet, because no run differs from another of its net")
     assert f"50.00 points more than {best}, " in last
     assert last.split(" It has")[0] in " ".join(conclusion(find(read_view(searched))))
+
+
+def test_the_best_guess_is_a_finalist_whatever_its_rank(nas: Nas, simulation: Simulation, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL_SPACE)
+    simulation.curve = lambda job, epoch: 1 - by_size(job, epoch)
+    assert nas(*SEARCH, "--trials", "8", "--study", "small").returncode == 0
+    searched = StudyFiles(tmp_path / "studies", "small")
+    view = read_view(searched)
+    number = guess_trial(dict(view.guesses), view.trials)
+    best = best_trials(read_study(searched, None)[0], 2)
+    assert number is not None and number not in best
+    simulation.curve = keeping
+    done = nas("retrain", "--top", "2", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    finalists = {int(job.label.split()[0]) for job in simulation.last_jobs if job.purpose == "finalist"}
+    assert finalists == {number, *best}
+    said = "8 runs of 1 epoch to choose among 3 finalists, 2 final runs of 1 epoch, about 5.0 s on 2 workers if all is"
+    assert f"{said} to be done\n" in done.stdout
+    assert "mean validation accuracy" in done.stdout and "after 1 epoch, " in done.stdout
+    without = nas("retrain", "--top", "2", "--no-guess", "--epochs", "2", "--workers", "2", "--device", "cpu")
+    assert without.returncode == 0, without.stderr
+    assert {int(job.label.split()[0]) for job in simulation.last_jobs if job.purpose == "finalist"} == {*best}
 
 
 @pytest.mark.parametrize("options", [("--top", "1", "--no-guess"), ("--trial", "7"), ("--trial", "7", "--no-guess")])

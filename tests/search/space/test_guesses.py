@@ -135,8 +135,8 @@ def test_names_stand_for_different_networks() -> None:
     [
         (20_000, (), ["guess-1"]),
         (100_000, (), ["guess-1", "guess-1x4", "guess-2", "guess-3"]),
-        (300_000, (), ["guess-1", "guess-1x4", "guess-3x4", "guess-9"]),
-        (5_000_000, (), ["guess-1", "guess-1x4", "guess-5x4", "guess-18x4"]),
+        (300_000, (), ["guess-1", "guess-1x4", "guess-2x4", "guess-5"]),
+        (5_000_000, (), ["guess-1", "guess-1x4", "guess-3", "guess-5x4"]),
         (100_000, ("macs=6e6",), ["guess-1x4"]),
         (10_000_000, ("macs=6e6",), ["guess-1x4"]),  # all use less than half: the largest
         (500, (), []),

@@ -6,7 +6,7 @@ from search.errors import InputError
 from search.space.guesses import guesses
 from search.space.limits import Limits
 from search.space.space import Task, load_space
-from search.study.best_guess import best_guess, ranked_guesses
+from search.study.best_guess import best_guess, guess_trial, ranked_guesses
 from search.study.view import at_dropout
 from studies import make_trial
 
@@ -26,6 +26,8 @@ def test_complete_trials_rank_by_merit_and_pruned_ones_after_them_by_their_last_
     # guess-3 is the smaller of two equal ones.
     assert ranked_guesses(FAMILY, trials) == ["guess-3", "guess-2", "guess-1x4", "guess-1"]
     assert best_guess(load_space(), TASK, LIMITS, trials) == "guess-3"
+    assert guess_trial(FAMILY, trials) == 3
+    assert guess_trial(FAMILY, trials[:2]) is None
 
 
 @pytest.mark.parametrize(("value", "state"), [(None, "failed"), (None, "running"), (float("nan"), "pruned")])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from search.recipe import Recipe
     from search.run.launch import SearchRequest
     from search.run.listener import Outcome
+    from search.run.plans import Option
     from search.study.plan import Question
     from search.workers.machine import Machine
 
@@ -72,17 +73,19 @@ def search(
     num_trials = parse_count(trials, "trials")
     seconds = parse_duration(timeout) if timeout is not None else None
     chosen = parse_recipe(recipe, epochs, batch_size)
-    dataset, question = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
+    dataset, asked = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
+    files = StudyFiles(studies, study or default_study(dataset.name, asked.budget))
+    question = plans.settle(asked, given_options(space, limit, fill), plans.begun(files))
     if dry_run:
         sampled = launch.dry_run(question, num_trials)
         print_networks(sampled.rows, format)
         counted = f"{plural(len(sampled.rows), 'different design')} within {plural(question.budget, 'parameter')}"
         print(f"{counted} from {plural(sampled.num_draws, 'draw')}, none trained", file=sys.stderr)
+        print(f"limits: {', '.join(limit_words(question))}", file=sys.stderr)
         if sampled.early_stop:
             print(f"stopped early: {sampled.early_stop}", file=sys.stderr)
         return
-    files = StudyFiles(studies, study or default_study(dataset.name, question.budget))
     if plans.is_for_gpu(files, machine):
         question = question.model_copy(update={"recipe": plans.fit_recipe(chosen, dataset, on_gpu=True)})
     request = launch.SearchRequest(question, data, num_trials, storage, seconds)
@@ -103,13 +106,12 @@ def parse_question(
     seed: int,
     warm_start: bool,
 ) -> "tuple[Dataset, Question]":
-    """The data set, and what the study asks about it.
+    """The data set, and what the study asks about it. What is not given is still to be settled.
 
     Raises:
         InputError: an option does not parse, or the recipe does not fit the data.
     """
     from search.data.datasets import open_dataset
-    from search.run.proposals import with_default_fill
     from search.space.space import load_space
     from search.study.plan import Data, Question
 
@@ -127,21 +129,25 @@ def parse_question(
         fill=limits.fill,
         warm_start=warm_start,
     )
-    return dataset, question if fill is not None else with_default_fill(question)
+    return dataset, question
+
+
+def given_options(space: Path | None, limit: Sequence[str] | None, fill: str | None) -> "set[Option]":
+    """The options with changing defaults that were given, for `search.run.plans.settle`."""
+    from search.space.limits import macs_choice
+
+    macs = macs_choice(limit or ())
+    given: dict[Option, bool] = {
+        "space": space is not None, "macs": macs is not None, "rule": macs == "auto", "fill": fill is not None
+    }  # fmt: skip
+    return {option for option, is_given in given.items() if is_given}
 
 
 def default_study(data: str, budget: int) -> str:
     """The name of a study that was given none: cifar10-5M."""
-    return f"{data}-{_short_count(budget)}"
+    from search.space.limits import short_count
 
-
-def _short_count(number: int) -> str:
-    """5000000 as 5M, 20000 as 20k, anything else in full."""
-    for size, unit in ((10**6, "M"), (10**3, "k")):
-        if number % (size // 10) == 0 and number >= size:
-            whole, tenth = divmod(number * 10 // size, 10)
-            return f"{whole}.{tenth}{unit}" if tenth else f"{whole}{unit}"
-    return str(number)
+    return f"{data}-{short_count(budget)}"
 
 
 def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: str | None) -> "Outcome":
@@ -168,13 +174,23 @@ def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: s
 
 
 def _headline(files: StudyFiles, question: "Question", num_trials: int) -> str:
-    limits = [f"at most {plural(question.budget, 'parameter')}", *question.limits]
-    if question.fill:
-        limits.append(f"at least {question.fill:.0%} of them used")
     return (
-        f"study {files.name} in {files.folder}: {', '.join(limits)}, {question.data.name}, "
+        f"study {files.name} in {files.folder}: {', '.join(limit_words(question))}, {question.data.name}, "
         f"{plural(num_trials, 'trial')} of {plural(question.recipe.epochs, 'epoch')}"
     )
+
+
+def limit_words(question: "Question") -> list[str]:
+    """The limits as people read them, the budget first."""
+    from search.space.limits import macs_words
+
+    limits = question.all_limits
+    words = [f"at most {plural(question.budget, 'parameter')}"]
+    if question.fill:
+        words.append(f"at least {question.fill:.0%} of them used")
+    if limits.macs is not None:
+        words.append(f"at most {macs_words(limits.macs, limits.max_params, question.data.image_size)}")
+    return [*words, *(text for text in question.limits if not text.startswith("macs="))]
 
 
 def print_outcome(outcome: "Outcome") -> None:

@@ -1,5 +1,6 @@
 """nas space: how many networks a space holds, and how many of them the limits leave."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,7 @@ def space(
 
     if study is None:
         chosen, task, limits = parse_space(space, budget, limit, fill, data)
+        note_rule(limits, limit, task)
     elif any(option is not None for option in (space, budget, limit, fill, data)):
         raise InputError("space: --study gives space, limits and data; leave out the others")
     else:
@@ -57,7 +59,19 @@ def parse_space(
         raise InputError("space: --limit and --fill need a --budget")
     chosen = load_space(space)
     task = Task(image_size=32, in_channels=3, num_classes=10) if data is None else Data.of(open_dataset(data)).task
-    return chosen, task, None if budget is None else parse_all_limits(budget, limit, fill)
+    if budget is None:
+        return chosen, task, None
+    return chosen, task, parse_all_limits(budget, limit, fill, task.image_size)
+
+
+def note_rule(limits: "Limits | None", given: Sequence[str] | None, task: "Task") -> None:
+    """Say on stderr which limit `nas search` would add, if nothing was said of multiply-accumulates."""
+    from search.space.limits import macs_by_rule, macs_choice, macs_words
+
+    if limits is not None and macs_choice(given or ()) is None:
+        macs = macs_by_rule(limits.max_params, task.image_size)
+        most = macs_words(macs, limits.max_params, task.image_size)
+        print(f"note: counted without it, but nas search keeps to at most {most}", file=sys.stderr)
 
 
 def print_audit(audit: "Audit", task: "Task", format: Format) -> None:

@@ -9,6 +9,7 @@ from search.report.notation import count, duration, interval, percent, plural, p
 from search.report.retraining.comparisons import Comparison
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.report.trials.leaderboard import measured_epochs
+from search.space.limits import short_count
 from search.study.networks import Network
 from search.study.view import StudyView, TrialView
 
@@ -25,7 +26,8 @@ class Fact:
 
 
 def question(view: StudyView) -> str:
-    return f"Which network of at most {count(view.budget)} parameters classifies {view.data} best?"
+    macs = f" and {short_count(view.max_macs)} MACs" if view.max_macs is not None else ""
+    return f"Which network of at most {count(view.budget)} parameters{macs} classifies {view.data} best?"
 
 
 def states(trials: Iterable[TrialView]) -> Counter[str]:

@@ -1,5 +1,8 @@
 """The plan of a study and the data that it is asked of: begun, or found on disk and still the same."""
 
+from collections.abc import Collection
+from typing import Any, Literal
+
 from pydantic import ValidationError
 
 from search.data.catalogue import from_anywhere
@@ -9,11 +12,15 @@ from search.errors import DataError, RecipeError, StudyError
 from search.files import StudyFiles
 from search.recipe import Recipe, with_batch_size
 from search.recipes import FAST, RECIPES
+from search.run.earlier_defaults import was_default
+from search.run.proposals import with_defaults
 from search.space.space import load_space
 from search.study.address import without_password
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
 from search.study.storage import Record
 from search.workers.machine import Machine
+
+Option = Literal["space", "macs", "rule", "fill"]
 
 
 def plan_of(files: StudyFiles, question: Question, source: str, storage: str | None, num_trials: int) -> Plan:
@@ -29,6 +36,32 @@ def plan_of(files: StudyFiles, question: Question, source: str, storage: str | N
         source=source, storage=storage, created=now(), num_trials=num_trials, versions=package_versions()
     )
     return Plan(question=question, circumstances=circumstances)
+
+
+def begun(files: StudyFiles) -> Plan | None:
+    """The plan of the study, if there is one."""
+    return Plan.load(files) if files.plan.is_file() else None
+
+
+def settle(question: Question, given: Collection[Option], plan: Plan | None) -> Question:
+    """The question with a value for everything that nobody gave.
+
+    In a study that has begun it is the study's own, where the default has changed since or may change: the space, if it
+    was a default once, and the limit of multiply-accumulates or that there is none. Elsewhere it is today's default.
+
+    Args:
+        given: the options that were given. `rule` stands for `--limit macs=auto`.
+        plan: of the study, if it has begun.
+    """
+    changes: dict[str, Any] = {}
+    if plan is not None:
+        own = plan.question
+        if "space" not in given and was_default(own.space):
+            changes["space"] = own.space
+        if "macs" not in given:
+            changes["limits"] = (*(text for text in own.limits if text.startswith("macs=")), *question.limits)
+    rule = "rule" in given or ("macs" not in given and plan is None)
+    return with_defaults(question.changed(**changes), rule, "fill" not in given)
 
 
 def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:

@@ -25,7 +25,7 @@ def search_command(plan: Plan, name: str) -> str:
     """
     question, circumstances = plan.question, plan.circumstances
     words = ["nas", "search", "--study", name, "--data", circumstances.source, "--budget", str(question.budget)]
-    for limit in question.limits:
+    for limit in question.limits if question.all_limits.macs is not None else ("macs=none", *question.limits):
         words += ["--limit", limit]
     words += ["--fill", f"{Decimal(str(question.fill)):f}" if question.fill else "none"]
     if question.space != load_space():

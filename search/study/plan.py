@@ -105,6 +105,14 @@ class Question(_Part):
         """What a network may cost."""
         return parse_limits(self.limits, self.budget, self.fill)
 
+    def changed(self, **changes: Any) -> Self:
+        """The question with other values.
+
+        Raises:
+            ValidationError, InputError: they do not fit it.
+        """
+        return self.model_validate(self.model_dump() | changes)
+
 
 class Circumstances(_Part):
     """What may differ between the runs of a study.

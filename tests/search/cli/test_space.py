@@ -33,3 +33,16 @@ def test_the_audit_is_printed_in_every_form(nas: Nas) -> None:
     assert values["feasible"] <= values["total"] == sum(bin["designs"] for bin in values["histogram"])
     names = [row[0] for row in csv.reader(nas("space", "--space", "small.yaml", "--format", "csv").stdout.splitlines())]
     assert names[:3] == ["name", "total", "feasible"] and "histogram" not in names
+
+
+def test_space_takes_the_rule_for_macs_and_says_what_a_search_would_add(nas: Nas) -> None:
+    command = ("space", "--space", "small.yaml", "--budget", "20k", "--data", "digits", "--format", "json")
+    plain, none, rule, same = (
+        nas(*command, *(("--limit", f"macs={macs}") if macs else ())) for macs in (None, "none", "auto", "187500")
+    )
+    assert plain.stderr.startswith("note: counted without it, but nas search keeps to at most 187.5k MACs (150 a param")
+    assert plain.stderr.count("\n") == 1 and none.stderr == rule.stderr == same.stderr == ""
+    assert json.loads(plain.stdout) == json.loads(none.stdout)
+    assert json.loads(rule.stdout) == json.loads(same.stdout)
+    assert json.loads(rule.stdout)["feasible"] < json.loads(plain.stdout)["feasible"]
+    assert nas("space", "--space", "small.yaml", "--format", "json").stderr == "", "there is no budget"

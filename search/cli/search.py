@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Worker
 from search.cli.output import Format, OutputFormat, print_networks
 from search.cli.recipe import BatchSize, fit_recipe, parse_recipe
 from search.cli.studies import Studies
+from search.errors import InputError
 from search.files import StudyFiles
 from search.quantities import plural
 
@@ -29,7 +31,13 @@ if TYPE_CHECKING:
 
 def search(
     budget: Annotated[str, typer.Option("--budget", help="Most parameters a network may have: 5e6, 5M, 500k.")],
-    trials: Annotated[str, typer.Option("--trials", help="Trained networks, in total over all runs.")] = "100",
+    trials: Annotated[
+        str | None, typer.Option("--trials", help="Trained networks, in total over all runs.", show_default="100")
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", help="Instead of --trials: how long to search, which chooses their number and length."),
+    ] = None,
     space: SpaceFile = None,
     data: Annotated[
         str,
@@ -67,17 +75,19 @@ def search(
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """Search for the best network within the budget. Run the same command again to continue an interrupted search."""
+    began = monotonic()
     from search.run import launch, plans
-    from search.space.limits import parse_count, parse_duration
+    from search.space.limits import parse_duration
 
-    num_trials = parse_count(trials, "trials")
+    num_trials, time_given = parse_length(trials, time, dry_run)
     seconds = parse_duration(timeout) if timeout is not None else None
     chosen = parse_recipe(recipe, epochs, batch_size)
     dataset, asked = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or default_study(dataset.name, asked.budget))
-    question = plans.settle(asked, given_options(space, limit, fill), plans.begun(files))
+    question = plans.settle(asked, given_options(space, limit, fill, epochs), plans.begun(files))
     if dry_run:
+        assert num_trials is not None
         sampled = launch.dry_run(question, num_trials)
         print_networks(sampled.rows, format)
         counted = f"{plural(len(sampled.rows), 'different design')} within {plural(question.budget, 'parameter')}"
@@ -87,8 +97,9 @@ def search(
             print(f"stopped early: {sampled.early_stop}", file=sys.stderr)
         return
     if plans.is_for_gpu(files, machine):
-        question = question.model_copy(update={"recipe": plans.fit_recipe(chosen, dataset, on_gpu=True)})
-    request = launch.SearchRequest(question, data, num_trials, storage, seconds)
+        on_gpu = plans.fit_recipe(chosen, dataset, on_gpu=True)
+        question = question.changed(recipe=on_gpu.model_copy(update={"epochs": question.recipe.epochs}))
+    request = launch.SearchRequest(question, data, num_trials, storage, seconds, time_given, began, epochs is None)
     outcome = _run(files, request, machine, log)
     print_outcome(outcome)
     print_best(files, storage)
@@ -132,14 +143,38 @@ def parse_question(
     return dataset, question
 
 
-def given_options(space: Path | None, limit: Sequence[str] | None, fill: str | None) -> "set[Option]":
+def parse_length(trials: str | None, time: str | None, dry_run: bool) -> tuple[int | None, float | None]:
+    """How many trials are asked for, 100 by default, or None and the seconds that are asked for instead.
+
+    Raises:
+        InputError: one of them does not parse, both are given, or a dry run, which trains nothing, is given a time.
+    """
+    from search.space.limits import parse_count, parse_duration
+
+    if time is None:
+        return parse_count("100" if trials is None else trials, "trials"), None
+    seconds = parse_duration(time, "time")
+    if trials is not None:
+        raise InputError(f"time = {time!r}: is instead of --trials; leave out one of them")
+    if dry_run:
+        raise InputError(f"time = {time!r}: a dry run trains nothing; give it --trials")
+    return None, seconds
+
+
+def given_options(
+    space: Path | None, limit: Sequence[str] | None, fill: str | None, epochs: int | None = None
+) -> "set[Option]":
     """The options with changing defaults that were given, for `search.run.plans.settle`."""
     from search.space.limits import macs_choice
 
     macs = macs_choice(limit or ())
     given: dict[Option, bool] = {
-        "space": space is not None, "macs": macs is not None, "rule": macs == "auto", "fill": fill is not None
-    }  # fmt: skip
+        "space": space is not None,
+        "macs": macs is not None,
+        "rule": macs == "auto",
+        "fill": fill is not None,
+        "epochs": epochs is not None,
+    }
     return {option for option, is_given in given.items() if is_given}
 
 
@@ -160,7 +195,7 @@ def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: s
     from search.run.interruption import Interruption
 
     question, num_trials = request.question, request.num_trials
-    headline, pruner = _headline(files, question, num_trials), question.pruner
+    headline, pruner = _headline(files, request), question.pruner
     with (
         open_log(log, files) as to_log,
         Interruption() as interruption,
@@ -173,11 +208,15 @@ def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: s
     return outcome
 
 
-def _headline(files: StudyFiles, question: "Question", num_trials: int) -> str:
-    return (
-        f"study {files.name} in {files.folder}: {', '.join(limit_words(question))}, {question.data.name}, "
-        f"{plural(num_trials, 'trial')} of {plural(question.recipe.epochs, 'epoch')}"
-    )
+def _headline(files: StudyFiles, request: "SearchRequest") -> str:
+    from search.report.notation import duration
+
+    question = request.question
+    if request.num_trials is not None:
+        length = f"{plural(request.num_trials, 'trial')} of {plural(question.recipe.epochs, 'epoch')}"
+    else:
+        length = f"as many trials as there is time for in {duration(request.time)}"
+    return f"study {files.name} in {files.folder}: {', '.join(limit_words(question))}, {question.data.name}, {length}"
 
 
 def limit_words(question: "Question") -> list[str]:

@@ -34,7 +34,9 @@ def _search_caveats(findings: Findings) -> list[str]:
     view, by_state = findings.view, states(findings.view.trials)
     trained = by_state["complete"] + by_state["pruned"]
     sentences = []
-    if trained < view.num_trials:
+    if view.num_trials is None:
+        sentences.append(f"The search is not finished: there was time for {plural(trained, 'trial')} so far.")
+    elif trained < view.num_trials:
         have = "has" if trained == 1 else "have"
         sentences.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials {have} been trained.")
     if view.max_macs is not None and view.max_macs == macs_by_rule(view.budget, view.image_size):

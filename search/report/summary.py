@@ -110,7 +110,9 @@ def _cost_facts(view: StudyView) -> list[Fact]:
     over = sum(trial.params > view.budget for trial in view.trials)
     retraining = sum(run.seconds for run in view.runs)
     proposed = plural(len(view.trials), "trial")
-    trials = f"{by_state['complete'] + by_state['pruned']:,} of {view.num_trials:,}"
+    trials = f"{by_state['complete'] + by_state['pruned']:,}"
+    if not view.by_time:
+        trials += f" of {view.num_trials:,}"
     return [
         Fact("Trained trials", trials, ", ".join(ended) or "none begun"),
         Fact("Draws", f"{view.draws:,}", f"to propose {proposed}; {over:,} of them over budget"),

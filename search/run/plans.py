@@ -20,10 +20,17 @@ from search.study.plan import Circumstances, Data, Plan, Question, now, package_
 from search.study.storage import Record
 from search.workers.machine import Machine
 
-Option = Literal["space", "macs", "rule", "fill"]
+Option = Literal["space", "macs", "rule", "fill", "epochs"]
 
 
-def plan_of(files: StudyFiles, question: Question, source: str, storage: str | None, num_trials: int) -> Plan:
+def plan_of(
+    files: StudyFiles,
+    question: Question,
+    source: str,
+    storage: str | None,
+    num_trials: int | None,
+    time: float | None = None,
+) -> Plan:
     """The plan of the study on disk, if it asks the same question, or a new one."""
     if files.plan.is_file():
         plan = Plan.load(files)
@@ -31,9 +38,9 @@ def plan_of(files: StudyFiles, question: Question, source: str, storage: str | N
         kept = plan.circumstances.storage
         if storage is not None and without_password(storage) != kept:
             raise StudyError(f"storage: study {files.name!r} is kept in {kept or files.database}; leave out --storage")
-        return plan.with_circumstances(source=source, num_trials=num_trials)
+        return plan.with_circumstances(source=source, num_trials=num_trials, time=time)
     circumstances = Circumstances(
-        source=source, storage=storage, created=now(), num_trials=num_trials, versions=package_versions()
+        source=source, storage=storage, created=now(), num_trials=num_trials, time=time, versions=package_versions()
     )
     return Plan(question=question, circumstances=circumstances)
 
@@ -47,7 +54,8 @@ def settle(question: Question, given: Collection[Option], plan: Plan | None) -> 
     """The question with a value for everything that nobody gave.
 
     In a study that has begun it is the study's own, where the default has changed since or may change: the space, if it
-    was a default once, and the limit of multiply-accumulates or that there is none. Elsewhere it is today's default.
+    was a default once, the limit of multiply-accumulates or that there is none, and the length of trials that a search
+    by time has chosen. Elsewhere it is today's default.
 
     Args:
         given: the options that were given. `rule` stands for `--limit macs=auto`.
@@ -58,6 +66,8 @@ def settle(question: Question, given: Collection[Option], plan: Plan | None) -> 
         own = plan.question
         if "space" not in given and was_default(own.space):
             changes["space"] = own.space
+        if "epochs" not in given and plan.circumstances.time is not None:
+            changes["recipe"] = question.recipe.model_copy(update={"epochs": own.recipe.epochs})
         if "macs" not in given:
             changes["limits"] = (*(text for text in own.limits if text.startswith("macs=")), *question.limits)
     rule = "rule" in given or ("macs" not in given and plan is None)

@@ -30,7 +30,11 @@ def search_command(plan: Plan, name: str) -> str:
     words += ["--fill", f"{Decimal(str(question.fill)):f}" if question.fill else "none"]
     if question.space != load_space():
         words += ["--space", "space.yaml"]
-    words += ["--trials", str(circumstances.num_trials), *_recipe(question.recipe, question.data)]
+    if circumstances.num_trials is not None:
+        words += ["--trials", str(circumstances.num_trials)]
+    else:
+        words += ["--time", f"{circumstances.time:.0f}s"]
+    words += [*_recipe(question.recipe, question.data)]
     words += ["--sampler", question.sampler, "--pruner", question.pruner, "--seed", str(question.seed)]
     if not question.warm_start:
         words.append("--no-warm-start")

@@ -59,6 +59,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         sampler=question.sampler,
         worker_seconds=attributes.get("worker_seconds"),
         max_macs=question.all_limits.macs,
+        by_time=circumstances.time is not None,
         num_train=circumstances.num_train,
         peak=circumstances.peak if len(devices) == 1 else None,
         devices=devices,
@@ -94,6 +95,9 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
 def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
     question, circumstances = plan.question, plan.circumstances
     recipe = question.recipe
+    trials = str(circumstances.num_trials)
+    if circumstances.time is not None:
+        trials = "as many as there was time for" + (f", {trials}" if circumstances.num_trials is not None else "")
     limits, texts = question.all_limits, [*question.limits]
     if limits.macs is not None and limits.macs == macs_by_rule(limits.max_params, question.data.image_size):
         texts[0] += " (by the rule, macs=auto)"  # it is the first, if there is one
@@ -106,7 +110,7 @@ def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("budget", f"{question.budget:,} parameters"),
         ("further limits", ", ".join(texts) or "none"),
         *([("latency", HOW_LATENCY_IS_MEASURED)] if limits.latency is not None else []),
-        ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}"),
+        ("trials", f"{trials}, sampler {question.sampler}, pruner {question.pruner}"),
         ("recipe", f"{recipe.name}, {plural(recipe.epochs, 'epoch')}, precision {plan.precision or 'auto'}"),
         ("seed", str(question.seed)),
         ("begun", circumstances.created),

@@ -85,7 +85,7 @@ def search(
     dataset, asked = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or default_study(dataset.name, asked.budget))
-    question = plans.settle(asked, given_options(space, limit, fill, epochs), plans.begun(files))
+    question = plans.settle(asked, given_options(space, limit, fill, epochs, time), plans.begun(files))
     if dry_run:
         assert num_trials is not None
         sampled = launch.dry_run(question, num_trials)
@@ -162,7 +162,7 @@ def parse_length(trials: str | None, time: str | None, dry_run: bool) -> tuple[i
 
 
 def given_options(
-    space: Path | None, limit: Sequence[str] | None, fill: str | None, epochs: int | None = None
+    space: Path | None, limit: Sequence[str] | None, fill: str | None, epochs: int | None, time: str | None
 ) -> "set[Option]":
     """The options with changing defaults that were given, for `search.run.plans.settle`."""
     from search.space.limits import macs_choice
@@ -174,6 +174,7 @@ def given_options(
         "rule": macs == "auto",
         "fill": fill is not None,
         "epochs": epochs is not None,
+        "time": time is not None,
     }
     return {option for option, is_given in given.items() if is_given}
 

@@ -302,6 +302,7 @@ class Coordinator:
         elif isinstance(message, Paused):
             trial.keep(seconds)
             self._running.remove(trial)
+            self._waiting.append(trial)
 
     def _measure(self, trial: RunningTrial, measurement: Measurement) -> None:
         if trial.is_pruned:

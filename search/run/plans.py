@@ -20,7 +20,7 @@ from search.study.plan import Circumstances, Data, Plan, Question, now, package_
 from search.study.storage import Record
 from search.workers.machine import Machine
 
-Option = Literal["space", "macs", "rule", "fill", "epochs"]
+Option = Literal["space", "macs", "rule", "fill", "epochs", "time"]
 
 
 def plan_of(
@@ -66,7 +66,7 @@ def settle(question: Question, given: Collection[Option], plan: Plan | None) -> 
         own = plan.question
         if "space" not in given and was_default(own.space):
             changes["space"] = own.space
-        if "epochs" not in given and plan.circumstances.time is not None:
+        if "epochs" not in given and ("time" in given or plan.circumstances.time is not None):
             changes["recipe"] = question.recipe.model_copy(update={"epochs": own.recipe.epochs})
         if "macs" not in given:
             changes["limits"] = (*(text for text in own.limits if text.startswith("macs=")), *question.limits)

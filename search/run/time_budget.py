@@ -24,7 +24,11 @@ ENOUGH_TRIALS = 30
 SHORTEST_SHARE = 1 / 3
 FEWEST_TRIALS = 3
 
-TOLERANCE = 0.1  # of the time asked for, by which a search may end sooner or later
+# Shares of the time asked for, so that a search is at most a tenth late: when a trial may end, when those still running
+# are paused, and how long they then have for their epoch. The rest is for workers, which take a second or two to end.
+LATE_END = 0.01
+OVERDUE = 0.03
+GRACE = 0.02
 MAX_DRAWS = 20  # for a design that still fits
 TIME_IS_OVER = "the time given is over"
 
@@ -71,8 +75,8 @@ class TimeBudget:
     """The time of one run of a search, from the command's start.
 
     A forecast is rough, so it is corrected by the trials that are trained: all are taken to be slower or faster by the
-    same factor. A trial begins only if it is likely to end near the end of the time, and by half of `TOLERANCE` after
-    it even where it is not pruned.
+    same factor. A trial begins only if it is likely to end near the end of the time, and by `LATE_END` after it even
+    where it is not pruned.
 
     Args:
         seconds: how long the run may take.
@@ -102,13 +106,13 @@ class TimeBudget:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether trials that are still running must be paused, to end within the tolerance."""
-        return self.left < -self.seconds * TOLERANCE / 2
+        """Whether trials that are still running must be paused."""
+        return self.left < -OVERDUE * self.seconds
 
     @property
     def grace(self) -> float:
         """Seconds for the epochs of paused trials to end."""
-        return min(GRACE_SECONDS, self.seconds * TOLERANCE / 2)
+        return min(GRACE_SECONDS, GRACE * self.seconds)
 
     def choose(self, forecast: Forecast | None, epochs: int, pruner: PrunerName) -> Choice | None:
         """What fits into the time; None if no design could be timed. Then a run goes on while there is time.
@@ -138,7 +142,7 @@ class TimeBudget:
     def fits(self, macs: int) -> bool:
         """Whether a trial that begins now, with so many multiply-accumulates, would end near the end of the time."""
         longest, expected = self._expected(macs, self._epochs), self._expected(macs, self._share * self._epochs)
-        return longest <= self.left + self.seconds * TOLERANCE / 2 and expected / 2 <= self.left
+        return longest <= self.left + LATE_END * self.seconds and expected / 2 <= self.left
 
     def is_far_off(self, running: Sequence[int]) -> bool:
         """Whether the end is so far off that a trial may be proposed before a worker is free.

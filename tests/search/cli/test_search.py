@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from small_search import SEARCH, Simulation
+from small_search import SEARCH, SMALL_SPACE, Simulation
 
 from models.architecture import Architecture
 from models.count import count_parameters
@@ -150,7 +150,7 @@ def question(data: str = "digits", budget: str = "20k", **options: Any) -> Any:
     }  # fmt: skip
     chosen = defaults | options
     dataset, asked = parse_question(data, budget, **chosen)
-    return dataset, settle(asked, given_options(chosen["space"], chosen["limit"], chosen["fill"]), None)
+    return dataset, settle(asked, given_options(chosen["space"], chosen["limit"], chosen["fill"], None, None), None)
 
 
 def test_a_question_is_what_the_options_say() -> None:
@@ -245,3 +245,59 @@ def test_a_study_says_its_rule_in_its_first_lines_its_plan_and_on_its_page(
     for other, now in (("none", ""), ("200k", "macs=200000")):
         refused = nas(*command, "--limit", f"macs={other}")
         assert refused.returncode == 2 and f"(limits = ['macs=187500'], now {[now] if now else []})" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--time", "30m", "--trials", "5"), "time = '30m': is instead of --trials; leave out one of them"),
+        (("--time", "30m", "--dry-run"), "time = '30m': a dry run trains nothing; give it --trials"),
+        (("--time", "soon"), "time = 'soon': must be a time above zero, as in 90s, 30m or 2h"),
+        (("--trials", ""), "trials = '': must be a whole number from 1 to 10^12, as in 5e6, 5M, 500k or 5_000_000"),
+    ],
+)
+def test_a_time_is_given_instead_of_trials_and_is_a_time(nas: Nas, options: tuple[str, ...], message: str) -> None:
+    refused = nas(*DIGITS, *options)
+    assert (refused.returncode, refused.stderr) == (2, f"nas: {message}\n")
+
+
+MANY = SMALL_SPACE.replace("depth: [1, 2]", "depth: [1, 2, 3, 4, 5, 6]").replace("[1, 2]", "[1, 2, 3]")
+
+
+@pytest.mark.slow
+def test_a_search_by_time_goes_on_by_time_or_by_trials_in_its_own_length(
+    nas: Nas, tmp_path: Path, simulation: Simulation
+) -> None:
+    (tmp_path / "many.yaml").write_text(MANY)
+    simulation.epoch_seconds = 0.05  # what the forecast says; a simulated trial takes no time but the coordinator's
+    command = (*DIGITS, "--space", "many.yaml", "--device", "cpu", "--workers", "1")
+    files, num_trained = StudyFiles(tmp_path / "studies", "digits-20k"), 0
+    for _ in range(2):
+        done = nas(*command, "--time", "6s")
+        assert done.returncode == 0, done.stderr
+        assert "digits, as many trials as there is time for in 6.0 s" in done.stdout
+        plan, rows = Plan.load(files), json.loads(nas("trials", "--format", "json").stdout)
+        assert plan.circumstances.num_trials == len(rows) > num_trained
+        epochs, num_trained = plan.question.recipe.epochs, len(rows)
+        assert "6.0 s: about " in done.stdout and f" of {epochs} epochs, by the timing of 3 designs" in done.stdout
+        assert epochs < FAST.epochs and {job.recipe.epochs for job in simulation.last_jobs} == {epochs}
+        assert nas("report").returncode == 0
+        page = (files.folder / "report.html").read_text()
+        assert f'<span class="value">{num_trained}</span>' in page and "not finished" not in page
+    more = nas(*command, "--trials", str(num_trained + 2))
+    assert more.returncode == 0, more.stderr
+    assert len(json.loads(nas("trials", "--format", "json").stdout)) == num_trained + 2
+    assert Plan.load(files).circumstances.time is None
+    other = nas(*command, "--time", "6s", "--epochs", "9")
+    assert other.returncode == 2 and f"(recipe.epochs = {epochs}, now 9)" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_search_by_time_ends_about_when_it_should(nas_process: Nas, tmp_path: Path) -> None:
+    (tmp_path / "many.yaml").write_text(MANY)
+    done = nas_process(*DIGITS, "--space", "many.yaml", "--device", "cpu", "--time", "30s", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    files = StudyFiles(tmp_path / "studies", "digits-20k")
+    _, attributes = read_study(files, None)
+    assert 20 <= attributes["seconds"] <= 33, "the coordinator's own clock, which begins with the workers"
+    assert Plan.load(files).circumstances.num_trials >= 3

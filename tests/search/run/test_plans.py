@@ -157,3 +157,15 @@ def test_a_space_of_the_users_own_is_no_earlier_default(files: StudyFiles, earli
 def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
     settled = settle(asked_now(earlier, space=load_space()), ("fill",), None)
     assert (settled.space, settled.limits, settled.fill) == (load_space(), ("macs=187500",), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("began_by_time", "given", "epochs"),
+    [(True, (), 1), (True, ("epochs",), 8), (True, ("time",), 1), (False, (), 8), (False, ("time",), 1)],
+)
+def test_the_length_that_a_search_by_time_chose_stays(
+    files: StudyFiles, earlier: Plan, began_by_time: bool, given: tuple[Option, ...], epochs: int
+) -> None:
+    earlier.with_circumstances(time=60.0 if began_by_time else None).save(files)
+    asked = asked_now(earlier, recipe=with_epochs(earlier.question.recipe, 8))
+    assert settle(asked, ("fill", *given), begun(files)).recipe.epochs == epochs

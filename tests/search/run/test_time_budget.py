@@ -10,6 +10,7 @@ from simulation import SimulatedFleet, SimulatedWorker
 from models.count import count_macs
 from search.errors import InputError
 from search.protocol import Failed, Job, Timed, Timing
+from search.recipe import Recipe
 from search.run.cost_estimate import Forecast
 from search.run.time_budget import ENOUGH_TRIALS, TIME_IS_OVER, TimeBudget, choose
 from search.space.space import Space
@@ -123,11 +124,11 @@ def test_what_fits_is_told_by_what_trials_have_taken_so_far() -> None:
     clock = Clock()
     budget = TimeBudget(1000.0, 0.0, clock=clock)
     budget.choose(ONE, 10, "none")
-    clock.now = 970.0
+    clock.now = 960.0
     assert budget.fits(100) and not budget.fits(700)
     for epoch in range(1, 11):
         budget.note(0, 100, 5.0 * epoch)  # five times the forecast
-    assert budget.fits(100) and not budget.fits(200), "about 50 s, of which half are within the time; then 100 s"
+    assert budget.fits(100) and not budget.fits(200), "about 50 s; then 100 s"
     clock.now = 999.0
     assert not budget.fits(100) and budget.fits(1)
 
@@ -202,6 +203,16 @@ def test_a_trial_that_is_far_slower_than_the_others_is_kept_when_the_time_is_ove
     again = search(None, fleet=later, plan=found.plan, time_budget=by_time(60.0, may_shorten=False))
     assert later.workers[0].jobs[0].label == "trial 3"  # type: ignore[attr-defined]
     assert again.outcome.early_stop is None and again.of(TrialState.RUNNING) == []
+
+
+def test_a_trial_that_is_paused_in_time_is_told_as_unfinished_too(search: Search) -> None:
+    fleet = TimedFleet(seconds=SECONDS / 10)
+    usual = fleet.length
+    fleet.length = lambda job, epoch: usual(job, epoch) if job.label != "trial 0" else 1.3
+    recipe = Recipe(name="long", epochs=90, batch_size=16)
+    found = search(None, fleet=fleet, time_budget=by_time(110.0, may_shorten=False), recipe=recipe)
+    assert 110 < fleet.now <= 121 and found.outcome.early_stop == TIME_IS_OVER
+    assert found.outcome.num_unfinished == len(found.of(TrialState.RUNNING)) == 1
 
 
 def test_a_gpu_whose_next_design_waits_leaves_none_behind(search: Search) -> None:

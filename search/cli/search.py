@@ -85,7 +85,8 @@ def search(
     dataset, asked = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or default_study(dataset.name, asked.budget))
-    question = plans.settle(asked, given_options(space, limit, fill, epochs, time), plans.begun(files))
+    given = given_options(space, limit, fill, epochs, time)
+    question = plans.settle(asked, given, plans.begun(files), lambda text: print(text, file=sys.stderr))
     if dry_run:
         assert num_trials is not None
         sampled = launch.dry_run(question, num_trials)

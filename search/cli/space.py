@@ -1,6 +1,5 @@
 """nas space: how many networks a space holds, and how many of them the limits leave."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,13 +33,15 @@ def space(
 
     if study is None:
         chosen, task, limits = parse_space(space, budget, limit, fill, data)
-        note_rule(limits, limit, task)
+        unsaid = unsaid_limit(limits, limit, task)
     elif any(option is not None for option in (space, budget, limit, fill, data)):
         raise InputError("space: --study gives space, limits and data; leave out the others")
     else:
         question = open_study(studies, study)[1].question
-        chosen, task, limits = question.space, question.data.task, question.all_limits
+        chosen, task, limits, unsaid = question.space, question.data.task, question.all_limits, None
     print_audit(audit(chosen, task, limits), task, format)
+    if unsaid and format is Format.TABLE:
+        print("", unsaid, sep="\n")
 
 
 def parse_space(
@@ -64,14 +65,14 @@ def parse_space(
     return chosen, task, parse_all_limits(budget, limit, fill, task.image_size)
 
 
-def note_rule(limits: "Limits | None", given: Sequence[str] | None, task: "Task") -> None:
-    """Say on stderr which limit `nas search` would add, if nothing was said of multiply-accumulates."""
+def unsaid_limit(limits: "Limits | None", given: Sequence[str] | None, task: "Task") -> str | None:
+    """The limit that `nas search` would add, in a line; None if multiply-accumulates were spoken of."""
     from search.space.limits import macs_by_rule, macs_choice, macs_words
 
-    if limits is not None and macs_choice(given or ()) is None:
-        macs = macs_by_rule(limits.max_params, task.image_size)
-        most = macs_words(macs, limits.max_params, task.image_size)
-        print(f"note: counted without it, but nas search keeps to at most {most}", file=sys.stderr)
+    if limits is None or macs_choice(given or ()) is not None:
+        return None
+    macs = macs_by_rule(limits.max_params, task.image_size)
+    return f"nas search adds: at most {macs_words(macs, limits.max_params, task.image_size)}"
 
 
 def print_audit(audit: "Audit", task: "Task", format: Format) -> None:

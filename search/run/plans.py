@@ -1,6 +1,6 @@
 """The plan of a study and the data that it is asked of: begun, or found on disk and still the same."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -50,7 +50,9 @@ def begun(files: StudyFiles) -> Plan | None:
     return Plan.load(files) if files.plan.is_file() else None
 
 
-def settle(question: Question, given: Collection[Option], plan: Plan | None) -> Question:
+def settle(
+    question: Question, given: Collection[Option], plan: Plan | None, say: Callable[[str], None] = lambda text: None
+) -> Question:
     """The question with a value for everything that nobody gave.
 
     In a study that has begun it is the study's own, where the default has changed since or may change: the space, if it
@@ -60,6 +62,7 @@ def settle(question: Question, given: Collection[Option], plan: Plan | None) -> 
     Args:
         given: the options that were given. `rule` stands for `--limit macs=auto`.
         plan: of the study, if it has begun.
+        say: is called with a line where today's default does not suit the question.
     """
     changes: dict[str, Any] = {}
     if plan is not None:
@@ -71,7 +74,7 @@ def settle(question: Question, given: Collection[Option], plan: Plan | None) -> 
         if "macs" not in given:
             changes["limits"] = (*(text for text in own.limits if text.startswith("macs=")), *question.limits)
     rule = "rule" in given or ("macs" not in given and plan is None)
-    return with_defaults(question.changed(**changes), rule, "fill" not in given)
+    return with_defaults(question.changed(**changes), rule, "fill" not in given, say)
 
 
 def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:

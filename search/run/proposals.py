@@ -1,7 +1,6 @@
 """The sampler that proposes a search's designs, and the pruner that ends its poor trials early."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
@@ -20,7 +19,6 @@ from search.space.space import Task
 from search.space.thinning import CachedTPESampler, ThinningSampler
 from search.study.plan import PrunerName, Question
 
-_log = logging.getLogger(__name__)
 DEFAULT_FILL = 0.5
 MIN_DESIGNS = 1_000
 NUM_STARTUP = 5
@@ -63,12 +61,14 @@ def require_feasible(question: Question) -> None:
     require_design(question.space, question.data.task, question.all_limits, question.data.name)
 
 
-def with_defaults(question: Question, rule: bool, fill: bool) -> Question:
+def with_defaults(
+    question: Question, rule: bool, fill: bool, say: Callable[[str], None] = lambda text: None
+) -> Question:
     """The question with the limit of `macs_by_rule`, if there is to be a `rule`, and with the default share of the
     budget, if `fill` is to be chosen.
 
-    The rule is lifted, with a remark, where no design that it leaves uses that share of the budget though others do,
-    or where it leaves none at all: a space of wide networks on tiny images.
+    The rule is lifted, and `say` is told so, where no design that it leaves uses that share of the budget though others
+    do, or where it leaves none at all: a space of wide networks on tiny images.
     """
     if not rule:
         return with_default_fill(question) if fill else question
@@ -82,9 +82,7 @@ def with_defaults(question: Question, rule: bool, fill: bool) -> Question:
             return filled
         if _holds_design(question, share):
             using = f" that uses {share:.0%} of the budget" if share else ""
-            _log.warning(
-                "limit macs = auto: lifted, since no network of this space%s keeps to %s MACs", using, f"{macs:,}"
-            )
+            say(f"limit macs = auto: lifted, since no network of this space{using} keeps to {macs:,} MACs")
             break
     return with_default_fill(question) if fill else question
 

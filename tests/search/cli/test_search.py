@@ -212,11 +212,11 @@ def test_the_rule_is_lifted_where_it_would_leave_no_design_and_that_is_said(nas:
         done = nas(*command, *options)
         assert done.returncode == 0, done.stderr
         share = {(): " that uses 50% of the budget", ("--fill", "0.2"): " that uses 20% of the budget"}
-        assert "note: limit macs = auto: lifted, since no network of this space" in done.stderr
+        assert "limit macs = auto: lifted, since no network of this space" in done.stderr
         assert "keeps to 9,375,000 MACs\n" in done.stderr and share.get(options, "") in done.stderr
         assert "limits: at most 1,000,000 parameters\n" in done.stderr or options
     silent = nas(*command, "--limit", "macs=none")
-    assert "note" not in silent.stderr and silent.stdout == nas(*command).stdout
+    assert "lifted" not in silent.stderr and silent.stdout == nas(*command).stdout
 
 
 def test_a_dry_run_says_the_limits_of_its_designs(nas: Nas) -> None:

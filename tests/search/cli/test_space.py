@@ -38,9 +38,7 @@ def test_the_audit_is_printed_in_every_form(nas: Nas) -> None:
 def test_space_takes_the_rule_for_macs_and_says_what_a_search_would_add(nas: Nas) -> None:
     command = ("space", "--space", "small.yaml", "--budget", "20k", "--data", "digits")
     limits: dict[str, tuple[str, ...]] = {macs: ("--limit", f"macs={macs}") for macs in ("none", "auto", "187500")}
-    line = (
-        "nas search adds: at most 187.5k MACs (150 a parameter of the budget at 32x32 pixels"
-    )
+    line = "nas search adds: at most 187.5k MACs (150 a parameter of the budget at 32x32 pixels"
     assert line in nas(*command).stdout
     assert "nas search adds" not in nas(*command, *limits["none"]).stdout
     assert "nas search adds" not in nas("space", "--space", "small.yaml").stdout, "there is no budget"

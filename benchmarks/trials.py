@@ -96,8 +96,9 @@ def run_search(folder: Path, study: str, way: str, seed: int, num_trials: int) -
     """Figures of one search by the command line, from its record and from watching its processes."""
     num_workers, pruning = SEARCHES[way]
     command = [NAS, "search", "--data", "images.npz", "--space", "space.yaml", "--recipe", "recipe.yaml"]
-    command += ["--budget", "30k", "--fill", "none", "--no-warm-start", "--sampler", "random", *pruning]
-    command += ["--seed", seed, "--trials", num_trials, "--workers", num_workers, "--study", study, "--device", "cpu"]
+    command += ["--budget", "30k", "--fill", "none", "--limit", "macs=none", "--no-warm-start", "--sampler", "random"]
+    command += ["--seed", seed, "--trials", num_trials, "--workers", num_workers, "--study", study, *pruning]
+    command += ["--device", "cpu"]
     started, peaks = time.time(), dict[int, float]()
     with (folder / f"{study}.log").open("w") as log:
         process = subprocess.Popen(list(map(str, command)), cwd=folder, stdout=log, stderr=log)

@@ -1,6 +1,7 @@
 """What may be built: the options for the search space and the limits."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,16 +15,25 @@ if TYPE_CHECKING:
 SpaceFile = Annotated[Path | None, path_option("--space", "Search space, a YAML file; by default, space.yaml.")]
 LimitTexts = Annotated[
     list[str] | None,
-    typer.Option("--limit", help="Another limit: macs=6e8, bytes=300KB@int8, activations=1MiB or latency=5ms."),
+    typer.Option("--limit", help="Another limit: macs=auto|none|6e8, bytes=300KB@int8, activations=1MiB, latency=5ms."),
 ]
 
 
-def parse_all_limits(budget: str, limits: Sequence[str] | None, fill: str | None) -> "Limits":
+def parse_all_limits(
+    budget: str, limits: Sequence[str] | None, fill: str | None, image_size: int | None = None
+) -> "Limits":
     """The budget, the other limits, and the least share of the budget to use (none of it by default).
+
+    Args:
+        image_size: in pixels, for the rule of `--limit macs=auto`; None where that is settled later.
 
     Raises:
         InputError: one of them does not parse, or they contradict each other.
     """
-    from search.space.limits import parse_count, parse_fill, parse_limits
+    from search.space.limits import macs_by_rule, macs_choice, parse_count, parse_fill, parse_limits
 
-    return parse_limits(limits or (), parse_count(budget), 0.0 if fill is None else parse_fill(fill))
+    texts = limits or ()
+    parsed = parse_limits(texts, parse_count(budget), 0.0 if fill is None else parse_fill(fill))
+    if image_size is None or macs_choice(texts) != "auto":
+        return parsed
+    return replace(parsed, macs=macs_by_rule(parsed.max_params, image_size))

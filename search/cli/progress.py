@@ -17,6 +17,7 @@ from search.recipe import Recipe
 from search.report.notation import design, duration, short
 from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
+from search.run.time_budget import Choice
 from search.study.plan import PrunerName
 from search.study.sanity import first_loss_warning
 from search.trained_network import Precision
@@ -29,6 +30,7 @@ class SearchProgress:
 
     Args:
         headline: what is searched for, printed once the search can begin.
+        num_trials: how many are asked for; None in a search by time.
         recipe: how trials are trained.
         retrain_recipe: how a winner would be retrained, to estimate how long that takes.
         pruner: what ends trials early.
@@ -39,7 +41,7 @@ class SearchProgress:
     def __init__(
         self,
         headline: str,
-        num_trials: int,
+        num_trials: int | None,
         recipe: Recipe,
         retrain_recipe: Recipe,
         pruner: PrunerName,
@@ -59,6 +61,7 @@ class SearchProgress:
         self._num_trained = 0
         self._num_ended = 0
         self._started = time.monotonic()
+        self._end: float | None = None  # of a search by time
         self._running: dict[int, int] = {}
         self._num_classes = 0
         self._progress = Progress(
@@ -107,8 +110,17 @@ class SearchProgress:
             f"expect about {duration(search)} on {plural(forecast.num_workers, 'worker')} for {trials}{pruned} and "
             f"{duration(forecast.of_training(retrain_epochs))} to retrain {one} for {plural(retrain_epochs, 'epoch')}"
         )
-        if search > 3600:
+        if search > 3600 and self._end is None:
             self._say("shorter: fewer --epochs or --trials, a smaller --budget, a GPU, or a space of cheaper designs")
+
+    def chosen(self, choice: Choice) -> None:
+        self._end = time.monotonic() + choice.seconds_left
+        self.num_trials = self._num_trained + choice.num_trials
+        self.recipe = self.recipe.model_copy(update={"epochs": choice.epochs})
+        trials = f"{plural(choice.num_trials, 'trial')} of {plural(choice.epochs, 'epoch')}"
+        designs = plural(choice.num_timed, "design")
+        self._say(f"{duration(choice.seconds)}: about {trials}, by the timing of {designs}")
+        self._progress.update(self._bar, total=self.num_trials)
 
     def untimed(self, reason: str) -> None:
         self._say(f"a few random designs cannot be timed: {reason}")
@@ -154,9 +166,14 @@ class SearchProgress:
                 f"trial {number} epoch {epoch}/{self.recipe.epochs}" for number, epoch in self._running.items()
             )
             note += f"  {epochs}"
-        if self._num_ended:
+        if self._end is not None:
+            note += f"  {duration(max(0.0, self._end - time.monotonic()))} left"
+        elif self._num_ended and self.num_trials is not None:
             seconds_per_trial = (time.monotonic() - self._started) / self._num_ended
             note += f"  {duration(seconds_per_trial * (self.num_trials - self._num_trained))} left"
+        if self._end is not None and self.num_trials is not None:  # which was a guess
+            self.num_trials = max(self.num_trials, self._num_trained + len(self._running))
+            self._progress.update(self._bar, total=self.num_trials)
         self._progress.update(self._bar, completed=self._num_trained, note=note.strip())
 
     def _say(self, text: str) -> None:

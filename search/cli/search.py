@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Worker
 from search.cli.output import Format, OutputFormat, print_networks
 from search.cli.recipe import BatchSize, fit_recipe, parse_recipe
 from search.cli.studies import Studies
+from search.errors import InputError
 from search.files import StudyFiles
 from search.quantities import plural
 
@@ -22,13 +24,20 @@ if TYPE_CHECKING:
     from search.recipe import Recipe
     from search.run.launch import SearchRequest
     from search.run.listener import Outcome
+    from search.run.plans import Option
     from search.study.plan import Question
     from search.workers.machine import Machine
 
 
 def search(
     budget: Annotated[str, typer.Option("--budget", help="Most parameters a network may have: 5e6, 5M, 500k.")],
-    trials: Annotated[str, typer.Option("--trials", help="Trained networks, in total over all runs.")] = "100",
+    trials: Annotated[
+        str | None, typer.Option("--trials", help="Trained networks, in total over all runs.", show_default="100")
+    ] = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", help="Instead of --trials: how long to search, which chooses their number and length."),
+    ] = None,
     space: SpaceFile = None,
     data: Annotated[
         str,
@@ -66,26 +75,32 @@ def search(
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """Search for the best network within the budget. Run the same command again to continue an interrupted search."""
+    began = monotonic()
     from search.run import launch, plans
-    from search.space.limits import parse_count, parse_duration
+    from search.space.limits import parse_duration
 
-    num_trials = parse_count(trials, "trials")
+    num_trials, time_given = parse_length(trials, time, dry_run)
     seconds = parse_duration(timeout) if timeout is not None else None
     chosen = parse_recipe(recipe, epochs, batch_size)
-    dataset, question = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
+    dataset, asked = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
+    files = StudyFiles(studies, study or default_study(dataset.name, asked.budget))
+    given = given_options(space, limit, fill, epochs, time)
+    question = plans.settle(asked, given, plans.begun(files), lambda text: print(text, file=sys.stderr))
     if dry_run:
+        assert num_trials is not None
         sampled = launch.dry_run(question, num_trials)
         print_networks(sampled.rows, format)
         counted = f"{plural(len(sampled.rows), 'different design')} within {plural(question.budget, 'parameter')}"
         print(f"{counted} from {plural(sampled.num_draws, 'draw')}, none trained", file=sys.stderr)
+        print(f"limits: {', '.join(limit_words(question))}", file=sys.stderr)
         if sampled.early_stop:
             print(f"stopped early: {sampled.early_stop}", file=sys.stderr)
         return
-    files = StudyFiles(studies, study or default_study(dataset.name, question.budget))
     if plans.is_for_gpu(files, machine):
-        question = question.model_copy(update={"recipe": plans.fit_recipe(chosen, dataset, on_gpu=True)})
-    request = launch.SearchRequest(question, data, num_trials, storage, seconds)
+        on_gpu = plans.fit_recipe(chosen, dataset, on_gpu=True)
+        question = question.changed(recipe=on_gpu.model_copy(update={"epochs": question.recipe.epochs}))
+    request = launch.SearchRequest(question, data, num_trials, storage, seconds, time_given, began, epochs is None)
     outcome = _run(files, request, machine, log)
     print_outcome(outcome)
     print_best(files, storage)
@@ -103,13 +118,12 @@ def parse_question(
     seed: int,
     warm_start: bool,
 ) -> "tuple[Dataset, Question]":
-    """The data set, and what the study asks about it.
+    """The data set, and what the study asks about it. What is not given is still to be settled.
 
     Raises:
         InputError: an option does not parse, or the recipe does not fit the data.
     """
     from search.data.datasets import open_dataset
-    from search.run.proposals import with_default_fill
     from search.space.space import load_space
     from search.study.plan import Data, Question
 
@@ -127,21 +141,50 @@ def parse_question(
         fill=limits.fill,
         warm_start=warm_start,
     )
-    return dataset, question if fill is not None else with_default_fill(question)
+    return dataset, question
+
+
+def parse_length(trials: str | None, time: str | None, dry_run: bool) -> tuple[int | None, float | None]:
+    """How many trials are asked for, 100 by default, or None and the seconds that are asked for instead.
+
+    Raises:
+        InputError: one of them does not parse, both are given, or a dry run, which trains nothing, is given a time.
+    """
+    from search.space.limits import parse_count, parse_duration
+
+    if time is None:
+        return parse_count("100" if trials is None else trials, "trials"), None
+    seconds = parse_duration(time, "time")
+    if trials is not None:
+        raise InputError(f"time = {time!r}: is instead of --trials; leave out one of them")
+    if dry_run:
+        raise InputError(f"time = {time!r}: a dry run trains nothing; give it --trials")
+    return None, seconds
+
+
+def given_options(
+    space: Path | None, limit: Sequence[str] | None, fill: str | None, epochs: int | None, time: str | None
+) -> "set[Option]":
+    """The options with changing defaults that were given, for `search.run.plans.settle`."""
+    from search.space.limits import macs_choice
+
+    macs = macs_choice(limit or ())
+    given: dict[Option, bool] = {
+        "space": space is not None,
+        "macs": macs is not None,
+        "rule": macs == "auto",
+        "fill": fill is not None,
+        "epochs": epochs is not None,
+        "time": time is not None,
+    }
+    return {option for option, is_given in given.items() if is_given}
 
 
 def default_study(data: str, budget: int) -> str:
     """The name of a study that was given none: cifar10-5M."""
-    return f"{data}-{_short_count(budget)}"
+    from search.space.limits import short_count
 
-
-def _short_count(number: int) -> str:
-    """5000000 as 5M, 20000 as 20k, anything else in full."""
-    for size, unit in ((10**6, "M"), (10**3, "k")):
-        if number % (size // 10) == 0 and number >= size:
-            whole, tenth = divmod(number * 10 // size, 10)
-            return f"{whole}.{tenth}{unit}" if tenth else f"{whole}{unit}"
-    return str(number)
+    return f"{data}-{short_count(budget)}"
 
 
 def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: str | None) -> "Outcome":
@@ -154,7 +197,7 @@ def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: s
     from search.run.interruption import Interruption
 
     question, num_trials = request.question, request.num_trials
-    headline, pruner = _headline(files, question, num_trials), question.pruner
+    headline, pruner = _headline(files, request), question.pruner
     with (
         open_log(log, files) as to_log,
         Interruption() as interruption,
@@ -167,14 +210,28 @@ def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: s
     return outcome
 
 
-def _headline(files: StudyFiles, question: "Question", num_trials: int) -> str:
-    limits = [f"at most {plural(question.budget, 'parameter')}", *question.limits]
+def _headline(files: StudyFiles, request: "SearchRequest") -> str:
+    from search.report.notation import duration
+
+    question = request.question
+    if request.num_trials is not None:
+        length = f"{plural(request.num_trials, 'trial')} of {plural(question.recipe.epochs, 'epoch')}"
+    else:
+        length = f"as many trials as there is time for in {duration(request.time)}"
+    return f"study {files.name} in {files.folder}: {', '.join(limit_words(question))}, {question.data.name}, {length}"
+
+
+def limit_words(question: "Question") -> list[str]:
+    """The limits as people read them, the budget first."""
+    from search.space.limits import macs_words
+
+    limits = question.all_limits
+    words = [f"at most {plural(question.budget, 'parameter')}"]
     if question.fill:
-        limits.append(f"at least {question.fill:.0%} of them used")
-    return (
-        f"study {files.name} in {files.folder}: {', '.join(limits)}, {question.data.name}, "
-        f"{plural(num_trials, 'trial')} of {plural(question.recipe.epochs, 'epoch')}"
-    )
+        words.append(f"at least {question.fill:.0%} of them used")
+    if limits.macs is not None:
+        words.append(f"at most {macs_words(limits.macs, limits.max_params, question.data.image_size)}")
+    return [*words, *(text for text in question.limits if not text.startswith("macs="))]
 
 
 def print_outcome(outcome: "Outcome") -> None:

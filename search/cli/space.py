@@ -36,13 +36,16 @@ def space(
 
     if study is None:
         chosen, task, limits = parse_space(space, budget, limit, fill, data)
+        unsaid = unsaid_limit(limits, limit, task)
     elif any(option is not None for option in (space, budget, limit, fill, data)):
         raise InputError("space: --study gives space, limits and data; leave out the others")
     else:
         question = open_study(studies, study)[1].question
-        chosen, task, limits = question.space, question.data.task, question.all_limits
+        chosen, task, limits, unsaid = question.space, question.data.task, question.all_limits, None
     audited = audit(chosen, task, limits)
     print_audit(audited, profile(chosen, task, limits) if audited.feasible else None, task, format)
+    if unsaid and format is Format.TABLE:
+        print("", unsaid, sep="\n")
 
 
 def parse_space(
@@ -61,7 +64,19 @@ def parse_space(
         raise InputError("space: --limit and --fill need a --budget")
     chosen = load_space(space)
     task = Task(image_size=32, in_channels=3, num_classes=10) if data is None else Data.of(open_dataset(data)).task
-    return chosen, task, None if budget is None else parse_all_limits(budget, limit, fill)
+    if budget is None:
+        return chosen, task, None
+    return chosen, task, parse_all_limits(budget, limit, fill, task.image_size)
+
+
+def unsaid_limit(limits: "Limits | None", given: Sequence[str] | None, task: "Task") -> str | None:
+    """The limit that `nas search` would add, in a line; None if multiply-accumulates were spoken of."""
+    from search.space.limits import macs_by_rule, macs_choice, macs_words
+
+    if limits is None or macs_choice(given or ()) is not None:
+        return None
+    macs = macs_by_rule(limits.max_params, task.image_size)
+    return f"nas search adds: at most {macs_words(macs, limits.max_params, task.image_size)}"
 
 
 def print_audit(audit: "Audit", draws: "Profile | None", task: "Task", format: Format) -> None:

@@ -11,6 +11,7 @@ from search.report.retraining.confusion import num_test_images
 from search.report.retraining.known_runs import is_baseline, name_of, results_order
 from search.report.summary import states
 from search.report.verdicts import costlier_sentence, is_costlier
+from search.space.limits import macs_by_rule, macs_words
 from search.study.meant import RULE, others
 from search.study.networks import Network, is_tested
 from search.study.sanity import first_loss_warning
@@ -33,9 +34,15 @@ def _search_caveats(findings: Findings) -> list[str]:
     view, by_state = findings.view, states(findings.view.trials)
     trained = by_state["complete"] + by_state["pruned"]
     sentences = []
-    if trained < view.num_trials:
+    if view.num_trials is None:
+        sentences.append(f"The search is not finished: there was time for {plural(trained, 'trial')} so far.")
+    elif trained < view.num_trials:
         have = "has" if trained == 1 else "have"
         sentences.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials {have} been trained.")
+    if view.max_macs is not None and view.max_macs == macs_by_rule(view.budget, view.image_size):
+        sentences.append(
+            f"Only networks of at most {macs_words(view.max_macs, view.budget, view.image_size)} were searched."
+        )
     if too_slow := by_state["too slow"]:
         were = "was" if too_slow == 1 else "were"
         sentences.append(f"{plural(too_slow, 'design')} missed the limit of latency and {were} not trained.")

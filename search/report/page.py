@@ -79,7 +79,8 @@ def _plotly_json(figure: go.Figure) -> Markup:
 def is_over(view: StudyView) -> bool:
     """Whether all trials that were asked for have been trained, and none is running."""
     trained = sum(trial.state in ("complete", "pruned") for trial in view.trials)
-    return trained >= view.num_trials and not any(trial.state == "running" for trial in view.trials)
+    is_enough = view.num_trials is not None and trained >= view.num_trials
+    return is_enough and not any(trial.state == "running" for trial in view.trials)
 
 
 def follow(

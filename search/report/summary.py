@@ -11,6 +11,7 @@ from search.report.retraining.known_runs import is_baseline
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.report.trials.leaderboard import measured_epochs
 from search.report.verdicts import is_costlier
+from search.space.limits import short_count
 from search.study.best_guess import ranked_guesses
 from search.study.networks import Network
 from search.study.view import StudyView, TrialView, at_dropout
@@ -28,7 +29,8 @@ class Fact:
 
 
 def question(view: StudyView) -> str:
-    return f"Which network of at most {count(view.budget)} parameters classifies {view.data} best?"
+    macs = f" and {short_count(view.max_macs)} MACs" if view.max_macs is not None else ""
+    return f"Which network of at most {count(view.budget)} parameters{macs} classifies {view.data} best?"
 
 
 def states(trials: Iterable[TrialView]) -> Counter[str]:
@@ -194,7 +196,9 @@ def _cost_facts(view: StudyView) -> list[Fact]:
     over = sum(trial.params > view.budget for trial in view.trials)
     retraining = sum(run.seconds for run in view.runs)
     proposed = plural(len(view.trials), "trial")
-    trials = f"{by_state['complete'] + by_state['pruned']:,} of {view.num_trials:,}"
+    trials = f"{by_state['complete'] + by_state['pruned']:,}"
+    if not view.by_time:
+        trials += f" of {view.num_trials:,}"
     return [
         Fact("Trained trials", trials, ", ".join(ended) or "none begun"),
         Fact("Draws", f"{view.draws:,}", f"to propose {proposed}; {over:,} of them over budget"),

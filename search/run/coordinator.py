@@ -1,24 +1,29 @@
 """The loop of a search: propose, record, dispatch, measure, prune, finish."""
 
 import shutil
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
 from search.errors import TrainingError
 from search.protocol import Failed, Finished, Job, Measurement, Paused, Ready, Resumed, Timing, TooSlow
-from search.recipe import Recipe
+from search.recipe import Recipe, with_epochs
 from search.run.accounting import StudyClock
 from search.run.cost_estimate import Forecast, forecast, random_designs
 from search.run.failures import Failures, too_slow
-from search.run.interruption import WAIT_SECONDS, Interruption, pause
+from search.run.interruption import GRACE_SECONDS, WAIT_SECONDS, Interruption, pause
 from search.run.listener import Listener, Outcome, notes_of
 from search.run.proposals import hand_made, make_pruner, make_sampler
 from search.run.running_trial import RunningTrial
+from search.run.time_budget import TIME_IS_OVER, TimeBudget, TimelySampler
 from search.space.sampler import SpaceExhaustedError
+from search.space.space import Vector
 from search.space.thinning import TRAINED
 from search.study.plan import Plan, run_seed
 from search.study.storage import Record, TrialRecord, architecture_of, is_whole
@@ -36,6 +41,7 @@ class Coordinator:
         interruption: whether somebody has asked for the end; it is asked between any two messages.
         timeout: seconds from now after which no trial begins.
         clock: seconds that only ever grow.
+        time_budget: of a search by time, which trains as many trials as it has time for.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class Coordinator:
         interruption: Interruption | None = None,
         timeout: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        time_budget: TimeBudget | None = None,
     ) -> None:
         self.plan = plan
         self.record = record
@@ -56,51 +63,55 @@ class Coordinator:
         self._interrupted = interruption or Interruption()
         self._clock = clock
         self._deadline = clock() + timeout if timeout is not None else float("inf")
+        self._time = time_budget
+        if time_budget is not None:
+            self._deadline = min(self._deadline, time_budget.end)
         self._hand_made = hand_made(plan.question)
         self._num_trained = record.num_trained
         seen = [architecture_of(trial) for trial in record.trials if is_whole(trial)]
         self.sampler = make_sampler(plan.question, seen, tuple(self._hand_made))
-        record.use(self.sampler, make_pruner(plan.question.pruner, plan.question.recipe.epochs))
+        self._use_sampler()
         self._running: list[RunningTrial] = []
-        self._failures = Failures(plan.circumstances.num_trials)
+        self._num_trials = sys.maxsize if time_budget is not None else plan.circumstances.num_trials or 0
+        self._failures = Failures(self._num_trials)
         self._forecast: Forecast | None = None
-        self._num_trials = plan.circumstances.num_trials
         self._num_proposed = 0
         self._waiting: list[RunningTrial] = []
         self._looks_ahead = False
         self._is_prepared = False
         self._early_stop: str | None = None
 
-    def run(self, num_trials: int) -> Outcome:
-        """Train until the study has `num_trials` trained trials, or the time is over.
+    def run(self, num_trials: int | None) -> Outcome:
+        """Train until the study has `num_trials` trained trials, if so many are asked for, or the time is over.
 
         Trials that an earlier run left unfinished are trained first, under their own numbers. Those that are not needed
         are left for a run that asks for more.
 
         Raises:
+            InputError: the time is too short.
             TrainingError: no worker can start, or too many trials failed.
             StorageError: the study cannot be written.
         """
-        self._num_trials = num_trials
+        if num_trials is not None:
+            self._num_trials = num_trials
         self.prepare()
-        self._waiting = [RunningTrial(record, is_repeated=True) for record in self._unfinished()]
-        if self._num_trained < num_trials:
-            self._foresee()
         while True:
             if self._interrupted():
                 self._early_stop = "interrupted"
             elif self._is_late:
-                self._early_stop = "the time given is over"
+                self._early_stop = TIME_IS_OVER
             # Once the time is over, running trials are still trained to their end, unless nobody is there to do so.
-            if self._interrupted() or (self._is_late and not self._crew.num_workers):
-                pause(self._crew, self._receive, lambda: bool(self._running), self._clock)
+            is_overdue = self._time is not None and self._time.is_overdue
+            if self._interrupted() or (self._is_late and (is_overdue or not self._crew.num_workers)):
+                grace = self._time.grace if self._time is not None and is_overdue else GRACE_SECONDS
+                pause(self._crew, self._receive, lambda: bool(self._running), self._clock, grace)
                 for trial in self._running:
                     trial.keep(self._crew.seconds(trial))
                 break
             if self._wants_more:
                 if self._crew.has_idle and (self._waiting or self._propose()):
                     self._dispatch(self._waiting.pop(0))
-                elif self._looks_ahead and not self._waiting:
+                elif self._looks_ahead and not self._waiting and self._has_time_to_look_ahead:
                     self._propose()
             # While no trial is running there may still be work, for a worker that takes the place of a lost one.
             if not self._running and not self._wants_more:
@@ -108,9 +119,11 @@ class Coordinator:
             # Between two proposals the workers are heard: a thousand idle ones may be waiting.
             self._receive(0.0 if self._wants_more and self._crew.has_idle else WAIT_SECONDS)
         num_trained = self._num_trained
-        early_stop = self._early_stop if num_trained < num_trials else None
+        early_stop = self._early_stop if num_trained < self._num_trials else None
         draws, repairs, fallbacks = self.sampler.draws, self.sampler.repairs, self.sampler.fallbacks
         num_unfinished = len(self._waiting) + len(self._running)
+        if self._time is not None and self._deadline == self._time.end and not num_unfinished:
+            early_stop = None if early_stop == TIME_IS_OVER else early_stop  # a search by time is meant to end so
         return Outcome(
             num_trained,
             self._num_proposed,
@@ -139,8 +152,40 @@ class Coordinator:
             self.listener.untimed,
             self._must_end,
         )
+        if self._time is not None and not self._interrupted():
+            num_ahead = self._choose(self._time, num_ahead)
         if self._forecast is not None:
             self.listener.timed(self._forecast, num_ahead)
+
+    def _choose(self, time_budget: TimeBudget, most: int) -> int:
+        """Settle by the forecast how long the trials are, and say so. Returns about how many there will be."""
+        recipe, pruner = self.plan.question.recipe, self.plan.question.pruner
+        choice = time_budget.choose(self._forecast, recipe.epochs, pruner)
+        if choice is None:
+            return most
+        if choice.epochs != recipe.epochs:
+            recipe = with_epochs(recipe, choice.epochs)
+            self.plan = self.plan.model_copy(update={"question": self.plan.question.changed(recipe=recipe)})
+            self._use_sampler()
+        choice = replace(choice, num_trials=min(choice.num_trials, most))
+        self._failures = Failures(choice.num_trials)
+        self.listener.chosen(choice)
+        return choice.num_trials
+
+    def _use_sampler(self) -> None:
+        question, time_budget = self.plan.question, self._time
+        sampler: BaseSampler = self.sampler
+        if time_budget is not None:
+            sampler = TimelySampler(sampler, lambda vector: time_budget.fits(self._macs_of(vector)))
+        self.record.use(sampler, make_pruner(question.pruner, question.recipe.epochs))
+
+    def _macs_of(self, vector: Vector) -> int:
+        return count_macs(self.plan.question.space.decode(vector, self.plan.task), self.plan.task.image_size)
+
+    @property
+    def _has_time_to_look_ahead(self) -> bool:
+        running = [self.record.trial(trial.number).user_attrs["macs"] for trial in self._running]
+        return self._time is None or self._time.is_far_off(running)
 
     @property
     def _is_late(self) -> bool:
@@ -236,6 +281,8 @@ class Coordinator:
         if isinstance(message, Measurement):
             self._measure(trial, message)
             trial.note(seconds)
+            if self._time is not None:
+                self._time.note(trial.number, self.record.trial(trial.number).user_attrs["macs"], seconds)
         elif isinstance(message, Resumed | Restarted):
             if isinstance(message, Restarted):
                 trial.restarted(seconds)
@@ -255,6 +302,7 @@ class Coordinator:
         elif isinstance(message, Paused):
             trial.keep(seconds)
             self._running.remove(trial)
+            self._waiting.append(trial)
 
     def _measure(self, trial: RunningTrial, measurement: Measurement) -> None:
         if trial.is_pruned:
@@ -273,10 +321,12 @@ class Coordinator:
         self._failures.note(self.record.trials, trial.number)
 
     def prepare(self) -> None:
-        """Wait until all workers are ready, or the time is over. The plan then holds their device, their precision and
-        the versions they run. Nothing is waited for where all trials are trained.
+        """Wait until all workers are ready, or the time is over, and time a few designs. The plan then holds the
+        workers' device, their precision and the versions they run, and in a search by time the length of trials.
+        Nothing is waited for where all trials are trained.
 
         Raises:
+            InputError: the time is too short.
             TrainingError: no worker can start, or none that trains in the precision of the study.
         """
         if self._is_prepared:
@@ -284,12 +334,14 @@ class Coordinator:
         self._is_prepared = True
         values = [trial.value for trial in self.record.trials if trial.state == TrialState.COMPLETE]
         self.listener.resumed(self._num_trained, max((value for value in values if value is not None), default=None))
+        self._waiting = [RunningTrial(record, is_repeated=True) for record in self._unfinished()]
         if self._num_trained >= self._num_trials:
             return
         while not self._crew.is_complete and not self._must_end():
             self._crew.receive(WAIT_SECONDS)
         if self._crew.has_idle:
             self._note(self._crew.ready)
+        self._foresee()
 
     def _note(self, ready: Ready) -> None:
         """Keep what the first worker runs on. The precision of a study stays what its first run chose, on every device.

@@ -48,6 +48,15 @@ class Forecast:
         share = TRAINED_SHARE[pruner] if epochs > 1 else 1.0
         return num_trials * (self.setup + share * epochs * self.mean_seconds) / min(self.num_workers, num_trials)
 
+    def num_trials_in(self, seconds: float, epochs: int, pruner: PrunerName) -> int:
+        """How many trials take so many seconds at most, with what the pruner saves."""
+        one = self.of_search(1, epochs, pruner)
+        return int(self.num_workers * seconds / one) if one <= seconds else 0
+
+    def of_design(self, macs: int, epochs: float) -> float:
+        """Seconds of so many epochs of a design with so many multiply-accumulates."""
+        return self.setup + epochs * _seconds_at(macs, self.macs, self.seconds_per_epoch)
+
     def of_training(self, epochs: int) -> float:
         """Seconds of one training of so many epochs."""
         return self.setup + epochs * self.mean_seconds

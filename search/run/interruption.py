@@ -68,8 +68,9 @@ def pause(
     receive: Callable[[float], None],
     is_busy: Callable[[], bool],
     clock: Callable[[], float] = time.monotonic,
+    grace: float = GRACE_SECONDS,
 ) -> None:
-    """Let jobs whose epoch ends within `GRACE_SECONDS` end with a checkpoint; the rest has the checkpoints it has.
+    """Let jobs whose epoch ends within `grace` seconds end with a checkpoint; the rest has the checkpoints it has.
 
     Args:
         receive: deals with what a worker says next, and waits so many seconds for it.
@@ -77,6 +78,6 @@ def pause(
         clock: seconds that only ever grow.
     """
     crew.pause()
-    deadline = clock() + GRACE_SECONDS
+    deadline = clock() + grace
     while is_busy() and (left := deadline - clock()) > 0:
         receive(min(left, WAIT_SECONDS))

@@ -1,5 +1,6 @@
 """What the commands do: open the data and the study, start the workers, run, close."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from search.run.listener import Listener, Observer, Outcome
 from search.run.plans import open_study_data, plan_of, require_recorded
 from search.run.proposals import hand_made, make_sampler, require_feasible
 from search.run.retraining import Retraining
+from search.run.time_budget import TimeBudget
 from search.space.sampler import SpaceExhaustedError, ask
 from search.study.database import require_database
 from search.study.plan import Plan, Question
@@ -36,16 +38,22 @@ class SearchRequest:
 
     Attributes:
         source: where the data is: a name or a path.
-        num_trials: trained trials in all, those of earlier runs included.
+        num_trials: trained trials in all, those of earlier runs included; None for a search by time.
         storage: the URL of the study's database; None for its own file, or for the one it began in.
         timeout: seconds after which no trial begins.
+        time: seconds that a search by time takes.
+        began: when the command did, by `time.monotonic`.
+        may_shorten: whether a new search by time may shorten its trials.
     """
 
     question: Question
     source: str
-    num_trials: int
+    num_trials: int | None
     storage: str | None = None
     timeout: float | None = None
+    time: float | None = None
+    began: float = 0.0
+    may_shorten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ def search(
     listener: Listener,
     interruption: Interruption | None = None,
 ) -> Outcome:
-    """Begin a study or go on with it, to `request.num_trials` trained trials in all.
+    """Begin a study or go on with it, to `request.num_trials` trained trials in all or for `request.time`.
 
     Raises:
         InputError: the request is invalid; nothing has been written.
@@ -120,20 +128,33 @@ def search(
     if storage is not None:
         storage = require_database(files, storage)
     dataset = open_dataset(request.source)
-    hire = machine.hire(dataset, question.seed, num_trials)
+    hire = machine.hire(dataset, question.seed, sys.maxsize if num_trials is None else num_trials)
     with locked(files):
-        plan = plan_of(files, question, from_anywhere(request.source), storage, num_trials)
+        plan = plan_of(files, question, from_anywhere(request.source), storage, num_trials, request.time)
         with Record(files, storage or plan.circumstances.storage) as record:
-            require_recorded(files, record, plan)
-            plan.save(files)
-            remember(files)
-            fleet = hire(files) if record.num_trained < num_trials else LocalFleet([], files.folder / "workers.log")
+
+            def begin(plan: Plan) -> None:
+                require_recorded(files, record, plan)
+                plan.save(files)
+                remember(files)
+
+            may_shorten = request.may_shorten and not record.trials
+            if not may_shorten:
+                begin(plan)
+            is_needed = num_trials is None or record.num_trained < num_trials
+            fleet = hire(files) if is_needed else LocalFleet([], files.folder / "workers.log")
             try:
-                coordinator = Coordinator(plan, record, fleet, listener, interruption, request.timeout)
+                by_time = TimeBudget(request.time, request.began, may_shorten) if request.time is not None else None
+                coordinator = Coordinator(
+                    plan, record, fleet, listener, interruption, request.timeout, time_budget=by_time
+                )
                 try:
                     coordinator.prepare()
-                    coordinator.plan.save(files)  # with the device and the precision that all its runs keep
-                    return coordinator.run(num_trials)
+                    begin(coordinator.plan)  # with the device, the precision and the length that all its runs keep
+                    outcome = coordinator.run(num_trials)
+                    if by_time is not None and not (interruption and interruption()):
+                        coordinator.plan.with_circumstances(num_trials=outcome.num_trained).save(files)
+                    return outcome
                 finally:
                     record.set_attribute("draws", record.attribute("draws", 0) + coordinator.sampler.draws)
                     coordinator.study_clock.keep()

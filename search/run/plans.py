@@ -1,5 +1,8 @@
 """The plan of a study and the data that it is asked of: begun, or found on disk and still the same."""
 
+from collections.abc import Callable, Collection
+from typing import Any, Literal
+
 from pydantic import ValidationError
 
 from search.data.catalogue import from_anywhere
@@ -9,14 +12,25 @@ from search.errors import DataError, RecipeError, StudyError
 from search.files import StudyFiles
 from search.recipe import Recipe, with_batch_size
 from search.recipes import FAST, RECIPES
+from search.run.earlier_defaults import was_default
+from search.run.proposals import with_defaults
 from search.space.space import load_space
 from search.study.address import without_password
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
 from search.study.storage import Record
 from search.workers.machine import Machine
 
+Option = Literal["space", "macs", "rule", "fill", "epochs", "time"]
 
-def plan_of(files: StudyFiles, question: Question, source: str, storage: str | None, num_trials: int) -> Plan:
+
+def plan_of(
+    files: StudyFiles,
+    question: Question,
+    source: str,
+    storage: str | None,
+    num_trials: int | None,
+    time: float | None = None,
+) -> Plan:
     """The plan of the study on disk, if it asks the same question, or a new one."""
     if files.plan.is_file():
         plan = Plan.load(files)
@@ -24,11 +38,43 @@ def plan_of(files: StudyFiles, question: Question, source: str, storage: str | N
         kept = plan.circumstances.storage
         if storage is not None and without_password(storage) != kept:
             raise StudyError(f"storage: study {files.name!r} is kept in {kept or files.database}; leave out --storage")
-        return plan.with_circumstances(source=source, num_trials=num_trials)
+        return plan.with_circumstances(source=source, num_trials=num_trials, time=time)
     circumstances = Circumstances(
-        source=source, storage=storage, created=now(), num_trials=num_trials, versions=package_versions()
+        source=source, storage=storage, created=now(), num_trials=num_trials, time=time, versions=package_versions()
     )
     return Plan(question=question, circumstances=circumstances)
+
+
+def begun(files: StudyFiles) -> Plan | None:
+    """The plan of the study, if there is one."""
+    return Plan.load(files) if files.plan.is_file() else None
+
+
+def settle(
+    question: Question, given: Collection[Option], plan: Plan | None, say: Callable[[str], None] = lambda text: None
+) -> Question:
+    """The question with a value for everything that nobody gave.
+
+    In a study that has begun it is the study's own, where the default has changed since or may change: the space, if it
+    was a default once, the limit of multiply-accumulates or that there is none, and the length of trials that a search
+    by time has chosen. Elsewhere it is today's default.
+
+    Args:
+        given: the options that were given. `rule` stands for `--limit macs=auto`.
+        plan: of the study, if it has begun.
+        say: is called with a line where today's default does not suit the question.
+    """
+    changes: dict[str, Any] = {}
+    if plan is not None:
+        own = plan.question
+        if "space" not in given and was_default(own.space):
+            changes["space"] = own.space
+        if "epochs" not in given and ("time" in given or plan.circumstances.time is not None):
+            changes["recipe"] = question.recipe.model_copy(update={"epochs": own.recipe.epochs})
+        if "macs" not in given:
+            changes["limits"] = (*(text for text in own.limits if text.startswith("macs=")), *question.limits)
+    rule = "rule" in given or ("macs" not in given and plan is None)
+    return with_defaults(question.changed(**changes), rule, "fill" not in given, say)
 
 
 def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:

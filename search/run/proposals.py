@@ -1,7 +1,7 @@
 """The sampler that proposes a search's designs, and the pruner that ends its poor trials early."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
@@ -15,6 +15,7 @@ from models.count import count_parameters
 from search.errors import InputError
 from search.space.feasibility import require_design
 from search.space.guesses import first_guesses, guesses, no_guess
+from search.space.limits import macs_by_rule
 from search.space.sampler import BudgetSampler
 from search.space.thinning import CachedTPESampler, ThinningSampler
 from search.study.plan import PrunerName, Question
@@ -71,6 +72,41 @@ def require_feasible(question: Question) -> None:
     require_design(question.space, question.data.task, question.all_limits, question.data.name)
 
 
+def with_defaults(
+    question: Question, rule: bool, fill: bool, say: Callable[[str], None] = lambda text: None
+) -> Question:
+    """The question with the limit of `macs_by_rule`, if there is to be a `rule`, and with the default share of the
+    budget, if `fill` is to be chosen.
+
+    The rule is lifted, and `say` is told so, where no design that it leaves uses that share of the budget though others
+    do, or where it leaves none at all: a space of wide networks on tiny images.
+    """
+    if not rule:
+        return with_default_fill(question) if fill else question
+    macs = macs_by_rule(question.all_limits.max_params, question.data.image_size)
+    limited = question.changed(limits=(f"macs={macs}", *question.limits))
+    filled = with_default_fill(limited) if fill else limited
+    if fill and filled.fill:
+        return filled  # it holds many designs
+    for share in (DEFAULT_FILL, 0.0) if fill else (question.fill,):
+        if _holds_design(limited, share):
+            return filled
+        if _holds_design(question, share):
+            using = f" that uses {share:.0%} of the budget" if share else ""
+            say(f"limit macs = auto: lifted, since no network of this space{using} keeps to {macs:,} MACs")
+            break
+    return with_default_fill(question) if fill else question
+
+
+def _holds_design(question: Question, fill: float) -> bool:
+    """Whether any design is within the limits and uses such a share of the budget."""
+    try:
+        require_feasible(question.changed(fill=fill))
+    except (InputError, ValidationError):
+        return False
+    return True
+
+
 def with_default_fill(question: Question) -> Question:
     """The question for designs that use at least `DEFAULT_FILL` of the budget, or as it is in a space that holds fewer
     than `MIN_DESIGNS` of them.
@@ -79,7 +115,7 @@ def with_default_fill(question: Question) -> Question:
     find better ones at every budget; a larger share was not distinguishable from it, and costs time and choice.
     """
     try:
-        filled = Question.model_validate(question.model_dump() | {"fill": DEFAULT_FILL})
+        filled = question.changed(fill=DEFAULT_FILL)
         num_feasible = make_sampler(filled, []).num_feasible
     except (InputError, ValidationError):
         return question

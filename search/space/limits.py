@@ -12,6 +12,7 @@ from models.architecture import Architecture, ArchitectureError
 from models.count import count_macs, count_parameters, peak_activations
 from search.errors import InputError
 
+_LARGEST = 10**12
 _SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 _COUNT = re.compile(r"(\d[\d_]*(?:\.\d+)?(?:e\+?\d{1,2})?)([kmgb]?)", re.IGNORECASE)
 
@@ -26,9 +27,18 @@ def parse_count(text: str, name: str = "budget") -> int:
     value = 0.0
     if match:
         value = float(match[1].replace("_", "")) * _SUFFIXES[match[2].lower()]
-    if not 1 <= value <= 1e12 or abs(value - round(value)) > 1e-6:
+    if not 1 <= value <= _LARGEST or abs(value - round(value)) > 1e-6:
         raise InputError(f"{name} = {text!r}: must be a whole number from 1 to 10^12, as in 5e6, 5M, 500k or 5_000_000")
     return round(value)
+
+
+def short_count(number: int) -> str:
+    """A count as `parse_count` reads it, to the digit: 5000000 as 5M, 20000 as 20k, anything else in full."""
+    for size, unit in ((10**6, "M"), (10**3, "k")):
+        if number % (size // 10) == 0 and number >= size:
+            whole, tenth = divmod(number * 10 // size, 10)
+            return f"{whole}.{tenth}{unit}" if tenth else f"{whole}{unit}"
+    return str(number)
 
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -71,6 +81,7 @@ HOW_LATENCY_IS_MEASURED = (
     "one image at a time on the device that trains, the median of up to 50 runs after a warm-up, while no other worker "
     "of nas on that machine computes"
 )
+MACS_PER_PARAMETER = 150  # of the budget, at 32x32 pixels
 _NAMES = ("macs", "bytes", "activations", "latency")
 _BYTES = re.compile(r"(\d[\d_]*(?:\.\d+)?(?:e\+?\d{1,2})?)(k|m|g|ki|mi|gi)?b?", re.IGNORECASE)
 _BYTE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -170,14 +181,62 @@ class Limits:
         return self.macs is None or macs <= self.macs
 
 
+def macs_by_rule(max_params: int, image_size: int) -> int:
+    """The most multiply-accumulates for one image that go with a number of parameters and an image size in pixels.
+
+    Without such a limit the best network within a budget tends to be the one that computes most: convolutions at full
+    resolution cost few parameters and much time, to train as well as to use. `MACS_PER_PARAMETER` are as many as
+    ResNet-20 has, and the networks made by hand for CIFAR-10 and 5 million parameters keep to them but for one. A
+    convolution's multiply-accumulates go with the pixels, and so does the rule.
+    """
+    by_rule = round(MACS_PER_PARAMETER * max_params * Fraction(image_size, 32) ** 2)
+    return min(max(1, by_rule), _LARGEST)
+
+
+def macs_words(macs: int, max_params: int, image_size: int) -> str:
+    """A limit on multiply-accumulates as people read it: 750M MACs, and whether it is the rule's."""
+    text = f"{short_count(macs)} MACs"
+    if macs != macs_by_rule(max_params, image_size):
+        return text
+    at = "" if image_size == 32 else " at 32x32 pixels"
+    return f"{text} ({MACS_PER_PARAMETER} a parameter of the budget{at}, --limit macs=none lifts it)"
+
+
+def macs_choice(texts: Iterable[str]) -> str | None:
+    """What limits say of multiply-accumulates: auto, none or a number as it was written; None if they say nothing.
+
+    Raises:
+        InputError: a name is unknown or repeated.
+    """
+    return _by_name(texts).get("macs")
+
+
 def parse_limits(texts: Iterable[str], budget: int, fill: float = 0.0) -> Limits:
     """A budget and limits from texts like `macs=6e8`, `bytes=300KB@int8`, `activations=1MiB` and `latency=5ms`.
 
     Sizes are in bytes; KB is 1,000 of them and KiB 1,024, and so on. The precision is fp32 unless it is given.
+    `macs=none` and `macs=auto` are no limit here: what the second stands for is settled by the images and the space.
 
     Raises:
         InputError: a name is unknown or repeated, a value does not parse, or limits contradict each other.
     """
+    given = _by_name(texts)
+    size, size_precision = _parse_bytes("bytes", given.get("bytes"))
+    activations, activations_precision = _parse_bytes("activations", given.get("activations"))
+    return Limits(
+        budget=budget,
+        macs=_parse_macs(given.get("macs", "none")),
+        bytes=size,
+        bytes_precision=size_precision,
+        activations=activations,
+        activations_precision=activations_precision,
+        latency=_parse_latency(given["latency"]) if "latency" in given else None,
+        fill=fill,
+    )
+
+
+def _by_name(texts: Iterable[str]) -> dict[str, str]:
+    """The value of each limit as it was written; `auto` and `none` in small letters."""
     given: dict[str, str] = {}
     for text in texts:
         name, separator, value = text.partition("=")
@@ -189,19 +248,18 @@ def parse_limits(texts: Iterable[str], budget: int, fill: float = 0.0) -> Limits
             raise InputError(f"limit = {text!r}: must be name=value, as in macs=6e8, bytes=300KB@int8 or latency=5ms")
         if name in given:
             raise InputError(f"limit {name} = {value!r}: is given twice")
-        given[name] = value.strip()
-    size, size_precision = _parse_bytes("bytes", given.get("bytes"))
-    activations, activations_precision = _parse_bytes("activations", given.get("activations"))
-    return Limits(
-        budget=budget,
-        macs=parse_count(given["macs"], "limit macs") if "macs" in given else None,
-        bytes=size,
-        bytes_precision=size_precision,
-        activations=activations,
-        activations_precision=activations_precision,
-        latency=_parse_latency(given["latency"]) if "latency" in given else None,
-        fill=fill,
-    )
+        value = value.strip()
+        given[name] = value.lower() if value.lower() in ("auto", "none") else value
+    return given
+
+
+def _parse_macs(text: str) -> int | None:
+    if text in ("auto", "none"):
+        return None
+    try:
+        return parse_count(text, "limit macs")
+    except InputError as error:
+        raise InputError(f"{error}; or auto, or none") from None
 
 
 def _parse_bytes(name: str, text: str | None) -> tuple[int | None, Precision]:

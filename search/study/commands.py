@@ -25,12 +25,16 @@ def search_command(plan: Plan, name: str) -> str:
     """
     question, circumstances = plan.question, plan.circumstances
     words = ["nas", "search", "--study", name, "--data", circumstances.source, "--budget", str(question.budget)]
-    for limit in question.limits:
+    for limit in question.limits if question.all_limits.macs is not None else ("macs=none", *question.limits):
         words += ["--limit", limit]
     words += ["--fill", f"{Decimal(str(question.fill)):f}" if question.fill else "none"]
     if question.space != load_space():
         words += ["--space", "space.yaml"]
-    words += ["--trials", str(circumstances.num_trials), *_recipe(question.recipe, question.data)]
+    if circumstances.num_trials is not None:
+        words += ["--trials", str(circumstances.num_trials)]
+    else:
+        words += ["--time", f"{circumstances.time:.0f}s"]
+    words += [*_recipe(question.recipe, question.data)]
     words += ["--sampler", question.sampler, "--pruner", question.pruner, "--seed", str(question.seed)]
     if not question.warm_start:
         words.append("--no-warm-start")

@@ -106,6 +106,14 @@ class Question(_Part):
         """What a network may cost."""
         return parse_limits(self.limits, self.budget, self.fill)
 
+    def changed(self, **changes: Any) -> Self:
+        """The question with other values.
+
+        Raises:
+            ValidationError, InputError: they do not fit it.
+        """
+        return self.model_validate(self.model_dump() | changes)
+
 
 class Circumstances(_Part):
     """What may differ between the runs of a study.
@@ -113,6 +121,9 @@ class Circumstances(_Part):
     Attributes:
         source: where the data is.
         storage: the URL of the study's database, without a password; None for its own file.
+        num_trials: trained trials that were asked for; of a search by time, those it had when its time was over, and
+            None before that.
+        time: the seconds that the last run was given, if it was a search by time.
         precision: what the recipe's 'auto' stands for, fixed by the study's first run.
         device: what its trials were trained on: of the kind of the first run, whose batches the study keeps.
         num_train: images of the training split.
@@ -123,7 +134,8 @@ class Circumstances(_Part):
     source: str
     storage: str | None
     created: str
-    num_trials: int
+    num_trials: int | None
+    time: float | None = None
     precision: Literal["fp32", "bf16", "fp16"] | None = None
     device: str = ""
     num_train: int = 0

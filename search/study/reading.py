@@ -9,7 +9,7 @@ from search.files import StudyFiles
 from search.protocol import Measurement
 from search.quantities import plural
 from search.space.guesses import guesses
-from search.space.limits import HOW_LATENCY_IS_MEASURED
+from search.space.limits import HOW_LATENCY_IS_MEASURED, macs_by_rule
 from search.study.commands import retrain_commands, search_command
 from search.study.ledger import Ledger
 from search.study.plan import Plan
@@ -61,6 +61,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         sampler=question.sampler,
         worker_seconds=attributes.get("worker_seconds"),
         max_macs=question.all_limits.macs,
+        by_time=circumstances.time is not None,
         num_train=circumstances.num_train,
         peak=circumstances.peak if len(devices) == 1 else None,
         devices=devices,
@@ -102,16 +103,22 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
 def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:
     question, circumstances = plan.question, plan.circumstances
     recipe = question.recipe
-    fill = [f"fill={question.fill}"] if question.fill else []
+    trials = str(circumstances.num_trials)
+    if circumstances.time is not None:
+        trials = "as many as there was time for" + (f", {trials}" if circumstances.num_trials is not None else "")
+    limits, texts = question.all_limits, [*question.limits]
+    if limits.macs is not None and limits.macs == macs_by_rule(limits.max_params, question.data.image_size):
+        texts[0] += " (by the rule, macs=auto)"  # it is the first, if there is one
+    texts += [f"fill={question.fill}"] if question.fill else []
     size, classes = question.data.image_size, len(question.data.classes)
     colours = "greyscale" if question.data.channels == 1 else "colour"
     return (
         ("data", f"{question.data.name}: {colours}, {size}x{size} pixels, {plural(classes, 'class', 'classes')}"),
         ("data fingerprint", question.data.fingerprint),
         ("budget", f"{question.budget:,} parameters"),
-        ("further limits", ", ".join([*question.limits, *fill]) or "none"),
-        *([("latency", HOW_LATENCY_IS_MEASURED)] if question.all_limits.latency is not None else []),
-        ("trials", f"{circumstances.num_trials}, sampler {question.sampler}, pruner {question.pruner}"),
+        ("further limits", ", ".join(texts) or "none"),
+        *([("latency", HOW_LATENCY_IS_MEASURED)] if limits.latency is not None else []),
+        ("trials", f"{trials}, sampler {question.sampler}, pruner {question.pruner}"),
         ("recipe", f"{recipe.name}, {plural(recipe.epochs, 'epoch')}, precision {plan.precision or 'auto'}"),
         ("seed", str(question.seed)),
         ("begun", circumstances.created),

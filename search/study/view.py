@@ -166,7 +166,8 @@ class StudyView:
     """Everything about a study.
 
     Attributes:
-        num_trials: how many trained trials were asked for.
+        num_trials: how many trained trials were asked for; None where a search by time is not over yet.
+        by_time: whether a time was asked for and not a number of trials.
         asked: pairs of a term and its value: the question, ready to be read.
         versions: pairs of a package and its version, and the device.
         draws: how many vectors of the search space were drawn to propose all trials.
@@ -190,7 +191,7 @@ class StudyView:
     classes: tuple[str, ...]
     image_size: int
     budget: int
-    num_trials: int
+    num_trials: int | None
     epochs: int
     asked: tuple[tuple[str, str], ...]
     versions: tuple[tuple[str, str], ...]
@@ -203,6 +204,7 @@ class StudyView:
     sampler: str = "tpe"
     worker_seconds: float | None = None
     max_macs: int | None = None
+    by_time: bool = False
     num_train: int = 0
     peak: float | None = None
     devices: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ from search.run.coordinator import Coordinator
 from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
 from search.run.listener import Outcome
+from search.run.time_budget import Choice, TimeBudget
 from search.space.space import Space
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.results import EndedRun, write_run
@@ -63,6 +64,7 @@ class Diary:
     resumptions: list[tuple[int, float | None]] = field(default_factory=list)
     readies: list[tuple[str, Precision, str | None]] = field(default_factory=list)
     forecasts: list[tuple[Forecast, int]] = field(default_factory=list)
+    choices: list[Choice] = field(default_factory=list)
     untimed_reasons: list[str] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
     measurements: list[tuple[int, Measurement]] = field(default_factory=list)
@@ -77,6 +79,9 @@ class Diary:
 
     def timed(self, forecast: Forecast, num_trials: int) -> None:
         self.forecasts.append((forecast, num_trials))
+
+    def chosen(self, choice: Choice) -> None:
+        self.choices.append(choice)
 
     def untimed(self, reason: str) -> None:
         self.untimed_reasons.append(reason)
@@ -226,7 +231,7 @@ def files(tmp_path: Path) -> StudyFiles:
 def make_plan() -> Callable[..., Plan]:
     """A plan; keywords replace the question's values, but for `num_trials` and `storage`."""
 
-    def make(num_trials: int = 100, storage: str | None = None, **changes: Any) -> Plan:
+    def make(num_trials: int | None = 100, storage: str | None = None, **changes: Any) -> Plan:
         values: dict[str, Any] = {
             "budget": BUDGET,
             "data": DATA,
@@ -255,7 +260,7 @@ def search(files: StudyFiles, url: str | None, make_plan: Callable[..., Plan]) -
     study_url = url
 
     def run(
-        num_trials: int,
+        num_trials: int | None,
         curve: Callable[..., Any] = rising,
         num_workers: int = 1,
         fleet: Fleet | None = None,
@@ -264,6 +269,7 @@ def search(files: StudyFiles, url: str | None, make_plan: Callable[..., Plan]) -
         diary: Diary | None = None,
         interruption: Interruption | None = None,
         storage: str | None = None,
+        time_budget: Callable[[Callable[[], float]], TimeBudget] | None = None,
         **changes: Any,
     ) -> Searched:
         url = storage or study_url
@@ -274,7 +280,8 @@ def search(files: StudyFiles, url: str | None, make_plan: Callable[..., Plan]) -
             with Record(files, url) as record:
                 workers = fleet or SimulatedFleet(num_workers, curve)
                 clock = (lambda: workers.now) if isinstance(workers, SimulatedFleet) else time.monotonic
-                coordinator = Coordinator(plan, record, workers, diary, interruption, timeout, clock)
+                by_time = time_budget(clock) if time_budget is not None else None
+                coordinator = Coordinator(plan, record, workers, diary, interruption, timeout, clock, by_time)
                 try:
                     outcome = coordinator.run(num_trials)
                 finally:

@@ -17,7 +17,10 @@ stage: {block: basic, depth: [1, 2], width: [8, 16, 32]}
 rules: {non_decreasing_width: true}
 dropout: [0.0, 0.1]
 """
-SEARCH = ("search", "--data", "digits", "--space", "small.yaml", "--budget", "20k", "--trials", "4", "--epochs", "2")
+SEARCH = (
+    *("search", "--data", "digits", "--space", "small.yaml", "--budget", "20k", "--limit", "macs=none"),
+    *("--trials", "4", "--epochs", "2"),
+)
 
 
 def by_size(job: Job, epoch: int) -> float:
@@ -39,14 +42,16 @@ def keeping(job: Job, epoch: int) -> float:
 
 
 class Simulation:
-    """Stands in the place of `LocalFleet`; `curve` may be changed, and `fleets` are all so far."""
+    """Stands in the place of `LocalFleet`; `curve` and `epoch_seconds` may be changed, and `fleets` are all so far."""
 
     def __init__(self) -> None:
         self.curve: Callable[[Job, int], Any] = by_size
+        self.epoch_seconds = 1.0
         self.fleets: list[SimulatedFleet] = []
 
     def __call__(self, setups: list[object], log: Path, say: object) -> SimulatedFleet:
-        self.fleets.append(SimulatedFleet(len(setups), lambda job, epoch: self.curve(job, epoch), device="CPU"))
+        curve = lambda job, epoch: self.curve(job, epoch)  # noqa: E731
+        self.fleets.append(SimulatedFleet(len(setups), curve, self.epoch_seconds, device="CPU"))
         return self.fleets[-1]
 
     @property

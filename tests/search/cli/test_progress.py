@@ -11,6 +11,7 @@ from search.cli.progress import SearchProgress
 from search.recipes import FAST, FULL
 from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
+from search.run.time_budget import Choice
 from search.study.plan import PrunerName
 
 
@@ -65,3 +66,16 @@ def test_what_is_trained_on_and_how_long_it_takes_is_said_before_the_first_trial
         "expect about 2 min 9 s on 4 workers for 60 trials of 8 epochs, pruned by asha, and 1 min 31 s to retrain one "
         "of them for 60 epochs"
     )
+
+
+def test_what_a_search_by_time_chose_is_said_before_what_that_takes(said: io.StringIO) -> None:
+    shown = progress(said, 100, 8, "asha")
+    shown.num_trials = None
+    shown.chosen(Choice(84, 5, 3, 1800.0, 1790.0))
+    shown.timed(Forecast((10**6, 10**7, 10**8), (0.4, 1.0, 3.0), 0.6, 20.0, 1), 84)
+    lines = said.getvalue().splitlines()
+    assert lines[0] == "30 min: about 84 trials of 5 epochs, by the timing of 3 designs"
+    assert " for 84 trials of 5 epochs, pruned by asha, and " in lines[2]
+    assert len(lines) == 3, "nobody who gave the time is told how to make it shorter"
+    shown.ended(0, TrialState.COMPLETE, 0.5, None)
+    assert shown.num_trials == 84

@@ -12,19 +12,23 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from small_search import SEARCH, Simulation
+from small_search import SEARCH, SMALL_SPACE, Simulation
 
 from models.architecture import Architecture
 from models.count import count_parameters
-from search.cli.search import default_study, parse_question, print_outcome
+from search.cli.search import default_study, given_options, limit_words, parse_question, print_outcome
 from search.errors import InputError
 from search.files import StudyFiles
 from search.recipes import FAST
 from search.run.listener import Outcome
+from search.run.plans import settle
+from search.study.plan import Plan
 from search.study.storage import read_study
 
 Nas = Callable[..., CompletedProcess[str]]
 NAS = Path(get_path("scripts")) / "nas"
+DIGITS = ("search", "--data", "digits", "--budget", "20k")
+RULE = "at most 187.5k MACs (150 a parameter of the budget at 32x32 pixels, --limit macs=none lifts it)"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +86,7 @@ def test_what_a_search_leaves_unfinished_is_said(capsys: pytest.CaptureFixture[s
 
 def test_several_limits_hold_at_once(nas: Nas) -> None:
     options = ("--limit", "macs=400k", "--limit", "bytes=12KB@int8", "--fill", "0.2", "--format", "json")
-    result = nas(*SEARCH, "--dry-run", "--trials", "20", *options)
+    result = nas(*DIGITS, "--space", "small.yaml", "--dry-run", "--trials", "20", *options)
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
     assert 0 < len(rows) <= 20
@@ -139,11 +143,14 @@ def test_mistakes_about_a_study_are_one_line(nas: Nas, searched: StudyFiles) -> 
 
 
 def question(data: str = "digits", budget: str = "20k", **options: Any) -> Any:
+    """The data set and the question of a new study."""
     defaults: dict[str, Any] = {
         "limit": None, "fill": None, "space": None, "recipe": FAST, "sampler": "tpe", "pruner": "asha", "seed": 0,
         "warm_start": True,
     }  # fmt: skip
-    return parse_question(data, budget, **defaults | options)
+    chosen = defaults | options
+    dataset, asked = parse_question(data, budget, **chosen)
+    return dataset, settle(asked, given_options(chosen["space"], chosen["limit"], chosen["fill"], None, None), None)
 
 
 def test_a_question_is_what_the_options_say() -> None:
@@ -174,3 +181,123 @@ def test_without_fill_the_share_to_use_depends_on_the_space_and_none_asks_for_no
 def test_limits_are_read_before_the_data() -> None:
     with pytest.raises(InputError, match=r"^budget = 'many': "):
         question(data="nowhere", budget="many")
+
+
+@pytest.mark.parametrize(
+    ("given", "macs", "words"),
+    [
+        (None, 187_500, RULE),
+        (["MACs = Auto"], 187_500, RULE),
+        (["macs=none"], None, None),
+        (["macs=200k"], 200_000, "at most 200k MACs"),
+        (["macs=187500"], 187_500, RULE),
+        (["bytes=8KB@int8"], 75_000, RULE.replace("187.5k", "75k")),  # it goes with the parameters that bytes leave
+    ],
+)
+def test_macs_are_limited_by_a_rule_unless_something_is_said(
+    given: list[str] | None, macs: int | None, words: str | None
+) -> None:
+    _, asked = question(limit=given, fill="0.1")
+    assert asked.all_limits.macs == macs
+    assert [text for text in asked.limits if "macs" in text] == ([f"macs={macs}"] if macs else [])
+    said = [text for text in limit_words(asked) if "MACs" in text]
+    assert said == ([words] if words else [])
+
+
+def test_the_rule_is_lifted_where_it_would_leave_no_design_and_that_is_said(nas: Nas, tmp_path: Path) -> None:
+    wide = "{stem: {width: [64, 128]}, num_stages: 1, stage: {block: basic, depth: [1, 2], width: 128}}"
+    (tmp_path / "wide.yaml").write_text(wide)
+    command = ("search", "--data", "digits", "--space", "wide.yaml", "--budget", "1M", "--trials", "2", "--dry-run")
+    for options in ((), ("--limit", "macs=auto"), ("--fill", "0.2")):
+        done = nas(*command, *options)
+        assert done.returncode == 0, done.stderr
+        share = {(): " that uses 50% of the budget", ("--fill", "0.2"): " that uses 20% of the budget"}
+        assert "limit macs = auto: lifted, since no network of this space" in done.stderr
+        assert "keeps to 9,375,000 MACs\n" in done.stderr and share.get(options, "") in done.stderr
+        assert "limits: at most 1,000,000 parameters\n" in done.stderr or options
+    silent = nas(*command, "--limit", "macs=none")
+    assert "lifted" not in silent.stderr and silent.stdout == nas(*command).stdout
+
+
+def test_a_dry_run_says_the_limits_of_its_designs(nas: Nas) -> None:
+    done = nas(*DIGITS, "--trials", "5", "--dry-run", "--format", "json")  # fill and rule hold together
+    assert f"\nlimits: at most 20,000 parameters, at least 50% of them used, {RULE}\n" in done.stderr
+    assert all(row["macs"] <= 187_500 for row in json.loads(done.stdout))
+
+
+def test_a_study_says_its_rule_in_its_first_lines_its_plan_and_on_its_page(
+    nas: Nas, tmp_path: Path, simulation: Simulation
+) -> None:
+    command = (*DIGITS, "--space", "small.yaml", "--fill", "none", "--trials", "2", "--device", "cpu")
+    done = nas(*command)
+    assert done.returncode == 0, done.stderr
+    assert f"study digits-20k in studies/digits-20k: at most 20,000 parameters, {RULE}, digits, 2 trials" in done.stdout
+    files = StudyFiles(tmp_path / "studies", "digits-20k")
+    assert Plan.load(files).question.limits == ("macs=187500",)
+    assert nas("report").returncode == 0
+    page = (files.folder / "report.html").read_text()
+    assert "at most 20,000 parameters and 187.5k MACs classifies" in page
+    assert "macs=187500 (by the rule, macs=auto)" in page
+    assert f"Only networks of {RULE} were searched." in page
+    # Nothing said, or the same said: it goes on. Another limit, or none: the question has changed.
+    for same in ((), ("--limit", "macs=auto"), ("--limit", "macs=187500")):
+        assert nas(*command, *same).returncode == 0
+    for other, now in (("none", ""), ("200k", "macs=200000")):
+        refused = nas(*command, "--limit", f"macs={other}")
+        assert refused.returncode == 2 and f"(limits = ['macs=187500'], now {[now] if now else []})" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--time", "30m", "--trials", "5"), "time = '30m': is instead of --trials; leave out one of them"),
+        (("--time", "30m", "--dry-run"), "time = '30m': a dry run trains nothing; give it --trials"),
+        (("--time", "soon"), "time = 'soon': must be a time above zero, as in 90s, 30m or 2h"),
+        (("--trials", ""), "trials = '': must be a whole number from 1 to 10^12, as in 5e6, 5M, 500k or 5_000_000"),
+    ],
+)
+def test_a_time_is_given_instead_of_trials_and_is_a_time(nas: Nas, options: tuple[str, ...], message: str) -> None:
+    refused = nas(*DIGITS, *options)
+    assert (refused.returncode, refused.stderr) == (2, f"nas: {message}\n")
+
+
+MANY = SMALL_SPACE.replace("depth: [1, 2]", "depth: [1, 2, 3, 4, 5, 6]").replace("[1, 2]", "[1, 2, 3]")
+
+
+@pytest.mark.slow
+def test_a_search_by_time_goes_on_by_time_or_by_trials_in_its_own_length(
+    nas: Nas, tmp_path: Path, simulation: Simulation
+) -> None:
+    (tmp_path / "many.yaml").write_text(MANY)
+    simulation.epoch_seconds = 0.05  # what the forecast says; a simulated trial takes no time but the coordinator's
+    command = (*DIGITS, "--space", "many.yaml", "--device", "cpu", "--workers", "1")
+    files, num_trained = StudyFiles(tmp_path / "studies", "digits-20k"), 0
+    for _ in range(2):
+        done = nas(*command, "--time", "6s")
+        assert done.returncode == 0, done.stderr
+        assert "digits, as many trials as there is time for in 6.0 s" in done.stdout
+        plan, rows = Plan.load(files), json.loads(nas("trials", "--format", "json").stdout)
+        assert plan.circumstances.num_trials == len(rows) > num_trained
+        epochs, num_trained = plan.question.recipe.epochs, len(rows)
+        assert "6.0 s: about " in done.stdout and f" of {epochs} epochs, by the timing of 3 designs" in done.stdout
+        assert epochs < FAST.epochs and {job.recipe.epochs for job in simulation.last_jobs} == {epochs}
+        assert nas("report").returncode == 0
+        page = (files.folder / "report.html").read_text()
+        assert f'<span class="value">{num_trained}</span>' in page and "not finished" not in page
+    more = nas(*command, "--trials", str(num_trained + 2))
+    assert more.returncode == 0, more.stderr
+    assert len(json.loads(nas("trials", "--format", "json").stdout)) == num_trained + 2
+    assert Plan.load(files).circumstances.time is None
+    other = nas(*command, "--time", "6s", "--epochs", "9")
+    assert other.returncode == 2 and f"(recipe.epochs = {epochs}, now 9)" in other.stderr
+
+
+@pytest.mark.slow
+def test_a_search_by_time_ends_about_when_it_should(nas_process: Nas, tmp_path: Path) -> None:
+    (tmp_path / "many.yaml").write_text(MANY)
+    done = nas_process(*DIGITS, "--space", "many.yaml", "--device", "cpu", "--time", "30s", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    files = StudyFiles(tmp_path / "studies", "digits-20k")
+    _, attributes = read_study(files, None)
+    assert 20 <= attributes["seconds"] <= 33, "the coordinator's own clock, which begins with the workers"
+    assert Plan.load(files).circumstances.num_trials >= 3

@@ -77,6 +77,17 @@ def test_doubts_are_mentioned_where_they_apply(study, trial, run):
     assert "No baseline was trained" in said(once)
     assert "not finished" not in said(once)
     assert "not finished: 2 of 5" in said(replace(alone, num_trials=5))
+    by_time = replace(alone, by_time=True)
+    assert "not finished" not in said(by_time)
+    assert "not finished: there was time for 2 trials so far." in said(replace(by_time, num_trials=None))
+
+
+def test_networks_that_the_rule_for_macs_left_out_are_mentioned(study, trial):
+    limited = study(trials=(trial(0, 0.9),), max_macs=150 * 5_000_000)
+    rule = "at most 750M MACs (150 a parameter of the budget, --limit macs=none lifts it) were searched."
+    assert f"Only networks of {rule}" in said(limited)
+    for max_macs in (None, 600_000_000):  # of those, the question tells
+        assert "were searched" not in said(replace(limited, max_macs=max_macs))
 
 
 def test_a_baseline_trained_differently_is_said_to_be(study, trial, run):

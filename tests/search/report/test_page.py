@@ -173,6 +173,8 @@ def test_a_search_is_over_when_all_trials_are_trained_and_none_is_running(study,
     assert not is_over(study(num_trials=3, trials=(*two, trial(2, None, "failed"))))
     assert not is_over(study(num_trials=2, trials=(*two, trial(2, None, "running"))))
     assert is_over(study(num_trials=2, trials=two))
+    assert not is_over(study(num_trials=None, by_time=True, trials=two))
+    assert is_over(study(num_trials=2, by_time=True, trials=two))
 
 
 def test_what_goes_on_is_read_again_until_it_is_over(study, trial):

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from search.data.datasets import Dataset, open_dataset
-from search.errors import RecipeError
+from search.errors import RecipeError, StudyError
 from search.files import StudyFiles
 from search.recipe import Recipe, with_epochs
 from search.recipes import FAST, FULL, RECIPES
-from search.run.plans import fit_recipe, is_for_gpu
-from search.study.plan import Plan
+from search.run.earlier_defaults import was_default
+from search.run.plans import Option, begun, fit_recipe, is_for_gpu, plan_of, settle
+from search.space.space import Space, load_space
+from search.study.plan import Plan, Question
 from search.workers.machine import Machine
 
 
@@ -92,3 +94,78 @@ def test_on_a_gpu_an_automatic_batch_is_larger_where_there_are_enough_images(sma
     on_gpu, on_cpu = fit_recipe(FAST, many, on_gpu=True), fit_recipe(FAST, many)
     assert (on_gpu.batch_size, on_cpu.batch_size) == (512, 128)
     assert on_gpu.lr == pytest.approx(2 * on_cpu.lr)
+
+
+# A plan of the time before searches limited MACs, with the default space of that time.
+EARLIER = Path(__file__).parents[2] / "support" / "plan-without-macs.yaml"
+
+
+@pytest.fixture
+def earlier(files: StudyFiles) -> Plan:
+    files.folder.mkdir(parents=True)
+    files.plan.write_bytes(EARLIER.read_bytes())
+    plan = begun(files)
+    assert plan is not None and was_default(plan.question.space) and plan.question.limits == ()
+    return plan
+
+
+def asked_now(plan: Plan, **changes: object) -> Question:
+    """As the same command asks today, before anything is settled: today's default space, no limits."""
+    space = plan.question.space.model_dump() | {"stem": {"width": [8, 16, 24, 32]}}
+    return plan.question.changed(**{"space": space} | changes)
+
+
+def test_a_study_of_earlier_defaults_goes_on_with_them(files: StudyFiles, earlier: Plan) -> None:
+    settled = settle(asked_now(earlier, fill=0.0), (), begun(files))
+    assert settled == earlier.question
+    assert plan_of(files, settled, "digits", None, 9).question == earlier.question
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "difference"),
+    [
+        (("space",), {}, r"space\.stem\.width = \[8, 16, 32, 64\], now \[8, 16, 24, 32\]"),
+        (("macs", "rule"), {}, r"limits = \[\], now \['macs=187500'\]"),
+        (("macs",), {"limits": ("macs=1M",)}, r"limits = \[\], now \['macs=1000000'\]"),
+        ((), {"limits": ("bytes=70KB",)}, r"limits = \[\], now \['bytes=70000@fp32'\]"),
+        ((), {"fill": 0.4}, r"fill = 0\.5, now 0\.4"),
+        ((), {"seed": 1}, "seed = 0, now 1"),
+    ],
+)
+def test_what_is_given_and_differs_from_an_earlier_study_is_refused(
+    files: StudyFiles, earlier: Plan, given: tuple[Option, ...], changes: dict[str, object], difference: str
+) -> None:
+    settled = settle(asked_now(earlier, **changes), ("fill", *given), begun(files))
+    with pytest.raises(StudyError, match=rf"was begun with another question \({difference}\)"):
+        plan_of(files, settled, "digits", None, 9)
+
+
+def test_a_study_keeps_its_limit_of_macs_whatever_the_rule_says_later(files: StudyFiles, earlier: Plan) -> None:
+    for limits in (("macs=170000",), ("macs=170000", "bytes=60000@fp32")):
+        question = earlier.question.changed(limits=limits, fill=0.4)
+        Plan(question=question, circumstances=earlier.circumstances).save(files)
+        assert settle(asked_now(earlier, limits=limits[1:], fill=0.4), ("fill",), begun(files)) == question
+
+
+def test_a_space_of_the_users_own_is_no_earlier_default(files: StudyFiles, earlier: Plan) -> None:
+    own = earlier.question.changed(space=Space.model_validate(earlier.question.space.model_dump() | {"dropout": 0.1}))
+    Plan(question=own, circumstances=earlier.circumstances).save(files)
+    with pytest.raises(StudyError, match=r"space\.dropout = \[0\.1\], now \[0\.0, 0\.1, 0\.2\]"):
+        plan_of(files, settle(asked_now(earlier), ("fill",), begun(files)), "digits", None, 9)
+
+
+def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
+    settled = settle(asked_now(earlier, space=load_space()), ("fill",), None)
+    assert (settled.space, settled.limits, settled.fill) == (load_space(), ("macs=187500",), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("began_by_time", "given", "epochs"),
+    [(True, (), 1), (True, ("epochs",), 8), (True, ("time",), 1), (False, (), 8), (False, ("time",), 1)],
+)
+def test_the_length_that_a_search_by_time_chose_stays(
+    files: StudyFiles, earlier: Plan, began_by_time: bool, given: tuple[Option, ...], epochs: int
+) -> None:
+    earlier.with_circumstances(time=60.0 if began_by_time else None).save(files)
+    asked = asked_now(earlier, recipe=with_epochs(earlier.question.recipe, 8))
+    assert settle(asked, ("fill", *given), begun(files)).recipe.epochs == epochs

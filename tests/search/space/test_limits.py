@@ -3,9 +3,21 @@
 import pytest
 
 from models.architecture import Architecture, Stage, Stem
+from models.baselines import BASELINES, find_baseline
 from models.count import count_macs, count_parameters, peak_activations
 from search.errors import InputError
-from search.space.limits import Limits, Precision, in_bytes, parse_count, parse_duration, parse_fill, parse_limits
+from search.space.limits import (
+    Limits,
+    Precision,
+    in_bytes,
+    macs_by_rule,
+    macs_choice,
+    parse_count,
+    parse_duration,
+    parse_fill,
+    parse_limits,
+    short_count,
+)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +143,8 @@ def test_limits_stand_in_one_order_whatever_they_are_given_in() -> None:
         (["macs=6e8", "macs=7e8"], "limit macs = '7e8': is given twice"),
         (
             ["macs=lots"],
-            "limit macs = 'lots': must be a whole number from 1 to 10^12, as in 5e6, 5M, 500k or 5_000_000",
+            "limit macs = 'lots': must be a whole number from 1 to 10^12, as in 5e6, 5M, 500k or 5_000_000; or auto, "
+            "or none",
         ),
         (["bytes=300XB"], "limit bytes = '300XB': must be whole bytes, as in 300KB, 1.5MiB or 300KB@int8"),
         (["bytes=0"], "limit bytes = '0': must be whole bytes, as in 300KB, 1.5MiB or 300KB@int8"),
@@ -223,3 +236,34 @@ def test_no_limits_admit_a_network_that_takes_no_such_images() -> None:
     odd = Architecture(Stem(4), (Stage("basic", 1, 4), Stage("basic", 1, 4, kernel=2)))
     assert Limits(10**9).admits(odd, 16)
     assert not Limits(10**9).admits(odd, 15)
+
+
+def test_the_rule_for_macs_goes_with_parameters_and_pixels() -> None:
+    assert macs_by_rule(5_000_000, 32) == 750_000_000
+    assert macs_by_rule(5_000_000, 64) == 3_000_000_000
+    assert macs_by_rule(20_000, 8) == 187_500
+    assert macs_by_rule(1_000_000, 28) == 114_843_750
+    assert macs_by_rule(7, 5) == 26  # 25.6
+    assert macs_by_rule(1, 1) == 1  # never 0, which would be no limit that can be written
+    assert macs_by_rule(10**12, 224) == 10**12
+    parse_limits([f"macs={macs_by_rule(10**12, 224)}"], 10**12)
+
+
+def test_the_rule_keeps_all_networks_made_by_hand_but_one() -> None:
+    networks = {name: find_baseline(name, 3, 10) for name in BASELINES}
+    within = {name: network for name, network in networks.items() if count_parameters(network) <= 5_000_000}
+    over = [name for name, network in within.items() if count_macs(network, 32) > macs_by_rule(5_000_000, 32)]
+    assert len(within) == 15 and over == ["flexible-2"]
+
+
+def test_what_is_said_of_macs_is_told_apart_and_auto_is_no_limit_yet() -> None:
+    assert macs_choice([]) is macs_choice(["bytes=1MB"]) is None
+    assert [macs_choice([f"MACs = {text}"]) for text in ("Auto", "none", "6e8")] == ["auto", "none", "6e8"]
+    assert parse_limits(["macs=auto"], 7) == parse_limits(["macs=NONE"], 7) == parse_limits([], 7)
+    with pytest.raises(InputError, match=r"^limit macs = 'none': is given twice$"):
+        parse_limits(["macs=auto", "macs=none"], 7)
+
+
+@pytest.mark.parametrize("number", [1, 999, 1_500, 20_000, 187_500, 1_234_567, 5_000_000, 750_000_000])
+def test_a_short_count_is_read_as_the_number_it_stands_for(number: int) -> None:
+    assert parse_count(short_count(number)) == number

@@ -162,3 +162,19 @@ def test_what_was_trained_later_comes_later() -> None:
     ]
     found = retrain_commands(runs, DATA, "toy")
     assert ["--seeds 2" in found[0], "--seeds 1" in found[1]] == [True, True]
+
+
+def test_a_study_without_a_limit_of_macs_says_so(make_plan: Callable[..., Plan]) -> None:
+    assert options(search_command(make_plan(), "toy"))["--limit"] == "macs=none"
+    both = search_command(make_plan(limits=("bytes=9KB",)), "toy")
+    assert " --limit macs=none --limit bytes=9000@fp32 " in both
+    assert "macs=none" not in search_command(make_plan(limits=("macs=1M",)), "toy")
+
+
+def test_a_search_by_time_is_done_again_by_its_trials_or_by_time_where_it_was_not_over(
+    make_plan: Callable[..., Plan],
+) -> None:
+    over = make_plan(84).with_circumstances(time=1800.0)
+    assert options(search_command(over, "toy"))["--trials"] == "84" and "--time" not in search_command(over, "toy")
+    found = options(search_command(over.with_circumstances(num_trials=None), "toy"))
+    assert found["--time"] == "1800s" and "--trials" not in found

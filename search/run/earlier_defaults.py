@@ -1,0 +1,27 @@
+"""What was a default once: studies that were begun with it go on with it."""
+
+from typing import Any
+
+from search.space.space import Space
+
+# Of November 2026, before stems of more widths and choices that weigh less than others.
+_FIRST_SPACE: dict[str, Any] = {
+    "stem": {"width": [8, 16, 32, 64], "kernel": 3, "stride": 1, "padding": 1},
+    "num_stages": [2, 3, 4],
+    "stage": {
+        "block": ["basic", "bottleneck"],
+        "depth": [*range(1, 19)],
+        "width": [8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024],
+        "kernel": [3, 5],
+        "reduction": 4,
+        "even_kernel": "pad-then-valid",
+    },
+    "dropout": [0.0, 0.1, 0.2],
+    "shortcut": ["A", "B", "b"],
+    "rules": {"non_decreasing_width": True},
+}
+
+
+def was_default(space: Space) -> bool:
+    """Whether this was the default space of an earlier nas."""
+    return space == Space.model_validate(_FIRST_SPACE)

@@ -321,7 +321,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0, help="of each run, search and retraining in")
     parser.add_argument("--images", type=int, default=10_000, help="for training and validation")
     parser.add_argument("--size", type=int, choices=(16, 32), default=16, help="of an image, in pixels")
-    parser.add_argument("--guess", nargs="+", default=["guess-1"], help="guesses that are trained for all of the time")
+    parser.add_argument("--guess", nargs="*", default=["guess-1"], help="guesses that are trained for all of the time")
     parser.add_argument(
         "--methods", nargs="+", default=["nas", "random", "optuna"], choices=("nas", "random", "optuna")
     )

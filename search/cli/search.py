@@ -64,7 +64,7 @@ def search(
     fill: Annotated[
         str | None,
         typer.Option(
-            "--fill", help="Least share of the budget to use, or none; by default 0.5, less if the space is small."
+            "--fill", help="Least share of the budget to use, or none; by default 0.8, none if the space is small."
         ),
     ] = None,
     warm_start: Annotated[

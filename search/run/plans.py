@@ -56,8 +56,8 @@ def settle(
     """The question with a value for everything that nobody gave.
 
     In a study that has begun it is the study's own, where the default has changed since or may change: the space, if it
-    was a default once, the limit of multiply-accumulates or that there is none, and the length of trials that a search
-    by time has chosen. Elsewhere it is today's default.
+    was a default once, the limit of multiply-accumulates or that there is none, the least share of the budget, and the
+    length of trials that a search by time has chosen. Elsewhere it is today's default.
 
     Args:
         given: the options that were given. `rule` stands for `--limit macs=auto`.
@@ -71,10 +71,12 @@ def settle(
             changes["space"] = own.space
         if "epochs" not in given and ("time" in given or plan.circumstances.time is not None):
             changes["recipe"] = question.recipe.model_copy(update={"epochs": own.recipe.epochs})
+        if "fill" not in given:
+            changes["fill"] = own.fill
         if "macs" not in given:
             changes["limits"] = (*(text for text in own.limits if text.startswith("macs=")), *question.limits)
     rule = "rule" in given or ("macs" not in given and plan is None)
-    return with_defaults(question.changed(**changes), rule, "fill" not in given, say)
+    return with_defaults(question.changed(**changes), rule, "fill" not in given and plan is None, say)
 
 
 def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:

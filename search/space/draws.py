@@ -18,6 +18,7 @@ from search.space.space import Space, Task
 
 MAX_REJECTED = 20_000
 MAX_LISTED = 20_000
+MAX_SPARING = 500  # draws that use too little of a limit on multiply-accumulates, after which one of them will do
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ class Draws:
     vectors weighs the product of the space's weights of its choices. Where the space weighs the number of stages, that
     is drawn first, from the numbers of stages of which a design is within the limits.
 
+    Where its weights ask for it (`least_macs`), `draw` passes over designs that use too little of a limit on MACs: it
+    is left with the same weights of the others, as long as one such design comes in `MAX_SPARING` draws.
+
     A lower limit (fill) costs next to nothing: draws stay within the interval from the start, where drawing a shape
     first and then solving for widths would have to weigh each shape by how many widths fill the budget.
 
@@ -102,6 +106,8 @@ class Draws:
         self._dropouts = space.dropout
         self._least = np.array([limits.min_params, 0][: len(metrics)], np.int64)
         self._most = np.array([limits.max_params, limits.macs or 0][: len(metrics)], np.int64)
+        weights = space.weights if measure == "weighed" else None
+        self._least_drawn = weights.least_macs * limits.macs if weights is not None and limits.macs is not None else 0.0
         self._tables = CompletionTables(self._parts, measure, self._least, self._most)
         self._roots = list(self._find_roots())
         self._groups = self._grouped()
@@ -121,16 +127,22 @@ class Draws:
         """
         while self._groups:
             group = self._pick_group(rng)
+            num_sparing = 0
             for _ in range(MAX_REJECTED):
-                architecture = self._try_from(group, rng)
-                if architecture is not None:
+                drawn = self._try_from(group, rng)
+                if drawn is None:
+                    continue
+                architecture, spent = drawn
+                if num_sparing >= MAX_SPARING or spent[-1] >= self._least_drawn:
                     return architecture
+                num_sparing += 1
             self._groups.remove(group)
         raise LookupError("no design is within the limits")
 
     def try_draw(self, rng: np.random.Generator) -> Architecture | None:
         """One of the designs that weigh `upper_bound`, or None if it breaks a limit and was let in by rounding."""
-        return self._try_from(self._pick_group(rng), rng) if self._groups else None
+        drawn = self._try_from(self._pick_group(rng), rng) if self._groups else None
+        return None if drawn is None else drawn[0]
 
     def _grouped(self) -> list[_Roots]:
         """All roots or, where the number of stages is drawn first, those of each number that may be drawn."""
@@ -150,7 +162,8 @@ class Draws:
             return self._groups[0]
         return self._groups[pick(np.cumsum([group.share for group in self._groups]), rng)]
 
-    def _try_from(self, group: _Roots, rng: np.random.Generator) -> Architecture | None:
+    def _try_from(self, group: _Roots, rng: np.random.Generator) -> tuple[Architecture, Costs] | None:
+        """A design and what it costs."""
         root, picked = group.pick(rng)
         beginning = self._first(root, picked)
         for positions in self._positions_after(root.start):
@@ -159,7 +172,8 @@ class Draws:
             beginning = _extended(beginning, candidates, picked)
         if not self._fits(beginning.spent):
             return None
-        return self._parts.architecture(root.start, beginning.stages, self._draw_dropout(rng))
+        architecture = self._parts.architecture(root.start, beginning.stages, self._draw_dropout(rng))
+        return architecture, beginning.spent
 
     def _draw_dropout(self, rng: np.random.Generator) -> float:
         if self._measure == "weighed":

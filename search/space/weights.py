@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from search.quantities import plural
 from search.space.choices import Section
@@ -12,10 +12,10 @@ from search.space.choices import Section
 
 def _weighing(value: Any) -> Any:
     """The value of a key, with a list as a tuple of floats."""
-    if value in ("falling", "equal"):
+    if value in ("equal", "falling", "steep"):
         return value
     if not isinstance(value, list | tuple):
-        raise ValueError("must be falling, equal, or a list with a number for each choice")
+        raise ValueError("must be equal, falling, steep, or a list with a number for each choice")
     numbers = tuple(map(_number, value))
     if any(not math.isfinite(number) or number < 0 for number in numbers):
         raise ValueError("weights must be numbers of 0 or more")
@@ -32,7 +32,9 @@ def _number(value: Any) -> float:
         return math.nan
 
 
-Weighing = Annotated[Literal["falling", "equal"] | tuple[float, ...], BeforeValidator(_weighing)]
+Word = Literal["equal", "falling", "steep"]
+Weighing = Annotated[Word | tuple[float, ...], BeforeValidator(_weighing)]
+_POWERS = {"falling": 1, "steep": 2}
 
 
 class _Weights(Section):
@@ -69,18 +71,22 @@ class Weights(_Weights):
     A draw is a vector of choices with the product of their weights, conditioned on what fits. With `num_stages`, the
     number of stages is drawn first, by these weights, from those of which a network fits; without, it follows from the
     other weights.
+
+    With `least_macs`, draws within a limit on multiply-accumulates are conditioned on using at least this share of it
+    too, unless no such network is met.
     """
 
     num_stages: Weighing | None = None
+    least_macs: Annotated[float, Field(ge=0, le=1)] = 0.0
     stem: StemWeights = StemWeights()
     stage: StageWeights = StageWeights()
     dropout: Weighing = "equal"
     shortcut: Weighing = "equal"
 
-    def of(self, field: str) -> Literal["falling", "equal"] | tuple[float, ...]:
+    def of(self, field: str) -> Word | tuple[float, ...]:
         """How a field is weighed: num_stages, shortcut, dropout, stem.width, stage.depth and the like."""
         section, _, name = field.rpartition(".")
-        weighing: Literal["falling", "equal"] | tuple[float, ...] | None
+        weighing: Word | tuple[float, ...] | None
         weighing = getattr(getattr(self, section) if section else self, name)
         return "equal" if weighing is None else weighing
 
@@ -92,11 +98,14 @@ class Weights(_Weights):
         fields += [f"stage.{name}" for name in StageWeights.model_fields]
         weighed = [] if self.num_stages is None else [f"num_stages first, {in_words(self.num_stages)}"]
         weighed += [f"{field} {in_words(self.of(field))}" for field in fields if self.of(field) != "equal"]
-        return "; ".join([*weighed, "all else equal" if weighed else "all equal"])
+        texts = [*weighed, "all else equal" if weighed else "all equal"]
+        if self.least_macs:
+            texts.append(f"of a limit on MACs {self.least_macs:.0%} or more used")
+        return "; ".join(texts)
 
 
 def in_words(weighing: str | tuple[float, ...]) -> str:
-    """falling, equal, or the list as the file would have it."""
+    """The word, or the list as the file would have it."""
     return weighing if isinstance(weighing, str) else f"[{', '.join(f'{number:g}' for number in weighing)}]"
 
 
@@ -108,10 +117,12 @@ def shares(weighing: str | tuple[float, ...], choices: Sequence[int | float | st
     """
     if weighing == "equal":
         return _normalized([1.0] * len(choices))
-    if weighing == "falling":
+    if isinstance(weighing, str):
+        power = _POWERS[weighing]
         if not all(isinstance(choice, int | float) and choice > 0 for choice in choices):
-            raise ValueError("falling is 1 / choice, so every choice must be a number above 0")
-        return _normalized([1 / float(choice) for choice in choices])
+            law = "1 / choice" if power == 1 else f"1 / choice**{power}"
+            raise ValueError(f"{weighing} is {law}, so every choice must be a number above 0")
+        return _normalized([1 / float(choice) ** power for choice in choices])
     if len(weighing) != len(choices):
         raise ValueError(f"must have {plural(len(choices), 'number')}, one for each choice")
     return _normalized([float(weight) for weight in weighing])

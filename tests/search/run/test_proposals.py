@@ -207,11 +207,11 @@ def test_the_sampler_of_a_question_keeps_its_limits_and_proposes_what_is_wanted_
     assert all(limits.admits(design, 8) for design in found)
 
 
-def test_half_of_the_budget_is_used_unless_the_space_is_small(make_plan: Callable[..., Plan]) -> None:
-    small = make_plan().question  # 1,298 designs within the budget, fewer of them with half of it
+def test_most_of_the_budget_is_used_unless_the_space_is_small(make_plan: Callable[..., Plan]) -> None:
+    small = make_plan().question  # 1,298 designs within the budget, fewer of them with most of it
     assert with_default_fill(small) == small
     large = make_plan(space=load_space(), budget=300_000).question
-    assert with_default_fill(large) == Question.model_validate(large.model_dump() | {"fill": 0.5})
+    assert with_default_fill(large) == Question.model_validate(large.model_dump() | {"fill": 0.8})
 
 
 def test_what_cannot_use_half_of_the_budget_is_not_asked_to(make_plan: Callable[..., Plan]) -> None:

@@ -324,6 +324,30 @@ def test_weighed_draws_are_drawn_with_their_weights(list_space: Any) -> None:
     assert_drawn_by({design: 10**6 * share for design, share in expected.items()}, drawn)
 
 
+def test_draws_that_compute_too_little_are_passed_over_and_the_rest_keep_their_weights(list_space: Any) -> None:
+    listing = list_space("overrides")
+    weights = {"stage": {"depth": "steep"}}
+    limits = Limits(10**12, macs=listing.at(0.7, "macs"))
+    plain = Space.model_validate(listing.space.model_dump() | {"weights": weights})
+    expected = shares_by_tables(Draws(plain, listing.task, limits, "weighed"))
+    assert limits.macs is not None
+    enough = {design: share for design, share in expected.items() if listing.designs[design].macs >= 0.6 * limits.macs}
+    assert 3 < len(enough) < len(expected)
+    asked = Space.model_validate(listing.space.model_dump() | {"weights": weights | {"least_macs": 0.6}})
+    draws, rng = Draws.weighed(asked, listing.task, limits), np.random.default_rng(2)
+    drawn = Counter(draws.draw(rng) for _ in range(1_500))
+    assert drawn.keys() <= enough.keys()
+    assert_drawn_by({design: 10**6 * share for design, share in enough.items()}, drawn)
+
+
+@pytest.mark.parametrize("macs", [None, 10**12])
+def test_where_no_draw_computes_enough_one_of_the_others_will_do(list_space: Any, macs: int | None) -> None:
+    listing = list_space("overrides")
+    space = Space.model_validate(listing.space.model_dump() | {"weights": {"least_macs": 1.0}})
+    draws, rng = Draws.weighed(space, listing.task, Limits(10**12, macs=macs)), np.random.default_rng(2)
+    assert {draws.draw(rng) for _ in range(3)} <= listing.designs.keys()
+
+
 def test_the_same_seed_draws_the_same_weighed_designs(list_space: Any) -> None:
     draws = Draws.weighed(with_weights(list_space("overrides"), "much"), CIFAR, Limits(10**6))
     first, again = ([draws.draw(rng) for rng in [np.random.default_rng(1)] for _ in range(20)] for _ in range(2))

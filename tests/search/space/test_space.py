@@ -97,7 +97,8 @@ def test_the_default_space_is_what_its_file_says() -> None:
     assert default.rules.non_decreasing_width
     assert (
         default.weights is not None
-        and default.weights.text == "num_stages first, equal; stage.depth falling; all else equal"
+        and default.weights.text
+        == "num_stages first, equal; stage.depth steep; all else equal; of a limit on MACs 60% or more used"
     )
 
 

@@ -130,7 +130,9 @@ def test_weights_survive_being_stored() -> None:
 
 def test_weights_in_words_leave_out_what_is_equal() -> None:
     default = load_space().weights
-    assert default is not None and default.text == "num_stages first, equal; stage.depth falling; all else equal"
+    assert default is not None and default.text == (
+        "num_stages first, equal; stage.depth steep; all else equal; of a limit on MACs 60% or more used"
+    )
     space = weighed({"stem": {"width": "falling"}, "dropout": [0.5, 2]})
     assert space.weights is not None
     assert space.weights.text == "dropout [0.5, 2]; stem.width falling; all else equal"
@@ -160,9 +162,9 @@ NUMBERS = "weights must be numbers of 0 or more"
         ),
         (
             {"stage": {"width": "rising"}},
-            "weights.stage.width = 'rising': must be falling, equal, or a list with a number for each choice",
+            "weights.stage.width = 'rising': must be equal, falling, steep, or a list with a number for each choice",
         ),
-        ({"dropout": 1}, "weights.dropout = 1: must be falling, equal, or a list with a number for each choice"),
+        ({"dropout": 1}, "weights.dropout = 1: must be equal, falling, steep, or a list with a number for each choice"),
         (
             {"dropout": "falling"},
             "weights.dropout = falling: falling is 1 / choice, so every choice must be a number above 0",
@@ -204,3 +206,16 @@ def test_a_number_too_large_for_a_float_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("weights", [3, "falling", [1]])
 def test_weights_that_are_no_section_are_refused(tmp_path: Path, weights: Any) -> None:
     assert refusal(tmp_path, weights).startswith(f"weights = {weights!r}: input should be a valid dictionary")
+
+
+def test_steep_is_one_over_the_square_and_draws_may_be_kept_from_computing_little() -> None:
+    found = weighed({"stage": {"depth": "steep"}, "least_macs": 0.25})
+    assert found.choice_shares["stage1_depth"] == pytest.approx((16 / 21, 4 / 21, 1 / 21))
+    assert found.weights is not None
+    assert found.weights.text == "stage.depth steep; all else equal; of a limit on MACs 25% or more used"
+    stored = yaml.safe_load(yaml.safe_dump(found.model_dump(mode="json")))
+    assert stored["weights"] == {"least_macs": 0.25, "stage": {"depth": "steep"}}
+    with pytest.raises(ValueError, match=r"steep is 1 / choice\*\*2, so every choice must be a number above 0"):
+        weighed({"stage": {"block": "steep"}})
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        weighed({"least_macs": 1.5})

@@ -248,7 +248,7 @@ def print_outcome(outcome: "Outcome") -> None:
     proposed = f"{plural(outcome.num_proposed, 'design')} proposed from {plural(outcome.draws, 'draw')}"
     print(
         f"{plural(outcome.num_trained, 'trial')} trained; {proposed} ({outcome.repairs:,} moved into the limits, "
-        f"{outcome.fallbacks:,} uniform instead), none of them over the budget or a repeat"
+        f"{outcome.fallbacks:,} random instead), none of them over the budget or a repeat"
     )
 
 
@@ -268,5 +268,5 @@ def print_best(files: StudyFiles, storage: str | None) -> None:
         f"best: trial {best.number}, validation accuracy {best.value:.2%}, {plural(best.params, 'parameter')} "
         f"({best.params / view.budget:.0%} of the budget), {plural(best.macs, 'MAC')}: {design(best.architecture)}"
     )
-    several = f", or nas retrain --top {min(3, len(complete))} to choose at full length" if len(complete) > 1 else ""
+    several = f", or nas retrain --top {min(9, len(complete))} to choose by longer training" if len(complete) > 1 else ""
     print(f"next: nas retrain --trial {best.number}{several}; then nas report")

@@ -74,12 +74,12 @@ def test_what_a_search_leaves_unfinished_is_said(capsys: pytest.CaptureFixture[s
     print_outcome(Outcome(4, 1_200, 1_300, 0, 0, "the time given is over", too_slow=1, num_unfinished=2))
     assert capsys.readouterr().out.splitlines() == [
         "1 interrupted trial left: the same command with more --trials goes on with it",
-        "1 trial trained; 1 design proposed from 1 draw (0 moved into the limits, 0 uniform instead), none of them "
+        "1 trial trained; 1 design proposed from 1 draw (0 moved into the limits, 0 random instead), none of them "
         "over the budget or a repeat",
         "1 design missed the limit of latency and was not trained",
         "stopped early: the time given is over",
         "2 interrupted trials left: the same command goes on with them",
-        "4 trials trained; 1,200 designs proposed from 1,300 draws (0 moved into the limits, 0 uniform instead), none "
+        "4 trials trained; 1,200 designs proposed from 1,300 draws (0 moved into the limits, 0 random instead), none "
         "of them over the budget or a repeat",
     ]
 

@@ -196,5 +196,5 @@ def test_slow_work_makes_longer_pauses(study):
 
 def test_what_comes_next_fits_the_trials_there_are(study, trial):
     one, two = (without_scripts(render(study(trials=tuple(map(trial, range(number)))))) for number in (1, 2))
-    assert "top 1" in one and "top 2" not in one and "top 5" not in one
-    assert "top 2" in two and "top 5" not in two
+    assert "top 1" in one and "top 2" not in one and "top 9" not in one
+    assert "top 2" in two and "top 9" not in two

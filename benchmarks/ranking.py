@@ -16,11 +16,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from multiprocessing import get_context
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from models.count import count_macs, count_parameters
 from search.data.datasets import open_dataset
 from search.data.splits import split
 from search.recipes import FAST, FULL
+from search.run.proposals import DEFAULT_FILL
 from search.space.draws import Draws
 from search.space.guesses import guesses
 from search.space.limits import Limits, macs_by_rule
@@ -50,7 +52,6 @@ SIZE = 16
 TASK = Task(SIZE, 3, 10)
 SHORT, MIDDLE, LONG = 3, 9, 27  # epochs; the long one is by `full`
 NUM_DESIGNS = {100_000: 100, 300_000: 50}
-FILL = 0.5
 NEAR = 0.8  # of the budget
 
 Array = npt.NDArray[np.float64]
@@ -60,12 +61,12 @@ Array = npt.NDArray[np.float64]
 
 
 def designs(budget: int) -> Iterator[tuple[str, Architecture]]:
-    """The guesses of a budget, then draws of the default space, each with its name."""
+    """The guesses of a budget, then draws as a search makes them, each with its name."""
     space = load_space()
     limits = Limits(budget, macs=macs_by_rule(budget, SIZE))
     found = {architecture: name for name, architecture in guesses(space, TASK, limits).items()}
     yield from ((name, architecture) for architecture, name in found.items())
-    draws = Draws.weighed(space, TASK, Limits(budget, macs=limits.macs, fill=FILL))
+    draws = Draws.weighed(space, TASK, replace(limits, fill=DEFAULT_FILL))
     rng = np.random.default_rng(0)
     while True:
         architecture = draws.draw(rng)
@@ -75,18 +76,19 @@ def designs(budget: int) -> Iterator[tuple[str, Architecture]]:
 
 
 def wanted() -> list[dict[str, Any]]:
-    """Every run of the record, design by design."""
+    """Every run of the record, design by design, the budgets in turn."""
     runs = []
     for budget, number in NUM_DESIGNS.items():
-        for name, architecture in islice(designs(budget), number):
+        for index, (name, architecture) in enumerate(islice(designs(budget), number)):
             for epochs in (LONG, MIDDLE, SHORT):
                 row = {"budget": budget, "name": name, "epochs": epochs, "seed": 0}
-                runs.append(row | {"architecture": architecture.to_dict()})
-    return runs
+                runs.append((index / number, row | {"architecture": architecture.to_dict()}))
+    return [row for _, row in sorted(runs, key=itemgetter(0))]
 
 
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("budget", "name", "epochs", "seed"))
+    """What a run is known by, whatever the default space holds by now."""
+    return row["budget"], json.dumps(row["architecture"], sort_keys=True), row["epochs"], row["seed"]
 
 
 def read(path: Path) -> Rows:
@@ -101,11 +103,14 @@ def record(options: argparse.Namespace) -> None:
     missing = [row for row in wanted() if key(row) not in done]
     print(f"{len(done):,} runs are recorded, {len(missing):,} are missing", flush=True)
     with ProcessPoolExecutor(options.processes, get_context("spawn"), initializer=prepare) as pool:
-        for row in pool.map(run, missing):
+        for ended in as_completed([pool.submit(run, row) for row in missing]):
+            row = ended.result()
             # A member of its own for each run: what is written stays whole whatever comes after.
             with gzip.open(options.table, "at") as file:
                 file.write(json.dumps(row) + "\n")
-            print(*key(row), f"{row['test']:.2%}", f"{row['seconds']:.0f} s", flush=True)
+            print(
+                row["budget"], row["name"], row["epochs"], f"{row['test']:.2%}", f"{row['seconds']:.0f} s", flush=True
+            )
 
 
 _images: dict[str, Any] = {}

@@ -268,5 +268,7 @@ def print_best(files: StudyFiles, storage: str | None) -> None:
         f"best: trial {best.number}, validation accuracy {best.value:.2%}, {plural(best.params, 'parameter')} "
         f"({best.params / view.budget:.0%} of the budget), {plural(best.macs, 'MAC')}: {design(best.architecture)}"
     )
-    several = f", or nas retrain --top {min(9, len(complete))} to choose by longer training" if len(complete) > 1 else ""
+    several = (
+        f", or nas retrain --top {min(9, len(complete))} to choose by longer training" if len(complete) > 1 else ""
+    )
     print(f"next: nas retrain --trial {best.number}{several}; then nas report")

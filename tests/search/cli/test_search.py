@@ -28,7 +28,7 @@ from search.study.storage import read_study
 Nas = Callable[..., CompletedProcess[str]]
 NAS = Path(get_path("scripts")) / "nas"
 DIGITS = ("search", "--data", "digits", "--budget", "20k")
-RULE = "at most 187.5k MACs (150 a parameter of the budget at 32x32 pixels, --limit macs=none lifts it)"
+RULE = "at most 200k MACs (160 a parameter of the budget at 32x32 pixels, --limit macs=none lifts it)"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_what_a_user_should_know_of_the_data_is_said(tmp_path: Path, caplog: pyt
 
 
 def test_without_fill_the_share_to_use_depends_on_the_space_and_none_asks_for_nothing() -> None:
-    assert question(budget="1M")[1].fill == 0.5
+    assert question(budget="1M")[1].fill == 0.8
     assert question(budget="1M", fill="none")[1].fill == 0.0
 
 
@@ -186,12 +186,12 @@ def test_limits_are_read_before_the_data() -> None:
 @pytest.mark.parametrize(
     ("given", "macs", "words"),
     [
-        (None, 187_500, RULE),
-        (["MACs = Auto"], 187_500, RULE),
+        (None, 200_000, RULE),
+        (["MACs = Auto"], 200_000, RULE),
         (["macs=none"], None, None),
-        (["macs=200k"], 200_000, "at most 200k MACs"),
-        (["macs=187500"], 187_500, RULE),
-        (["bytes=8KB@int8"], 75_000, RULE.replace("187.5k", "75k")),  # it goes with the parameters that bytes leave
+        (["macs=150k"], 150_000, "at most 150k MACs"),
+        (["macs=200000"], 200_000, RULE),
+        (["bytes=8KB@int8"], 80_000, RULE.replace("200k", "80k")),  # it goes with the parameters that bytes leave
     ],
 )
 def test_macs_are_limited_by_a_rule_unless_something_is_said(
@@ -207,22 +207,22 @@ def test_macs_are_limited_by_a_rule_unless_something_is_said(
 def test_the_rule_is_lifted_where_it_would_leave_no_design_and_that_is_said(nas: Nas, tmp_path: Path) -> None:
     wide = "{stem: {width: [64, 128]}, num_stages: 1, stage: {block: basic, depth: [1, 2], width: 128}}"
     (tmp_path / "wide.yaml").write_text(wide)
-    command = ("search", "--data", "digits", "--space", "wide.yaml", "--budget", "1M", "--trials", "2", "--dry-run")
+    command = ("search", "--data", "digits", "--space", "wide.yaml", "--budget", "700k", "--trials", "2", "--dry-run")
     for options in ((), ("--limit", "macs=auto"), ("--fill", "0.2")):
         done = nas(*command, *options)
         assert done.returncode == 0, done.stderr
-        share = {(): " that uses 50% of the budget", ("--fill", "0.2"): " that uses 20% of the budget"}
+        share = {(): " that uses 80% of the budget", ("--fill", "0.2"): " that uses 20% of the budget"}
         assert "limit macs = auto: lifted, since no network of this space" in done.stderr
-        assert "keeps to 9,375,000 MACs\n" in done.stderr and share.get(options, "") in done.stderr
-        assert "limits: at most 1,000,000 parameters\n" in done.stderr or options
+        assert "keeps to 7,000,000 MACs\n" in done.stderr and share.get(options, "") in done.stderr
+        assert "limits: at most 700,000 parameters\n" in done.stderr or options
     silent = nas(*command, "--limit", "macs=none")
     assert "lifted" not in silent.stderr and silent.stdout == nas(*command).stdout
 
 
 def test_a_dry_run_says_the_limits_of_its_designs(nas: Nas) -> None:
     done = nas(*DIGITS, "--trials", "5", "--dry-run", "--format", "json")  # fill and rule hold together
-    assert f"\nlimits: at most 20,000 parameters, at least 50% of them used, {RULE}\n" in done.stderr
-    assert all(row["macs"] <= 187_500 for row in json.loads(done.stdout))
+    assert f"\nlimits: at most 20,000 parameters, at least 80% of them used, {RULE}\n" in done.stderr
+    assert all(row["macs"] <= 200_000 for row in json.loads(done.stdout))
 
 
 def test_a_study_says_its_rule_in_its_first_lines_its_plan_and_on_its_page(
@@ -233,18 +233,18 @@ def test_a_study_says_its_rule_in_its_first_lines_its_plan_and_on_its_page(
     assert done.returncode == 0, done.stderr
     assert f"study digits-20k in studies/digits-20k: at most 20,000 parameters, {RULE}, digits, 2 trials" in done.stdout
     files = StudyFiles(tmp_path / "studies", "digits-20k")
-    assert Plan.load(files).question.limits == ("macs=187500",)
+    assert Plan.load(files).question.limits == ("macs=200000",)
     assert nas("report").returncode == 0
     page = (files.folder / "report.html").read_text()
-    assert "at most 20,000 parameters and 187.5k MACs classifies" in page
-    assert "macs=187500 (by the rule, macs=auto)" in page
+    assert "at most 20,000 parameters and 200k MACs classifies" in page
+    assert "macs=200000 (by the rule, macs=auto)" in page
     assert f"Only networks of {RULE} were searched." in page
     # Nothing said, or the same said: it goes on. Another limit, or none: the question has changed.
-    for same in ((), ("--limit", "macs=auto"), ("--limit", "macs=187500")):
+    for same in ((), ("--limit", "macs=auto"), ("--limit", "macs=200000")):
         assert nas(*command, *same).returncode == 0
-    for other, now in (("none", ""), ("200k", "macs=200000")):
+    for other, now in (("none", ""), ("150k", "macs=150000")):
         refused = nas(*command, "--limit", f"macs={other}")
-        assert refused.returncode == 2 and f"(limits = ['macs=187500'], now {[now] if now else []})" in refused.stderr
+        assert refused.returncode == 2 and f"(limits = ['macs=200000'], now {[now] if now else []})" in refused.stderr
 
 
 @pytest.mark.parametrize(

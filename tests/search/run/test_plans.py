@@ -125,7 +125,7 @@ def test_a_study_of_earlier_defaults_goes_on_with_them(files: StudyFiles, earlie
     ("given", "changes", "difference"),
     [
         (("space",), {}, r"space\.stem\.width = \[8, 16, 32, 64\], now \[8, 16, 24, 32\]"),
-        (("macs", "rule"), {}, r"limits = \[\], now \['macs=187500'\]"),
+        (("macs", "rule"), {}, r"limits = \[\], now \['macs=200000'\]"),
         (("macs",), {"limits": ("macs=1M",)}, r"limits = \[\], now \['macs=1000000'\]"),
         ((), {"limits": ("bytes=70KB",)}, r"limits = \[\], now \['bytes=70000@fp32'\]"),
         ((), {"fill": 0.4}, r"fill = 0\.5, now 0\.4"),
@@ -156,7 +156,7 @@ def test_a_space_of_the_users_own_is_no_earlier_default(files: StudyFiles, earli
 
 def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
     settled = settle(asked_now(earlier, space=load_space()), ("fill",), None)
-    assert (settled.space, settled.limits, settled.fill) == (load_space(), ("macs=187500",), 0.5)
+    assert (settled.space, settled.limits, settled.fill) == (load_space(), ("macs=200000",), 0.5)
 
 
 @pytest.mark.parametrize(

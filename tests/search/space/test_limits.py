@@ -6,6 +6,7 @@ from models.architecture import Architecture, Stage, Stem
 from models.baselines import BASELINES, find_baseline
 from models.count import count_macs, count_parameters, peak_activations
 from search.errors import InputError
+from search.space.guesses import guesses
 from search.space.limits import (
     Limits,
     Precision,
@@ -18,6 +19,7 @@ from search.space.limits import (
     parse_limits,
     short_count,
 )
+from search.space.space import Task, load_space
 
 
 @pytest.mark.parametrize(
@@ -239,11 +241,11 @@ def test_no_limits_admit_a_network_that_takes_no_such_images() -> None:
 
 
 def test_the_rule_for_macs_goes_with_parameters_and_pixels() -> None:
-    assert macs_by_rule(5_000_000, 32) == 750_000_000
-    assert macs_by_rule(5_000_000, 64) == 3_000_000_000
-    assert macs_by_rule(20_000, 8) == 187_500
-    assert macs_by_rule(1_000_000, 28) == 114_843_750
-    assert macs_by_rule(7, 5) == 26  # 25.6
+    assert macs_by_rule(5_000_000, 32) == 800_000_000
+    assert macs_by_rule(5_000_000, 64) == 3_200_000_000
+    assert macs_by_rule(20_000, 8) == 200_000
+    assert macs_by_rule(1_000_000, 28) == 122_500_000
+    assert macs_by_rule(7, 5) == 27  # 27.3
     assert macs_by_rule(1, 1) == 1  # never 0, which would be no limit that can be written
     assert macs_by_rule(10**12, 224) == 10**12
     parse_limits([f"macs={macs_by_rule(10**12, 224)}"], 10**12)
@@ -254,6 +256,13 @@ def test_the_rule_keeps_all_networks_made_by_hand_but_one() -> None:
     within = {name: network for name, network in networks.items() if count_parameters(network) <= 5_000_000}
     over = [name for name, network in within.items() if count_macs(network, 32) > macs_by_rule(5_000_000, 32)]
     assert len(within) == 15 and over == ["flexible-2"]
+
+
+@pytest.mark.parametrize(("budget", "size"), [(20_000, 8), (100_000, 16), (300_000, 16), (5_000_000, 32)])
+def test_the_rule_keeps_the_network_that_anybody_would_guess(budget: int, size: int) -> None:
+    task = Task(size, 1 if size == 8 else 3, 10)  # the digits are grey
+    largest = guesses(load_space(), task, Limits(budget))["guess-1"]
+    assert guesses(load_space(), task, Limits(budget, macs=macs_by_rule(budget, size)))["guess-1"] == largest
 
 
 def test_what_is_said_of_macs_is_told_apart_and_auto_is_no_limit_yet() -> None:

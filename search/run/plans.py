@@ -38,9 +38,16 @@ def plan_of(
         kept = plan.circumstances.storage
         if storage is not None and without_password(storage) != kept:
             raise StudyError(f"storage: study {files.name!r} is kept in {kept or files.database}; leave out --storage")
-        return plan.with_circumstances(source=source, num_trials=num_trials, time=time)
+        keeps_epochs = plan.circumstances.keeps_epochs or time is not None
+        return plan.with_circumstances(source=source, num_trials=num_trials, time=time, keeps_epochs=keeps_epochs)
     circumstances = Circumstances(
-        source=source, storage=storage, created=now(), num_trials=num_trials, time=time, versions=package_versions()
+        source=source,
+        storage=storage,
+        created=now(),
+        num_trials=num_trials,
+        time=time,
+        keeps_epochs=time is not None,
+        versions=package_versions(),
     )
     return Plan(question=question, circumstances=circumstances)
 
@@ -69,7 +76,7 @@ def settle(
         own = plan.question
         if "space" not in given and was_default(own.space):
             changes["space"] = own.space
-        if "epochs" not in given and ("time" in given or plan.circumstances.time is not None):
+        if "epochs" not in given and ("time" in given or plan.circumstances.keeps_epochs):
             changes["recipe"] = question.recipe.model_copy(update={"epochs": own.recipe.epochs})
         if "fill" not in given:
             changes["fill"] = own.fill

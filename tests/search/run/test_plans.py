@@ -166,6 +166,8 @@ def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
 def test_the_length_that_a_search_by_time_chose_stays(
     files: StudyFiles, earlier: Plan, began_by_time: bool, given: tuple[Option, ...], epochs: int
 ) -> None:
-    earlier.with_circumstances(time=60.0 if began_by_time else None).save(files)
     asked = asked_now(earlier, recipe=with_epochs(earlier.question.recipe, 8))
+    plan_of(files, earlier.question, "digits", None, None, 60.0 if began_by_time else None).save(files)
+    assert settle(asked, ("fill", *given), begun(files)).recipe.epochs == epochs
+    plan_of(files, earlier.question, "digits", None, 5).save(files)  # a run by trials since
     assert settle(asked, ("fill", *given), begun(files)).recipe.epochs == epochs

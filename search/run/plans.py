@@ -83,7 +83,10 @@ def settle(
         if "macs" not in given:
             changes["limits"] = (*(text for text in own.limits if text.startswith("macs=")), *question.limits)
     rule = "rule" in given or ("macs" not in given and plan is None)
-    return with_defaults(question.changed(**changes), rule, "fill" not in given and plan is None, say)
+    # The rule is lifted, or is not, as it was when the study began: by the share of the budget that was chosen with it.
+    chooses_fill = "fill" not in given and (rule or plan is None)
+    settled = with_defaults(question.changed(**changes), rule, chooses_fill, say)
+    return settled.changed(fill=changes["fill"]) if "fill" in changes else settled
 
 
 def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:

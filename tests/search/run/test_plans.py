@@ -159,6 +159,17 @@ def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
     assert (settled.space, settled.limits, settled.fill) == (load_space(), ("macs=187500",), 0.5)
 
 
+def test_a_rule_that_was_lifted_for_want_of_large_networks_is_lifted_again(files: StudyFiles, earlier: Plan) -> None:
+    stage = {"block": "basic", "depth": [1, 2], "width": [8, 256], "kernel": 3, "reduction": 4}
+    stem = {"width": 8, "kernel": 3, "stride": 1, "padding": 1}
+    few = {"stem": stem, "num_stages": [1, 2], "stage": stage | {"even_kernel": "pad-then-valid"}}
+    question = earlier.question.changed(space=Space.model_validate(few), budget=700_000, limits=(), fill=0.0)
+    begins = settle(question, ("space", "macs", "rule"), None)
+    assert (begins.limits, begins.fill) == ((), 0.0)
+    Plan(question=begins, circumstances=earlier.circumstances).save(files)
+    assert settle(question, ("space", "macs", "rule"), begun(files)) == begins
+
+
 @pytest.mark.parametrize(
     ("began_by_time", "given", "epochs"),
     [(True, (), 1), (True, ("epochs",), 8), (True, ("time",), 1), (False, (), 8), (False, ("time",), 1)],

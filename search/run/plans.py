@@ -38,9 +38,16 @@ def plan_of(
         kept = plan.circumstances.storage
         if storage is not None and without_password(storage) != kept:
             raise StudyError(f"storage: study {files.name!r} is kept in {kept or files.database}; leave out --storage")
-        return plan.with_circumstances(source=source, num_trials=num_trials, time=time)
+        keeps_epochs = plan.circumstances.keeps_epochs or time is not None
+        return plan.with_circumstances(source=source, num_trials=num_trials, time=time, keeps_epochs=keeps_epochs)
     circumstances = Circumstances(
-        source=source, storage=storage, created=now(), num_trials=num_trials, time=time, versions=package_versions()
+        source=source,
+        storage=storage,
+        created=now(),
+        num_trials=num_trials,
+        time=time,
+        keeps_epochs=time is not None,
+        versions=package_versions(),
     )
     return Plan(question=question, circumstances=circumstances)
 
@@ -69,14 +76,17 @@ def settle(
         own = plan.question
         if "space" not in given and was_default(own.space):
             changes["space"] = own.space
-        if "epochs" not in given and ("time" in given or plan.circumstances.time is not None):
+        if "epochs" not in given and ("time" in given or plan.circumstances.keeps_epochs):
             changes["recipe"] = question.recipe.model_copy(update={"epochs": own.recipe.epochs})
         if "fill" not in given:
             changes["fill"] = own.fill
         if "macs" not in given:
             changes["limits"] = (*(text for text in own.limits if text.startswith("macs=")), *question.limits)
     rule = "rule" in given or ("macs" not in given and plan is None)
-    return with_defaults(question.changed(**changes), rule, "fill" not in given and plan is None, say)
+    # The rule is lifted, or is not, as it was when the study began: by the share of the budget that was chosen with it.
+    chooses_fill = "fill" not in given and (rule or plan is None)
+    settled = with_defaults(question.changed(**changes), rule, chooses_fill, say)
+    return settled.changed(fill=changes["fill"]) if "fill" in changes else settled
 
 
 def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:

@@ -83,6 +83,13 @@ class Retraining:
             runs = self._finalists(candidates, seeds[:1])
             leaders = [by_identity[finalist.identity] for finalist in _ranked(runs, candidates, 1)[:NUM_LEADERS]]
             seeds = seeds[1:]
+            # Those of an earlier round among fewer have all their seeds, and may win by them.
+            there = {view.training for view in self._results()}
+            leaders += [
+                candidate
+                for candidate in candidates
+                if candidate not in leaders and all(self._finalist(candidate, seed).training in there for seed in seeds)
+            ]
         runs += self._finalists(leaders, seeds)
         best = by_identity[_ranked(runs, candidates)[0].identity]
         rivals = [with_dropout(best, value) for value in sorted(self.plan.question.space.dropout)]
@@ -92,20 +99,13 @@ class Retraining:
         return [(by_identity[finalist.identity], finalist) for finalist in _ranked(runs, candidates)]
 
     def _finalists(self, candidates: list[Candidate], seeds: range) -> list[RunView]:
-        return self._train(
-            [
-                self._asked(
-                    self._shortened(candidate), seed, "finalist", may_fail=candidate.identity.dropout is not None
-                )
-                for candidate in candidates
-                for seed in seeds
-            ]
-        )
+        return self._train([self._finalist(candidate, seed) for candidate in candidates for seed in seeds])
 
-    def _shortened(self, candidate: Candidate) -> Candidate:
-        """The candidate with the part of its recipe by which finalists are trained."""
+    def _finalist(self, candidate: Candidate, seed: int) -> FullRun:
+        """A run of the candidate with the part of its recipe by which finalists are trained."""
         epochs = finalist_epochs(candidate.recipe.epochs, self.plan.question.recipe.epochs)
-        return replace(candidate, recipe=candidate.recipe.model_copy(update={"epochs": epochs}))
+        shortened = replace(candidate, recipe=candidate.recipe.model_copy(update={"epochs": epochs}))
+        return self._asked(shortened, seed, "finalist", may_fail=candidate.identity.dropout is not None)
 
     def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
         """Train trials on the training split, as finalists are, to compare their values with those of the search.
@@ -183,6 +183,9 @@ class Retraining:
             self._receive(WAIT_SECONDS)
         return [self._done[run.training] for run in runs if run.training in self._done]
 
+    def _results(self) -> tuple[RunView, ...]:
+        return read_results(self.files, self.plan.question.data.ledger_name).runs
+
     def _missing(self, runs: list[FullRun]) -> list[RunningRun]:
         """The runs that are to be trained. Those whose weights are gone are among them, and have their folder.
 
@@ -192,7 +195,7 @@ class Retraining:
         Raises:
             StorageError: it cannot be put aside.
         """
-        there = {view.training: view for view in read_results(self.files, self.plan.question.data.ledger_name).runs}
+        there = {view.training: view for view in self._results()}
         missing = []
         for run in runs:
             view, note = there.get(run.training), None

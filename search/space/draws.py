@@ -18,7 +18,7 @@ from search.space.space import Space, Task
 
 MAX_REJECTED = 20_000
 MAX_LISTED = 20_000
-MAX_SPARING = 500  # draws that use too little of a limit on multiply-accumulates, after which one of them will do
+MAX_SPARING = 500  # draws in a row that use too little of a limit on multiply-accumulates, after which any will do
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,12 @@ class _Roots:
     Args:
         roots: at least one.
         share: the probability that a draw begins here, relative to other groups of roots.
+        least_macs: the fewest multiply-accumulates of a design that will do.
     """
 
-    def __init__(self, roots: list[_Root], share: float = 1.0) -> None:
+    def __init__(self, roots: list[_Root], share: float = 1.0, least_macs: float = 0.0) -> None:
         self.share = share
+        self.least_macs = least_macs
         self._roots = roots
         self._ends = np.cumsum([len(root.weights) for root in roots])
         self._cumulative: Weights = np.cumsum(np.concatenate([root.weights for root in roots]))
@@ -84,7 +86,7 @@ class Draws:
     is drawn first, from the numbers of stages of which a design is within the limits.
 
     Where its weights ask for it (`least_macs`), `draw` passes over designs that use too little of a limit on MACs: it
-    is left with the same weights of the others, as long as one such design comes in `MAX_SPARING` draws.
+    is left with the same weights of the others. Once `MAX_SPARING` of them come in a row, they are drawn too.
 
     A lower limit (fill) costs next to nothing: draws stay within the interval from the start, where drawing a shape
     first and then solving for widths would have to weigh each shape by how many widths fill the budget.
@@ -133,9 +135,11 @@ class Draws:
                 if drawn is None:
                     continue
                 architecture, spent = drawn
-                if num_sparing >= MAX_SPARING or spent[-1] >= self._least_drawn:
+                if spent[-1] >= group.least_macs:
                     return architecture
                 num_sparing += 1
+                if num_sparing == MAX_SPARING:
+                    group.least_macs = 0.0  # of later draws too: each would take as long
             self._groups.remove(group)
         raise LookupError("no design is within the limits")
 
@@ -148,13 +152,13 @@ class Draws:
         """All roots or, where the number of stages is drawn first, those of each number that may be drawn."""
         weights = self._parts.space.weights
         if self._measure != "weighed" or weights is None or weights.num_stages is None:
-            return [_Roots(self._roots)] if self._roots else []
+            return [_Roots(self._roots, least_macs=self._least_drawn)] if self._roots else []
         groups = []
         shares = self._parts.space.choice_shares["num_stages"]
         for number, share in zip(self._parts.space.num_stages, shares, strict=True):
             roots = [root for root in self._roots if root.start.num_stages == number]
             if roots and share:
-                groups.append(_Roots(roots, share))
+                groups.append(_Roots(roots, share, self._least_drawn))
         return groups
 
     def _pick_group(self, rng: np.random.Generator) -> _Roots:

@@ -124,6 +124,7 @@ class Circumstances(_Part):
         num_trials: trained trials that were asked for; of a search by time, those it had when its time was over, and
             None before that.
         time: the seconds that the last run was given, if it was a search by time.
+        keeps_epochs: whether any run was one, so that trials stay as long as they are whatever the recipe says.
         precision: what the recipe's 'auto' stands for, fixed by the study's first run.
         device: what its trials were trained on: of the kind of the first run, whose batches the study keeps.
         num_train: images of the training split.
@@ -136,6 +137,7 @@ class Circumstances(_Part):
     created: str
     num_trials: int | None
     time: float | None = None
+    keeps_epochs: bool = False
     precision: Literal["fp32", "bf16", "fp16"] | None = None
     device: str = ""
     num_train: int = 0

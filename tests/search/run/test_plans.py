@@ -159,6 +159,17 @@ def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
     assert (settled.space, settled.limits, settled.fill) == (load_space(), ("macs=200000",), 0.5)
 
 
+def test_a_rule_that_was_lifted_for_want_of_large_networks_is_lifted_again(files: StudyFiles, earlier: Plan) -> None:
+    stage = {"block": "basic", "depth": [1, 2], "width": [8, 256], "kernel": 3, "reduction": 4}
+    stem = {"width": 8, "kernel": 3, "stride": 1, "padding": 1}
+    few = {"stem": stem, "num_stages": [1, 2], "stage": stage | {"even_kernel": "pad-then-valid"}}
+    question = earlier.question.changed(space=Space.model_validate(few), budget=700_000, limits=(), fill=0.0)
+    begins = settle(question, ("space", "macs", "rule"), None)
+    assert (begins.limits, begins.fill) == ((), 0.0)
+    Plan(question=begins, circumstances=earlier.circumstances).save(files)
+    assert settle(question, ("space", "macs", "rule"), begun(files)) == begins
+
+
 @pytest.mark.parametrize(
     ("began_by_time", "given", "epochs"),
     [(True, (), 1), (True, ("epochs",), 8), (True, ("time",), 1), (False, (), 8), (False, ("time",), 1)],
@@ -166,6 +177,8 @@ def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
 def test_the_length_that_a_search_by_time_chose_stays(
     files: StudyFiles, earlier: Plan, began_by_time: bool, given: tuple[Option, ...], epochs: int
 ) -> None:
-    earlier.with_circumstances(time=60.0 if began_by_time else None).save(files)
     asked = asked_now(earlier, recipe=with_epochs(earlier.question.recipe, 8))
+    plan_of(files, earlier.question, "digits", None, None, 60.0 if began_by_time else None).save(files)
+    assert settle(asked, ("fill", *given), begun(files)).recipe.epochs == epochs
+    plan_of(files, earlier.question, "digits", None, 5).save(files)  # a run by trials since
     assert settle(asked, ("fill", *given), begun(files)).recipe.epochs == epochs

@@ -718,6 +718,21 @@ def test_all_of_many_finalists_have_a_seed_and_the_leaders_a_second(
     assert unfinished_round(read_runs(files)) is None
 
 
+def test_a_finalist_with_all_seeds_of_an_earlier_round_may_win_and_is_the_winner_of_the_page_too(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    def lucky_later(job: Job, epoch: int) -> float:
+        return 0.9 if job.label == "0000 seed 1" else by_width(job, epoch)
+
+    many = [candidate(trial, 4 * (trial + 1)) for trial in range(9)]
+    retrain(SimulatedFleet(2, lucky_later)).choose(many[:2])
+    fleet = SimulatedFleet(2, lucky_later)
+    ranking = retrain(fleet).choose(many)
+    assert [each.identity.trial for each, _ in ranking] == [0, 8, 4, 7, 1]
+    assert {job.label[:4] for job in jobs(fleet) if job.label.endswith("1")} == {"0004", "0007", "0008"}
+    assert standings(alike(read_runs(files)), {})[0] == ranking[0][1]
+
+
 def test_a_round_of_many_is_unfinished_until_its_leaders_have_both_seeds(
     retrain: Callable[..., Retraining], files: StudyFiles
 ) -> None:

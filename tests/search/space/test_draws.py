@@ -348,6 +348,17 @@ def test_where_no_draw_computes_enough_one_of_the_others_will_do(list_space: Any
     assert {draws.draw(rng) for _ in range(3)} <= listing.designs.keys()
 
 
+def test_draws_that_compute_enough_are_not_sought_again_where_there_were_none(
+    list_space: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = list_space("overrides")
+    space = Space.model_validate(listing.space.model_dump() | {"weights": {"least_macs": 1.0}})
+    draws, rng = Draws.weighed(space, listing.task, Limits(10**12, macs=10**12)), np.random.default_rng(2)
+    draws.draw(rng)
+    monkeypatch.setattr("search.space.draws.MAX_REJECTED", 1)  # a second draw needs no more
+    assert draws.draw(rng) in listing.designs
+
+
 def test_the_same_seed_draws_the_same_weighed_designs(list_space: Any) -> None:
     draws = Draws.weighed(with_weights(list_space("overrides"), "much"), CIFAR, Limits(10**6))
     first, again = ([draws.draw(rng) for rng in [np.random.default_rng(1)] for _ in range(20)] for _ in range(2))

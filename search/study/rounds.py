@@ -9,7 +9,7 @@ the best, the best epoch's, which is optimistic because it was picked for being 
 which it flatters alike, and is never quoted as a result.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -83,13 +83,17 @@ def standings(round: Iterable[Network], ranks: Mapping[int, int]) -> list[Finali
 def unfinished_round(round: Iterable[RunView]) -> str | None:
     """How far a round is that has no winner yet, in words; None if it has one, or if there was no round.
 
-    It has one once the leaders, or all of few finalists, have all their seeds, and there are two of them or other
-    dropouts were tried, which comes after. A finalist of which not a single run has ended cannot be seen.
+    It has one once the leaders by the first seed, or all of few finalists, have all their seeds, and there are two of
+    them or other dropouts were tried, which comes after. A finalist of which not a single run has ended cannot be seen.
     """
-    seeds = Counter(run.identity for run in round)
-    own = [number for identity, number in seeds.items() if identity.dropout is None]
-    finished, needed = sum(number >= NUM_FINALIST_SEEDS for number in own), min(NUM_LEADERS, len(own))
-    if not seeds or (finished >= needed > 0 and len(seeds) > 1):
+    finalists: dict[Identity, dict[int, float]] = defaultdict(dict)
+    for run in round:
+        finalists[run.identity][run.seed] = run.validation or 0.0
+    own = [by_seed for identity, by_seed in finalists.items() if identity.dropout is None]
+    # Of equal ones those that have all their seeds.
+    leaders = sorted(own, key=lambda by_seed: (by_seed.get(0, 0.0), len(by_seed)), reverse=True)[:NUM_LEADERS]
+    finished, needed = sum(len(by_seed) >= NUM_FINALIST_SEEDS for by_seed in leaders), len(leaders)
+    if not finalists or (finished == needed > 0 and len(finalists) > 1):
         return None
     have = "has" if finished == 1 else "have"
     begun = f"{len(own):,} finalist{'' if len(own) == 1 else 's'} begun"

@@ -742,6 +742,18 @@ def test_a_round_of_many_is_unfinished_until_its_leaders_have_both_seeds(
     assert unfinished_round(only) == "2 of the 3 that need them, of 5 finalists begun, have all of 2 seeds"
 
 
+def test_a_finished_round_of_few_is_unfinished_once_a_better_finalist_has_begun(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    many = [candidate(trial, 4 * (trial + 1)) for trial in range(9)]
+    retrain(SimulatedFleet(2, by_width)).choose(many[:3])
+    few = read_runs(files)
+    assert unfinished_round(few) is None
+    retrain(SimulatedFleet(2, by_width)).choose(many)
+    begun = [*few, *(run for run in read_runs(files) if (run.label, run.seed) == ("0008", 0))]
+    assert unfinished_round(begun) == "2 of the 3 that need them, of 4 finalists begun, have all of 2 seeds"
+
+
 @pytest.mark.parametrize(
     ("epochs", "searched", "expected"), [(60, 8, 24), (20, 8, 20), (5, 8, 5), (1, 8, 1), (300, 8, 24)]
 )

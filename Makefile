@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE  # or hundreds of processes of the tests compil
 
 demo: $(INSTALLED)  ## search, retrain and report on the embedded digits, in under two minutes
 	$(BIN)/nas search --data digits --budget 20k --trials 20 --epochs 6 --workers 2 --study demo
-	$(BIN)/nas retrain --top 1 --epochs 20 --study demo
+	$(BIN)/nas retrain --top 3 --epochs 20 --study demo
 	$(BIN)/nas report --study demo
 
 test: $(INSTALLED)  ## the quick tests

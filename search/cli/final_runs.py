@@ -54,8 +54,11 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
         print(sentence)
     openings, ledger = plural(len(view.ledger), "opening"), files.ledger(plan.question.data.ledger_name)
     print(f"test set openings are listed in {ledger}: {openings} by all studies")
-    answer = findings.answer.trial.number if findings.answer else None
-    if (paid := whether_searching_paid(findings)) and answer in {run.identity.trial for run in runs}:
+    trials, answer = {run.identity.trial for run in runs} - {None}, findings.answer
+    if answer is not None and answer.trial.number not in trials:
+        if trials:
+            print(f"the study's answer is another: trial {answer.trial.number}, chosen for {answer.how}")
+    elif paid := whether_searching_paid(findings):
         print(paid)
 
 

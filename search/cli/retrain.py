@@ -94,7 +94,9 @@ def retrain(
             candidates.append(candidate_of(records, number, plan, full))
     names = dict.fromkeys(known_baseline(name, files, plan) for name in selection.baselines)
     baselines = tuple(baseline_candidate(name, plan, full) for name in names)
-    opponent = find_opponent(files, plan, full, baselines, seeds) if selection.has_opponent else None
+    # Where nothing is left to be chosen, the winner is known.
+    rivals = baselines if selection.chooses else (*baselines, *candidates)
+    opponent = find_opponent(files, plan, full, rivals, seeds) if selection.has_opponent else None
     request = RetrainRequest(tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent)
     num_workers = (
         len(machine.staff(dataset, 0, request.num_runs(len(plan.question.space.dropout)))) if not ray else None
@@ -192,10 +194,10 @@ def parse_selection(
 
 
 def find_opponent(
-    files: StudyFiles, plan: "Plan", recipe: "Recipe", baselines: "Iterable[Candidate]", num_seeds: int
+    files: StudyFiles, plan: "Plan", recipe: "Recipe", others: "Iterable[Candidate]", num_seeds: int
 ) -> "Candidate | None":
     """The best guess of the study, to be trained by the recipe, which a line on the screen names with its runs; None if
-    there is none, or if it is one of the baselines."""
+    there is none, or if it is one of the others that are trained."""
     from search.run.candidates import are_one_design, baseline_candidate
     from search.space.guesses import BEST_GUESS
 
@@ -205,8 +207,11 @@ def find_opponent(
         print(f"note: {error}; none is trained beside the winner", file=sys.stderr)
         return None
     opponent = baseline_candidate(name, plan, recipe)
-    if same := next((other.identity.name for other in baselines if are_one_design(other, opponent)), None):
-        print(f"beside the winner: {same}, the network of the best guess")
+    same = next((other.identity for other in others if are_one_design(other, opponent)), None)
+    if same is not None:
+        is_baseline = same.kind == "baseline"
+        text = f"beside the winner: {same.name}, the network of the best guess"
+        print(text if is_baseline else f"no guess beside the winner: {same.name} is the best guess itself")
         return None
     runs = plural(num_seeds, "more run")
     print(f"beside the winner: {name}, the best guess, {runs} unless it wins itself (--no-guess leaves it out)")

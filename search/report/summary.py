@@ -11,7 +11,7 @@ from search.report.retraining.known_runs import is_baseline
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.report.trials.leaderboard import measured_epochs
 from search.report.verdicts import is_costlier
-from search.space.limits import short_count
+from search.space.limits import short_words
 from search.study.best_guess import ranked_guesses
 from search.study.networks import Network
 from search.study.view import StudyView, TrialView, at_dropout
@@ -29,7 +29,7 @@ class Fact:
 
 
 def question(view: StudyView) -> str:
-    macs = f" and {short_count(view.max_macs)} MACs" if view.max_macs is not None else ""
+    macs = f" and {short_words(view.max_macs)} MACs" if view.max_macs is not None else ""
     return f"Which network of at most {count(view.budget)} parameters{macs} classifies {view.data} best?"
 
 

@@ -193,9 +193,15 @@ def macs_by_rule(max_params: int, image_size: int) -> int:
     return min(max(1, by_rule), _LARGEST)
 
 
+def short_words(number: int) -> str:
+    """As `short_count` has it, but with thousands apart where it is given in full."""
+    short = short_count(number)
+    return f"{number:,}" if short == str(number) else short
+
+
 def macs_words(macs: int, max_params: int, image_size: int) -> str:
     """A limit on multiply-accumulates as people read it: 800M MACs, and whether it is the rule's."""
-    text = f"{short_count(macs)} MACs"
+    text = f"{short_words(macs)} MACs"
     if macs != macs_by_rule(max_params, image_size):
         return text
     at = "" if image_size == 32 else " at 32x32 pixels"

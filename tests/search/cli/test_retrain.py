@@ -150,6 +150,22 @@ def test_a_winner_that_is_the_guess_itself_is_trained_once(
     assert done.stdout.splitlines()[-1].startswith(said)
 
 
+def test_the_best_trial_that_is_the_best_guess_is_trained_once_and_another_trial_is_not_the_answer(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = keeping
+    done = nas("retrain", "--top", "1", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        "no guess beside the winner: trial 0 is the best guess itself\n1 final run of 1 epoch"
+    )
+    assert len(simulation.last_jobs) == 1 and "the study's answer" not in done.stdout
+    other = nas("retrain", "--trial", "7", *BRIEF)
+    assert other.returncode == 0, other.stderr
+    last = other.stdout.splitlines()[-1]
+    assert last.startswith("the study's answer is another: trial 0, chosen for the best validation accuracy of ")
+
+
 def test_a_guess_that_is_named_is_trained_once_under_every_name(
     nas: Nas, searched: StudyFiles, simulation: Simulation
 ) -> None:

@@ -32,7 +32,7 @@ CHARACTERS = ("digits", "svhn", "mnist")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ColorJitter(_Part):
@@ -60,36 +60,28 @@ class Affine(_Part):
 
 
 class Recipe(_Part):
-    """One way to train an image classifier.
+    """One way to train an image classifier. Every field says what it is; this is how they go together.
 
-    Optimisers are torch's SGD, Adam and AdamW; `momentum` and `nesterov` are SGD's.
-
-    The learning rate `lr` is the peak of the schedule and `min_lr` what it falls to. All schedules but 'plateau' move
-    once per step, in shares of the whole training, so that a recipe keeps its shape at any number of epochs. After a
-    linear rise from zero over `warmup` (a fraction of all steps)
+    Optimisers are torch's SGD, Adam and AdamW. All schedules but 'plateau' move once per step, in shares of the whole
+    training, so that a recipe keeps its shape at any number of epochs. After a linear rise from zero over `warmup`
 
     - 'linear' falls linearly; with a warm-up it is also called 'one-cycle' (https://arxiv.org/abs/1708.07120);
     - 'cosine' falls along half a cosine (https://arxiv.org/abs/1608.03983);
-    - 'multi-step' multiplies by `factor` at each of the `milestones` (fractions of all steps);
+    - 'multi-step' multiplies by `factor` at each of the `milestones`;
     - 'constant' stays.
 
     Without a warm-up, 'cyclic' rises and falls linearly between `min_lr` and `lr`, `cycles` times
-    (https://arxiv.org/abs/1506.01186), and 'plateau' is torch's ReduceLROnPlateau: it multiplies by `factor` once the
-    validation accuracy has not been better for more than `patience` epochs. `stop_patience` ends the training after as
-    many epochs without a better one, and `keep_best` gives the network in the end the weights of its epoch with the
-    best validation accuracy. These three keep the validation split out of the training data of final runs too. A
-    trial's value is its last epoch's accuracy even so.
+    (https://arxiv.org/abs/1506.01186), and 'plateau' is torch's ReduceLROnPlateau. 'plateau', `stop_patience` and
+    `keep_best` keep the validation split out of the training data of final runs too. A trial's value is its last
+    epoch's accuracy even so.
 
-    With `ema_window` above 0 the network that is measured, and kept in the end, is an exponential moving average of the
-    trained weights and of BatchNorm's statistics (https://arxiv.org/abs/2411.18704). The window is a fraction of all
-    steps too: over n steps the decay is 1 - 1 / n a step.
+    With `ema_window` the network that is measured, and kept in the end, is an exponential moving average of the trained
+    weights and of BatchNorm's statistics (https://arxiv.org/abs/2411.18704): over n steps the decay is 1 - 1 / n a
+    step.
 
-    Images are normalised by `mean` and `std` per channel on the scale 0 to 1, or by those of the training images where
-    they are None. The augmentations happen in the order of the fields below: `auto_augment` is the policy found on
-    CIFAR-10, `rotation` the largest angle in degrees, `crop_padding` and `cutout` are in pixels. Crops pad with zeros
-    after normalisation, and rotations before it, interpolating 'nearest' as torchvision does. `cutmix` and `mixup` are
-    the parameter alpha of their Beta distributions; a batch is mixed with probability `mix_probability`, and if both
-    are given, by one of them at random.
+    The augmentations happen in the order of the fields. Crops pad after normalisation, so zeros are the mean of the
+    data, and rotations before it, interpolating 'nearest' as torchvision does. If both `cutmix` and `mixup` are given,
+    a batch is mixed by one of them at random.
 
     With `halve_batch`, a training that runs out of memory is tried once more with half of the batch and, in proportion,
     half of the learning rate.
@@ -98,40 +90,75 @@ class Recipe(_Part):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """What results call it; a copy needs another name."""
     epochs: Annotated[int, Field(ge=1, le=10_000, strict=True)]
+    """How many times training goes through the images."""
     batch_size: Annotated[int, Field(ge=1, le=65_536, strict=True)] | Auto = 128
+    """Images in a batch; auto: 128, on a GPU 512, fewer in a small set."""
     halve_batch: bool = False
+    """Whether a training that runs out of memory is tried again with half of the batch and rate."""
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """sgd, adam or adamw."""
     lr: Positive = 0.1
+    """The learning rate at its peak; with batch_size auto, that of 128 images."""
     momentum: Fraction = 0.9
+    """Of SGD."""
     nesterov: bool = True
+    """Whether SGD's momentum is Nesterov's."""
     weight_decay: NotNegative = 5e-4
+    """As torch's optimisers take it: coupled to the gradient, but for adamw."""
     decay_norm_and_bias: bool = False
+    """Whether BatchNorm and biases decay too."""
     schedule: Schedule = "one-cycle"
+    """one-cycle, linear, cosine, multi-step, cyclic, plateau or constant."""
     warmup: Fraction = 0.2
+    """The share of all steps in which the rate rises linearly from zero."""
     min_lr: NotNegative = 0.0
+    """The learning rate that the schedule falls to."""
     milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """Where multi-step multiplies the rate by factor, as rising shares of all steps."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """What multi-step and plateau multiply the rate by."""
     cycles: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """How often cyclic rises and falls."""
     patience: Annotated[int, Field(ge=0, le=10_000)] = 5
+    """Epochs without a better validation accuracy before plateau lowers the rate."""
     stop_patience: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Epochs without a better validation accuracy before training ends; null: never."""
     keep_best: bool = False
+    """Whether the weights of the epoch with the best validation accuracy are kept."""
     label_smoothing: Fraction = 0.0
+    """The share of a label that goes to all classes alike."""
     zero_init_last_norm: bool = True
+    """Whether the last BatchNorm of every block starts at zero, so that blocks begin as shortcuts."""
     ema_window: Fraction = 0.0
+    """The share of all steps that the measured average of the weights goes over; 0: no average."""
     precision: Precision = "auto"
+    """auto (the fastest here), fp32, bf16 or fp16."""
     mean: tuple[float, ...] | None = None
+    """The mean of each channel, 0 to 1, for normalisation; null: that of the training images."""
     std: tuple[Positive, ...] | None = None
+    """The standard deviation of each channel; null: that of the training images."""
     auto_augment: bool = False
+    """Whether images are changed by the AutoAugment policy found on CIFAR-10."""
     rotation: Degrees = 0.0
+    """The largest angle of random rotations, in degrees."""
     affine: Affine | None = None
+    """Random affine maps, of degrees, translate, scale and shear; null: none."""
     color_jitter: ColorJitter | None = None
+    """Random changes of brightness, contrast, saturation and hue; null: none."""
     crop_padding: Annotated[int, Field(ge=0, le=64)] | Auto = 0
+    """Pixels that random crops pad by on each side; auto: an eighth of the image."""
     flip: bool | Auto = False
+    """Whether images are mirrored at random; auto: unless they are characters."""
     cutout: Annotated[int, Field(ge=0, le=512)] | Auto = 0
+    """The side of a square that is hidden at random, in pixels; auto: a quarter of the image."""
     cutmix: Alpha = 0.0
+    """Alpha of CutMix, which pastes a box of another image; 0: off."""
     mixup: Alpha = 0.0
+    """Alpha of MixUp, which blends two images; 0: off."""
     mix_probability: Probability = 1.0
+    """The share of batches that are mixed by cutmix or mixup."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Recipe":

@@ -60,7 +60,7 @@ def our_input(recipe: Recipe, data: Images, num_threads: int) -> Epoch:
 
     def epoch() -> int:
         torch.set_num_threads(num_threads)
-        num_images = sum(len(batch.labels) for batch in pipeline.epoch(data))
+        num_images = sum(len(batch.labels) for batch in pipeline.epoch(data, 1))
         wait_for(data.device)
         return num_images
 

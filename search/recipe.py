@@ -83,6 +83,10 @@ class Recipe(_Part):
     data, and rotations before it, interpolating 'nearest' as torchvision does. If both `cutmix` and `mixup` are given,
     a batch is mixed by one of them at random.
 
+    With an 'alternating' `flip` every image is mirrored in every second epoch, and whether it begins so is drawn once
+    per training: two epochs in a row show both sides of it (https://github.com/KellerJordan/cifar10-airbench, as
+    'airbench' below).
+
     With `halve_batch`, a training that runs out of memory is tried once more with half of the batch and, in proportion,
     half of the learning rate.
 
@@ -149,8 +153,8 @@ class Recipe(_Part):
     """Random changes of brightness, contrast, saturation and hue; null: none."""
     crop_padding: Annotated[int, Field(ge=0, le=64)] | Auto = 0
     """Pixels that random crops pad by on each side; auto: an eighth of the image."""
-    flip: bool | Auto = False
-    """Whether images are mirrored at random; auto: unless they are characters."""
+    flip: bool | Literal["auto", "alternating"] = False
+    """Whether images are mirrored at random; auto: unless they are characters; alternating: in every second epoch."""
     cutout: Annotated[int, Field(ge=0, le=512)] | Auto = 0
     """The side of a square that is hidden at random, in pixels; auto: a quarter of the image."""
     cutmix: Alpha = 0.0

@@ -156,7 +156,7 @@ class Training:
         self.step.sums.zero_()
         first_loss: float | None = None
         lr = 0.0
-        for batch in self.pipeline.epoch(self.data):
+        for batch in self.pipeline.epoch(self.data, self.epoch):
             if self.should_stop():
                 return None
             lr = self.schedule.lr

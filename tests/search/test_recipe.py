@@ -225,6 +225,11 @@ def test_other_images_are_mirrored(data: str) -> None:
     assert FAST.fit_to(data, 1_000, 32, 3).flip is True
 
 
+@pytest.mark.parametrize("data", ["digits", "cifar10"])
+def test_an_alternating_flip_stays_one_whatever_the_images(data: str) -> None:
+    assert read("name: mine\nepochs: 5\nflip: alternating").fit_to(data, 1_000, 32, 3).flip == "alternating"
+
+
 def test_fitting_leaves_what_was_said_as_it_is() -> None:
     said = Recipe(name="said", epochs=3, batch_size=7, crop_padding=5, cutout=3, flip=True)
     assert said.fit_to("digits", 1_000, 8, 1) == said

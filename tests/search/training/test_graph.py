@@ -106,7 +106,7 @@ def test_dropout_draws_another_mask_at_every_replay(data: Images) -> None:
     def compute(batch: Any) -> None:
         seen.copy_(dropout(torch.ones(64, device=data.device)))
 
-    batch = next(training.pipeline.epoch(data))
+    batch = next(training.pipeline.epoch(data, 1))
     replay = capture(compute, batch, lambda: iter([seen]))
     for _ in range(4):
         replay(batch)
@@ -157,7 +157,7 @@ def test_after_fifty_designs_memory_is_where_it_was_after_five(data: Images) -> 
 
 def test_a_capture_leaves_the_tensors_and_the_generator_as_they_were(data: Images) -> None:
     training = begin(data, "adam", None)
-    batch = next(training.pipeline.epoch(data))
+    batch = next(training.pipeline.epoch(data, 1))
     before = {id(tensor): tensor.clone() for tensor in training.step.changed()}
     state = torch.cuda.get_rng_state(data.device)
     capture(training.step.compute, batch, training.step.changed)

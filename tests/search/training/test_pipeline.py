@@ -290,7 +290,7 @@ def test_a_mixed_image_counts_as_correct_by_the_share_of_the_label() -> None:
 
 def test_an_epoch_holds_every_image_at_most_once_in_a_new_order() -> None:
     pipeline, data = unit(batch_size=8), Images(PIXELS.repeat(7, 1, 1, 1)[:50], torch.arange(50))
-    epochs = [[label for batch in pipeline.epoch(data) for label in batch.labels.tolist()] for _ in range(2)]
+    epochs = [[label for batch in pipeline.epoch(data, number) for label in batch.labels.tolist()] for number in (1, 2)]
     assert all(len(set(epoch)) == len(epoch) == 48 for epoch in epochs)
     assert epochs[0] != epochs[1]
 
@@ -300,9 +300,49 @@ def test_images_and_labels_stay_together_in_an_epoch() -> None:
     data = Images(labels.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2).clone(), labels)
     pipeline = unit(batch_size=10)
     marks = pipeline.normalise(data.images)[:, 0, 0, 0]
-    batches = list(pipeline.epoch(data))
+    batches = list(pipeline.epoch(data, 1))
     assert [len(batch.labels) for batch in batches] == [10] * 4
     assert all(torch.equal(batch.images[:, 0, 0, 0], marks[batch.labels]) for batch in batches)
+
+
+def mirrored_in(pipeline: Pipeline, data: Images, number: int) -> Tensor:
+    """Which images (N,) an epoch mirrors, in the order of the data, whose left half is black and right half white."""
+    batches = list(pipeline.epoch(data, number))
+    labels = torch.cat([batch.labels for batch in batches])
+    is_white = torch.cat([batch.images[:, 0, 0, 0] for batch in batches]) > 0.5
+    return torch.zeros(len(data), dtype=torch.bool).index_copy(0, labels, is_white)
+
+
+LEFT_BLACK = Images(torch.tensor([0, 255], dtype=torch.uint8).expand(400, 3, 2, 2).clone(), torch.arange(400))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_alternating_flip_mirrors_every_image_in_every_second_epoch(seed: int) -> None:
+    recipe = make_recipe(mean=(0.0,) * 3, std=(1.0,) * 3, batch_size=40, flip="alternating")
+    pipeline = make_pipeline(recipe, seed)
+    # As cifar10-airbench does it: coins before the first epoch, and then all images turned around before each.
+    expected = mirrored_in(pipeline, LEFT_BLACK, 1)
+    assert 160 < expected.sum() < 240
+    for number in range(2, 6):
+        expected = ~expected
+        assert torch.equal(mirrored_in(pipeline, LEFT_BLACK, number), expected)
+    assert torch.equal(mirrored_in(make_pipeline(recipe, seed), LEFT_BLACK, 5), expected), "whatever came before"
+    other = mirrored_in(make_pipeline(recipe, seed + 1), LEFT_BLACK, 1)
+    assert 120 < (other ^ mirrored_in(pipeline, LEFT_BLACK, 1)).sum() < 280, "each training draws its own"
+
+
+def test_an_alternating_flip_changes_nothing_else_of_an_epoch() -> None:
+    values: dict[str, Any] = {"batch_size": 8, "crop_padding": 2, "cutout": 3}
+    plain, alternating = make_pipeline(make_recipe(**values)), make_pipeline(make_recipe(flip="alternating", **values))
+    data = Images(torch.full_like(PIXELS, 255), LABELS)
+    for one, other in zip(plain.epoch(data, 1), alternating.epoch(data, 1), strict=True):
+        assert torch.equal(one.labels, other.labels)
+    assert torch.equal(plain.generator.get_state(), alternating.generator.get_state())
+    assert torch.equal(plain.coins.get_state(), alternating.coins.get_state())
+
+
+def test_without_an_epoch_an_alternating_flip_is_a_coin() -> None:
+    assert torch.equal(batch_of(flip="alternating").images, batch_of(flip=True).images)
 
 
 def test_a_batch_is_copied_whole_and_into_place() -> None:

@@ -38,6 +38,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "average": {"ema_window": 0.2},
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "smoothed": {"label_smoothing": 0.2, "crop_padding": 1, "flip": True, "cutout": 2},
+    "alternating": {"flip": "alternating", "crop_padding": 1},
     "plateau": {"schedule": "plateau", "warmup": 0.0, "patience": 0, "keep_best": True},
     "stops early": {"schedule": "constant", "warmup": 0.0, "stop_patience": 1},
 }
@@ -147,7 +148,7 @@ def test_a_resumed_training_is_captured_anew_and_goes_on_to_the_bit(kind: str) -
 @pytest.mark.parametrize("kind", ["sgd", "adam", "average"])
 def test_a_rehearsal_leaves_no_trace(kind: str) -> None:
     training = begin(kind, None)
-    batch = next(training.pipeline.epoch(DATA))
+    batch = next(training.pipeline.epoch(DATA, 1))
     step = training.step
     there = [*step.changed()]
     before = [tensor.clone() for tensor in there]

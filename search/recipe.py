@@ -1,9 +1,18 @@
 """How a network is trained, as a frozen value: optimiser, schedule, augmentation, epochs, precision."""
 
 from math import log2, sqrt
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from search.errors import RecipeError
 from search.quantities import plural
@@ -29,6 +38,10 @@ Degrees = Annotated[float, Field(ge=0, le=180)]
 FULL_BATCH = 128
 GPU_BATCH = 512
 CHARACTERS = ("digits", "svhn", "mnist")
+
+# Fields that came after recipes had been written into results, plans and checkpoints, which know a recipe by what is
+# written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
+LATER = frozenset({"padding_mode"})
 
 
 class _Part(BaseModel):
@@ -80,8 +93,9 @@ class Recipe(_Part):
     step.
 
     The augmentations happen in the order of the fields. Crops pad after normalisation, so zeros are the mean of the
-    data, and rotations before it, interpolating 'nearest' as torchvision does. If both `cutmix` and `mixup` are given,
-    a batch is mixed by one of them at random.
+    data, and rotations before it, interpolating 'nearest' as torchvision does. To 'reflect' mirrors an image about the
+    centres of its outermost pixels (torchvision's name). If both `cutmix` and `mixup` are given, a batch is mixed by
+    one of them at random.
 
     With an 'alternating' `flip` every image is mirrored in every second epoch, and whether it begins so is drawn once
     per training: two epochs in a row show both sides of it (https://github.com/KellerJordan/cifar10-airbench, as
@@ -153,6 +167,8 @@ class Recipe(_Part):
     """Random changes of brightness, contrast, saturation and hue; null: none."""
     crop_padding: Annotated[int, Field(ge=0, le=64)] | Auto = 0
     """Pixels that random crops pad by on each side; auto: an eighth of the image."""
+    padding_mode: Literal["zeros", "reflect"] = "zeros"
+    """What random crops pad with: zeros, or the image in a mirror (reflect)."""
     flip: bool | Literal["auto", "alternating"] = False
     """Whether images are mirrored at random; auto: unless they are characters; alternating: in every second epoch."""
     cutout: Annotated[int, Field(ge=0, le=512)] | Auto = 0
@@ -164,6 +180,15 @@ class Recipe(_Part):
     mix_probability: Probability = 1.0
     """The share of batches that are mixed by cutmix or mixup."""
 
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if name not in LATER or getattr(self, name) != fields[name].default
+        }
+
     @model_validator(mode="after")
     def _is_consistent(self) -> "Recipe":
         if (self.mean is None) != (self.std is None):
@@ -172,6 +197,8 @@ class Recipe(_Part):
             raise ValueError(f"mean and std: {len(self.mean)} and {len(self.std)} values; one each per channel")
         if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov = true: needs momentum above 0")
+        if self.padding_mode == "reflect" and self.crop_padding == 0:
+            raise ValueError("padding_mode = reflect: needs crop_padding above 0")
         if self.min_lr >= self.lr:
             raise ValueError(f"min_lr = {self.min_lr:g}: must be below lr = {self.lr:g}")
         if self.schedule in ("cyclic", "plateau") and self.warmup > 0:
@@ -206,7 +233,7 @@ class Recipe(_Part):
         Raises:
             RecipeError: the recipe cannot be used with such images.
         """
-        resolved: dict[str, int | float] = {}
+        resolved: dict[str, int | float | str] = {}
         if self.batch_size == "auto":
             most = GPU_BATCH if on_gpu else FULL_BATCH
             batch_size = min(most, max(16, 2 ** int(log2(max(1, num_train // 32)))), num_split or num_train)
@@ -214,6 +241,8 @@ class Recipe(_Part):
             resolved |= {"batch_size": batch_size, "lr": self.lr * share, "min_lr": self.min_lr * share}
         if self.crop_padding == "auto":
             resolved["crop_padding"] = min(64, image_size // 8)
+            if image_size < 8:  # nothing to pad with
+                resolved["padding_mode"] = "zeros"
         if self.cutout == "auto":
             resolved["cutout"] = min(512, image_size // 4)
         if self.flip == "auto":

@@ -9,10 +9,13 @@ data. Shape and dtype are kept, `channels_last` is not: convert after the last s
 themselves are returned.
 """
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PaddingMode = Literal["zeros", "reflect"]
 Mixed = tuple[Tensor, Tensor, Tensor, Tensor]  # images, labels_a, labels_b and weight; see `cutmix`
 
 
@@ -22,19 +25,20 @@ def draw_crop(num_images: int, padding: int, generator: torch.Generator) -> tupl
     return corners[0], corners[1]
 
 
-def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-    """An H x W window of each image padded with zeros, at a place of its own: (N, C, H, W).
+def crop(images: Tensor, padding: int, top: Tensor, left: Tensor, mode: PaddingMode = "zeros") -> Tensor:
+    """An H x W window of each padded image, at a place of its own: (N, C, H, W).
 
     Args:
         images: (N, C, H, W).
-        padding: pixels of zeros on every side.
+        padding: pixels on every side, fewer than an image has where they reflect it.
         top: (N,), the window's first row in the padded image, 0 to 2 * padding.
         left: (N,), its first column.
+        mode: what is padded with, zeros or the image mirrored about the centres of its outermost pixels.
     """
     num, channels, height, width = images.shape
     if padding == 0 or num == 0:
         return images
-    padded = F.pad(images.contiguous(), (padding, padding, padding, padding))
+    padded = F.pad(images.contiguous(), (padding,) * 4, mode="constant" if mode == "zeros" else mode)
     row = width + 2 * padding
     plane = row * (height + 2 * padding)
     # A row of a crop is a run of `width` numbers in flat memory. Selecting whole runs copies 128 bytes at a time: on a
@@ -47,9 +51,9 @@ def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
     return runs.index_select(0, start.flatten()).view(num, channels, height, width)
 
 
-def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Pad with zeros and crop to the old size at a random place (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
-    return crop(images, padding, *draw_crop(len(images), padding, generator))
+def random_crop(images: Tensor, padding: int, generator: torch.Generator, mode: PaddingMode = "zeros") -> Tensor:
+    """Pad and crop to the old size at a random place (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    return crop(images, padding, *draw_crop(len(images), padding, generator), mode)
 
 
 def draw_flip(num_images: int, generator: torch.Generator) -> Tensor:

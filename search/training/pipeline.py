@@ -132,7 +132,7 @@ class Pipeline:
         _, padding, hole = recipe.sizes
         images = self.normalise(self._recolour(pixels))
         if padding:
-            images = random_crop(images, padding, generator)
+            images = random_crop(images, padding, generator, recipe.padding_mode)
         if recipe.flip:
             images = random_flip(images, generator) if mirrored is None else flip(images, mirrored)
         if hole:

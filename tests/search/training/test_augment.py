@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.v2 import functional as tv
 
 from search.training import augment
 
@@ -32,6 +33,7 @@ def labels_for(images: Tensor) -> Tensor:
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "crop": lambda images, generator: augment.random_crop(images, 3, generator),
+    "crop by reflection": lambda images, generator: augment.random_crop(images, 3, generator, "reflect"),
     "flip": augment.random_flip,
     "cutout": lambda images, generator: augment.cutout(images, 5, generator),
     "cutmix": lambda images, generator: augment.cutmix(images, labels_for(images), 1.0, generator)[0],
@@ -84,7 +86,7 @@ def test_small_batches_pass(name: str, num: int) -> None:
     assert AUGMENTATIONS[name](images, seeded()).shape == images.shape
 
 
-@pytest.mark.parametrize("name", ["crop", "flip", "cutout"])
+@pytest.mark.parametrize("name", ["crop", "crop by reflection", "flip", "cutout"])
 def test_copies_of_one_image_come_out_different(name: str) -> None:
     images = random_images(num=1).expand(64, -1, -1, -1)
     distinct = len(torch.unique(AUGMENTATIONS[name](images, seeded()).flatten(1), dim=0))
@@ -109,6 +111,26 @@ def test_a_crop_is_a_window_of_the_padded_image(padding: int) -> None:
     padded = F.pad(images, (padding,) * 4)
     for image, result, y, x in zip(padded, augment.crop(images, padding, top, left), top, left, strict=True):
         assert torch.equal(result, image[:, y : y + height, x : x + width])
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("zeros", "constant"), ("reflect", "reflect")])
+@pytest.mark.parametrize("padding", [1, 3, 9])
+def test_an_image_is_padded_as_torchvision_pads_it(ours: augment.PaddingMode, theirs: str, padding: int) -> None:
+    images = random_images()
+    _, _, height, width = images.shape
+    top, left = augment.draw_crop(len(images), padding, seeded())
+    result = augment.crop(images, padding, top, left, ours)
+    for image, got, y, x in zip(images, result, top.tolist(), left.tolist(), strict=True):
+        padded = tv.pad(image, [padding], padding_mode=theirs)
+        assert torch.equal(got, tv.crop(padded, y, x, height, width))
+
+
+def test_reflected_crops_are_those_of_zeros_where_the_image_itself_is() -> None:
+    ones = torch.ones(64, 1, 8, 8)
+    assert torch.equal(augment.random_crop(ones, 3, seeded(), "reflect"), ones)
+    images = random_images(num=64)
+    zeros, reflected = (augment.random_crop(images, 3, seeded(), mode) for mode in ("zeros", "reflect"))
+    assert torch.equal(zeros[zeros != 0], reflected[zeros != 0]) and (zeros == 0).any() and not (reflected == 0).any()
 
 
 def test_the_extreme_crops_stay_inside_the_padded_image() -> None:

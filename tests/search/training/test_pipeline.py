@@ -165,6 +165,12 @@ def test_strengths_of_zero_change_nothing(values: dict[str, Any]) -> None:
     assert batch.others is None and batch.weight is None
 
 
+def test_crops_may_pad_by_reflection() -> None:
+    images = batch_of(crop_padding=2, padding_mode="reflect").images
+    torch.testing.assert_close(images, random_crop(normalised(), 2, seeded(), "reflect"), rtol=0, atol=1e-4)
+    assert not torch.equal(images, batch_of(crop_padding=2).images)
+
+
 def test_what_a_rotation_uncovers_is_black_and_what_a_crop_uncovers_is_the_mean() -> None:
     white = torch.full_like(PIXELS, 255)
     black = normalised(torch.zeros(3, 1, 1))

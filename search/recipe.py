@@ -41,7 +41,7 @@ CHARACTERS = ("digits", "svhn", "mnist")
 
 # Fields that came after recipes had been written into results, plans and checkpoints, which know a recipe by what is
 # written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
-LATER = frozenset({"padding_mode"})
+LATER = frozenset({"norm_bias_lr_factor", "train_norm_weight", "norm_momentum", "padding_mode"})
 
 
 class _Part(BaseModel):
@@ -75,6 +75,8 @@ class Affine(_Part):
 class Recipe(_Part):
     """One way to train an image classifier. Every field says what it is; this is how they go together.
 
+    'Airbench' is https://github.com/KellerJordan/cifar10-airbench, where several of the fields come from.
+
     Optimisers are torch's SGD, Adam and AdamW. All schedules but 'plateau' move once per step, in shares of the whole
     training, so that a recipe keeps its shape at any number of epochs. After a linear rise from zero over `warmup`
 
@@ -88,6 +90,9 @@ class Recipe(_Part):
     `keep_best` keep the validation split out of the training data of final runs too. A trial's value is its last
     epoch's accuracy even so.
 
+    Airbench trains BatchNorm's biases with `norm_bias_lr_factor` 64, fixes its weights (`train_norm_weight` false), and
+    has new batches weigh more in its statistics (`norm_momentum`, as torch takes it).
+
     With `ema_window` the network that is measured, and kept in the end, is an exponential moving average of the trained
     weights and of BatchNorm's statistics (https://arxiv.org/abs/2411.18704): over n steps the decay is 1 - 1 / n a
     step.
@@ -98,8 +103,7 @@ class Recipe(_Part):
     one of them at random.
 
     With an 'alternating' `flip` every image is mirrored in every second epoch, and whether it begins so is drawn once
-    per training: two epochs in a row show both sides of it (https://github.com/KellerJordan/cifar10-airbench, as
-    'airbench' below).
+    per training: two epochs in a row show both sides of it (airbench).
 
     With `halve_batch`, a training that runs out of memory is tried once more with half of the batch and, in proportion,
     half of the learning rate.
@@ -127,6 +131,8 @@ class Recipe(_Part):
     """As torch's optimisers take it: coupled to the gradient, but for adamw."""
     decay_norm_and_bias: bool = False
     """Whether BatchNorm and biases decay too."""
+    norm_bias_lr_factor: Positive = 1.0
+    """How many times as high the rate of BatchNorm's biases is; their decay, if any, is as much lower."""
     schedule: Schedule = "one-cycle"
     """one-cycle, linear, cosine, multi-step, cyclic, plateau or constant."""
     warmup: Fraction = 0.2
@@ -149,6 +155,10 @@ class Recipe(_Part):
     """The share of a label that goes to all classes alike."""
     zero_init_last_norm: bool = True
     """Whether the last BatchNorm of every block starts at zero, so that blocks begin as shortcuts."""
+    train_norm_weight: bool = True
+    """Whether BatchNorm's weights are trained; else they stay one, and still count as parameters."""
+    norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """The share that each batch has in BatchNorm's running statistics."""
     ema_window: Fraction = 0.0
     """The share of all steps that the measured average of the weights goes over; 0: no average."""
     precision: Precision = "auto"
@@ -197,6 +207,8 @@ class Recipe(_Part):
             raise ValueError(f"mean and std: {len(self.mean)} and {len(self.std)} values; one each per channel")
         if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov = true: needs momentum above 0")
+        if not self.train_norm_weight and self.zero_init_last_norm:
+            raise ValueError("train_norm_weight = false: needs zero_init_last_norm = false, since zeros would stay")
         if self.padding_mode == "reflect" and self.crop_padding == 0:
             raise ValueError("padding_mode = reflect: needs crop_padding above 0")
         if self.min_lr >= self.lr:

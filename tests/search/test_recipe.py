@@ -87,7 +87,12 @@ def test_a_checkpoint_knows_a_recipe_as_before_its_later_fields() -> None:
 
 
 # Every field of LATER, and a value that is not its default.
-LATER_VALUES: dict[str, Any] = {"padding_mode": "reflect"}
+LATER_VALUES: dict[str, Any] = {
+    "norm_bias_lr_factor": 64.0,
+    "train_norm_weight": False,
+    "norm_momentum": 0.4,
+    "padding_mode": "reflect",
+}
 
 
 def test_later_fields_are_those_that_are_known() -> None:
@@ -147,6 +152,10 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("precision", "fp8"),
         ("rotation", 181),
         ("crop_padding", 65),
+        ("norm_bias_lr_factor", 0),
+        ("train_norm_weight", "perhaps"),
+        ("norm_momentum", 0),
+        ("norm_momentum", 1.1),
         ("padding_mode", "mirror"),
         ("cutout", -1),
         ("cutmix", -0.5),
@@ -199,6 +208,10 @@ MILESTONES = "milestones: the multi-step schedule needs them, as rising fraction
         ({"schedule": "plateau", "warmup": 0.05}, "warmup = 0.05: must be 0 for the plateau schedule"),
         ({"schedule": "multi-step"}, MILESTONES),
         ({"schedule": "multi-step", "milestones": [0.75, 0.5]}, MILESTONES),
+        (
+            {"train_norm_weight": False},
+            "train_norm_weight = false: needs zero_init_last_norm = false, since zeros would stay",
+        ),
         ({"padding_mode": "reflect"}, "padding_mode = reflect: needs crop_padding above 0"),
         ({"batch_size": 1, "cutmix": 1}, "cutmix = 1: needs a batch_size of 2 or more, to mix images of"),
         ({"batch_size": 1, "mixup": 0.2}, "mixup = 0.2: needs a batch_size of 2 or more, to mix images of"),
@@ -217,6 +230,7 @@ def test_values_must_agree_with_each_other(values: dict[str, Any], message: str)
         {"schedule": "cyclic", "warmup": 0},
         {"schedule": "plateau", "warmup": 0},
         {"schedule": "multi-step", "milestones": (0.5, 0.75)},
+        {"train_norm_weight": False, "zero_init_last_norm": False},
         {"padding_mode": "reflect", "crop_padding": "auto"},
         {"batch_size": 1},
         {"batch_size": 2, "cutmix": 1, "mixup": 0.2},

@@ -28,6 +28,15 @@ KINDS: dict[str, dict[str, Any]] = {
     "average": {"ema_window": 0.2},
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "augmented": {"label_smoothing": 0.2, "crop_padding": 4, "flip": True, "cutout": 8, "auto_augment": True},
+    "airbench": {
+        "flip": "alternating",
+        "crop_padding": 2,
+        "padding_mode": "reflect",
+        "norm_bias_lr_factor": 16.0,
+        "train_norm_weight": False,
+        "zero_init_last_norm": False,
+        "norm_momentum": 0.4,
+    },
     "plateau": {"schedule": "plateau", "warmup": 0.0, "patience": 0, "keep_best": True},
 }
 NUM_STEPS = 50

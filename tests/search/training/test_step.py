@@ -39,6 +39,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "smoothed": {"label_smoothing": 0.2, "crop_padding": 1, "flip": True, "cutout": 2},
     "alternating": {"flip": "alternating", "crop_padding": 1},
+    "norms": {
+        "norm_bias_lr_factor": 16.0,
+        "train_norm_weight": False,
+        "zero_init_last_norm": False,
+        "norm_momentum": 0.4,
+    },
     "plateau": {"schedule": "plateau", "warmup": 0.0, "patience": 0, "keep_best": True},
     "stops early": {"schedule": "constant", "warmup": 0.0, "stop_patience": 1},
 }

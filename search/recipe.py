@@ -41,7 +41,7 @@ CHARACTERS = ("digits", "svhn", "mnist")
 
 # Fields that came after recipes had been written into results, plans and checkpoints, which know a recipe by what is
 # written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
-LATER = frozenset({"norm_bias_lr_factor", "train_norm_weight", "norm_momentum", "padding_mode"})
+LATER = frozenset({"norm_bias_lr_factor", "logit_scale", "train_norm_weight", "norm_momentum", "padding_mode"})
 
 
 class _Part(BaseModel):
@@ -89,6 +89,9 @@ class Recipe(_Part):
     (https://arxiv.org/abs/1506.01186), and 'plateau' is torch's ReduceLROnPlateau. 'plateau', `stop_patience` and
     `keep_best` keep the validation split out of the training data of final runs too. A trial's value is its last
     epoch's accuracy even so.
+
+    With `logit_scale` the loss is that of logits times this number, 1/9 in airbench. In the end it goes into the last
+    layer, so whoever uses the network has nothing to multiply.
 
     Airbench trains BatchNorm's biases with `norm_bias_lr_factor` 64, fixes its weights (`train_norm_weight` false), and
     has new batches weigh more in its statistics (`norm_momentum`, as torch takes it).
@@ -153,6 +156,8 @@ class Recipe(_Part):
     """Whether the weights of the epoch with the best validation accuracy are kept."""
     label_smoothing: Fraction = 0.0
     """The share of a label that goes to all classes alike."""
+    logit_scale: Positive = 1.0
+    """What logits are multiplied by before the loss; the network that is kept gives them so multiplied."""
     zero_init_last_norm: bool = True
     """Whether the last BatchNorm of every block starts at zero, so that blocks begin as shortcuts."""
     train_norm_weight: bool = True

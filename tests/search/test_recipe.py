@@ -89,6 +89,7 @@ def test_a_checkpoint_knows_a_recipe_as_before_its_later_fields() -> None:
 # Every field of LATER, and a value that is not its default.
 LATER_VALUES: dict[str, Any] = {
     "norm_bias_lr_factor": 64.0,
+    "logit_scale": 0.125,
     "train_norm_weight": False,
     "norm_momentum": 0.4,
     "padding_mode": "reflect",
@@ -153,6 +154,7 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("rotation", 181),
         ("crop_padding", 65),
         ("norm_bias_lr_factor", 0),
+        ("logit_scale", 0),
         ("train_norm_weight", "perhaps"),
         ("norm_momentum", 0),
         ("norm_momentum", 1.1),

@@ -36,6 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "train_norm_weight": False,
         "zero_init_last_norm": False,
         "norm_momentum": 0.4,
+        "logit_scale": 1 / 9,
     },
     "plateau": {"schedule": "plateau", "warmup": 0.0, "patience": 0, "keep_best": True},
 }

@@ -247,6 +247,47 @@ def test_the_average_is_that_of_the_weights_and_statistics_after_every_step(spli
     assert result.loss != evaluate(model, splits.validation, normalise, "fp32").loss
 
 
+# The scale of the logits.
+
+
+@pytest.mark.parametrize("values", [{}, {"ema_window": 0.2}, {"keep_best": True}, {"stop_patience": 1}])
+def test_the_kept_network_gives_logits_with_their_scale(splits: Splits, values: dict[str, Any]) -> None:
+    recipe = RECIPE.model_copy(update={"logit_scale": 0.3, "epochs": 3, **values})
+    torch.manual_seed(0)
+    model, normalise = build(NETWORK, zero_init_last_norm=True), Normalisation.of(recipe, splits.train)
+    training = Training(model, recipe, splits.train, splits.validation, normalise, seed=0, precision="fp32")
+    measurements = list(training.epochs())
+    kept = training.best.epoch if recipe.keep_best else measurements[-1].epoch
+    result = evaluate(training.network, splits.validation, normalise, "fp32")
+    assert result.loss == pytest.approx(measurements[kept - 1].validation_loss, rel=1e-5)
+    assert result.accuracy == pytest.approx(measurements[kept - 1].validation_accuracy, abs=1e-6)
+    before = [parameter.clone() for parameter in training.network.parameters()]
+    assert list(training.epochs()) == []
+    assert all(torch.equal(*pair) for pair in zip(before, training.network.parameters(), strict=True)), "scaled once"
+
+
+def test_a_scaled_loss_is_that_of_a_network_whose_last_layer_scales(splits: Splits) -> None:
+    class Scaled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.network = build(NETWORK)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.network(images) / 4
+            return logits
+
+    plain = with_epochs(RECIPE, 2).model_copy(update={"label_smoothing": 0.1})
+    normalise = Normalisation.of(plain, splits.train)
+    wrapped = Training(Scaled(), plain, splits.train, splits.validation, normalise, seed=0, precision="fp32")
+    torch.manual_seed(0)
+    model, recipe = build(NETWORK), plain.model_copy(update={"logit_scale": 0.25})
+    scaled = Training(model, recipe, splits.train, splits.validation, normalise, seed=0, precision="fp32")
+    assert without_seconds(list(scaled.epochs())) == without_seconds(list(wrapped.epochs()))
+    images = normalise(splits.validation.images)
+    torch.testing.assert_close(model.eval()(images), wrapped.model.eval()(images))
+
+
 def test_a_training_that_should_stop_ends_before_its_next_step(splits: Splits) -> None:
     answers = iter([False] * (len(splits.train) // 32 + 7))
     model, steps = build(NETWORK), []

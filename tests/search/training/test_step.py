@@ -39,6 +39,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "smoothed": {"label_smoothing": 0.2, "crop_padding": 1, "flip": True, "cutout": 2},
     "alternating": {"flip": "alternating", "crop_padding": 1},
+    "scaled": {"logit_scale": 0.125, "label_smoothing": 0.2},
     "norms": {
         "norm_bias_lr_factor": 16.0,
         "train_norm_weight": False,

@@ -41,7 +41,9 @@ CHARACTERS = ("digits", "svhn", "mnist")
 
 # Fields that came after recipes had been written into results, plans and checkpoints, which know a recipe by what is
 # written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
-LATER = frozenset({"norm_bias_lr_factor", "logit_scale", "train_norm_weight", "norm_momentum", "padding_mode"})
+LATER = frozenset(
+    {"norm_bias_lr_factor", "logit_scale", "train_norm_weight", "norm_momentum", "lookahead", "padding_mode"}
+)
 
 
 class _Part(BaseModel):
@@ -99,6 +101,12 @@ class Recipe(_Part):
     With `ema_window` the network that is measured, and kept in the end, is an exponential moving average of the trained
     weights and of BatchNorm's statistics (https://arxiv.org/abs/2411.18704): over n steps the decay is 1 - 1 / n a
     step.
+
+    With `lookahead` = k (Zhang et al. 2019, https://arxiv.org/abs/1907.08610, in the form that airbench gave it) there
+    is a slow average of the weights and of BatchNorm's statistics, which begins as the initial ones. After steps t = k,
+    2k, ... of T it moves by 1 - 0.95^k (t / T)^3 of the way to them, and then they become the average. So at first it
+    is what has just been trained, and towards the end it keeps 0.95^k of what it was. After the last step the weights
+    become the average as it is by then. A training that ends early leaves out this last step.
 
     The augmentations happen in the order of the fields. Crops pad after normalisation, so zeros are the mean of the
     data, and rotations before it, interpolating 'nearest' as torchvision does. To 'reflect' mirrors an image about the
@@ -166,6 +174,8 @@ class Recipe(_Part):
     """The share that each batch has in BatchNorm's running statistics."""
     ema_window: Fraction = 0.0
     """The share of all steps that the measured average of the weights goes over; 0: no average."""
+    lookahead: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 0
+    """After every so many steps the weights go back to a slow average of themselves; 0: never."""
     precision: Precision = "auto"
     """auto (the fastest here), fp32, bf16 or fp16."""
     mean: tuple[float, ...] | None = None
@@ -214,6 +224,8 @@ class Recipe(_Part):
             raise ValueError("nesterov = true: needs momentum above 0")
         if not self.train_norm_weight and self.zero_init_last_norm:
             raise ValueError("train_norm_weight = false: needs zero_init_last_norm = false, since zeros would stay")
+        if self.lookahead and self.ema_window:
+            raise ValueError(f"lookahead = {self.lookahead}: needs ema_window = 0, since both average the weights")
         if self.padding_mode == "reflect" and self.crop_padding == 0:
             raise ValueError("padding_mode = reflect: needs crop_padding above 0")
         if self.min_lr >= self.lr:

@@ -18,7 +18,7 @@ from search.trained_network import TestResult
 from search.training.graph import Capture
 from search.training.images import Images, Normalisation
 from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
-from search.training.optimisation import MovingAverage, Schedule
+from search.training.optimisation import Lookahead, MovingAverage, Schedule
 from search.training.pipeline import Pipeline
 from search.training.step import TrainingStep
 
@@ -83,6 +83,7 @@ class Training:
         total_steps = recipe.epochs * self.num_steps
         self.schedule = Schedule(recipe, total_steps)
         self.average = MovingAverage(self.model, recipe.ema_window * total_steps) if recipe.ema_window else None
+        self.lookahead = Lookahead(self.model, recipe.lookahead, total_steps) if recipe.lookahead else None
         self.step = TrainingStep(self.model, recipe, precision, self.average, capture, note)
         self.best = BestWeights(self.network)
         self.epoch = 0
@@ -113,6 +114,7 @@ class Training:
         """Everything that the next epoch depends on, between two epochs: tensors, numbers and names."""
         is_cuda = self.device.type == "cuda"
         return {
+            **({"lookahead": self.lookahead.state_dict()} if self.lookahead is not None else {}),
             "epoch": self.epoch,
             "is_over": self.is_over,
             "model": self.model.state_dict(),
@@ -132,6 +134,8 @@ class Training:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if self.lookahead is not None:
+            self.lookahead.load_state_dict(state["lookahead"])
         # Its parameter groups are the recipe's; their learning rate is set at every step.
         groups = self.step.optimizer.state_dict()["param_groups"]
         self.step.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
@@ -171,6 +175,8 @@ class Training:
             lr = self.schedule.lr
             self.step(batch, lr)
             self.schedule.step()
+            if self.lookahead is not None:
+                self.lookahead.note_step()
             if self.epoch == 1 and first_loss is None:
                 first_loss = self.step.sums[0].item()
         loss, num_correct = self.step.sums.tolist()

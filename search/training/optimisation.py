@@ -1,4 +1,4 @@
-"""The optimiser, the learning-rate schedule and the averaging of weights of a recipe, made of torch's own."""
+"""The optimiser, the learning-rate schedule and the averages of weights of a recipe, made of torch's own."""
 
 import copy
 import math
@@ -159,6 +159,44 @@ class MovingAverage:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._has_begun = state["has_begun"]
         self.network.load_state_dict(state["network"])
+
+
+class Lookahead:
+    """A slow average of a network's weights and BatchNorm statistics, to which they return every few steps.
+
+    `Recipe` gives the source and the schedule. Call `note_step` after every step; it waits for nothing, and all tensors
+    stay where they are.
+
+    Args:
+        model: the network.
+        every: how many steps there are between two returns.
+        num_steps: of the whole training.
+    """
+
+    def __init__(self, model: nn.Module, every: int, num_steps: int) -> None:
+        self._every = every
+        self._num_steps = num_steps
+        self._step = 0
+        self._values = [value for value in _values(model) if value.is_floating_point()]
+        self._slow = [value.clone() for value in self._values]
+
+    @torch.no_grad()
+    def note_step(self) -> None:
+        """A step is over: after every few, and after the last, the network gets the average."""
+        self._step += 1
+        is_due = self._step % self._every == 0
+        if is_due:
+            kept = 0.95**self._every * (self._step / self._num_steps) ** 3
+            torch._foreach_lerp_(self._slow, self._values, 1 - kept)
+        if is_due or self._step == self._num_steps:
+            torch._foreach_copy_(self._values, self._slow)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self._step, "slow": self._slow}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._step = state["step"]
+        torch._foreach_copy_(self._slow, state["slow"])
 
 
 def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:

@@ -92,6 +92,7 @@ LATER_VALUES: dict[str, Any] = {
     "logit_scale": 0.125,
     "train_norm_weight": False,
     "norm_momentum": 0.4,
+    "lookahead": 5,
     "padding_mode": "reflect",
 }
 
@@ -155,6 +156,8 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("crop_padding", 65),
         ("norm_bias_lr_factor", 0),
         ("logit_scale", 0),
+        ("lookahead", -1),
+        ("lookahead", 2.5),
         ("train_norm_weight", "perhaps"),
         ("norm_momentum", 0),
         ("norm_momentum", 1.1),
@@ -213,6 +216,10 @@ MILESTONES = "milestones: the multi-step schedule needs them, as rising fraction
         (
             {"train_norm_weight": False},
             "train_norm_weight = false: needs zero_init_last_norm = false, since zeros would stay",
+        ),
+        (
+            {"lookahead": 5, "ema_window": 0.1},
+            "lookahead = 5: needs ema_window = 0, since both average the weights",
         ),
         ({"padding_mode": "reflect"}, "padding_mode = reflect: needs crop_padding above 0"),
         ({"batch_size": 1, "cutmix": 1}, "cutmix = 1: needs a batch_size of 2 or more, to mix images of"),

@@ -37,6 +37,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "zero_init_last_norm": False,
         "norm_momentum": 0.4,
         "logit_scale": 1 / 9,
+        "lookahead": 5,
     },
     "plateau": {"schedule": "plateau", "warmup": 0.0, "patience": 0, "keep_best": True},
 }
@@ -94,7 +95,7 @@ def test_in_half_precision_capturing_changes_less_than_a_seed(data: Images, kind
     assert (captured - uncaptured).abs().mean() < (other - uncaptured).abs().mean()
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam", "average", "mixed"])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "average", "mixed", "airbench"])
 def test_a_resumed_training_is_captured_anew_and_goes_on(data: Images, kind: str) -> None:
     first = begin(data, kind, capture)
     next(first.epochs())

@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from search.recipe import Recipe
-from search.training.optimisation import Schedule, make_optimizer, set_lr, set_norms, share_of_peak
+from search.training.optimisation import Lookahead, Schedule, make_optimizer, set_lr, set_norms, share_of_peak
 
 STEPS = 120
 # Convolutions, norms and biases; nothing in it is random but its weights.
@@ -370,3 +370,56 @@ def test_by_default_norms_are_torchs_own() -> None:
     assert network[1].momentum == nn.BatchNorm2d(4).momentum and network[1].weight.requires_grad
     groups = make_optimizer(network, make_recipe()).param_groups
     assert [len(group["params"]) for group in groups] == [2, 4]
+
+
+# Lookahead.
+
+
+def airbench(model: nn.Module, deltas: list[list[torch.Tensor]], every: int) -> list[dict[str, torch.Tensor]]:
+    """The weights after every step of cifar10-airbench's loop, if a step adds these to the parameters and 1 to the
+    running variance."""
+    slow = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def update(decay: float) -> None:
+        for old, new in zip(slow.values(), model.state_dict().values(), strict=True):
+            if new.is_floating_point():
+                old.lerp_(new, 1 - decay)
+                new.copy_(old)
+
+    after = []
+    for step, change in enumerate(deltas, 1):
+        move(model, change)
+        if step % every == 0:
+            update(0.95**every * (step / len(deltas)) ** 3)
+        if step == len(deltas):
+            update(1.0)
+        after.append({name: value.clone() for name, value in model.state_dict().items()})
+    return after
+
+
+@torch.no_grad()
+def move(model: nn.Module, change: list[torch.Tensor]) -> None:
+    for parameter, delta in zip(model.parameters(), change, strict=True):
+        parameter += delta
+    model[1].running_var += 1  # type: ignore[index, operator]
+
+
+@pytest.mark.parametrize(("every", "num_steps"), [(5, 20), (5, 23), (3, 20), (1, 6), (30, 20)])
+def test_lookahead_is_that_of_airbench_with_its_schedule(every: int, num_steps: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    deltas = [[torch.randn(p.shape, generator=generator) for p in NETWORK.parameters()] for _ in range(num_steps)]
+    theirs, ours, resumed = (copy.deepcopy(NETWORK) for _ in range(3))
+    places = [value.data_ptr() for value in ours.state_dict().values()]
+    lookahead = Lookahead(ours, every, num_steps)
+    for step, expected in enumerate(airbench(theirs, deltas, every)):
+        move(ours, deltas[step])
+        lookahead.note_step()
+        for name, value in ours.state_dict().items():
+            torch.testing.assert_close(value, expected[name])
+        if step == 10:
+            state, weights = copy.deepcopy(lookahead.state_dict()), copy.deepcopy(ours.state_dict())
+            lookahead = Lookahead(resumed, every, num_steps)
+            resumed.load_state_dict(weights)
+            lookahead.load_state_dict(state)
+            ours, places = resumed, [value.data_ptr() for value in resumed.state_dict().values()]
+    assert places == [value.data_ptr() for value in ours.state_dict().values()], "a captured step knows only these"

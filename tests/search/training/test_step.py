@@ -40,6 +40,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "smoothed": {"label_smoothing": 0.2, "crop_padding": 1, "flip": True, "cutout": 2},
     "alternating": {"flip": "alternating", "crop_padding": 1},
     "scaled": {"logit_scale": 0.125, "label_smoothing": 0.2},
+    "lookahead": {"lookahead": 3},
     "norms": {
         "norm_bias_lr_factor": 16.0,
         "train_norm_weight": False,
@@ -123,7 +124,9 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(*pair) for pair in zip(one, other, strict=True))
 
 
-HALVES = [(kind, precision) for kind in ("sgd", "adam", "average", "mixed") for precision in ("bf16", "fp16")]
+HALVES = [
+    (kind, precision) for kind in ("sgd", "adam", "average", "mixed", "lookahead") for precision in ("bf16", "fp16")
+]
 
 
 @pytest.mark.parametrize(("kind", "precision"), [*((kind, "fp32") for kind in KINDS), *HALVES])

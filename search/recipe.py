@@ -41,9 +41,10 @@ CHARACTERS = ("digits", "svhn", "mnist")
 
 # Fields that came after recipes had been written into results, plans and checkpoints, which know a recipe by what is
 # written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
-LATER = frozenset(
-    {"norm_bias_lr_factor", "logit_scale", "train_norm_weight", "norm_momentum", "lookahead", "padding_mode"}
-)
+LATER = frozenset({
+    "norm_bias_lr_factor", "logit_scale", "dirac_init", "train_norm_weight", "norm_momentum", "lookahead",
+    "padding_mode",
+})  # fmt: skip
 
 
 class _Part(BaseModel):
@@ -168,6 +169,8 @@ class Recipe(_Part):
     """What logits are multiplied by before the loss; the network that is kept gives them so multiplied."""
     zero_init_last_norm: bool = True
     """Whether the last BatchNorm of every block starts at zero, so that blocks begin as shortcuts."""
+    dirac_init: bool = False
+    """Whether convolutions begin with their input among their outputs, where those are no fewer."""
     train_norm_weight: bool = True
     """Whether BatchNorm's weights are trained; else they stay one, and still count as parameters."""
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1

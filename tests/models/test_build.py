@@ -2,11 +2,12 @@
 
 import math
 
+import pytest
 import torch
 
-from models.architecture import Architecture, Stage, Stem
-from models.blocks import BasicBlock, Bottleneck, ResNet, make_shortcut
-from models.build import build
+from models.architecture import Architecture, EvenKernel, Stage, Stem
+from models.blocks import BasicBlock, Bottleneck, Conv, ResNet, make_shortcut
+from models.build import begin_as_identity, build
 
 
 def small(shortcut: str = "B", block: str = "basic", dropout: float = 0.0) -> Architecture:
@@ -62,6 +63,55 @@ def test_zero_initialised_blocks_begin_as_their_shortcut() -> None:
         x = torch.rand(2, 8, 8, 8)
         assert torch.equal(network.stages[0](x), x)
         assert not torch.equal(build(small(block=block)).eval().stages[0](x), x)
+
+
+@pytest.mark.parametrize(("num_inputs", "num_outputs"), [(4, 4), (3, 16), (16, 4)])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution_begins_as_torchs_dirac_where_it_does_not_narrow(
+    num_inputs: int, num_outputs: int, kernel: int
+) -> None:
+    convolution = Conv(num_inputs, num_outputs, kernel, padding=kernel // 2, bias=False)
+    expected = convolution.weight.detach().clone()
+    if num_outputs >= num_inputs:
+        torch.nn.init.dirac_(expected[:num_inputs])
+    begin_as_identity(convolution)
+    assert torch.equal(convolution.weight, expected)
+
+
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5])
+def test_with_dirac_initialisation_convolutions_that_do_not_narrow_pass_on_their_input(block: str, kernel: int) -> None:
+    even: EvenKernel = "pad-then-valid" if block == "basic" else "average-pool"
+    stages = tuple(Stage(block, 2, width, kernel, even_kernel=even) for width in (8, 16))  # type: ignore[arg-type]
+    network = build(Architecture(Stem(8), stages), dirac_init=True)
+    kinds = set()
+    for convolution in network.modules():
+        if isinstance(convolution, Conv):
+            num_outputs, num_inputs = convolution.weight.shape[:2]
+            x = torch.randn(2, num_inputs, 8, 8)
+            stride = convolution.stride[0]
+            begun = convolution(x)[:, :num_inputs]
+            kinds.add(num_outputs >= num_inputs)
+            # An even kernel that pads makes one row and one column more.
+            size = min(begun.shape[2], 8 // stride)
+            seen, expected = begun[:, :, :size, :size], x[:, :num_outputs, ::stride, ::stride][:, :, :size, :size]
+            assert torch.equal(seen, expected) == (num_outputs >= num_inputs)
+    assert kinds == ({True} if block == "basic" else {True, False})
+
+
+def test_dirac_initialisation_changes_no_draw_and_no_other_channel() -> None:
+    states = []
+    networks = []
+    for dirac_init in (False, True):
+        torch.manual_seed(0)
+        networks.append(build(Architecture(Stem(8), (Stage("basic", 1, 16),)), dirac_init=dirac_init))
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+    plain, begun = networks
+    for (name, one), other in zip(plain.named_parameters(), begun.parameters(), strict=True):
+        kept = one.shape[1] if one.ndim == 4 else 0
+        assert torch.equal(one[kept:], other[kept:]), name
+        assert not kept or not torch.equal(one[:kept], other[:kept])
 
 
 def test_dropout_stands_before_the_last_convolution() -> None:

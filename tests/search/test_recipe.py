@@ -90,6 +90,7 @@ def test_a_checkpoint_knows_a_recipe_as_before_its_later_fields() -> None:
 LATER_VALUES: dict[str, Any] = {
     "norm_bias_lr_factor": 64.0,
     "logit_scale": 0.125,
+    "dirac_init": True,
     "train_norm_weight": False,
     "norm_momentum": 0.4,
     "lookahead": 5,
@@ -156,6 +157,7 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("crop_padding", 65),
         ("norm_bias_lr_factor", 0),
         ("logit_scale", 0),
+        ("dirac_init", "perhaps"),
         ("lookahead", -1),
         ("lookahead", 2.5),
         ("train_norm_weight", "perhaps"),

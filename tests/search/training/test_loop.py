@@ -21,6 +21,7 @@ from search.recipes import FAST, RECIPES
 from search.training import loop
 from search.training.images import Images, Normalisation, Splits
 from search.training.loop import Training, evaluate
+from search.training.network import begin
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("basic", 1, 16)), in_channels=1)
 RECIPE = Recipe(name="test", epochs=3, batch_size=32, lr=0.1, crop_padding=1, cutout=2)
@@ -35,7 +36,7 @@ def run(
     splits: Splits, recipe: Recipe, seed: int = 0, precision: str = "fp32"
 ) -> tuple[torch.nn.Module, list[Measurement]]:
     torch.manual_seed(seed)
-    model = build(NETWORK, zero_init_last_norm=recipe.zero_init_last_norm)
+    model = begin(NETWORK, recipe)
     normalise = Normalisation.of(recipe, splits.train)
     training = Training(model, recipe, splits.train, splits.validation, normalise, seed=seed, precision=precision)
     return model, list(training.epochs())
@@ -132,7 +133,7 @@ def test_every_named_recipe_trains_and_does_so_again_to_the_bit(name: str) -> No
 
     def train_once(global_seed: int) -> tuple[torch.nn.Module, Measurement]:
         torch.manual_seed(0)
-        model = build(COLOURED, zero_init_last_norm=recipe.zero_init_last_norm)
+        model = begin(COLOURED, recipe)
         torch.manual_seed(global_seed)  # dropout must not depend on what was drawn before
         before = [parameter.detach().clone() for parameter in model.parameters()]
         normalise = Normalisation.of(recipe, data)

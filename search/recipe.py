@@ -42,8 +42,8 @@ CHARACTERS = ("digits", "svhn", "mnist")
 # Fields that came after recipes had been written into results, plans and checkpoints, which know a recipe by what is
 # written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
 LATER = frozenset({
-    "norm_bias_lr_factor", "logit_scale", "dirac_init", "train_norm_weight", "norm_momentum", "lookahead",
-    "padding_mode",
+    "norm_bias_lr_factor", "logit_scale", "dirac_init", "train_norm_weight", "norm_momentum", "stochastic_depth",
+    "lookahead", "padding_mode",
 })  # fmt: skip
 
 
@@ -98,6 +98,9 @@ class Recipe(_Part):
 
     Airbench trains BatchNorm's biases with `norm_bias_lr_factor` 64, fixes its weights (`train_norm_weight` false), and
     has new batches weigh more in its statistics (`norm_momentum`, as torch takes it).
+
+    With `stochastic_depth` = p, block l of L drops its residual branch for an image with probability p * l / L while it
+    trains (https://arxiv.org/abs/1603.09382); `dropout` belongs to the architecture.
 
     With `ema_window` the network that is measured, and kept in the end, is an exponential moving average of the trained
     weights and of BatchNorm's statistics (https://arxiv.org/abs/2411.18704): over n steps the decay is 1 - 1 / n a
@@ -175,6 +178,8 @@ class Recipe(_Part):
     """Whether BatchNorm's weights are trained; else they stay one, and still count as parameters."""
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     """The share that each batch has in BatchNorm's running statistics."""
+    stochastic_depth: Fraction = 0.0
+    """With which probability the last block passes on its shortcut alone, for an image; the first ones less; 0: off."""
     ema_window: Fraction = 0.0
     """The share of all steps that the measured average of the weights goes over; 0: no average."""
     lookahead: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 0

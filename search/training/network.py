@@ -1,4 +1,4 @@
-"""The network of an architecture as a recipe begins it."""
+"""The network of an architecture as a recipe begins and trains it."""
 
 from models.architecture import Architecture
 from models.blocks import ResNet
@@ -12,4 +12,5 @@ def begin(architecture: Architecture, recipe: Recipe) -> ResNet:
         architecture,
         zero_init_last_norm=recipe.zero_init_last_norm,
         dirac_init=recipe.dirac_init,
+        stochastic_depth=recipe.stochastic_depth,
     )

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from torchvision.ops import stochastic_depth
 
 from models.architecture import Architecture, EvenKernel, Stage, Stem
 from models.blocks import BasicBlock, Bottleneck, Conv, ResNet, make_shortcut
-from models.build import begin_as_identity, build
+from models.build import StochasticDepth, begin_as_identity, build
 
 
 def small(shortcut: str = "B", block: str = "basic", dropout: float = 0.0) -> Architecture:
@@ -131,3 +132,51 @@ def test_the_network_follows_its_architecture() -> None:
     assert isinstance(network, ResNet)
     assert [len(stage) for stage in network.stages] == [2, 1]
     assert network(torch.zeros(3, 3, 16, 16)).shape == (3, 10)
+
+
+# Stochastic depth.
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_stochastic_depth_is_torchvisions(probability: float, dtype: torch.dtype) -> None:
+    x = torch.randn(64, 3, 4, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
+    module = StochasticDepth(probability)
+    torch.manual_seed(0)
+    ours = module.train()(x)
+    torch.manual_seed(0)
+    assert torch.equal(ours, stochastic_depth(x, probability, "row")) and ours.dtype == dtype
+    dropped = (ours == 0).flatten(1).all(1)
+    assert 0 < dropped.sum() < 64, "each image is drawn by itself"
+    assert torch.equal(module.eval()(x), x)
+
+
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+@pytest.mark.parametrize("shortcut", ["A", "B", "b"])
+def test_a_dropped_block_is_its_shortcut_for_these_images_alone(block: str, shortcut: str) -> None:
+    torch.manual_seed(0)
+    network = build(small(shortcut, block), stochastic_depth=0.6)
+    last = network.stages[1][0]
+    x = torch.rand(32, 8, 8, 8)
+    bypassed = torch.relu(last.shortcut(x))
+    result = last(x)
+    dropped = (result == bypassed).flatten(1).all(1)
+    assert 8 < dropped.sum() < 28
+    last.stochastic_depth.probability = 0.0
+    whole = last(x)
+    assert not torch.equal(whole, bypassed)
+    result.sum().backward()
+    assert all(parameter.grad is not None for parameter in last.parameters())
+
+
+def test_stochastic_depth_grows_linearly_and_adds_nothing_that_is_saved() -> None:
+    stages = (Stage("basic", 2, 8), Stage("bottleneck", 3, 16))
+    network = build(Architecture(Stem(8), stages), stochastic_depth=0.5)
+    blocks = [block for stage in network.stages for block in stage]
+    assert [block.stochastic_depth.probability for block in blocks] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    plain = build(Architecture(Stem(8), stages))
+    assert plain.state_dict().keys() == network.state_dict().keys()
+    assert not any(isinstance(module, StochasticDepth) for module in plain.modules())
+    plain.load_state_dict(network.state_dict())
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.equal(plain.eval()(x), network.eval()(x))

@@ -93,6 +93,7 @@ LATER_VALUES: dict[str, Any] = {
     "dirac_init": True,
     "train_norm_weight": False,
     "norm_momentum": 0.4,
+    "stochastic_depth": 0.2,
     "lookahead": 5,
     "padding_mode": "reflect",
 }
@@ -158,6 +159,8 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("norm_bias_lr_factor", 0),
         ("logit_scale", 0),
         ("dirac_init", "perhaps"),
+        ("stochastic_depth", 1),
+        ("stochastic_depth", -0.1),
         ("lookahead", -1),
         ("lookahead", 2.5),
         ("train_norm_weight", "perhaps"),

@@ -14,6 +14,7 @@ from search.recipe import Recipe
 from search.training.graph import Capture, capture
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
+from search.training.network import begin as begin_network
 
 pytestmark = pytest.mark.gpu
 
@@ -38,6 +39,8 @@ KINDS: dict[str, dict[str, Any]] = {
         "norm_momentum": 0.4,
         "logit_scale": 1 / 9,
         "lookahead": 5,
+        "dirac_init": True,
+        "stochastic_depth": 0.2,
     },
     "plateau": {"schedule": "plateau", "warmup": 0.0, "patience": 0, "keep_best": True},
 }
@@ -68,7 +71,7 @@ def begin(
 ) -> Training:
     recipe = Recipe.model_validate({"name": "test", "epochs": EPOCHS, "batch_size": 64} | KINDS[kind])
     torch.manual_seed(seed)
-    model, normalise = build(NETWORK).to(data.device), Normalisation.of(recipe, data)
+    model, normalise = begin_network(NETWORK, recipe).to(data.device), Normalisation.of(recipe, data)
     return Training(model, recipe, data, data, normalise, seed=seed, precision=precision, capture=capture, **options)
 
 

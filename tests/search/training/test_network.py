@@ -13,6 +13,12 @@ from search.training.network import begin
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("bottleneck", 1, 16)))
 
 
+def test_a_recipe_decides_how_deep_images_go() -> None:
+    network = begin(NETWORK, Recipe(name="test", epochs=1, stochastic_depth=0.4))
+    assert [network.stages[stage][0].stochastic_depth.probability for stage in (0, 1)] == [0.2, 0.4]
+    assert isinstance(begin(NETWORK, Recipe(name="test", epochs=1)).stages[0][0].stochastic_depth, torch.nn.Identity)
+
+
 @pytest.mark.parametrize("name", ["zero_init_last_norm", "dirac_init"])
 def test_a_recipe_decides_how_weights_begin(name: str) -> None:
     none: dict[str, Any] = {"zero_init_last_norm": False}

@@ -17,11 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from models.architecture import Architecture, Stage, Stem
-from models.build import build
 from search.recipe import Recipe
 from search.training.graph import Capture, CaptureError, Replay, rehearse
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
+from search.training.network import begin as begin_network
 from search.training.pipeline import Batch
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4, dropout=0.2), Stage("bottleneck", 1, 8, dropout=0.2)))
@@ -41,6 +41,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "alternating": {"flip": "alternating", "crop_padding": 1},
     "scaled": {"logit_scale": 0.125, "label_smoothing": 0.2},
     "lookahead": {"lookahead": 3},
+    "stochastic depth": {"stochastic_depth": 0.5},
     "norms": {
         "norm_bias_lr_factor": 16.0,
         "train_norm_weight": False,
@@ -110,7 +111,7 @@ def call(compute: Callable[[Batch], None], batch: Batch, changed: Callable[[], I
 def begin(kind: str, capture: Capture | None, precision: str = "fp32", **options: Any) -> Training:
     recipe = Recipe.model_validate({"name": "test", "epochs": 4, "batch_size": 16} | KINDS[kind])
     torch.manual_seed(0)
-    model, normalise = build(NETWORK), Normalisation.of(recipe, DATA)
+    model, normalise = begin_network(NETWORK, recipe), Normalisation.of(recipe, DATA)
     return Training(model, recipe, DATA, DATA, normalise, seed=0, precision=precision, capture=capture, **options)
 
 

@@ -179,7 +179,7 @@ class Recipe(_Part):
     norm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.1
     """The share that each batch has in BatchNorm's running statistics."""
     stochastic_depth: Fraction = 0.0
-    """With which probability the last block passes on its shortcut alone, for an image; the first ones less; 0: off."""
+    """How probable it is that an image passes the last block by its shortcut alone; earlier ones less; 0: off."""
     ema_window: Fraction = 0.0
     """The share of all steps that the measured average of the weights goes over; 0: no average."""
     lookahead: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 0
@@ -291,6 +291,9 @@ class Recipe(_Part):
         for name, pixels in (("crop_padding", padding), ("cutout", hole)):
             if pixels >= image_size:
                 raise RecipeError(f"{name} = {pixels}: must be smaller than an image of {image_size} pixels")
+        num_steps = self.epochs * ((num_split or num_train) // batch_size)
+        if self.lookahead > num_steps:
+            raise RecipeError(f"lookahead = {self.lookahead}: larger than the training, which has {num_steps:,} steps")
         if self.mean is not None and len(self.mean) != num_channels:
             raise RecipeError(f"mean = {self.mean}: {data} has {plural(num_channels, 'channel')}")
         if num_channels != 3 and (self.auto_augment or self.color_jitter is not None):

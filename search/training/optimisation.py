@@ -188,7 +188,8 @@ class Lookahead:
         if is_due:
             kept = 0.95**self._every * (self._step / self._num_steps) ** 3
             torch._foreach_lerp_(self._slow, self._values, 1 - kept)
-        if is_due or self._step == self._num_steps:
+        # Where none was due at all, the average is still that of the initial weights.
+        if is_due or self._step == self._num_steps >= self._every:
             torch._foreach_copy_(self._values, self._slow)
 
     def state_dict(self) -> dict[str, Any]:

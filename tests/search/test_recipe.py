@@ -342,6 +342,7 @@ def test_every_named_recipe_fits_cifar10(name: str) -> None:
         ({"batch_size": 2_000}, "batch_size = 2000: larger than the 1,151 training images"),
         ({"crop_padding": 8, "padding_mode": "reflect"}, "crop_padding = 8: must be smaller than an image of 8 pixels"),
         ({"crop_padding": 8}, "crop_padding = 8: must be smaller than an image of 8 pixels"),
+        ({"lookahead": 9}, "lookahead = 9: larger than the training, which has 8 steps"),
         ({"cutout": 9}, "cutout = 9: must be smaller than an image of 8 pixels"),
         ({"auto_augment": True}, "auto_augment: needs images of 3 channels; those of digits have 1"),
         ({"color_jitter": {"hue": 0.1}}, "color_jitter: needs images of 3 channels; those of digits have 1"),

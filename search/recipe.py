@@ -37,13 +37,14 @@ Degrees = Annotated[float, Field(ge=0, le=180)]
 
 FULL_BATCH = 128
 GPU_BATCH = 512
+POLICIES = ("auto_augment", "trivial_augment", "rand_augment")
 CHARACTERS = ("digits", "svhn", "mnist")
 
 # Fields that came after recipes had been written into results, plans and checkpoints, which know a recipe by what is
 # written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
 LATER = frozenset({
     "norm_bias_lr_factor", "logit_scale", "dirac_init", "train_norm_weight", "norm_momentum", "stochastic_depth",
-    "lookahead", "padding_mode",
+    "lookahead", "trivial_augment", "rand_augment", "padding_mode", "random_erasing",
 })  # fmt: skip
 
 
@@ -73,6 +74,13 @@ class Affine(_Part):
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale = {list(self.scale)}: must be the smallest and the largest factor")
         return self
+
+
+class RandAugment(_Part):
+    """So many operations of one magnitude, 0 to 30, as torchvision's `RandAugment` takes them."""
+
+    operations: Annotated[int, Field(ge=1, le=10, strict=True)] = 2
+    magnitude: Annotated[int, Field(ge=0, le=30, strict=True)] = 9
 
 
 class Recipe(_Part):
@@ -116,6 +124,10 @@ class Recipe(_Part):
     data, and rotations before it, interpolating 'nearest' as torchvision does. To 'reflect' mirrors an image about the
     centres of its outermost pixels (torchvision's name). If both `cutmix` and `mixup` are given, a batch is mixed by
     one of them at random.
+
+    `auto_augment` (https://arxiv.org/abs/1805.09501), `trivial_augment` (https://arxiv.org/abs/2103.10158, 'wide'),
+    `rand_augment` (https://arxiv.org/abs/1909.13719) and `random_erasing` (https://arxiv.org/abs/1708.04896, which
+    fills with zeros here) are torchvision's, drawn for each image.
 
     With an 'alternating' `flip` every image is mirrored in every second epoch, and whether it begins so is drawn once
     per training: two epochs in a row show both sides of it (airbench).
@@ -192,6 +204,10 @@ class Recipe(_Part):
     """The standard deviation of each channel; null: that of the training images."""
     auto_augment: bool = False
     """Whether images are changed by the AutoAugment policy found on CIFAR-10."""
+    trivial_augment: bool = False
+    """Whether each image is changed by one operation of TrivialAugment, at a random strength."""
+    rand_augment: RandAugment | None = None
+    """How many operations of RandAugment change each image, at which magnitude (0 to 30); null: none."""
     rotation: Degrees = 0.0
     """The largest angle of random rotations, in degrees."""
     affine: Affine | None = None
@@ -206,6 +222,8 @@ class Recipe(_Part):
     """Whether images are mirrored at random; auto: unless they are characters; alternating: in every second epoch."""
     cutout: Annotated[int, Field(ge=0, le=512)] | Auto = 0
     """The side of a square that is hidden at random, in pixels; auto: a quarter of the image."""
+    random_erasing: Probability = 0.0
+    """How probable it is that a random rectangle of an image is hidden."""
     cutmix: Alpha = 0.0
     """Alpha of CutMix, which pastes a box of another image; 0: off."""
     mixup: Alpha = 0.0
@@ -236,6 +254,9 @@ class Recipe(_Part):
             raise ValueError(f"lookahead = {self.lookahead}: needs ema_window = 0, since both average the weights")
         if self.padding_mode == "reflect" and self.crop_padding == 0:
             raise ValueError("padding_mode = reflect: needs crop_padding above 0")
+        policies = [name for name in POLICIES if getattr(self, name)]
+        if len(policies) > 1:
+            raise ValueError(f"{policies[1]}: needs a recipe without {policies[0]}")
         if self.min_lr >= self.lr:
             raise ValueError(f"min_lr = {self.min_lr:g}: must be below lr = {self.lr:g}")
         if self.schedule in ("cyclic", "plateau") and self.warmup > 0:
@@ -296,8 +317,9 @@ class Recipe(_Part):
             raise RecipeError(f"lookahead = {self.lookahead}: larger than the training, which has {num_steps:,} steps")
         if self.mean is not None and len(self.mean) != num_channels:
             raise RecipeError(f"mean = {self.mean}: {data} has {plural(num_channels, 'channel')}")
-        if num_channels != 3 and (self.auto_augment or self.color_jitter is not None):
-            name = "auto_augment" if self.auto_augment else "color_jitter"
+        colourful = [name for name in (*POLICIES, "color_jitter") if getattr(self, name)]
+        if num_channels != 3 and colourful:
+            name = colourful[0]
             raise RecipeError(f"{name}: needs images of 3 channels; those of {data} have {num_channels}")
         return fitted
 

@@ -13,7 +13,7 @@ import yaml
 
 from search.errors import RecipeError
 from search.files import expanded
-from search.recipe import Recipe
+from search.recipe import POLICIES, Recipe
 from search.yamlfile import read_model, read_text
 
 # Constants of CIFAR-10: the deviations of report 0 are means over images, those of report 4 are over all pixels.
@@ -80,16 +80,9 @@ RECIPES = {
 
 
 AUGMENTATIONS = (
-    "auto_augment",
-    "rotation",
-    "affine",
-    "color_jitter",
-    "crop_padding",
-    "flip",
-    "cutout",
-    "cutmix",
+    *POLICIES, "rotation", "affine", "color_jitter", "crop_padding", "flip", "cutout", "random_erasing", "cutmix",
     "mixup",
-)
+)  # fmt: skip
 
 
 def load_recipe(name: str) -> Recipe:

@@ -8,12 +8,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from search.recipe import Recipe
-from search.training.augment import cutmix, cutout, draw_flip, flip, mixup, random_crop, random_flip
+from search.training.augment import cutmix, cutout, draw_flip, flip, mixup, random_crop, random_erasing, random_flip
 from search.training.autoaugment import auto_augment_cifar10
 from search.training.colour import colour_jitter
 from search.training.geometry import random_affine, random_rotation
 from search.training.images import Images, Normalisation
 from search.training.mixed_precision import MEMORY_FORMAT
+from search.training.randaugment import rand_augment, trivial_augment
 
 # Numbers in the images that CUDA augments at once: 64 MiB as float32, a ninth of CIFAR-10.
 PIECE = 2**24
@@ -137,6 +138,8 @@ class Pipeline:
             images = random_flip(images, generator) if mirrored is None else flip(images, mirrored)
         if hole:
             images = cutout(images, hole, generator)
+        if recipe.random_erasing:
+            images = random_erasing(images, recipe.random_erasing, generator)
         return images.to(self.dtype, memory_format=MEMORY_FORMAT)
 
     def mix(self, images: Tensor, labels: Tensor) -> Batch:
@@ -155,6 +158,10 @@ class Pipeline:
         recipe, generator = self.recipe, self.generator
         if recipe.auto_augment:
             pixels = auto_augment_cifar10(pixels, generator)
+        if recipe.trivial_augment:
+            pixels = trivial_augment(pixels, generator)
+        if (rand := recipe.rand_augment) is not None:
+            pixels = rand_augment(pixels, rand.operations, rand.magnitude, generator)
         if not recipe.rotation and recipe.affine is None and recipe.color_jitter is None:
             return pixels
         images = pixels.float() / 255

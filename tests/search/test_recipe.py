@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from search.errors import RecipeError
-from search.recipe import LATER, Affine, ColorJitter, Recipe, with_batch_size, with_epochs
+from search.recipe import LATER, Affine, ColorJitter, RandAugment, Recipe, with_batch_size, with_epochs
 from search.recipes import FAST, FULL, RECIPES, to_yaml
 from search.study.way import recipe_digest
 from search.yamlfile import read_model
@@ -95,7 +95,10 @@ LATER_VALUES: dict[str, Any] = {
     "norm_momentum": 0.4,
     "stochastic_depth": 0.2,
     "lookahead": 5,
+    "trivial_augment": True,
+    "rand_augment": {"operations": 1, "magnitude": 5},
     "padding_mode": "reflect",
+    "random_erasing": 0.25,
 }
 
 
@@ -159,6 +162,9 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("norm_bias_lr_factor", 0),
         ("logit_scale", 0),
         ("dirac_init", "perhaps"),
+        ("trivial_augment", "wide"),
+        ("rand_augment", True),
+        ("random_erasing", 1.1),
         ("stochastic_depth", 1),
         ("stochastic_depth", -0.1),
         ("lookahead", -1),
@@ -187,6 +193,9 @@ def test_a_wrong_value_is_named_with_its_rule(key: str, value: Any) -> None:
     [
         ("color_jitter", "brightness", -0.1),
         ("color_jitter", "hue", 0.6),
+        ("rand_augment", "operations", 0),
+        ("rand_augment", "magnitude", 31),
+        ("rand_augment", "magnitude", 1.5),
         ("affine", "degrees", 200),
         ("affine", "translate", 1.5),
         ("affine", "shear", 90),
@@ -226,6 +235,8 @@ MILESTONES = "milestones: the multi-step schedule needs them, as rising fraction
             {"lookahead": 5, "ema_window": 0.1},
             "lookahead = 5: needs ema_window = 0, since both average the weights",
         ),
+        ({"auto_augment": True, "trivial_augment": True}, "trivial_augment: needs a recipe without auto_augment"),
+        ({"rand_augment": {}, "trivial_augment": True}, "rand_augment: needs a recipe without trivial_augment"),
         ({"padding_mode": "reflect"}, "padding_mode = reflect: needs crop_padding above 0"),
         ({"batch_size": 1, "cutmix": 1}, "cutmix = 1: needs a batch_size of 2 or more, to mix images of"),
         ({"batch_size": 1, "mixup": 0.2}, "mixup = 0.2: needs a batch_size of 2 or more, to mix images of"),
@@ -345,6 +356,8 @@ def test_every_named_recipe_fits_cifar10(name: str) -> None:
         ({"lookahead": 9}, "lookahead = 9: larger than the training, which has 8 steps"),
         ({"cutout": 9}, "cutout = 9: must be smaller than an image of 8 pixels"),
         ({"auto_augment": True}, "auto_augment: needs images of 3 channels; those of digits have 1"),
+        ({"trivial_augment": True}, "trivial_augment: needs images of 3 channels; those of digits have 1"),
+        ({"rand_augment": RandAugment()}, "rand_augment: needs images of 3 channels; those of digits have 1"),
         ({"color_jitter": {"hue": 0.1}}, "color_jitter: needs images of 3 channels; those of digits have 1"),
         ({"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)}, "mean = (0.5, 0.4, 0.3): digits has 1 channel"),
     ],

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from search.errors import RecipeError
-from search.recipe import Affine, ColorJitter, Recipe
+from search.recipe import Affine, ColorJitter, RandAugment, Recipe
 from search.recipes import FAST, FULL, RECIPES, all_values, load_recipe, summary, to_yaml
 
 MEAN = (0.4914, 0.4822, 0.4465)
@@ -146,6 +146,7 @@ def unusual(recipe: Recipe) -> Recipe:
         "milestones": (0.5, 1e-5),
         "affine": Affine(degrees=1e-7, scale=(0.5, 2)),
         "color_jitter": ColorJitter(hue=0.1),
+        "rand_augment": RandAugment(),
         "weight_decay": 1e-5,
     }
     return recipe.model_copy(update=changes)
@@ -176,7 +177,7 @@ def test_all_values_are_those_of_json() -> None:
 
 def test_a_summary_names_the_augmentations_that_a_recipe_uses() -> None:
     assert summary(FAST)["augmentation"] == "crop_padding, flip"
-    assert summary(unusual(FULL))["augmentation"] == "affine, color_jitter, crop_padding, flip, cutout"
+    assert summary(unusual(FULL))["augmentation"] == "rand_augment, affine, color_jitter, crop_padding, flip, cutout"
     assert summary(RECIPES["ft"])["augmentation"] == "affine, crop_padding, flip, cutmix"
 
 

@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from search.recipe import Recipe
-from search.training.augment import cutmix, cutout, mixup, random_crop, random_flip
+from search.training.augment import cutmix, cutout, mixup, random_crop, random_erasing, random_flip
 from search.training.autoaugment import auto_augment_cifar10
 from search.training.colour import colour_jitter
 from search.training.geometry import random_affine, random_rotation
 from search.training.images import Images, Normalisation
 from search.training.pipeline import Batch, Pipeline
+from search.training.randaugment import rand_augment, trivial_augment
 
 NUM = 24
 LABELS = torch.arange(NUM)
@@ -55,6 +56,14 @@ BEFORE: dict[str, tuple[Any, Reference]] = {
         True,
         lambda images, generator: auto_augment_cifar10(images.mul(255).round().byte(), generator) / 255,
     ),
+    "trivial_augment": (
+        True,
+        lambda images, generator: trivial_augment(images.mul(255).round().byte(), generator) / 255,
+    ),
+    "rand_augment": (
+        {"operations": 2, "magnitude": 9},
+        lambda images, generator: rand_augment(images.mul(255).round().byte(), 2, 9, generator) / 255,
+    ),
     "rotation": (15, lambda images, generator: random_rotation(images, 15, generator, "nearest")),
     "affine": (AFFINE, lambda images, generator: random_affine(images, *AFFINE.values(), generator, "nearest")),
     "color_jitter": (JITTER, lambda images, generator: colour_jitter(images, *JITTER.values(), generator)),
@@ -64,11 +73,12 @@ AFTER: dict[str, tuple[Any, Reference]] = {
     "crop_padding": (2, lambda images, generator: random_crop(images, 2, generator)),
     "flip": (True, random_flip),
     "cutout": (5, lambda images, generator: cutout(images, 5, generator)),
+    "random_erasing": (0.8, lambda images, generator: random_erasing(images, 0.8, generator)),
     "cutmix": (0.7, lambda images, generator: cutmix(images, LABELS, 0.7, generator)[0]),
     "mixup": (0.3, lambda images, generator: mixup(images, LABELS, 0.3, generator)[0]),
 }
 FIELDS = {name: value for name, (value, _) in (BEFORE | AFTER).items()}
-EVERYTHING = FIELDS | {"mix_probability": 0.5}
+EVERYTHING = FIELDS | {"mix_probability": 0.5, "trivial_augment": False, "rand_augment": None}
 
 
 def by_hand(fields: list[str], seed: int = 0) -> Tensor:
@@ -112,7 +122,10 @@ def test_a_field_changes_images_and_keeps_their_shape(name: str) -> None:
 
 @pytest.mark.parametrize("last", ["cutmix", "mixup"])
 def test_augmentations_happen_in_the_order_of_the_fields(last: str) -> None:
-    fields = [*BEFORE, "crop_padding", "flip", "cutout", last]
+    others = ("trivial_augment", "rand_augment")  # a recipe has one of the policies
+    fields = [
+        name for name in (*BEFORE, "crop_padding", "flip", "cutout", "random_erasing", last) if name not in others
+    ]
     assert fields == [name for name in Recipe.model_fields if name in fields]
     images = batch_of(**{name: FIELDS[name] for name in fields}).images
     torch.testing.assert_close(images, by_hand(fields), rtol=0, atol=1e-4)

@@ -105,7 +105,7 @@ class Recipe(_Part):
     layer, so whoever uses the network has nothing to multiply.
 
     Airbench trains BatchNorm's biases with `norm_bias_lr_factor` 64, fixes its weights (`train_norm_weight` false), and
-    has new batches weigh more in its statistics (`norm_momentum`, as torch takes it).
+    has new batches weigh more in its statistics (`norm_momentum` 0.4, as torch takes it; it calls that 0.6).
 
     With `stochastic_depth` = p, block l of L drops its residual branch for an image with probability p * l / L while it
     trains (https://arxiv.org/abs/1603.09382); `dropout` belongs to the architecture.

@@ -131,13 +131,13 @@ def train(options: argparse.Namespace) -> Rows:
     import torch
 
     from models.baselines import find_baseline
-    from models.build import build
     from search.data.datasets import open_dataset
     from search.recipe import with_epochs
     from search.recipes import FULL
     from search.training.graph import capture_on
     from search.training.images import Normalisation, Splits
     from search.training.loop import Training
+    from search.training.network import begin
 
     device, precision = open_gpu(options)
     splits = Splits.load(open_dataset("cifar10"), 0, device)
@@ -145,7 +145,7 @@ def train(options: argparse.Namespace) -> Rows:
     recipe = recipe.fit_to("cifar10", len(splits.train), 32, 3, on_gpu=device.type == "cuda")
     started = time.perf_counter()
     torch.manual_seed(0)
-    model = build(find_baseline(ACCURACY_NETWORK), zero_init_last_norm=recipe.zero_init_last_norm).to(device)
+    model = begin(find_baseline(ACCURACY_NETWORK), recipe).to(device)
     training = Training(
         model,
         recipe,

@@ -33,7 +33,6 @@ from measuring import Rows, make_parser, print_table, save_results
 from scipy.stats import spearmanr
 
 from models.architecture import Architecture
-from models.build import build
 from models.count import count_macs, count_parameters
 from search.data.datasets import open_dataset
 from search.data.splits import split
@@ -45,6 +44,7 @@ from search.space.limits import Limits, macs_by_rule
 from search.space.space import Task, load_space
 from search.training.images import Images, Normalisation
 from search.training.loop import Training, evaluate
+from search.training.network import begin
 
 RECORDED = Path(__file__).with_name("ranking.jsonl.gz")
 NUM_IMAGES = 10_000
@@ -136,7 +136,7 @@ def run(row: dict[str, Any]) -> dict[str, Any]:
     data = _images["training"]
     recipe = recipe.fit_to("cifar10", NUM_IMAGES, SIZE, 3, len(data))
     torch.manual_seed(row["seed"])
-    model = build(Architecture.from_dict(row["architecture"]), zero_init_last_norm=recipe.zero_init_last_norm)
+    model = begin(Architecture.from_dict(row["architecture"]), recipe)
     normalise = Normalisation.of(recipe, data)
     training = Training(
         model.to(data.device), recipe, data, _images["validation"], normalise, seed=row["seed"], precision="bf16"

@@ -40,6 +40,7 @@ from search.recipes import FULL
 from search.training.graph import capture_on
 from search.training.images import Images, Normalisation
 from search.training.loop import MEMORY_FORMAT, Training, evaluate
+from search.training.network import begin
 from search.training.pipeline import Pipeline
 from search.training.speed import peak_flops
 
@@ -60,7 +61,7 @@ def our_input(recipe: Recipe, data: Images, num_threads: int) -> Epoch:
 
     def epoch() -> int:
         torch.set_num_threads(num_threads)
-        num_images = sum(len(batch.labels) for batch in pipeline.epoch(data))
+        num_images = sum(len(batch.labels) for batch in pipeline.epoch(data, 1))
         wait_for(data.device)
         return num_images
 
@@ -217,7 +218,7 @@ def train_by_full(network: str, epochs: int, seed: int, data: Images, test: Imag
     recipe = with_epochs(FULL, epochs).fit_to("cifar10", len(data), data.images.shape[-1], 3, on_gpu=on_gpu)
     started = time.perf_counter()
     torch.manual_seed(seed)
-    model = build(find_baseline(network), zero_init_last_norm=recipe.zero_init_last_norm).to(data.device)
+    model = begin(find_baseline(network), recipe).to(data.device)
     normalise = Normalisation.of(recipe, data)
     captured = capture_on(data.device)
     training = Training(model, recipe, data, None, normalise, seed=seed, precision="bf16", capture=captured)

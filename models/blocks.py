@@ -93,6 +93,7 @@ class BasicBlock(nn.Module):
         self.conv1 = ConvNorm(in_width, width, kernel, stride, kernel // 2, pool)
         self.conv2 = ConvNorm(width, width, kernel, 1, second_padding, pool)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.stochastic_depth: nn.Module = nn.Identity()  # for who trains the network to replace
         self.shortcut = make_shortcut(shortcut, in_width, width, stride)
 
     @property
@@ -101,7 +102,7 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv2(self.dropout(functional.relu(self.conv1(x))))
-        return functional.relu(out + self.shortcut(x))
+        return functional.relu(self.stochastic_depth(out) + self.shortcut(x))
 
 
 class Bottleneck(nn.Module):
@@ -124,6 +125,7 @@ class Bottleneck(nn.Module):
         self.conv2 = ConvNorm(inner, inner, kernel, stride, kernel // 2, pool=kernel % 2 == 0)
         self.conv3 = ConvNorm(inner, width, 1)
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.stochastic_depth: nn.Module = nn.Identity()  # for who trains the network to replace
         self.shortcut = make_shortcut(shortcut, in_width, width, stride)
 
     @property
@@ -132,7 +134,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = functional.relu(self.conv2(functional.relu(self.conv1(x))))
-        return functional.relu(self.conv3(self.dropout(out)) + self.shortcut(x))
+        return functional.relu(self.stochastic_depth(self.conv3(self.dropout(out))) + self.shortcut(x))
 
 
 class ResNet(nn.Module):

@@ -7,10 +7,13 @@ batches. Precision is the device's fastest throughout; only report 4 says that i
 """
 
 from difflib import get_close_matches
+from typing import Any
+
+import yaml
 
 from search.errors import RecipeError
 from search.files import expanded
-from search.recipe import Recipe
+from search.recipe import POLICIES, Recipe
 from search.yamlfile import read_model, read_text
 
 # Constants of CIFAR-10: the deviations of report 0 are means over images, those of report 4 are over all pixels.
@@ -76,6 +79,12 @@ RECIPES = {
 }
 
 
+AUGMENTATIONS = (
+    *POLICIES, "rotation", "affine", "color_jitter", "crop_padding", "flip", "cutout", "random_erasing", "cutmix",
+    "mixup",
+)  # fmt: skip
+
+
 def load_recipe(name: str) -> Recipe:
     """The recipe of that name, or the one in that YAML file.
 
@@ -91,3 +100,27 @@ def load_recipe(name: str) -> Recipe:
         raise RecipeError(f"recipe = {name!r}: no such recipe{hint}")
     text = read_text(path, RecipeError)
     return read_model(text, str(path), Recipe, RecipeError)
+
+
+def all_values(recipe: Recipe) -> dict[str, Any]:
+    """Every field of a recipe by its name, as plain values."""
+    values = recipe.model_dump(mode="json")
+    return {name: values.get(name, field.default) for name, field in Recipe.model_fields.items()}
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """The recipe as a file that `load_recipe` reads, with a line above every field that says what it is."""
+    fields = Recipe.model_fields
+    lines = []
+    for name, value in all_values(recipe).items():
+        in_brackets = yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=1_000).strip()
+        lines.append(f"# {fields[name].description}\n{name}: {in_brackets[1:-1]}\n")
+    return "".join(lines)
+
+
+def summary(recipe: Recipe) -> dict[str, Any]:
+    """What tells recipes apart at a glance: their length, their optimiser, and the augmentations that they use."""
+    values = all_values(recipe)
+    used = [name for name in AUGMENTATIONS if values[name]]
+    shown = ("name", "epochs", "batch_size", "optimizer", "lr", "schedule")
+    return {name: values[name] for name in shown} | {"augmentation": ", ".join(used)}

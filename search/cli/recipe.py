@@ -1,9 +1,11 @@
-"""How networks are trained: the options that name a recipe or change it."""
+"""How networks are trained: the options that name a recipe or change it, and nas recipe list and show."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from search.cli.output import Format, OutputFormat, print_rows, print_values
 
 if TYPE_CHECKING:
     from search.data.datasets import Dataset
@@ -49,3 +51,26 @@ def fit_recipe(recipe: "Recipe", dataset: "Dataset", holds_out: bool = True, on_
         change = f"batch_size = {fitted.batch_size} instead of {recipe.batch_size}"
         print(f"recipe {recipe.name}: {change}; there are no more training images", file=sys.stderr)
     return fitted
+
+
+def list_recipes(format: OutputFormat = Format.TABLE) -> None:
+    """List the named recipes: length, optimiser, learning rate, schedule, augmentation."""
+    from search.recipes import RECIPES, summary
+
+    print_rows([summary(recipe) for recipe in RECIPES.values()], format)
+
+
+def show_recipe(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A recipe, as listed by `nas recipe list`, or a YAML file.")
+    ],
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """Show a recipe as the YAML file of which you can make your own; a line above every field says what it is."""
+    from search.recipes import all_values, load_recipe, to_yaml
+
+    recipe = load_recipe(name)
+    if format is Format.TABLE:
+        print(to_yaml(recipe), end="")
+    else:
+        print_values(all_values(recipe), format)

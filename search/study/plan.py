@@ -14,6 +14,7 @@ from search.data.datasets import Dataset
 from search.errors import StudyError
 from search.files import StudyFiles, write_atomically
 from search.recipe import Recipe
+from search.recipes import all_values
 from search.space.limits import Limits, parse_limits
 from search.space.space import Space, Task
 from search.study.address import without_password
@@ -203,7 +204,9 @@ def differences(old: Question, new: Question) -> list[str]:
             entries |= flat(value, f"{prefix}.{key}" if prefix else str(key))
         return entries
 
-    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    before, after = (
+        flat(question.model_dump(mode="json") | {"recipe": all_values(question.recipe)}) for question in (old, new)
+    )
     # The same arrays and names are the same data, however their files are labelled.
     keys = [key for key in before | after if before.get(key) != after.get(key) and key != "data.are_named"]
     return [f"{key} = {before.get(key)}, now {after.get(key)}" for key in keys]

@@ -222,8 +222,8 @@ def _precedence(run: RunView) -> tuple[bool, str, bool]:
 def _recipe_values(values: dict[str, Any]) -> dict[str, Any]:
     """The recipe of a result.json, with defaults for what recipes did not have yet when it was written."""
     known: dict[str, Any] = values["recipe_values"]
-    later = {name: field.get_default() for name, field in Recipe.model_fields.items() if not field.is_required()}
-    return later | known
+    defaults = Recipe(name="defaults", epochs=1).model_dump(mode="json", exclude={"name", "epochs"})
+    return defaults | known
 
 
 def _require_sane(view: RunView) -> None:

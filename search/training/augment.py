@@ -1,4 +1,4 @@
-"""Augmentation in the hot path: crop, flip, cutout, and the mixing of two images (CutMix, MixUp).
+"""Augmentation in the hot path: crop, flip, cutout, random erasing, and the mixing of two images (CutMix, MixUp).
 
 Each function takes a whole batch on its device and draws independently for every image; nothing waits for the device
 and nothing loops over images. All randomness comes from the generator, which must be on the device of the images, so a
@@ -9,10 +9,14 @@ data. Shape and dtype are kept, `channels_last` is not: convert after the last s
 themselves are returned.
 """
 
+import math
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PaddingMode = Literal["zeros", "reflect"]
 Mixed = tuple[Tensor, Tensor, Tensor, Tensor]  # images, labels_a, labels_b and weight; see `cutmix`
 
 
@@ -22,19 +26,20 @@ def draw_crop(num_images: int, padding: int, generator: torch.Generator) -> tupl
     return corners[0], corners[1]
 
 
-def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
-    """An H x W window of each image padded with zeros, at a place of its own: (N, C, H, W).
+def crop(images: Tensor, padding: int, top: Tensor, left: Tensor, mode: PaddingMode = "zeros") -> Tensor:
+    """An H x W window of each padded image, at a place of its own: (N, C, H, W).
 
     Args:
         images: (N, C, H, W).
-        padding: pixels of zeros on every side.
+        padding: pixels on every side, fewer than an image has where they reflect it.
         top: (N,), the window's first row in the padded image, 0 to 2 * padding.
         left: (N,), its first column.
+        mode: what is padded with, zeros or the image mirrored about the centres of its outermost pixels.
     """
     num, channels, height, width = images.shape
     if padding == 0 or num == 0:
         return images
-    padded = F.pad(images.contiguous(), (padding, padding, padding, padding))
+    padded = F.pad(images.contiguous(), (padding,) * 4, mode="constant" if mode == "zeros" else mode)
     row = width + 2 * padding
     plane = row * (height + 2 * padding)
     # A row of a crop is a run of `width` numbers in flat memory. Selecting whole runs copies 128 bytes at a time: on a
@@ -47,9 +52,9 @@ def crop(images: Tensor, padding: int, top: Tensor, left: Tensor) -> Tensor:
     return runs.index_select(0, start.flatten()).view(num, channels, height, width)
 
 
-def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Pad with zeros and crop to the old size at a random place (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
-    return crop(images, padding, *draw_crop(len(images), padding, generator))
+def random_crop(images: Tensor, padding: int, generator: torch.Generator, mode: PaddingMode = "zeros") -> Tensor:
+    """Pad and crop to the old size at a random place (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    return crop(images, padding, *draw_crop(len(images), padding, generator), mode)
 
 
 def draw_flip(num_images: int, generator: torch.Generator) -> Tensor:
@@ -104,6 +109,44 @@ def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     if size == 0:
         return images
     return cut_out(images, size, *draw_centre(images, generator))
+
+
+def draw_rectangle(images: Tensor, probability: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Top row, left column, height and width of what torchvision's `RandomErasing` erases of each image: four (N,)
+    tensors. Height and width are zero where nothing is erased.
+
+    A rectangle has a share of 0.02 to 0.33 of the pixels and is 0.3 to 3.3 times as high as wide. The first of ten
+    draws that is smaller than the image in both directions is taken.
+    """
+    num, _, height, width = images.shape
+    device = generator.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
+
+    area = height * width * (0.02 + (0.33 - 0.02) * uniform(num, 10))
+    ratio = torch.exp(math.log(0.3) + (math.log(3.3) - math.log(0.3)) * uniform(num, 10))
+    heights, widths = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (heights < height) & (widths < width)
+    is_taken = fits & (fits.cumsum(1) == 1) & (heights * widths > 0) & (uniform(num, 1) < probability)
+    rows, columns = ((sides * is_taken).sum(1).long() for sides in (heights, widths))
+    # A float below 1 times a whole number may be rounded up to it.
+    top, left = ((uniform(num) * room).long().clamp(max=room - 1) for room in (height - rows + 1, width - columns + 1))
+    return top, left, rows, columns
+
+
+def erase(images: Tensor, top: Tensor, left: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Zero a rectangle of each image, given by four (N,) tensors as `draw_rectangle` returns them."""
+    height, width = images.shape[2:]
+    down, across = _span(top, rows, height).to(images.dtype), _span(left, columns, width).to(images.dtype)
+    return images * (1 - down[:, None, :, None] * across[:, None, None, :])
+
+
+def random_erasing(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Zero a rectangle of each image with a probability (Zhong et al. 2017, https://arxiv.org/abs/1708.04896)."""
+    if probability == 0:
+        return images
+    return erase(images, *draw_rectangle(images, probability, generator))
 
 
 def draw_weight(num_images: int, alpha: float, generator: torch.Generator) -> Tensor:

@@ -17,7 +17,7 @@ def draw_contact_sheet(sheet: ContactSheet, data: Images) -> None:
     """Write a PNG with one row per image: the image itself, then independent draws of its augmentation.
 
     The images are drawn at random from `data`. They are shown as the network sees them, converted back from normalised
-    values to colours: the padding of crops and the holes of cutout have the mean colour.
+    values to colours: zeros around crops and the holes of cutout have the mean colour.
 
     Raises:
         StorageError: the file cannot be written.

@@ -18,7 +18,7 @@ from search.trained_network import TestResult
 from search.training.graph import Capture
 from search.training.images import Images, Normalisation
 from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
-from search.training.optimisation import MovingAverage, Schedule
+from search.training.optimisation import Lookahead, MovingAverage, Schedule
 from search.training.pipeline import Pipeline
 from search.training.step import TrainingStep
 
@@ -83,10 +83,12 @@ class Training:
         total_steps = recipe.epochs * self.num_steps
         self.schedule = Schedule(recipe, total_steps)
         self.average = MovingAverage(self.model, recipe.ema_window * total_steps) if recipe.ema_window else None
+        self.lookahead = Lookahead(self.model, recipe.lookahead, total_steps) if recipe.lookahead else None
         self.step = TrainingStep(self.model, recipe, precision, self.average, capture, note)
         self.best = BestWeights(self.network)
         self.epoch = 0
         self.is_over = False
+        self._is_finished = False
 
     @property
     def network(self) -> nn.Module:
@@ -94,7 +96,7 @@ class Training:
         return self.average.network if self.average is not None else self.model
 
     def epochs(self) -> Iterator[Measurement]:
-        """Train the epochs that are left, one Measurement after another.
+        """Train the epochs that are left, one Measurement after another. After the last the network is as it is kept.
 
         Raises:
             TrainingError: the loss is not finite.
@@ -105,13 +107,14 @@ class Training:
                 return
             self._act_on(measurement)
             yield measurement
-        if self.recipe.keep_best:
-            self.best.restore()
+        if not self._is_finished:
+            self._finish()
 
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on, between two epochs: tensors, numbers and names."""
         is_cuda = self.device.type == "cuda"
         return {
+            **({"lookahead": self.lookahead.state_dict()} if self.lookahead is not None else {}),
             "epoch": self.epoch,
             "is_over": self.is_over,
             "model": self.model.state_dict(),
@@ -131,6 +134,8 @@ class Training:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+        if self.lookahead is not None:
+            self.lookahead.load_state_dict(state["lookahead"])
         # Its parameter groups are the recipe's; their learning rate is set at every step.
         groups = self.step.optimizer.state_dict()["param_groups"]
         self.step.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
@@ -145,6 +150,14 @@ class Training:
         else:
             torch.set_rng_state(state["global"].cpu())
 
+    def _finish(self) -> None:
+        """Make of the trained network what is kept of it."""
+        if self.recipe.keep_best:
+            self.best.restore()
+        if self.recipe.logit_scale != 1:
+            scale_logits(self.network, self.recipe.logit_scale)
+        self._is_finished = True
+
     def _train_epoch(self) -> Measurement | None:
         """The measurement of one more epoch, or None if the training was to stop.
 
@@ -156,12 +169,14 @@ class Training:
         self.step.sums.zero_()
         first_loss: float | None = None
         lr = 0.0
-        for batch in self.pipeline.epoch(self.data):
+        for batch in self.pipeline.epoch(self.data, self.epoch):
             if self.should_stop():
                 return None
             lr = self.schedule.lr
             self.step(batch, lr)
             self.schedule.step()
+            if self.lookahead is not None:
+                self.lookahead.note_step()
             if self.epoch == 1 and first_loss is None:
                 first_loss = self.step.sums[0].item()
         loss, num_correct = self.step.sums.tolist()
@@ -170,7 +185,8 @@ class Training:
             raise TrainingError(f"training loss is {train_loss} in epoch {self.epoch}")
         result = None
         if self.validation is not None:
-            result = evaluate(self.network, self.validation, self.normalise, self.precision)
+            scale = self.recipe.logit_scale
+            result = evaluate(self.network, self.validation, self.normalise, self.precision, scale)
         return Measurement(
             epoch=self.epoch,
             train_loss=train_loss,
@@ -220,9 +236,20 @@ class BestWeights:
         self.epoch, self._accuracy, self._weights = state["epoch"], state["accuracy"], state["weights"]
 
 
+@torch.no_grad()
+def scale_logits(network: nn.Module, scale: float) -> None:
+    """Multiply the logits of a network by a number, in the linear layer that ends it."""
+    *_, head = (module for module in network.modules() if isinstance(module, nn.Linear))
+    head.weight.mul_(scale)
+    head.bias.mul_(scale)
+
+
 @torch.inference_mode()
-def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision: str) -> TestResult:
-    """Loss, top-1 accuracy, confusion matrix and correct images of a model on all of `data`.
+def evaluate(
+    model: nn.Module, data: Images, normalise: Normalisation, precision: str, logit_scale: float = 1.0
+) -> TestResult:
+    """Loss (of the logits times `logit_scale`), top-1 accuracy, confusion matrix and correct images of a model on all
+    of `data`.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -234,6 +261,8 @@ def evaluate(model: nn.Module, data: Images, normalise: Normalisation, precision
         labels = data.labels[start : start + EVALUATION_BATCH]
         images = normalise(data.images[start : start + EVALUATION_BATCH])
         logits = forward(model, images, precision).float()
+        if logit_scale != 1:
+            logits = logits * logit_scale
         total_loss += functional.cross_entropy(logits, labels, reduction="sum")
         predicted[start : start + EVALUATION_BATCH] = logits.argmax(dim=1)
     num_classes = logits.shape[1]

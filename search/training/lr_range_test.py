@@ -53,7 +53,7 @@ def lr_range_test(
     batch_size, _, _ = recipe.sizes
     pipeline = Pipeline(recipe, normalise, generator, torch.Generator().manual_seed(seed + 1))
     training_step = TrainingStep(model.to(memory_format=MEMORY_FORMAT).train(), recipe, precision)
-    batches = chain.from_iterable(pipeline.epoch(data) for _ in count())
+    batches = chain.from_iterable(pipeline.epoch(data, epoch) for epoch in count(1))
     points: list[RangePoint] = []
     mean, lowest_mean = 0.0, math.inf
     for step, batch in enumerate(islice(batches, num_steps)):

@@ -1,4 +1,4 @@
-"""The optimiser, the learning-rate schedule and the averaging of weights of a recipe, made of torch's own."""
+"""The optimiser, the learning-rate schedule and the averages of weights of a recipe, made of torch's own."""
 
 import copy
 import math
@@ -12,22 +12,42 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from search.recipe import Recipe
 
 
+def set_norms(model: nn.Module, recipe: Recipe) -> None:
+    """Give BatchNorm the recipe's momentum, and take its weights out of the training if the recipe says so."""
+    for norm in _norms(model):
+        norm.momentum = recipe.norm_momentum
+        norm.weight.requires_grad_(recipe.train_norm_weight)
+
+
 def make_optimizer(model: nn.Module, recipe: Recipe, capturable: bool = False) -> torch.optim.Optimizer:
-    """The recipe's optimiser. BatchNorm and biases (all vectors) have no weight decay unless the recipe says so.
+    """The recipe's optimiser, of all that is trained. BatchNorm and biases (all vectors) have no weight decay unless
+    the recipe says so.
+
+    A group's `lr_factor` is what `set_lr` multiplies its rate by. BatchNorm's biases are a group of their own where
+    that is not 1; so that they decay as the rest does, their decay is divided by it (as in cifar10-airbench).
 
     If it is `capturable`, its learning rate is a tensor, and so is Adam's number of steps.
     """
-    matrices = [p for p in model.parameters() if p.ndim > 1 or recipe.decay_norm_and_bias]
-    vectors = [p for p in model.parameters() if p.ndim <= 1 and not recipe.decay_norm_and_bias]
+    factor = recipe.norm_bias_lr_factor
+    apart = {id(norm.bias) for norm in _norms(model)} if factor != 1 else set()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if id(p) not in apart and (p.ndim > 1 or recipe.decay_norm_and_bias)]
+    vectors = [p for p in trained if id(p) not in apart and p.ndim <= 1 and not recipe.decay_norm_and_bias]
+    biases = [p for p in trained if id(p) in apart]
+    vector_decay = recipe.weight_decay if recipe.decay_norm_and_bias else 0.0
     groups: list[dict[str, Any]] = [{"params": matrices}]
     if vectors:
         groups.append({"params": vectors, "weight_decay": 0.0})
-    lr = torch.tensor(recipe.lr, device=matrices[0].device) if capturable else recipe.lr
-    common: dict[str, Any] = {"lr": lr, "weight_decay": recipe.weight_decay}
+    if biases:
+        groups.append({"params": biases, "weight_decay": vector_decay / factor, "lr_factor": factor})
+    for group in groups:
+        lr = recipe.lr * group.setdefault("lr_factor", 1.0)
+        group["lr"] = torch.tensor(lr, device=matrices[0].device) if capturable else lr
+    common: dict[str, Any] = {"lr": groups[0]["lr"], "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "sgd":
         sgd = torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True, **common)
         # In fp16 the first steps may be skipped. Momenta that such a step made would stay whatever was in memory.
-        for parameter in (*matrices, *vectors) if recipe.momentum else ():
+        for parameter in trained if recipe.momentum else ():
             sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         return sgd
     adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
@@ -35,12 +55,13 @@ def make_optimizer(model: nn.Module, recipe: Recipe, capturable: bool = False) -
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every group, in place where it is a tensor."""
+    """Set the learning rate of every group, times its factor if it has one, in place where it is a tensor."""
     for group in optimizer.param_groups:
+        rate = lr * group.get("lr_factor", 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(lr)
+            group["lr"].fill_(rate)
         else:
-            group["lr"] = lr
+            group["lr"] = rate
 
 
 class Schedule:
@@ -138,6 +159,49 @@ class MovingAverage:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._has_begun = state["has_begun"]
         self.network.load_state_dict(state["network"])
+
+
+class Lookahead:
+    """A slow average of a network's weights and BatchNorm statistics, to which they return every few steps.
+
+    `Recipe` gives the source and the schedule. Call `note_step` after every step; it waits for nothing, and all tensors
+    stay where they are.
+
+    Args:
+        model: the network.
+        every: how many steps there are between two returns.
+        num_steps: of the whole training.
+    """
+
+    def __init__(self, model: nn.Module, every: int, num_steps: int) -> None:
+        self._every = every
+        self._num_steps = num_steps
+        self._step = 0
+        self._values = [value for value in _values(model) if value.is_floating_point()]
+        self._slow = [value.clone() for value in self._values]
+
+    @torch.no_grad()
+    def note_step(self) -> None:
+        """A step is over: after every few, and after the last, the network gets the average."""
+        self._step += 1
+        is_due = self._step % self._every == 0
+        if is_due:
+            kept = 0.95**self._every * (self._step / self._num_steps) ** 3
+            torch._foreach_lerp_(self._slow, self._values, 1 - kept)
+        # Where none was due at all, the average is still that of the initial weights.
+        if is_due or self._step == self._num_steps >= self._every:
+            torch._foreach_copy_(self._values, self._slow)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self._step, "slow": self._slow}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._step = state["step"]
+        torch._foreach_copy_(self._slow, state["slow"])
+
+
+def _norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 def _values(network: nn.Module) -> list[Tensor]:

@@ -8,12 +8,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from search.recipe import Recipe
-from search.training.augment import cutmix, cutout, mixup, random_crop, random_flip
+from search.training.augment import cutmix, cutout, draw_flip, flip, mixup, random_crop, random_erasing, random_flip
 from search.training.autoaugment import auto_augment_cifar10
 from search.training.colour import colour_jitter
 from search.training.geometry import random_affine, random_rotation
 from search.training.images import Images, Normalisation
 from search.training.mixed_precision import MEMORY_FORMAT
+from search.training.randaugment import rand_augment, trivial_augment
 
 # Numbers in the images that CUDA augments at once: 64 MiB as float32, a ninth of CIFAR-10.
 PIECE = 2**24
@@ -93,8 +94,9 @@ class Pipeline:
         """The batch of uint8 images (N, C, H, W) and int64 labels (N,)."""
         return self.mix(self.augment(pixels), labels)
 
-    def epoch(self, data: Images) -> Iterator[Batch]:
-        """The full batches of one epoch in random order. Images that do not fill a last batch are left out.
+    def epoch(self, data: Images, number: int) -> Iterator[Batch]:
+        """The full batches of epoch `number`, from 1 on, in random order. Images that do not fill a last batch are left
+        out.
 
         On CUDA, where every operation costs a launch, many batches are augmented at once.
         """
@@ -103,25 +105,41 @@ class Pipeline:
         order = torch.randperm(len(data), generator=self.generator, device=data.device)[:num_images]
         num_batches = PIECE // (batch_size * data.images[0].numel()) if data.device.type == "cuda" else 1
         piece_size = max(1, num_batches) * batch_size
+        mirrored = self._mirrored(data, number)
         for start in range(0, num_images, piece_size):
             piece = order[start : start + piece_size]
             # On a CPU index_select is many times as fast as indexing, since it copies whole images.
-            images = self.augment(data.images.index_select(0, piece))
+            pixels = data.images.index_select(0, piece)
+            images = self.augment(pixels, mirrored.index_select(0, piece) if mirrored is not None else None)
             labels = data.labels.index_select(0, piece)
             for first in range(0, len(piece), batch_size):
                 yield self.mix(images[first : first + batch_size], labels[first : first + batch_size])
 
-    def augment(self, pixels: Tensor) -> Tensor:
-        """Normalised images (N, C, H, W) in `MEMORY_FORMAT`, from uint8, each augmented by itself."""
+    def _mirrored(self, data: Images, number: int) -> Tensor | None:
+        """Which images (N,) an alternating flip mirrors in epoch `number`; None for any other.
+
+        Those of the first epoch follow from the seed of the coins, so that a resumed training has them again.
+        """
+        if self.recipe.flip != "alternating":
+            return None
+        first = draw_flip(len(data), torch.Generator().manual_seed(self.coins.initial_seed() + 1))
+        return (first ^ (number % 2 == 0)).to(data.device)
+
+    def augment(self, pixels: Tensor, mirrored: Tensor | None = None) -> Tensor:
+        """Normalised images (N, C, H, W) in `MEMORY_FORMAT`, from uint8, each augmented by itself. If the recipe
+        mirrors images, these are the `mirrored` (N,); by default they are drawn.
+        """
         recipe, generator = self.recipe, self.generator
         _, padding, hole = recipe.sizes
         images = self.normalise(self._recolour(pixels))
         if padding:
-            images = random_crop(images, padding, generator)
+            images = random_crop(images, padding, generator, recipe.padding_mode)
         if recipe.flip:
-            images = random_flip(images, generator)
+            images = random_flip(images, generator) if mirrored is None else flip(images, mirrored)
         if hole:
             images = cutout(images, hole, generator)
+        if recipe.random_erasing:
+            images = random_erasing(images, recipe.random_erasing, generator)
         return images.to(self.dtype, memory_format=MEMORY_FORMAT)
 
     def mix(self, images: Tensor, labels: Tensor) -> Batch:
@@ -140,6 +158,10 @@ class Pipeline:
         recipe, generator = self.recipe, self.generator
         if recipe.auto_augment:
             pixels = auto_augment_cifar10(pixels, generator)
+        if recipe.trivial_augment:
+            pixels = trivial_augment(pixels, generator)
+        if (rand := recipe.rand_augment) is not None:
+            pixels = rand_augment(pixels, rand.operations, rand.magnitude, generator)
         if not recipe.rotation and recipe.affine is None and recipe.color_jitter is None:
             return pixels
         images = pixels.float() / 255

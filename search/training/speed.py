@@ -18,6 +18,7 @@ from search.training.images import Images, Normalisation
 from search.training.loop import EVALUATION_BATCH, Training, evaluate
 from search.training.measured import Measured
 from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
+from search.training.network import begin
 
 SECONDS = 0.5  # of training steps that are timed
 NUM_STEPS = 16
@@ -51,7 +52,7 @@ def pace(architecture: Architecture, recipe: Recipe, data: Images, validation: I
     few = data.take(torch.arange(num_steps * batch_size).numpy())
     normalise = Normalisation.of(recipe, few)
     training = Training(
-        build(architecture).to(data.device),
+        begin(architecture, recipe).to(data.device),
         recipe.model_copy(update={"batch_size": batch_size, "epochs": 10_000} | ENDLESS),
         few,
         None,

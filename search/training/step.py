@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from search.recipe import Recipe
 from search.training.graph import Capture, CaptureError, Replay
 from search.training.mixed_precision import MEMORY_FORMAT, autocast
-from search.training.optimisation import MovingAverage, make_optimizer, set_lr
+from search.training.optimisation import MovingAverage, make_optimizer, set_lr, set_norms
 from search.training.pipeline import Batch
 
 
@@ -20,7 +20,8 @@ class TrainingStep:
 
     Args:
         model: the model, in `MEMORY_FORMAT`, on its device.
-        recipe: the optimiser, and the label smoothing of the cross-entropy.
+        recipe: the optimiser, how BatchNorm is trained, the scale of the logits, and the label smoothing of the
+            cross-entropy.
         precision: 'fp32', 'bf16' or 'fp16'. In fp16 the loss is scaled, so that small gradients do not vanish
             (Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740).
         average: follows the model's weights; None if nobody wants it.
@@ -42,12 +43,14 @@ class TrainingStep:
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         device = next(model.parameters()).device
+        set_norms(model, recipe)
         self.optimizer = make_optimizer(model, recipe, capturable=capture is not None or device.type == "cuda")
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
         self._model = model
         self._average = average
         self._label_smoothing = recipe.label_smoothing
+        self._logit_scale = recipe.logit_scale
         self._precision = precision
         self._capture = capture
         self._replay: Replay | None = None
@@ -71,6 +74,8 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(batch.images.device, self._precision):
             logits: Tensor = self._model(batch.images.contiguous(memory_format=MEMORY_FORMAT))
+            if self._logit_scale != 1:
+                logits = logits.float() * self._logit_scale
             loss = batch.loss(logits, self._label_smoothing)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own gap
         self.scaler.step(self.optimizer)

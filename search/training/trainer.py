@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import save_file
 
 from models.architecture import Architecture
-from models.build import build
 from models.count import count_parameters
 from search.data.datasets import Dataset, load_cached
 from search.errors import NasError, StorageError, TrainingError
@@ -47,6 +46,7 @@ from search.training.loop import Training, evaluate
 from search.training.lr_range_test import lr_range_test
 from search.training.measured import Measured
 from search.training.mixed_precision import precision_of
+from search.training.network import begin
 from search.training.quiet import Quiet
 from search.training.run_log import RunLog
 from search.training.speed import (
@@ -227,7 +227,7 @@ class Trainer:
     def _build(self, task: Job | RangeTest) -> torch.nn.Module:
         """The task's network on the device, its weights drawn from the task's seed."""
         torch.manual_seed(task.seed)
-        return build(task.architecture, zero_init_last_norm=task.recipe.zero_init_last_norm).to(self.device)
+        return begin(task.architecture, task.recipe).to(self.device)
 
     def _normalisation(self, recipe: Recipe, data: Images) -> Normalisation:
         """Kept from job to job: the statistics of all images take longer than all else that a job needs to begin."""

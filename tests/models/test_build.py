@@ -2,11 +2,13 @@
 
 import math
 
+import pytest
 import torch
+from torchvision.ops import stochastic_depth
 
-from models.architecture import Architecture, Stage, Stem
-from models.blocks import BasicBlock, Bottleneck, ResNet, make_shortcut
-from models.build import build
+from models.architecture import Architecture, EvenKernel, Stage, Stem
+from models.blocks import BasicBlock, Bottleneck, Conv, ResNet, make_shortcut
+from models.build import StochasticDepth, begin_as_identity, build
 
 
 def small(shortcut: str = "B", block: str = "basic", dropout: float = 0.0) -> Architecture:
@@ -64,6 +66,55 @@ def test_zero_initialised_blocks_begin_as_their_shortcut() -> None:
         assert not torch.equal(build(small(block=block)).eval().stages[0](x), x)
 
 
+@pytest.mark.parametrize(("num_inputs", "num_outputs"), [(4, 4), (3, 16), (16, 4)])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_convolution_begins_as_torchs_dirac_where_it_does_not_narrow(
+    num_inputs: int, num_outputs: int, kernel: int
+) -> None:
+    convolution = Conv(num_inputs, num_outputs, kernel, padding=kernel // 2, bias=False)
+    expected = convolution.weight.detach().clone()
+    if num_outputs >= num_inputs:
+        torch.nn.init.dirac_(expected[:num_inputs])
+    begin_as_identity(convolution)
+    assert torch.equal(convolution.weight, expected)
+
+
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+@pytest.mark.parametrize("kernel", [2, 3, 4, 5])
+def test_with_dirac_initialisation_convolutions_that_do_not_narrow_pass_on_their_input(block: str, kernel: int) -> None:
+    even: EvenKernel = "pad-then-valid" if block == "basic" else "average-pool"
+    stages = tuple(Stage(block, 2, width, kernel, even_kernel=even) for width in (8, 16))  # type: ignore[arg-type]
+    network = build(Architecture(Stem(8), stages), dirac_init=True)
+    kinds = set()
+    for convolution in network.modules():
+        if isinstance(convolution, Conv):
+            num_outputs, num_inputs = convolution.weight.shape[:2]
+            x = torch.randn(2, num_inputs, 8, 8)
+            stride = convolution.stride[0]
+            begun = convolution(x)[:, :num_inputs]
+            kinds.add(num_outputs >= num_inputs)
+            # An even kernel that pads makes one row and one column more.
+            size = min(begun.shape[2], 8 // stride)
+            seen, expected = begun[:, :, :size, :size], x[:, :num_outputs, ::stride, ::stride][:, :, :size, :size]
+            assert torch.equal(seen, expected) == (num_outputs >= num_inputs)
+    assert kinds == ({True} if block == "basic" else {True, False})
+
+
+def test_dirac_initialisation_changes_no_draw_and_no_other_channel() -> None:
+    states = []
+    networks = []
+    for dirac_init in (False, True):
+        torch.manual_seed(0)
+        networks.append(build(Architecture(Stem(8), (Stage("basic", 1, 16),)), dirac_init=dirac_init))
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+    plain, begun = networks
+    for (name, one), other in zip(plain.named_parameters(), begun.parameters(), strict=True):
+        kept = one.shape[1] if one.ndim == 4 else 0
+        assert torch.equal(one[kept:], other[kept:]), name
+        assert not kept or not torch.equal(one[:kept], other[:kept])
+
+
 def test_dropout_stands_before_the_last_convolution() -> None:
     torch.manual_seed(0)
     block = BasicBlock(4, 4, 1, "B", dropout=0.5)
@@ -81,3 +132,51 @@ def test_the_network_follows_its_architecture() -> None:
     assert isinstance(network, ResNet)
     assert [len(stage) for stage in network.stages] == [2, 1]
     assert network(torch.zeros(3, 3, 16, 16)).shape == (3, 10)
+
+
+# Stochastic depth.
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_stochastic_depth_is_torchvisions(probability: float, dtype: torch.dtype) -> None:
+    x = torch.randn(64, 3, 4, 4, generator=torch.Generator().manual_seed(1)).to(dtype)
+    module = StochasticDepth(probability)
+    torch.manual_seed(0)
+    ours = module.train()(x)
+    torch.manual_seed(0)
+    assert torch.equal(ours, stochastic_depth(x, probability, "row")) and ours.dtype == dtype
+    dropped = (ours == 0).flatten(1).all(1)
+    assert 0 < dropped.sum() < 64, "each image is drawn by itself"
+    assert torch.equal(module.eval()(x), x)
+
+
+@pytest.mark.parametrize("block", ["basic", "bottleneck"])
+@pytest.mark.parametrize("shortcut", ["A", "B", "b"])
+def test_a_dropped_block_is_its_shortcut_for_these_images_alone(block: str, shortcut: str) -> None:
+    torch.manual_seed(0)
+    network = build(small(shortcut, block), stochastic_depth=0.6)
+    last = network.stages[1][0]
+    x = torch.rand(32, 8, 8, 8)
+    bypassed = torch.relu(last.shortcut(x))
+    result = last(x)
+    dropped = (result == bypassed).flatten(1).all(1)
+    assert 8 < dropped.sum() < 28
+    last.stochastic_depth.probability = 0.0
+    whole = last(x)
+    assert not torch.equal(whole, bypassed)
+    result.sum().backward()
+    assert all(parameter.grad is not None for parameter in last.parameters())
+
+
+def test_stochastic_depth_grows_linearly_and_adds_nothing_that_is_saved() -> None:
+    stages = (Stage("basic", 2, 8), Stage("bottleneck", 3, 16))
+    network = build(Architecture(Stem(8), stages), stochastic_depth=0.5)
+    blocks = [block for stage in network.stages for block in stage]
+    assert [block.stochastic_depth.probability for block in blocks] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    plain = build(Architecture(Stem(8), stages))
+    assert plain.state_dict().keys() == network.state_dict().keys()
+    assert not any(isinstance(module, StochasticDepth) for module in plain.modules())
+    plain.load_state_dict(network.state_dict())
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.equal(plain.eval()(x), network.eval()(x))

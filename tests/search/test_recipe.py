@@ -1,5 +1,6 @@
 """Training recipes as values."""
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -7,8 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from search.errors import RecipeError
-from search.recipe import Affine, ColorJitter, Recipe, with_batch_size, with_epochs
-from search.recipes import FAST, FULL, RECIPES
+from search.recipe import LATER, Affine, ColorJitter, RandAugment, Recipe, with_batch_size, with_epochs
+from search.recipes import FAST, FULL, RECIPES, to_yaml
+from search.study.way import recipe_digest
 from search.yamlfile import read_model
 
 
@@ -55,6 +57,67 @@ def test_a_recipe_and_its_parts_cannot_be_changed() -> None:
     assert hash(FAST.model_copy(update={"color_jitter": jitter})) != hash(FAST)
 
 
+# Digests of the recipes as they were before any field of LATER, of which results, plans and checkpoints know them.
+DIGESTS = {
+    "fast": "d79d20ef426c",
+    "full": "bb3a986b4167",
+    "report0": "b77692c2fb14",
+    "report1": "bb005996984c",
+    "report2-adam": "97f89b8cd172",
+    "report2-adamw": "befcc617f304",
+    "report2-cyclic": "bc9a1e2c9daa",
+    "as1": "0beac088193d",
+    "as1-linear": "39a23c0b60bb",
+    "as2": "b9f4fc6381da",
+    "ft": "ee99b857490f",
+    "report4": "9b6cdf55780f",
+}
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_a_later_field_at_its_default_does_not_change_how_a_recipe_is_known(name: str) -> None:
+    assert recipe_digest(RECIPES[name].model_dump(mode="json")) == DIGESTS[name]
+    spelled_out = read(to_yaml(RECIPES[name]))
+    assert recipe_digest(spelled_out.model_dump(mode="json")) == DIGESTS[name]
+
+
+def test_a_checkpoint_knows_a_recipe_as_before_its_later_fields() -> None:
+    text = FULL.fit_to("cifar10", 45_000, 32, 3).model_dump_json()
+    assert sha256(text.encode()).hexdigest()[:12] == "b0fb2a4fb2b8"
+
+
+# Every field of LATER, and a value that is not its default.
+LATER_VALUES: dict[str, Any] = {
+    "norm_bias_lr_factor": 64.0,
+    "logit_scale": 0.125,
+    "dirac_init": True,
+    "train_norm_weight": False,
+    "norm_momentum": 0.4,
+    "stochastic_depth": 0.2,
+    "lookahead": 5,
+    "trivial_augment": True,
+    "rand_augment": {"operations": 1, "magnitude": 5},
+    "padding_mode": "reflect",
+    "random_erasing": 0.25,
+}
+
+
+def test_later_fields_are_those_that_are_known() -> None:
+    assert set(LATER_VALUES) == LATER <= set(Recipe.model_fields)
+
+
+@pytest.mark.parametrize("name", LATER_VALUES)
+def test_a_later_field_with_another_value_is_written_and_makes_another_recipe(name: str) -> None:
+    needed = {"crop_padding": 4, "zero_init_last_norm": False, "ema_window": 0.0}
+    plain = Recipe.model_validate(FULL.model_dump() | needed)
+    changed = Recipe.model_validate(plain.model_dump() | {name: LATER_VALUES[name]})
+    values = changed.model_dump(mode="json")
+    assert values == plain.model_dump(mode="json") | {name: LATER_VALUES[name]}
+    assert Recipe.model_validate(values) == changed == read(to_yaml(changed)) != plain
+    assert recipe_digest(values) != recipe_digest(plain.model_dump(mode="json"))
+    assert with_epochs(changed, 5) == changed.model_copy(update={"epochs": 5})
+
+
 # Bad values.
 
 
@@ -96,6 +159,20 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("precision", "fp8"),
         ("rotation", 181),
         ("crop_padding", 65),
+        ("norm_bias_lr_factor", 0),
+        ("logit_scale", 0),
+        ("dirac_init", "perhaps"),
+        ("trivial_augment", "wide"),
+        ("rand_augment", True),
+        ("random_erasing", 1.1),
+        ("stochastic_depth", 1),
+        ("stochastic_depth", -0.1),
+        ("lookahead", -1),
+        ("lookahead", 2.5),
+        ("train_norm_weight", "perhaps"),
+        ("norm_momentum", 0),
+        ("norm_momentum", 1.1),
+        ("padding_mode", "mirror"),
         ("cutout", -1),
         ("cutmix", -0.5),
         ("mixup", float("inf")),
@@ -116,6 +193,9 @@ def test_a_wrong_value_is_named_with_its_rule(key: str, value: Any) -> None:
     [
         ("color_jitter", "brightness", -0.1),
         ("color_jitter", "hue", 0.6),
+        ("rand_augment", "operations", 0),
+        ("rand_augment", "magnitude", 31),
+        ("rand_augment", "magnitude", 1.5),
         ("affine", "degrees", 200),
         ("affine", "translate", 1.5),
         ("affine", "shear", 90),
@@ -147,6 +227,17 @@ MILESTONES = "milestones: the multi-step schedule needs them, as rising fraction
         ({"schedule": "plateau", "warmup": 0.05}, "warmup = 0.05: must be 0 for the plateau schedule"),
         ({"schedule": "multi-step"}, MILESTONES),
         ({"schedule": "multi-step", "milestones": [0.75, 0.5]}, MILESTONES),
+        (
+            {"train_norm_weight": False},
+            "train_norm_weight = false: needs zero_init_last_norm = false, since zeros would stay",
+        ),
+        (
+            {"lookahead": 5, "ema_window": 0.1},
+            "lookahead = 5: needs ema_window = 0, since both average the weights",
+        ),
+        ({"auto_augment": True, "trivial_augment": True}, "trivial_augment: needs a recipe without auto_augment"),
+        ({"rand_augment": {}, "trivial_augment": True}, "rand_augment: needs a recipe without trivial_augment"),
+        ({"padding_mode": "reflect"}, "padding_mode = reflect: needs crop_padding above 0"),
         ({"batch_size": 1, "cutmix": 1}, "cutmix = 1: needs a batch_size of 2 or more, to mix images of"),
         ({"batch_size": 1, "mixup": 0.2}, "mixup = 0.2: needs a batch_size of 2 or more, to mix images of"),
     ],
@@ -164,6 +255,8 @@ def test_values_must_agree_with_each_other(values: dict[str, Any], message: str)
         {"schedule": "cyclic", "warmup": 0},
         {"schedule": "plateau", "warmup": 0},
         {"schedule": "multi-step", "milestones": (0.5, 0.75)},
+        {"train_norm_weight": False, "zero_init_last_norm": False},
+        {"padding_mode": "reflect", "crop_padding": "auto"},
         {"batch_size": 1},
         {"batch_size": 2, "cutmix": 1, "mixup": 0.2},
         {"batch_size": "auto", "cutmix": 1},
@@ -225,6 +318,11 @@ def test_other_images_are_mirrored(data: str) -> None:
     assert FAST.fit_to(data, 1_000, 32, 3).flip is True
 
 
+@pytest.mark.parametrize("data", ["digits", "cifar10"])
+def test_an_alternating_flip_stays_one_whatever_the_images(data: str) -> None:
+    assert read("name: mine\nepochs: 5\nflip: alternating").fit_to(data, 1_000, 32, 3).flip == "alternating"
+
+
 def test_fitting_leaves_what_was_said_as_it_is() -> None:
     said = Recipe(name="said", epochs=3, batch_size=7, crop_padding=5, cutout=3, flip=True)
     assert said.fit_to("digits", 1_000, 8, 1) == said
@@ -236,9 +334,11 @@ def test_fitting_leaves_what_was_said_as_it_is() -> None:
 
 
 def test_a_fitted_recipe_is_a_valid_one() -> None:
-    for size in (1, 8, 32, 224):
-        fitted = FULL.fit_to("digits", 100, size, 1)
-        assert Recipe.model_validate(fitted.model_dump()) == fitted
+    for size in (1, 7, 8, 32, 224):
+        for recipe in (FULL, FULL.model_copy(update={"padding_mode": "reflect"})):
+            fitted = recipe.fit_to("digits", 100, size, 1)
+            assert Recipe.model_validate(fitted.model_dump()) == fitted
+            assert fitted.padding_mode == (recipe.padding_mode if size >= 8 else "zeros")
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -251,9 +351,13 @@ def test_every_named_recipe_fits_cifar10(name: str) -> None:
     ("values", "message"),
     [
         ({"batch_size": 2_000}, "batch_size = 2000: larger than the 1,151 training images"),
+        ({"crop_padding": 8, "padding_mode": "reflect"}, "crop_padding = 8: must be smaller than an image of 8 pixels"),
         ({"crop_padding": 8}, "crop_padding = 8: must be smaller than an image of 8 pixels"),
+        ({"lookahead": 9}, "lookahead = 9: larger than the training, which has 8 steps"),
         ({"cutout": 9}, "cutout = 9: must be smaller than an image of 8 pixels"),
         ({"auto_augment": True}, "auto_augment: needs images of 3 channels; those of digits have 1"),
+        ({"trivial_augment": True}, "trivial_augment: needs images of 3 channels; those of digits have 1"),
+        ({"rand_augment": RandAugment()}, "rand_augment: needs images of 3 channels; those of digits have 1"),
         ({"color_jitter": {"hue": 0.1}}, "color_jitter: needs images of 3 channels; those of digits have 1"),
         ({"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)}, "mean = (0.5, 0.4, 0.3): digits has 1 channel"),
     ],

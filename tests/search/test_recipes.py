@@ -1,5 +1,6 @@
 """The named recipes, held against the reports they come from, and the loading of recipes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,8 @@ import pytest
 import yaml
 
 from search.errors import RecipeError
-from search.recipe import Affine, ColorJitter, Recipe
-from search.recipes import FAST, FULL, RECIPES, load_recipe
+from search.recipe import Affine, ColorJitter, RandAugment, Recipe
+from search.recipes import FAST, FULL, RECIPES, all_values, load_recipe, summary, to_yaml
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
@@ -132,6 +133,52 @@ def test_the_full_recipe_is_longer_than_the_fast_one_and_cuts_out() -> None:
     assert FULL.epochs > FAST.epochs
     changes = {"name": "full", "epochs": FULL.epochs, "lr": FULL.lr, "ema_window": 0.0, "cutout": "auto"}
     assert FAST.model_copy(update=changes) == FULL
+
+
+# Writing and listing.
+
+
+def unusual(recipe: Recipe) -> Recipe:
+    """The recipe with values that are easily written wrong."""
+    changes = {
+        "name": "on",
+        "stop_patience": 3,
+        "milestones": (0.5, 1e-5),
+        "affine": Affine(degrees=1e-7, scale=(0.5, 2)),
+        "color_jitter": ColorJitter(hue=0.1),
+        "rand_augment": RandAugment(),
+        "weight_decay": 1e-5,
+    }
+    return recipe.model_copy(update=changes)
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES.values(), unusual(FULL)], ids=lambda recipe: recipe.name)
+def test_a_recipe_that_is_written_out_is_read_as_the_same(tmp_path: Path, recipe: Recipe) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(to_yaml(recipe))
+    assert load_recipe(str(path)) == recipe
+
+
+@pytest.mark.parametrize("recipe", [FAST, unusual(FULL)], ids=lambda recipe: recipe.name)
+def test_every_field_that_is_written_out_is_explained_in_a_line_of_its_own(recipe: Recipe) -> None:
+    lines = to_yaml(recipe).splitlines()
+    explained = dict(zip([line.partition(":")[0] for line in lines[1::2]], lines[::2], strict=True))
+    assert [*explained] == [*Recipe.model_fields]
+    for name, line in explained.items():
+        assert line == f"# {Recipe.model_fields[name].description}" and 5 < len(line) <= 110 and line.endswith(".")
+
+
+def test_all_values_are_those_of_json() -> None:
+    for recipe in RECIPES.values():
+        values = all_values(recipe)
+        assert list(values) == list(Recipe.model_fields) and json.loads(json.dumps(values)) == values
+        assert Recipe.model_validate(values) == recipe
+
+
+def test_a_summary_names_the_augmentations_that_a_recipe_uses() -> None:
+    assert summary(FAST)["augmentation"] == "crop_padding, flip"
+    assert summary(unusual(FULL))["augmentation"] == "rand_augment, affine, color_jitter, crop_padding, flip, cutout"
+    assert summary(RECIPES["ft"])["augmentation"] == "affine, crop_padding, flip, cutmix"
 
 
 # Loading.

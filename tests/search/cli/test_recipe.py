@@ -1,6 +1,9 @@
-"""The options that name a recipe or change it."""
+"""The options that name a recipe or change it, and `nas recipe list` and `nas recipe show`."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -8,7 +11,10 @@ import pytest
 from search.cli.recipe import fit_recipe, parse_recipe
 from search.data.datasets import open_dataset
 from search.errors import InputError, RecipeError
-from search.recipes import FAST
+from search.recipe import Recipe
+from search.recipes import FAST, FULL, RECIPES, load_recipe
+
+Nas = Callable[..., CompletedProcess[str]]
 
 
 def test_a_batch_size_takes_the_place_of_the_recipes() -> None:
@@ -44,3 +50,38 @@ def test_a_batch_made_smaller_for_a_small_set_is_said(tmp_path: Path, capsys: py
     assert capsys.readouterr().err == expected
     fit_recipe(parse_recipe("fast"), dataset)
     assert capsys.readouterr().err == ""
+
+
+def test_recipes_are_listed_with_what_tells_them_apart(nas: Nas) -> None:
+    rows = json.loads(nas("recipe", "list", "--format", "json").stdout)
+    assert [row["name"] for row in rows] == [*RECIPES]
+    assert rows[0] == {
+        "name": "fast",
+        "epochs": 8,
+        "batch_size": "auto",
+        "optimizer": "sgd",
+        "lr": 0.8,
+        "schedule": "one-cycle",
+        "augmentation": "crop_padding, flip",
+    }
+    table = nas("recipe", "list").stdout
+    assert all(any(line.startswith(f" {name} ") for line in table.splitlines()) for name in RECIPES)
+
+
+def test_a_recipe_is_shown_as_a_file_that_is_read_as_the_same(nas: Nas, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(nas("recipe", "show", "full").stdout)
+    assert load_recipe(str(path)) == FULL
+    assert "# Images in a batch; " in path.read_text()
+    assert nas("recipe", "show", str(path)).stdout == path.read_text()
+
+
+def test_a_recipe_is_shown_as_json(nas: Nas) -> None:
+    values = json.loads(nas("recipe", "show", "full", "--format", "json").stdout)
+    assert list(values) == list(Recipe.model_fields) and Recipe.model_validate(values) == FULL
+
+
+def test_a_recipe_that_is_not_there_is_one_line(nas: Nas) -> None:
+    done = nas("recipe", "show", "ful")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "nas: recipe = 'ful': no such recipe; did you mean full?\n"

@@ -44,6 +44,22 @@ def test_new_weights_are_another_question_and_only_what_is_weighed_is_named(make
     ]
 
 
+def test_a_field_of_recipes_that_is_not_written_at_its_default_is_named_with_it(
+    files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    plan = make_plan()
+    plan.save(files)
+    assert "lookahead" not in files.plan.read_text()
+    ahead = plan.question.recipe.model_copy(update={"lookahead": 5, "flip": "alternating"})
+    changed = make_plan(recipe=ahead)
+    assert differences(plan.question, changed.question) == [
+        "recipe.lookahead = 0, now 5",
+        "recipe.flip = False, now alternating",
+    ]
+    changed.save(files)
+    assert Plan.load(files) == changed
+
+
 def test_a_plan_holds_no_password_even_if_one_stands_in_its_file(
     files: StudyFiles, make_plan: Callable[..., Plan]
 ) -> None:

@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms.v2 import RandomErasing
+from torchvision.transforms.v2 import functional as tv
 
 from search.training import augment
 
@@ -32,8 +34,10 @@ def labels_for(images: Tensor) -> Tensor:
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "crop": lambda images, generator: augment.random_crop(images, 3, generator),
+    "crop by reflection": lambda images, generator: augment.random_crop(images, 3, generator, "reflect"),
     "flip": augment.random_flip,
     "cutout": lambda images, generator: augment.cutout(images, 5, generator),
+    "random erasing": lambda images, generator: augment.random_erasing(images, 0.9, generator),
     "cutmix": lambda images, generator: augment.cutmix(images, labels_for(images), 1.0, generator)[0],
     "mixup": lambda images, generator: augment.mixup(images, labels_for(images), 0.4, generator)[0],
 }
@@ -84,7 +88,7 @@ def test_small_batches_pass(name: str, num: int) -> None:
     assert AUGMENTATIONS[name](images, seeded()).shape == images.shape
 
 
-@pytest.mark.parametrize("name", ["crop", "flip", "cutout"])
+@pytest.mark.parametrize("name", ["crop", "crop by reflection", "flip", "cutout", "random erasing"])
 def test_copies_of_one_image_come_out_different(name: str) -> None:
     images = random_images(num=1).expand(64, -1, -1, -1)
     distinct = len(torch.unique(AUGMENTATIONS[name](images, seeded()).flatten(1), dim=0))
@@ -109,6 +113,26 @@ def test_a_crop_is_a_window_of_the_padded_image(padding: int) -> None:
     padded = F.pad(images, (padding,) * 4)
     for image, result, y, x in zip(padded, augment.crop(images, padding, top, left), top, left, strict=True):
         assert torch.equal(result, image[:, y : y + height, x : x + width])
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("zeros", "constant"), ("reflect", "reflect")])
+@pytest.mark.parametrize("padding", [1, 3, 9])
+def test_an_image_is_padded_as_torchvision_pads_it(ours: augment.PaddingMode, theirs: str, padding: int) -> None:
+    images = random_images()
+    _, _, height, width = images.shape
+    top, left = augment.draw_crop(len(images), padding, seeded())
+    result = augment.crop(images, padding, top, left, ours)
+    for image, got, y, x in zip(images, result, top.tolist(), left.tolist(), strict=True):
+        padded = tv.pad(image, [padding], padding_mode=theirs)
+        assert torch.equal(got, tv.crop(padded, y, x, height, width))
+
+
+def test_reflected_crops_are_those_of_zeros_where_the_image_itself_is() -> None:
+    ones = torch.ones(64, 1, 8, 8)
+    assert torch.equal(augment.random_crop(ones, 3, seeded(), "reflect"), ones)
+    images = random_images(num=64)
+    zeros, reflected = (augment.random_crop(images, 3, seeded(), mode) for mode in ("zeros", "reflect"))
+    assert torch.equal(zeros[zeros != 0], reflected[zeros != 0]) and (zeros == 0).any() and not (reflected == 0).any()
 
 
 def test_the_extreme_crops_stay_inside_the_padded_image() -> None:
@@ -152,6 +176,45 @@ def test_cutout_centres_are_uniform_over_the_pixels() -> None:
     row, column = augment.draw_centre(torch.empty(40_000, 1, 8, 10), seeded())
     # 79 degrees of freedom: 1 in 1,000 draws exceeds 123.6.
     assert chi_square(torch.bincount(row * 10 + column, minlength=80).float()) < 123.6
+
+
+def test_an_erased_rectangle_is_zero_and_nothing_else_is() -> None:
+    images = random_images(num=200)
+    rectangles = augment.draw_rectangle(images, 0.7, seeded())
+    result = augment.erase(images, *rectangles)
+    for image, got, top, left, rows, columns in zip(
+        images, result, *(each.tolist() for each in rectangles), strict=True
+    ):
+        expected = tv.erase(image, top, left, rows, columns, torch.zeros(()))
+        assert torch.equal(got, expected)
+        assert 0 <= top <= 12 - rows and 0 <= left <= 10 - columns and (rows == 0) == (columns == 0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 10), (32, 32), (4, 4), (1, 8)])
+def test_rectangles_are_distributed_as_torchvisions(height: int, width: int) -> None:
+    num = 3_000
+    _, _, rows, columns = augment.draw_rectangle(torch.empty(num, 3, height, width), 1.0, seeded())
+    torch.manual_seed(0)
+    image, reference = torch.ones(3, height, width), RandomErasing(p=1.0)
+    theirs = []
+    for _ in range(num):
+        hidden = reference(image)[0] == 0
+        theirs.append((int(hidden.any(1).sum()), int(hidden.any(0).sum())))
+    their_rows, their_columns = torch.tensor(theirs).unbind(1)
+    for ours, others in ((rows, their_rows), (columns, their_columns), (rows * columns, their_rows * their_columns)):
+        spread = float(others.float().std()) * (2 / num) ** 0.5
+        assert abs(float(ours.float().mean() - others.float().mean())) <= 4 * spread
+    assert rows.max() <= max(0, height - 1) and columns.max() <= max(0, width - 1)
+
+
+def test_places_of_rectangles_are_uniform_and_as_many_are_erased_as_should() -> None:
+    images = torch.empty(40_000, 1, 8, 8)
+    top, left, rows, columns = augment.draw_rectangle(images, 0.25, seeded())
+    erased = (rows > 0) & (columns > 0)
+    assert abs(float(erased.float().mean()) - 0.25) < 4 * (0.25 * 0.75 / 40_000) ** 0.5
+    place = (top * 6 + left)[(rows == 3) & (columns == 3)]
+    # 35 degrees of freedom: 1 in 1,000 draws exceeds 66.6.
+    assert len(place) > 300 and chi_square(torch.bincount(place, minlength=36).float()) < 66.6
 
 
 def test_cutmix_weight_is_exactly_the_area_kept() -> None:

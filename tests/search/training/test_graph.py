@@ -14,6 +14,7 @@ from search.recipe import Recipe
 from search.training.graph import Capture, capture
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
+from search.training.network import begin as begin_network
 
 pytestmark = pytest.mark.gpu
 
@@ -28,6 +29,19 @@ KINDS: dict[str, dict[str, Any]] = {
     "average": {"ema_window": 0.2},
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "augmented": {"label_smoothing": 0.2, "crop_padding": 4, "flip": True, "cutout": 8, "auto_augment": True},
+    "airbench": {
+        "flip": "alternating",
+        "crop_padding": 2,
+        "padding_mode": "reflect",
+        "norm_bias_lr_factor": 16.0,
+        "train_norm_weight": False,
+        "zero_init_last_norm": False,
+        "norm_momentum": 0.4,
+        "logit_scale": 1 / 9,
+        "lookahead": 5,
+        "dirac_init": True,
+        "stochastic_depth": 0.2,
+    },
     "plateau": {"schedule": "plateau", "warmup": 0.0, "patience": 0, "keep_best": True},
 }
 NUM_STEPS = 50
@@ -57,7 +71,7 @@ def begin(
 ) -> Training:
     recipe = Recipe.model_validate({"name": "test", "epochs": EPOCHS, "batch_size": 64} | KINDS[kind])
     torch.manual_seed(seed)
-    model, normalise = build(NETWORK).to(data.device), Normalisation.of(recipe, data)
+    model, normalise = begin_network(NETWORK, recipe).to(data.device), Normalisation.of(recipe, data)
     return Training(model, recipe, data, data, normalise, seed=seed, precision=precision, capture=capture, **options)
 
 
@@ -84,7 +98,7 @@ def test_in_half_precision_capturing_changes_less_than_a_seed(data: Images, kind
     assert (captured - uncaptured).abs().mean() < (other - uncaptured).abs().mean()
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam", "average", "mixed"])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "average", "mixed", "airbench"])
 def test_a_resumed_training_is_captured_anew_and_goes_on(data: Images, kind: str) -> None:
     first = begin(data, kind, capture)
     next(first.epochs())
@@ -106,7 +120,7 @@ def test_dropout_draws_another_mask_at_every_replay(data: Images) -> None:
     def compute(batch: Any) -> None:
         seen.copy_(dropout(torch.ones(64, device=data.device)))
 
-    batch = next(training.pipeline.epoch(data))
+    batch = next(training.pipeline.epoch(data, 1))
     replay = capture(compute, batch, lambda: iter([seen]))
     for _ in range(4):
         replay(batch)
@@ -157,7 +171,7 @@ def test_after_fifty_designs_memory_is_where_it_was_after_five(data: Images) -> 
 
 def test_a_capture_leaves_the_tensors_and_the_generator_as_they_were(data: Images) -> None:
     training = begin(data, "adam", None)
-    batch = next(training.pipeline.epoch(data))
+    batch = next(training.pipeline.epoch(data, 1))
     before = {id(tensor): tensor.clone() for tensor in training.step.changed()}
     state = torch.cuda.get_rng_state(data.device)
     capture(training.step.compute, batch, training.step.changed)

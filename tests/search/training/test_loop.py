@@ -21,6 +21,7 @@ from search.recipes import FAST, RECIPES
 from search.training import loop
 from search.training.images import Images, Normalisation, Splits
 from search.training.loop import Training, evaluate
+from search.training.network import begin
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("basic", 1, 16)), in_channels=1)
 RECIPE = Recipe(name="test", epochs=3, batch_size=32, lr=0.1, crop_padding=1, cutout=2)
@@ -35,7 +36,7 @@ def run(
     splits: Splits, recipe: Recipe, seed: int = 0, precision: str = "fp32"
 ) -> tuple[torch.nn.Module, list[Measurement]]:
     torch.manual_seed(seed)
-    model = build(NETWORK, zero_init_last_norm=recipe.zero_init_last_norm)
+    model = begin(NETWORK, recipe)
     normalise = Normalisation.of(recipe, splits.train)
     training = Training(model, recipe, splits.train, splits.validation, normalise, seed=seed, precision=precision)
     return model, list(training.epochs())
@@ -132,7 +133,7 @@ def test_every_named_recipe_trains_and_does_so_again_to_the_bit(name: str) -> No
 
     def train_once(global_seed: int) -> tuple[torch.nn.Module, Measurement]:
         torch.manual_seed(0)
-        model = build(COLOURED, zero_init_last_norm=recipe.zero_init_last_norm)
+        model = begin(COLOURED, recipe)
         torch.manual_seed(global_seed)  # dropout must not depend on what was drawn before
         before = [parameter.detach().clone() for parameter in model.parameters()]
         normalise = Normalisation.of(recipe, data)
@@ -245,6 +246,47 @@ def test_the_average_is_that_of_the_weights_and_statistics_after_every_step(spli
     result = evaluate(training.network, splits.validation, normalise, "fp32")
     assert (result.accuracy, result.loss) == (measurements[-1].validation_accuracy, measurements[-1].validation_loss)
     assert result.loss != evaluate(model, splits.validation, normalise, "fp32").loss
+
+
+# The scale of the logits.
+
+
+@pytest.mark.parametrize("values", [{}, {"ema_window": 0.2}, {"keep_best": True}, {"stop_patience": 1}])
+def test_the_kept_network_gives_logits_with_their_scale(splits: Splits, values: dict[str, Any]) -> None:
+    recipe = RECIPE.model_copy(update={"logit_scale": 0.3, "epochs": 3, **values})
+    torch.manual_seed(0)
+    model, normalise = build(NETWORK, zero_init_last_norm=True), Normalisation.of(recipe, splits.train)
+    training = Training(model, recipe, splits.train, splits.validation, normalise, seed=0, precision="fp32")
+    measurements = list(training.epochs())
+    kept = training.best.epoch if recipe.keep_best else measurements[-1].epoch
+    result = evaluate(training.network, splits.validation, normalise, "fp32")
+    assert result.loss == pytest.approx(measurements[kept - 1].validation_loss, rel=1e-5)
+    assert result.accuracy == pytest.approx(measurements[kept - 1].validation_accuracy, abs=1e-6)
+    before = [parameter.clone() for parameter in training.network.parameters()]
+    assert list(training.epochs()) == []
+    assert all(torch.equal(*pair) for pair in zip(before, training.network.parameters(), strict=True)), "scaled once"
+
+
+def test_a_scaled_loss_is_that_of_a_network_whose_last_layer_scales(splits: Splits) -> None:
+    class Scaled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.network = build(NETWORK)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.network(images) / 4
+            return logits
+
+    plain = with_epochs(RECIPE, 2).model_copy(update={"label_smoothing": 0.1})
+    normalise = Normalisation.of(plain, splits.train)
+    wrapped = Training(Scaled(), plain, splits.train, splits.validation, normalise, seed=0, precision="fp32")
+    torch.manual_seed(0)
+    model, recipe = build(NETWORK), plain.model_copy(update={"logit_scale": 0.25})
+    scaled = Training(model, recipe, splits.train, splits.validation, normalise, seed=0, precision="fp32")
+    assert without_seconds(list(scaled.epochs())) == without_seconds(list(wrapped.epochs()))
+    images = normalise(splits.validation.images)
+    torch.testing.assert_close(model.eval()(images), wrapped.model.eval()(images))
 
 
 def test_a_training_that_should_stop_ends_before_its_next_step(splits: Splits) -> None:

@@ -11,7 +11,7 @@ from torch.optim import lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from search.recipe import Recipe
-from search.training.optimisation import Schedule, make_optimizer, set_lr, share_of_peak
+from search.training.optimisation import Lookahead, Schedule, make_optimizer, set_lr, set_norms, share_of_peak
 
 STEPS = 120
 # Convolutions, norms and biases; nothing in it is random but its weights.
@@ -294,3 +294,142 @@ def test_weight_decay_spares_norms_and_biases_unless_told_otherwise(name: str) -
     assert {group["weight_decay"] for group in decayed} == {0.01}
     for groups in (spared, decayed):
         assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in NETWORK.parameters()}
+
+
+# BatchNorm.
+
+
+@pytest.mark.parametrize("decays", [False, True])
+@pytest.mark.parametrize("values", OPTIMISERS)
+def test_biases_of_batch_norm_take_the_steps_of_torchs_own_at_a_higher_rate(
+    values: dict[str, Any], decays: bool
+) -> None:
+    recipe = make_recipe(weight_decay=0.1, decay_norm_and_bias=decays, norm_bias_lr_factor=8, **values)
+    ours, theirs = copy.deepcopy(NETWORK), copy.deepcopy(NETWORK)
+    optimizer, reference = make_optimizer(ours, recipe), torchs(recipe, theirs)
+    bias = theirs[1].bias
+    matrices, vectors = (
+        [p for p in theirs.parameters() if p is not bias and (p.ndim > 1) is is_matrix] for is_matrix in (True, False)
+    )
+    decay = 0.1 if decays else 0.0
+    reference = type(reference)(
+        [
+            {"params": matrices},
+            {"params": vectors, "weight_decay": decay},
+            {"params": [bias], "weight_decay": decay / 8, "lr": 8 * recipe.lr},
+        ],
+        **{
+            name: reference.defaults[name]
+            for name in ("lr", "weight_decay", "momentum", "nesterov")
+            if name in reference.defaults
+        },
+    )
+    before = ours[1].bias.detach().clone()
+    for one, other in zip(descend(ours, optimizer, 5), descend(theirs, reference, 5), strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.equal(before, ours[1].bias)
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+def test_the_rate_of_biases_of_batch_norm_stays_a_multiple(capturable: bool) -> None:
+    optimizer = make_optimizer(NETWORK, make_recipe(norm_bias_lr_factor=64), capturable)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for lr in (0.2, 0.03):
+        set_lr(optimizer, lr)
+        assert [float(group["lr"]) for group in optimizer.param_groups] == pytest.approx([lr, lr, 64 * lr])
+    assert all(isinstance(rate, torch.Tensor) is capturable for rate in rates)
+    if capturable:
+        assert all(group["lr"] is rate for group, rate in zip(optimizer.param_groups, rates, strict=True))
+
+
+def test_weights_of_batch_norm_that_are_not_trained_stay_and_the_rest_moves() -> None:
+    network = copy.deepcopy(NETWORK)
+    recipe = make_recipe(weight_decay=0.1, train_norm_weight=False, zero_init_last_norm=False)
+    set_norms(network, recipe)
+    optimizer = make_optimizer(network, recipe)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    descend(network, optimizer, 3)
+    stayed = [name for name, parameter in network.named_parameters() if torch.equal(before[name], parameter)]
+    assert stayed == ["1.weight"] and torch.equal(network[1].weight, torch.ones(4)) and network[1].weight.grad is None
+    assert [p.numel() for group in optimizer.param_groups for p in group["params"]].count(4) == 2  # two biases
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.4, 1.0])
+def test_a_batch_has_its_share_in_the_statistics(momentum: float) -> None:
+    network = copy.deepcopy(NETWORK)
+    set_norms(network, make_recipe(norm_momentum=momentum))
+    images = torch.randn(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    mean = network[0](images).mean(dim=(0, 2, 3))
+    network.train()(images)
+    torch.testing.assert_close(network[1].running_mean, momentum * mean)
+
+
+def test_by_default_norms_are_torchs_own() -> None:
+    network = copy.deepcopy(NETWORK)
+    set_norms(network, make_recipe())
+    assert network[1].momentum == nn.BatchNorm2d(4).momentum and network[1].weight.requires_grad
+    groups = make_optimizer(network, make_recipe()).param_groups
+    assert [len(group["params"]) for group in groups] == [2, 4]
+
+
+# Lookahead.
+
+
+def airbench(model: nn.Module, deltas: list[list[torch.Tensor]], every: int) -> list[dict[str, torch.Tensor]]:
+    """The weights after every step of cifar10-airbench's loop, if a step adds these to the parameters and 1 to the
+    running variance."""
+    slow = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def update(decay: float) -> None:
+        for old, new in zip(slow.values(), model.state_dict().values(), strict=True):
+            if new.is_floating_point():
+                old.lerp_(new, 1 - decay)
+                new.copy_(old)
+
+    after = []
+    for step, change in enumerate(deltas, 1):
+        move(model, change)
+        if step % every == 0:
+            update(0.95**every * (step / len(deltas)) ** 3)
+        if step == len(deltas):
+            update(1.0)
+        after.append({name: value.clone() for name, value in model.state_dict().items()})
+    return after
+
+
+@torch.no_grad()
+def move(model: nn.Module, change: list[torch.Tensor]) -> None:
+    for parameter, delta in zip(model.parameters(), change, strict=True):
+        parameter += delta
+    model[1].running_var += 1  # type: ignore[index, operator]
+
+
+@pytest.mark.parametrize(("every", "num_steps"), [(5, 20), (5, 23), (3, 20), (1, 6), (20, 20)])
+def test_lookahead_is_that_of_airbench_with_its_schedule(every: int, num_steps: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    deltas = [[torch.randn(p.shape, generator=generator) for p in NETWORK.parameters()] for _ in range(num_steps)]
+    theirs, ours, resumed = (copy.deepcopy(NETWORK) for _ in range(3))
+    places = [value.data_ptr() for value in ours.state_dict().values()]
+    lookahead = Lookahead(ours, every, num_steps)
+    for step, expected in enumerate(airbench(theirs, deltas, every)):
+        move(ours, deltas[step])
+        lookahead.note_step()
+        for name, value in ours.state_dict().items():
+            torch.testing.assert_close(value, expected[name])
+        if step == 10:
+            state, weights = copy.deepcopy(lookahead.state_dict()), copy.deepcopy(ours.state_dict())
+            lookahead = Lookahead(resumed, every, num_steps)
+            resumed.load_state_dict(weights)
+            lookahead.load_state_dict(state)
+            ours, places = resumed, [value.data_ptr() for value in resumed.state_dict().values()]
+    assert places == [value.data_ptr() for value in ours.state_dict().values()], "a captured step knows only these"
+
+
+def test_a_lookahead_longer_than_the_training_leaves_what_was_trained() -> None:
+    network = copy.deepcopy(NETWORK)
+    lookahead = Lookahead(network, 30, 20)
+    for _ in range(20):
+        move(network, [torch.ones_like(parameter) for parameter in network.parameters()])
+        lookahead.note_step()
+    for after, before in zip(network.parameters(), NETWORK.parameters(), strict=True):
+        torch.testing.assert_close(after, before + 20)

@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from search.recipe import Recipe
-from search.training.augment import cutmix, cutout, mixup, random_crop, random_flip
+from search.training.augment import cutmix, cutout, mixup, random_crop, random_erasing, random_flip
 from search.training.autoaugment import auto_augment_cifar10
 from search.training.colour import colour_jitter
 from search.training.geometry import random_affine, random_rotation
 from search.training.images import Images, Normalisation
 from search.training.pipeline import Batch, Pipeline
+from search.training.randaugment import rand_augment, trivial_augment
 
 NUM = 24
 LABELS = torch.arange(NUM)
@@ -55,6 +56,14 @@ BEFORE: dict[str, tuple[Any, Reference]] = {
         True,
         lambda images, generator: auto_augment_cifar10(images.mul(255).round().byte(), generator) / 255,
     ),
+    "trivial_augment": (
+        True,
+        lambda images, generator: trivial_augment(images.mul(255).round().byte(), generator) / 255,
+    ),
+    "rand_augment": (
+        {"operations": 2, "magnitude": 9},
+        lambda images, generator: rand_augment(images.mul(255).round().byte(), 2, 9, generator) / 255,
+    ),
     "rotation": (15, lambda images, generator: random_rotation(images, 15, generator, "nearest")),
     "affine": (AFFINE, lambda images, generator: random_affine(images, *AFFINE.values(), generator, "nearest")),
     "color_jitter": (JITTER, lambda images, generator: colour_jitter(images, *JITTER.values(), generator)),
@@ -64,11 +73,12 @@ AFTER: dict[str, tuple[Any, Reference]] = {
     "crop_padding": (2, lambda images, generator: random_crop(images, 2, generator)),
     "flip": (True, random_flip),
     "cutout": (5, lambda images, generator: cutout(images, 5, generator)),
+    "random_erasing": (0.8, lambda images, generator: random_erasing(images, 0.8, generator)),
     "cutmix": (0.7, lambda images, generator: cutmix(images, LABELS, 0.7, generator)[0]),
     "mixup": (0.3, lambda images, generator: mixup(images, LABELS, 0.3, generator)[0]),
 }
 FIELDS = {name: value for name, (value, _) in (BEFORE | AFTER).items()}
-EVERYTHING = FIELDS | {"mix_probability": 0.5}
+EVERYTHING = FIELDS | {"mix_probability": 0.5, "trivial_augment": False, "rand_augment": None}
 
 
 def by_hand(fields: list[str], seed: int = 0) -> Tensor:
@@ -112,7 +122,10 @@ def test_a_field_changes_images_and_keeps_their_shape(name: str) -> None:
 
 @pytest.mark.parametrize("last", ["cutmix", "mixup"])
 def test_augmentations_happen_in_the_order_of_the_fields(last: str) -> None:
-    fields = [*BEFORE, "crop_padding", "flip", "cutout", last]
+    others = ("trivial_augment", "rand_augment")  # a recipe has one of the policies
+    fields = [
+        name for name in (*BEFORE, "crop_padding", "flip", "cutout", "random_erasing", last) if name not in others
+    ]
     assert fields == [name for name in Recipe.model_fields if name in fields]
     images = batch_of(**{name: FIELDS[name] for name in fields}).images
     torch.testing.assert_close(images, by_hand(fields), rtol=0, atol=1e-4)
@@ -163,6 +176,12 @@ def test_strengths_of_zero_change_nothing(values: dict[str, Any]) -> None:
     batch = batch_of(**values)
     torch.testing.assert_close(batch.images, normalised(), rtol=0, atol=1e-5)
     assert batch.others is None and batch.weight is None
+
+
+def test_crops_may_pad_by_reflection() -> None:
+    images = batch_of(crop_padding=2, padding_mode="reflect").images
+    torch.testing.assert_close(images, random_crop(normalised(), 2, seeded(), "reflect"), rtol=0, atol=1e-4)
+    assert not torch.equal(images, batch_of(crop_padding=2).images)
 
 
 def test_what_a_rotation_uncovers_is_black_and_what_a_crop_uncovers_is_the_mean() -> None:
@@ -290,7 +309,7 @@ def test_a_mixed_image_counts_as_correct_by_the_share_of_the_label() -> None:
 
 def test_an_epoch_holds_every_image_at_most_once_in_a_new_order() -> None:
     pipeline, data = unit(batch_size=8), Images(PIXELS.repeat(7, 1, 1, 1)[:50], torch.arange(50))
-    epochs = [[label for batch in pipeline.epoch(data) for label in batch.labels.tolist()] for _ in range(2)]
+    epochs = [[label for batch in pipeline.epoch(data, number) for label in batch.labels.tolist()] for number in (1, 2)]
     assert all(len(set(epoch)) == len(epoch) == 48 for epoch in epochs)
     assert epochs[0] != epochs[1]
 
@@ -300,9 +319,49 @@ def test_images_and_labels_stay_together_in_an_epoch() -> None:
     data = Images(labels.to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2).clone(), labels)
     pipeline = unit(batch_size=10)
     marks = pipeline.normalise(data.images)[:, 0, 0, 0]
-    batches = list(pipeline.epoch(data))
+    batches = list(pipeline.epoch(data, 1))
     assert [len(batch.labels) for batch in batches] == [10] * 4
     assert all(torch.equal(batch.images[:, 0, 0, 0], marks[batch.labels]) for batch in batches)
+
+
+def mirrored_in(pipeline: Pipeline, data: Images, number: int) -> Tensor:
+    """Which images (N,) an epoch mirrors, in the order of the data, whose left half is black and right half white."""
+    batches = list(pipeline.epoch(data, number))
+    labels = torch.cat([batch.labels for batch in batches])
+    is_white = torch.cat([batch.images[:, 0, 0, 0] for batch in batches]) > 0.5
+    return torch.zeros(len(data), dtype=torch.bool).index_copy(0, labels, is_white)
+
+
+LEFT_BLACK = Images(torch.tensor([0, 255], dtype=torch.uint8).expand(400, 3, 2, 2).clone(), torch.arange(400))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_alternating_flip_mirrors_every_image_in_every_second_epoch(seed: int) -> None:
+    recipe = make_recipe(mean=(0.0,) * 3, std=(1.0,) * 3, batch_size=40, flip="alternating")
+    pipeline = make_pipeline(recipe, seed)
+    # As cifar10-airbench does it: coins before the first epoch, and then all images turned around before each.
+    expected = mirrored_in(pipeline, LEFT_BLACK, 1)
+    assert 160 < expected.sum() < 240
+    for number in range(2, 6):
+        expected = ~expected
+        assert torch.equal(mirrored_in(pipeline, LEFT_BLACK, number), expected)
+    assert torch.equal(mirrored_in(make_pipeline(recipe, seed), LEFT_BLACK, 5), expected), "whatever came before"
+    other = mirrored_in(make_pipeline(recipe, seed + 1), LEFT_BLACK, 1)
+    assert 120 < (other ^ mirrored_in(pipeline, LEFT_BLACK, 1)).sum() < 280, "each training draws its own"
+
+
+def test_an_alternating_flip_changes_nothing_else_of_an_epoch() -> None:
+    values: dict[str, Any] = {"batch_size": 8, "crop_padding": 2, "cutout": 3}
+    plain, alternating = make_pipeline(make_recipe(**values)), make_pipeline(make_recipe(flip="alternating", **values))
+    data = Images(torch.full_like(PIXELS, 255), LABELS)
+    for one, other in zip(plain.epoch(data, 1), alternating.epoch(data, 1), strict=True):
+        assert torch.equal(one.labels, other.labels)
+    assert torch.equal(plain.generator.get_state(), alternating.generator.get_state())
+    assert torch.equal(plain.coins.get_state(), alternating.coins.get_state())
+
+
+def test_without_an_epoch_an_alternating_flip_is_a_coin() -> None:
+    assert torch.equal(batch_of(flip="alternating").images, batch_of(flip=True).images)
 
 
 def test_a_batch_is_copied_whole_and_into_place() -> None:

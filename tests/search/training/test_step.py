@@ -17,11 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from models.architecture import Architecture, Stage, Stem
-from models.build import build
 from search.recipe import Recipe
 from search.training.graph import Capture, CaptureError, Replay, rehearse
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
+from search.training.network import begin as begin_network
 from search.training.pipeline import Batch
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4, dropout=0.2), Stage("bottleneck", 1, 8, dropout=0.2)))
@@ -38,6 +38,16 @@ KINDS: dict[str, dict[str, Any]] = {
     "average": {"ema_window": 0.2},
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "smoothed": {"label_smoothing": 0.2, "crop_padding": 1, "flip": True, "cutout": 2},
+    "alternating": {"flip": "alternating", "crop_padding": 1},
+    "scaled": {"logit_scale": 0.125, "label_smoothing": 0.2},
+    "lookahead": {"lookahead": 3},
+    "stochastic depth": {"stochastic_depth": 0.5},
+    "norms": {
+        "norm_bias_lr_factor": 16.0,
+        "train_norm_weight": False,
+        "zero_init_last_norm": False,
+        "norm_momentum": 0.4,
+    },
     "plateau": {"schedule": "plateau", "warmup": 0.0, "patience": 0, "keep_best": True},
     "stops early": {"schedule": "constant", "warmup": 0.0, "stop_patience": 1},
 }
@@ -101,7 +111,7 @@ def call(compute: Callable[[Batch], None], batch: Batch, changed: Callable[[], I
 def begin(kind: str, capture: Capture | None, precision: str = "fp32", **options: Any) -> Training:
     recipe = Recipe.model_validate({"name": "test", "epochs": 4, "batch_size": 16} | KINDS[kind])
     torch.manual_seed(0)
-    model, normalise = build(NETWORK), Normalisation.of(recipe, DATA)
+    model, normalise = begin_network(NETWORK, recipe), Normalisation.of(recipe, DATA)
     return Training(model, recipe, DATA, DATA, normalise, seed=0, precision=precision, capture=capture, **options)
 
 
@@ -115,7 +125,9 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(*pair) for pair in zip(one, other, strict=True))
 
 
-HALVES = [(kind, precision) for kind in ("sgd", "adam", "average", "mixed") for precision in ("bf16", "fp16")]
+HALVES = [
+    (kind, precision) for kind in ("sgd", "adam", "average", "mixed", "lookahead") for precision in ("bf16", "fp16")
+]
 
 
 @pytest.mark.parametrize(("kind", "precision"), [*((kind, "fp32") for kind in KINDS), *HALVES])
@@ -147,7 +159,7 @@ def test_a_resumed_training_is_captured_anew_and_goes_on_to_the_bit(kind: str) -
 @pytest.mark.parametrize("kind", ["sgd", "adam", "average"])
 def test_a_rehearsal_leaves_no_trace(kind: str) -> None:
     training = begin(kind, None)
-    batch = next(training.pipeline.epoch(DATA))
+    batch = next(training.pipeline.epoch(DATA, 1))
     step = training.step
     there = [*step.changed()]
     before = [tensor.clone() for tensor in there]

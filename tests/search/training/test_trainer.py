@@ -30,9 +30,12 @@ from search.protocol import (
     TooSlow,
 )
 from search.recipe import Recipe
+from search.trained_network import TrainedNetwork
 from search.training import speed
 from search.training import trainer as module
 from search.training.images import Images, Normalisation
+from search.training.loop import evaluate
+from search.training.predictor import load
 from search.training.quiet import Quiet
 from search.training.speed import Pace
 from search.training.trainer import Requests, Trainer, is_out_of_memory, out_of_memory_failure
@@ -108,6 +111,19 @@ def test_a_batch_larger_than_the_data_is_the_trials_failure(trainer: Trainer) ->
 def test_the_answer_to_a_job_has_its_batch_size(trainer: Trainer) -> None:
     answer, _ = perform(trainer, job())
     assert isinstance(answer, Finished) and answer.batch_size == 512
+
+
+@pytest.mark.parametrize("scale", [1.0, 1 / 9])
+def test_kept_weights_give_the_tested_loss_whatever_the_scale_of_the_logits(
+    trainer: Trainer, tmp_path: Path, scale: float
+) -> None:
+    recipe = RECIPE.model_copy(update={"logit_scale": scale, "mean": (0.5,), "std": (0.25,)})
+    answer, _ = perform(trainer, replace(job(recipe, "final"), keep=tmp_path))
+    assert isinstance(answer, Finished) and answer.test is not None
+    kept = TrainedNetwork(NETWORK, tmp_path / "weights.safetensors", (0.5,), (0.25,), "fp32")
+    test = Images.from_arrays(*trainer.dataset.test(), "cpu")
+    normalise = Normalisation.from_constants((0.5,), (0.25,), torch.device("cpu"))
+    assert evaluate(load(kept, torch.device("cpu")), test, normalise, "fp32") == answer.test
 
 
 def test_images_are_surveyed_once_for_all_jobs_that_train_on_them(

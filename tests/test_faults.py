@@ -488,7 +488,10 @@ def test_a_killed_worker_that_was_writing_a_checkpoint_goes_on_from_the_one_befo
 
 # The command as a user runs it, in processes that can be killed.
 
-SEARCH = ("search", "--data", "digits", "--space", "small.yaml", "--budget", "20k", "--pruner", "none")
+SEARCH = (
+    *("search", "--data", "digits", "--space", "small.yaml", "--budget", "20k", "--limit", "macs=none"),
+    *("--fill", "none", "--no-warm-start", "--pruner", "none"),
+)
 
 
 @contextmanager

@@ -53,6 +53,7 @@ TASK = Task(SIZE, 3, 10)
 SHORT, MIDDLE, LONG = 3, 9, 27  # epochs; the long one is by `full`
 NUM_DESIGNS = {100_000: 100, 300_000: 50}
 NEAR = 0.8  # of the budget
+FEWEST_DRAWS = 10
 
 Array = npt.NDArray[np.float64]
 
@@ -339,6 +340,10 @@ def replay(options: argparse.Namespace) -> None:
     results: Rows = []
     for budget in sorted({row["budget"] for row in rows}):
         table = Table.of(rows, budget)
+        num_draws = sum(not name.startswith("guess") for name in table.names)
+        if num_draws < FEWEST_DRAWS:
+            print(f"\n**{budget:,} parameters**: {num_draws} draws are recorded so far, too few for a replay")
+            continue
         best = max((table.truth[number], name) for number, name in enumerate(table.names) if name.startswith("guess"))
         print(f"\n**{budget:,} parameters**: {len(table.names)} designs. At full length the best reaches")
         print(f"{table.truth.max():.2%}, and the best guess, {best[1]}, {best[0]:.2%}.")

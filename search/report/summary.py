@@ -203,7 +203,5 @@ def _cost_facts(view: StudyView) -> list[Fact]:
         Fact("Trained trials", trials, ", ".join(ended) or "none begun"),
         Fact("Draws", f"{view.draws:,}", f"to propose {proposed}; {over:,} of them over budget"),
         Fact("Search time", duration(view.seconds), "wall clock of the coordinator"),
-        Fact(
-            "Retraining time", duration(retraining) if view.runs else "none", plural(len(view.runs), "full-length run")
-        ),
+        Fact("Retraining time", duration(retraining) if view.runs else "none", plural(len(view.runs), "run")),
     ]

@@ -54,7 +54,7 @@ def runs_table(frame: pd.DataFrame) -> Table:
     rows = named(frame)
     rows["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
     caption = (
-        "Every full-length run; accuracies are those of the last epoch or, where the recipe keeps the best weights, of "
+        "Every run; accuracies are those of the last epoch or, where the recipe keeps the best weights, of "
         "the epoch with the best validation accuracy, which is optimistic."
     )
     return table(caption, rows, columns)

@@ -349,8 +349,13 @@ def test_weights_of_batch_norm_that_are_not_trained_stay_and_the_rest_moves() ->
     optimizer = make_optimizer(network, recipe)
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
     descend(network, optimizer, 3)
-    stayed = [name for name, parameter in network.named_parameters() if torch.equal(before[name], parameter)]
-    assert stayed == ["1.weight"] and torch.equal(network[1].weight, torch.ones(4)) and network[1].weight.grad is None
+    stayed = {name for name, parameter in network.named_parameters() if torch.equal(before[name], parameter)}
+    # A bias before BatchNorm has no gradient but for rounding, so it may move or not.
+    assert (
+        stayed - {"0.bias"} == {"1.weight"}
+        and torch.equal(network[1].weight, torch.ones(4))
+        and network[1].weight.grad is None
+    )
     assert [p.numel() for group in optimizer.param_groups for p in group["params"]].count(4) == 2  # two biases
 
 

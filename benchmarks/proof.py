@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from sysconfig import get_path
 from typing import Any
 
@@ -28,9 +28,8 @@ import numpy as np
 import optuna
 import torch
 from images import cifar, halved
-from measuring import Rows, make_parser, paired_interval, print_table, save_results
+from measuring import Rows, interval, make_parser, paired_interval, print_table, save_results
 from numpy.typing import NDArray
-from scipy.stats import t
 from textbook import RECIPE, make_loader, make_optimizer, train_epoch
 
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
@@ -93,6 +92,29 @@ class Race:
         return read_view(StudyFiles(self.folder / "studies", study))
 
 
+def result(
+    network: Architecture,
+    image_size: int,
+    accuracy: float | None,
+    started: float,
+    epochs: int,
+    trained: int = 0,
+    asked: int = 0,
+) -> dict[str, Any]:
+    """A row: the network that was tested, its test accuracy after so many epochs, and the seconds since the start; of
+    the trials that were asked for, those that were not trained are wasted."""
+    return {
+        "accuracy": accuracy,
+        "seconds": time.monotonic() - started,
+        "network": network.to_dict(),
+        "params": count_parameters(network),
+        "macs": count_macs(network, image_size),
+        "epochs": epochs,
+        "trials": trained,
+        "wasted": asked - trained,
+    }
+
+
 def search_and_retrain(race: Race, study: str, budget: int, seed: int, *options: object) -> dict[str, Any]:
     """A row of `nas search` and `nas retrain`. The length of the retraining is what the time left allows."""
     started = time.monotonic()
@@ -109,25 +131,15 @@ def search_and_retrain(race: Race, study: str, budget: int, seed: int, *options:
     num_dropouts = len(load_space().dropout)
 
     def seconds(epochs: int) -> float:
-        chosen = finalists_waves(top, num_dropouts, epochs, view.epochs)
-        return seconds_of([*chosen, Wave(1, epochs)], pace, num_workers)
+        chosen = finalists_waves(top + 1, num_dropouts, epochs, view.epochs)
+        return seconds_of([*chosen, Wave(2, epochs)], pace, num_workers)  # the winner and the best guess
 
     epochs = max(epochs for epochs in range(1, 10_000) if epochs == 1 or seconds(epochs) <= left)
-    race.nas("retrain", "--top", top, "--epochs", epochs, "--no-guess", "--study", study)
+    race.nas("retrain", "--top", top, "--epochs", epochs, "--study", study)
     view = race.view(study)
-    (final,) = (run for run in view.runs if run.purpose == "final")
-    trained = [trial for trial in view.trials if trial.state in ("complete", "pruned")]
-    return {
-        "accuracy": final.test_accuracy,
-        "seconds": time.monotonic() - started,
-        "network": final.architecture.to_dict(),
-        "params": final.params,
-        "macs": final.macs,
-        "epochs": epochs,
-        "trials": len(trained),
-        "wasted": len(view.trials) - len(trained),
-        "name": final.label,
-    }
+    (final,) = (run for run in view.runs if run.purpose == "final" and run.identity.trial is not None)
+    trained = sum(trial.state in ("complete", "pruned") for trial in view.trials)
+    return result(final.architecture, view.image_size, final.test_accuracy, started, epochs, trained, len(view.trials))
 
 
 def guess(race: Race, study: str, budget: int, seed: int, name: str) -> dict[str, Any]:
@@ -143,17 +155,7 @@ def guess(race: Race, study: str, budget: int, seed: int, name: str) -> dict[str
 
     pace = fmean(epoch.seconds for epoch in train(3, f"{study}-pace").history)
     final = train(int((race.seconds - (time.monotonic() - started)) / pace), study)
-    return {
-        "accuracy": final.test_accuracy,
-        "seconds": time.monotonic() - started,
-        "network": final.architecture.to_dict(),
-        "params": final.params,
-        "macs": final.macs,
-        "epochs": final.epochs,
-        "trials": 0,
-        "wasted": 0,
-        "name": name,
-    }
+    return result(final.architecture, race.view(study).image_size, final.test_accuracy, started, final.epochs)
 
 
 def plain_optuna(race: Race, study: str, budget: int, seed: int) -> dict[str, Any]:
@@ -183,24 +185,18 @@ def plain_optuna(race: Race, study: str, budget: int, seed: int) -> dict[str, An
         direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed), pruner=optuna.pruners.MedianPruner()
     )
     search.optimize(objective, timeout=SEARCH_SHARE * race.seconds)
+    if not any(trial.state == optuna.trial.TrialState.COMPLETE for trial in search.trials):
+        sys.exit(
+            f"no trial of plain Optuna was completed in {SEARCH_SHARE * race.seconds:.0f} s: give it more --minutes"
+        )
     best = Architecture.from_json(search.best_trial.user_attrs["network"])
     before = time.monotonic()
     for _ in train(best, images, labels, 1):
         pace = time.monotonic() - before
     epochs = max(1, int((race.seconds - (time.monotonic() - started)) / pace))
     *_, (_, model) = train(best, images, labels, epochs)
-    trained = [trial for trial in search.trials if "network" in trial.user_attrs]
-    return {
-        "accuracy": accuracy_of(model, *test, images),
-        "seconds": time.monotonic() - started,
-        "network": best.to_dict(),
-        "params": count_parameters(best),
-        "macs": count_macs(best, size),
-        "epochs": epochs,
-        "trials": len(trained),
-        "wasted": len(search.trials) - len(trained),
-        "name": f"trial {search.best_trial.number}",
-    }
+    trained = sum("network" in trial.user_attrs for trial in search.trials)
+    return result(best, size, accuracy_of(model, *test, images), started, epochs, trained, len(search.trials))
 
 
 def suggest(trial: optuna.Trial, space: Space) -> Architecture | None:
@@ -277,15 +273,6 @@ def make_methods(guesses: list[str]) -> dict[str, Method]:
     for name in guesses:
         methods[name] = lambda race, study, budget, seed, name=name: guess(race, study, budget, seed, name)  # type: ignore[misc]
     return methods
-
-
-def interval(values: list[float]) -> str:
-    """Mean with Student's 95% interval, in percent."""
-    centre = 100 * fmean(values)
-    if len(values) < 2:
-        return f"{centre:.2f}"
-    half = 100 * float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    return f"{centre:.2f} ({centre - half:.2f} to {centre + half:.2f})"
 
 
 def print_results(rows: Rows) -> None:

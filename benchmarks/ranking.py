@@ -172,16 +172,20 @@ class Table:
 
     @classmethod
     def of(cls, rows: Rows, budget: int) -> "Table":
-        runs = {(row["name"], row["epochs"]): row for row in rows if row["budget"] == budget and row["seed"] == 0}
-        names = [name for name, epochs in runs if epochs == LONG]
-        names = [name for name in names if all((name, epochs) in runs for epochs in (SHORT, MIDDLE))]
-        networks = [Architecture.from_dict(runs[name, LONG]["architecture"]) for name in names]
+        runs: dict[Architecture, dict[int, dict[str, Any]]] = {}
+        for row in rows:
+            if row["budget"] == budget and row["seed"] == 0:
+                runs.setdefault(Architecture.from_dict(row["architecture"]), {})[row["epochs"]] = row
+        networks = [network for network, by_epochs in runs.items() if by_epochs.keys() >= {SHORT, MIDDLE, LONG}]
         return cls(
             budget,
-            names,
-            {epochs: np.array([runs[name, epochs]["curve"][-1] for name in names]) for epochs in (SHORT, MIDDLE, LONG)},
-            np.array([runs[name, LONG]["test"] for name in names]),
-            np.array([runs[name, LONG]["cpu"] / LONG for name in names]),
+            [runs[network][LONG]["name"] for network in networks],
+            {
+                epochs: np.array([runs[network][epochs]["curve"][-1] for network in networks])
+                for epochs in (SHORT, MIDDLE, LONG)
+            },
+            np.array([runs[network][LONG]["test"] for network in networks]),
+            np.array([runs[network][LONG]["cpu"] / LONG for network in networks]),
             np.array([count_parameters(network) for network in networks], float),
             np.array([count_macs(network, SIZE) for network in networks], float),
         )
@@ -358,7 +362,7 @@ def replay(options: argparse.Namespace) -> None:
             for times in options.times:
                 chosen = [policy(table, order, times * full) for order in orders]
                 reference = [POLICIES[REFERENCE](table, order, times * full) for order in orders]
-                if any(each is None for each in chosen):
+                if None in chosen or None in reference:
                     cells += ["too short", ""]
                     continue
                 reached = table.truth[chosen]

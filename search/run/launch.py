@@ -1,5 +1,6 @@
 """What the commands do: open the data and the study, start the workers, run, close."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +12,7 @@ import optuna
 from models.count import count_macs, count_parameters
 from search.data.catalogue import from_anywhere
 from search.data.datasets import open_dataset
+from search.errors import InputError
 from search.files import StudyFiles, write_atomically
 from search.run.candidates import Candidate, are_one_design
 from search.run.coordinator import Coordinator
@@ -129,7 +131,7 @@ def search(
         storage = require_database(files, storage)
     dataset = open_dataset(request.source)
     hire = machine.hire(dataset, question.seed, sys.maxsize if num_trials is None else num_trials)
-    with locked(files):
+    with locked(files), _undone(files):
         plan = plan_of(files, question, from_anywhere(request.source), storage, num_trials, request.time)
         with Record(files, storage or plan.circumstances.storage) as record:
 
@@ -160,6 +162,18 @@ def search(
                     coordinator.study_clock.keep()
             finally:
                 fleet.close()
+
+
+@contextmanager
+def _undone(files: StudyFiles) -> Iterator[None]:
+    """The folder of a study that did not begin, since its question was refused, goes again."""
+    is_new = not files.plan.is_file() and not files.database.exists()
+    try:
+        yield
+    except InputError:
+        if is_new and not files.plan.is_file():
+            shutil.rmtree(files.folder, ignore_errors=True)
+        raise
 
 
 def dry_run(question: Question, num_trials: int) -> DryRun:

@@ -292,6 +292,15 @@ def test_a_search_by_time_goes_on_by_time_or_by_trials_in_its_own_length(
     assert other.returncode == 2 and f"(recipe.epochs = {epochs}, now 9)" in other.stderr
 
 
+def test_a_search_that_was_refused_once_it_had_begun_leaves_nothing_behind(
+    nas: Nas, tmp_path: Path, simulation: Simulation
+) -> None:
+    simulation.epoch_seconds = 60.0
+    done = nas(*DIGITS, "--space", "small.yaml", "--device", "cpu", "--time", "5s")
+    assert done.returncode == 2 and "too short for three trials" in done.stderr
+    assert not (tmp_path / "studies" / "digits-20k").exists()
+
+
 @pytest.mark.slow
 def test_a_search_by_time_ends_about_when_it_should(nas_process: Nas, tmp_path: Path) -> None:
     (tmp_path / "many.yaml").write_text(MANY)

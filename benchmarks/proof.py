@@ -149,7 +149,7 @@ def guess(race: Race, study: str, budget: int, seed: int, name: str) -> dict[str
     def train(epochs: int, study: str) -> Any:
         race.nas(
             "baseline", "train", name, "--recipe", "full", "--epochs", epochs, "--data", race.data.name,
-            "--budget", budget, "--study", study,
+            "--budget", budget, "--study", study, "--seed", seed,
         )  # fmt: skip
         return race.view(study).runs[-1]
 

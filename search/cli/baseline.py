@@ -115,6 +115,7 @@ def train(
     budget: Annotated[
         str | None, typer.Option("--budget", help=f"Most parameters, for a new study; by default, {DEFAULT_BUDGET}.")
     ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of a new study; by default, 0.")] = None,
     device: Device = "auto",
     log: LogName = None,
     study: Annotated[
@@ -143,11 +144,14 @@ def train(
     own_recipes = {name: made.recipe for name, made in BASELINES.items()}
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or f"{open_dataset(data).name}-baselines")
-    plan = baselines_study(files, data, most)
+    plan = baselines_study(files, data, most, seed or 0)
     question = plan.question
     if budget is not None and most != question.budget:
         rule = f"study {files.name!r} has one of {question.budget:,}; leave out --budget, or choose another --study"
         raise InputError(f"budget = {budget}: {rule}")
+    if seed is not None and seed != question.seed:
+        rule = f"study {files.name!r} has seed {question.seed}; leave out --seed, or choose another --study"
+        raise InputError(f"seed = {seed}: {rule}")
     names = list(dict.fromkeys(known_baseline(name, files, plan) for name in names))
     for name in names:
         find_hand_made(name, question.space, plan.task, question.all_limits)

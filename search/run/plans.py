@@ -89,7 +89,7 @@ def settle(
     return settled.changed(fill=changes["fill"]) if "fill" in changes else settled
 
 
-def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:
+def baselines_study(files: StudyFiles, source: str, budget: int, seed: int = 0) -> Plan:
     """The plan of a study to train baselines in: the one there is, else one without trials, not yet written.
 
     Raises:
@@ -105,7 +105,7 @@ def baselines_study(files: StudyFiles, source: str, budget: int) -> Plan:
         recipe=fit_recipe(FAST, dataset),
         sampler="tpe",
         pruner="asha",
-        seed=0,
+        seed=seed,
     )
     return plan_of(files, question, from_anywhere(source), None, 0)
 

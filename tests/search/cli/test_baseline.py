@@ -10,6 +10,7 @@ from small_search import Simulation, keeping
 
 from search.files import StudyFiles
 from search.recipes import RECIPES
+from search.study.plan import Plan
 from search.study.reading import read_view
 
 Nas = Callable[..., CompletedProcess[str]]
@@ -85,7 +86,7 @@ def test_guesses_are_trained_by_the_full_recipe_within_the_budget(
 ) -> None:
     simulation.curve = keeping
     command = ("baseline", "train", "guess", "guess-1x4", "--data", "digits", "--budget", "100k", "--epochs", "1")
-    done = nas(*command, "guess-2x3")
+    done = nas(*command, "guess-2x3", "--seed", "7")
     assert done.returncode == 0, done.stderr
     trained = {job.label.split()[0]: job for job in simulation.last_jobs}
     assert [*trained] == ["guess-1", "guess-1x4", "guess-2"]
@@ -93,6 +94,9 @@ def test_guesses_are_trained_by_the_full_recipe_within_the_budget(
     assert "guess-1 by full seed 0: test accuracy" in done.stdout and "(budget 100,000)" in done.stdout
     other = nas("baseline", "train", "guess-1", "--data", "digits", "--budget", "1M")
     assert other.returncode == 2 and "has one of 100,000" in other.stderr
+    assert Plan.load(StudyFiles(tmp_path / "studies", "digits-baselines")).question.seed == 7
+    again = nas("baseline", "train", "guess-1", "--data", "digits", "--seed", "8")
+    assert again.returncode == 2 and "seed = 8: study 'digits-baselines' has seed 7; leave out --seed" in again.stderr
 
 
 @pytest.mark.slow

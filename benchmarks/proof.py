@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import optuna
 import torch
-from images import cifar, halved
+from images import at_size, cifar, cifar_test
 from measuring import Rows, interval, make_parser, paired_interval, print_table, save_results
 from numpy.typing import NDArray
 from textbook import RECIPE, make_loader, make_optimizer, train_epoch
@@ -35,7 +35,6 @@ from textbook import RECIPE, make_loader, make_optimizer, train_epoch
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.build import build
 from models.count import count_macs, count_parameters
-from search.data.datasets import open_dataset
 from search.data.splits import split
 from search.files import StudyFiles
 from search.recipe import Recipe
@@ -54,10 +53,8 @@ RESULTS = "proof"
 def write_images(path: Path, num_train: int, size: int) -> None:
     """Write the first training images of CIFAR-10 and all test images, at 32x32 or at 16x16 pixels, as an .npz."""
     images, labels = cifar(num_train)
-    test_images, test_labels = map(np.array, open_dataset("cifar10").test())
-    if size == 16:
-        images, test_images = halved(images), halved(test_images)
-    np.savez(path, x_train=images, y_train=labels, x_test=test_images, y_test=test_labels)
+    test_images, test_labels = cifar_test(size)
+    np.savez(path, x_train=at_size(images, size), y_train=labels, x_test=test_images, y_test=test_labels)
 
 
 class Race:

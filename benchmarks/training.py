@@ -29,6 +29,7 @@ from measuring import (
     save_results,
     spread,
 )
+from ours import begin_training
 from textbook import RECIPE, RECIPE_WITH_JITTER, Loader, make_loader, make_optimizer, train_epoch, train_epoch_tuned
 
 from models.baselines import BASELINES, find_baseline
@@ -37,10 +38,8 @@ from models.count import count_macs
 from search.data.datasets import open_dataset
 from search.recipe import Recipe, with_epochs
 from search.recipes import FULL
-from search.training.graph import capture_on
 from search.training.images import Images, Normalisation
-from search.training.loop import MEMORY_FORMAT, Training, evaluate
-from search.training.network import begin
+from search.training.loop import MEMORY_FORMAT, evaluate
 from search.training.pipeline import Pipeline
 from search.training.speed import peak_flops
 
@@ -108,10 +107,7 @@ def compare_input(options: argparse.Namespace, device: torch.device) -> None:
 
 
 def our_loop(network: str, recipe: Recipe, data: Images, precision: str = "bf16") -> Epoch:
-    torch.manual_seed(0)
-    model = build(find_baseline(network)).to(data.device)
-    normalise, captured = Normalisation.of(recipe, data), capture_on(data.device)
-    training = Training(model, recipe, data, None, normalise, seed=0, precision=precision, capture=captured, note=print)
+    training = begin_training(find_baseline(network), recipe, data, seed=0, precision=precision)
     epochs = training.epochs()
 
     def epoch() -> int:
@@ -217,15 +213,11 @@ def train_by_full(network: str, epochs: int, seed: int, data: Images, test: Imag
     on_gpu = data.device.type == "cuda"
     recipe = with_epochs(FULL, epochs).fit_to("cifar10", len(data), data.images.shape[-1], 3, on_gpu=on_gpu)
     started = time.perf_counter()
-    torch.manual_seed(seed)
-    model = begin(find_baseline(network), recipe).to(data.device)
-    normalise = Normalisation.of(recipe, data)
-    captured = capture_on(data.device)
-    training = Training(model, recipe, data, None, normalise, seed=seed, precision="bf16", capture=captured)
+    training = begin_training(find_baseline(network), recipe, data, seed=seed)
     for _ in training.epochs():
         pass
     seconds = time.perf_counter() - started
-    return seconds, evaluate(training.network, test, normalise, "bf16").accuracy
+    return seconds, evaluate(training.network, test, training.normalise, "bf16").accuracy
 
 
 def wait_for(device: torch.device) -> None:

@@ -1,10 +1,11 @@
 """Our own training, as the benchmarks run it, and the networks that they name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from models.architecture import Architecture, ArchitectureError
+from models.architecture import Architecture, ArchitectureError, Block, Stage, Stem
 from models.baselines import find_baseline
 from search.recipe import Recipe
 from search.training.graph import capture_on
@@ -12,6 +13,17 @@ from search.training.images import Images, Normalisation
 from search.training.loop import Training
 from search.training.mixed_precision import precision_of
 from search.training.network import begin
+
+
+def _network(block: Block, depth: int, widths: Sequence[int]) -> Architecture:
+    return Architecture(Stem(widths[0]), tuple(Stage(block, depth, width) for width in widths))
+
+
+DESIGNS = {  # for 16x16 pixels
+    "shallow": _network("basic", 1, (16, 32, 64)),  # 78,042 parameters, 8 layers
+    "deep": _network("basic", 3, (8, 16, 32)),  # 68,786, 20
+    "bottleneck": _network("bottleneck", 2, (32, 64, 128)),  # 57,306, 20
+}
 
 
 def begin_training(
@@ -39,11 +51,13 @@ def auto_precision(device: torch.device) -> str:
 
 
 def find_network(name: str) -> Architecture:
-    """The network of a baseline's name, or of the JSON file of an architecture.
+    """The network of a design or of a baseline by its name, or of the JSON file of an architecture.
 
     Raises:
-        ArchitectureError: there is neither.
+        ArchitectureError: there is none.
     """
+    if name in DESIGNS:
+        return DESIGNS[name]
     if not name.endswith(".json"):
         return find_baseline(name)
     try:

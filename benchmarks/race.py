@@ -42,11 +42,11 @@ from measuring import (
     ratios,
     save_results,
 )
-from ours import auto_precision, begin_training, find_network
+from ours import DESIGNS, auto_precision, begin_training, find_network
 from pydantic import RootModel, ValidationError
 from scipy.stats import ttest_1samp
 
-from models.architecture import Architecture, ArchitectureError, Stage, Stem
+from models.architecture import Architecture, ArchitectureError
 from search.errors import NasError, RecipeError, TrainingError
 from search.quantities import plural
 from search.recipe import Recipe, with_epochs
@@ -62,17 +62,6 @@ ROUNDS = 5  # of measured speeds
 TOGETHER = 5  # variants whose steps are timed by turns with the base's: on a GPU each graph keeps its memory
 
 
-def _network(block: Any, depth: int, widths: Sequence[int]) -> Architecture:
-    return Architecture(Stem(widths[0]), tuple(Stage(block, depth, width) for width in widths))
-
-
-DESIGNS = {
-    "shallow": _network("basic", 1, (16, 32, 64)),  # 78,042 parameters, 8 layers
-    "deep": _network("basic", 3, (8, 16, 32)),  # 68,786, 20
-    "bottleneck": _network("bottleneck", 2, (32, 64, 128)),  # 57,306, 20
-}
-
-
 @dataclass(frozen=True)
 class Setting:
     """What a kind of device is given where no option says more."""
@@ -85,6 +74,7 @@ class Setting:
     size: int
     held_out: int
     timed: int  # images of a block
+    start: float  # seconds before the first step of a training
     minutes: float
     processes: int
 
@@ -92,11 +82,11 @@ class Setting:
 SETTINGS = {
     "cpu": Setting(
         designs=tuple(DESIGNS), list=FOLDER / "race.yaml", epochs=8, seeds=2, images=10_000, size=16, held_out=10_000,
-        timed=1_280, minutes=30, processes=2,
+        timed=1_280, start=0.2, minutes=30, processes=2,
     ),
     "cuda": Setting(
-        designs=("modified-resnet", "resnet102", "flexible-3"), list=FOLDER / "race_gpu.yaml", epochs=8, seeds=2,
-        images=45_000, size=32, held_out=5_000, timed=12_800, minutes=7.5, processes=1,
+        designs=("modified-resnet", "resnet102", "flexible-3"), list=FOLDER / "race_gpu.yaml", epochs=6, seeds=2,
+        images=45_000, size=32, held_out=5_000, timed=12_800, start=1.0, minutes=7.5, processes=1,
     ),
 }  # fmt: skip
 
@@ -131,7 +121,7 @@ def make_entrants(options: argparse.Namespace) -> dict[str, list[Entrant]]:
     if unknown := [name for name in names if name not in changes]:
         raise RecipeError(f"variant = {unknown[0]!r}: {path} has {', '.join(changes)}")
     recipes = {name: changed(base, name, changes[name], options) for name in names}
-    designs = {name: DESIGNS.get(name) or find_network(name) for name in options.designs}
+    designs = {name: find_network(name) for name in options.designs}
     return {
         design: [Entrant(design, name, architecture, recipe) for name, recipe in recipes.items()]
         for design, architecture in designs.items()
@@ -278,7 +268,8 @@ class Race:
         options = self.options
         cost = median(ratios(speed["base rates"], speed["rates"]))
         epochs = max(1, round(options.epochs / cost)) if options.equal == "time" else options.epochs
-        seconds = (epochs * options.images + options.held_out / 3) / median(speed["rates"])
+        num_images = epochs * options.images + options.held_out / 3  # without a backward pass
+        seconds = options.start + num_images / median(speed["rates"])
         entrant = replace(entrant, recipe=with_epochs(entrant.recipe, epochs))
         network, recipe = entrant.architecture.to_dict(), described(entrant.recipe)
         key = {"what": "run", "architecture": network, "recipe": recipe, "held out": options.held_out, **self.where}

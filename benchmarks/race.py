@@ -81,7 +81,7 @@ class Setting:
 
 SETTINGS = {
     "cpu": Setting(
-        designs=tuple(DESIGNS), list=FOLDER / "race.yaml", epochs=8, seeds=2, images=10_000, size=16, held_out=10_000,
+        designs=tuple(DESIGNS), list=FOLDER / "race.yaml", epochs=7, seeds=2, images=10_000, size=16, held_out=10_000,
         timed=1_280, start=0.2, minutes=30, processes=2,
     ),
     "cuda": Setting(
@@ -280,8 +280,10 @@ class Race:
         missing = [run for run in runs if self.kept.find(run.key) is None]
         left = self.deadline - time.time()
 
+        num_processes: int = self.options.processes
+
         def expected(seeds: int) -> float:
-            return sum(run.seconds for run in missing if run.seed < seeds) / float(self.options.processes)
+            return sum(run.seconds for run in missing if run.seed < seeds) / num_processes
 
         fitting = max((seeds for seeds in range(2, self.options.seeds + 1) if expected(seeds) <= left), default=1)
         wanted = [run for run in missing if run.seed < fitting]

@@ -1,4 +1,4 @@
-# demo, test, check, bench, gpu: each does its own set-up.
+# demo, test, check, bench, gpu, gpu-race: each does its own set-up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 
 unexport PYTHONDONTWRITEBYTECODE  # or hundreds of processes of the tests compile the same files
 
-.PHONY: demo test test-all test-avx2 check bench gpu clean
+.PHONY: demo test test-all test-avx2 check bench gpu gpu-race clean
 
 demo: $(INSTALLED)  ## search, retrain and report on the embedded digits, in under two minutes
 	$(BIN)/nas search --data digits --budget 20k --trials 20 --epochs 6 --workers 2 --study demo
@@ -36,6 +36,9 @@ bench: $(INSTALLED)  ## measure; see benchmarks/README.md
 
 gpu: $(INSTALLED)  ## all that a machine with a GPU can tell: tests, rates, a search, a training, in five minutes
 	$(BIN)/python benchmarks/gpu.py
+
+gpu-race: $(INSTALLED)  ## which changes of the recipe pay on this machine's GPU, in at most eight minutes
+	$(BIN)/python benchmarks/race.py --device cuda
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

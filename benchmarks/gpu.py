@@ -128,35 +128,21 @@ def nas(*arguments: str) -> str:
 
 def train(options: argparse.Namespace) -> Rows:
     """One training by `full`, on the training split, and its validation accuracy."""
-    import torch
+    from ours import begin_training
 
     from models.baselines import find_baseline
     from search.data.datasets import open_dataset
     from search.recipe import with_epochs
     from search.recipes import FULL
-    from search.training.graph import capture_on
-    from search.training.images import Normalisation, Splits
-    from search.training.loop import Training
-    from search.training.network import begin
+    from search.training.images import Splits
 
     device, precision = open_gpu(options)
     splits = Splits.load(open_dataset("cifar10"), 0, device)
     recipe = with_epochs(FULL, ACCURACY_EPOCHS)
     recipe = recipe.fit_to("cifar10", len(splits.train), 32, 3, on_gpu=device.type == "cuda")
     started = time.perf_counter()
-    torch.manual_seed(0)
-    model = begin(find_baseline(ACCURACY_NETWORK), recipe).to(device)
-    training = Training(
-        model,
-        recipe,
-        splits.train,
-        splits.validation,
-        Normalisation.of(recipe, splits.train),
-        seed=0,
-        precision=precision,
-        capture=capture_on(device),
-        note=print,
-    )
+    network = find_baseline(ACCURACY_NETWORK)
+    training = begin_training(network, recipe, splits.train, seed=0, precision=precision, validation=splits.validation)
     *_, last = training.epochs()
     seconds = time.perf_counter() - started
     figure = f"{last.validation_accuracy:.2%} of the validation images after {seconds:.1f} s"
@@ -167,13 +153,12 @@ def train(options: argparse.Namespace) -> Rows:
 def open_gpu(options: argparse.Namespace) -> tuple[Any, Any]:
     """The device, and the precision that `auto` stands for on it."""
     import torch
+    from ours import auto_precision
 
-    from search.training.mixed_precision import precision_of
-
-    if options.device == "cpu":
-        return torch.device("cpu"), "bf16"
-    print(torch.cuda.get_device_name(0))
-    return torch.device("cuda", 0), precision_of(torch.cuda.get_device_capability(0))
+    if options.device == "cuda":
+        print(torch.cuda.get_device_name(0))
+    device = torch.device("cuda:0" if options.device == "cuda" else "cpu")
+    return device, auto_precision(device)
 
 
 PARTS = {"tests": run_tests, "rates": measure, "accuracy": train, "search": search}  # the longest last

@@ -1,5 +1,8 @@
 """Images for the benchmarks that train: CIFAR-10, the same at 16x16 pixels, and noise where only time is measured."""
 
+import sys
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,11 +19,37 @@ def cifar(num_images: int) -> Arrays:
     return np.array(images[:num_images]), np.array(labels[:num_images])
 
 
+def cifar_parts(numbers: Sequence[int], size: int, device: torch.device | str) -> list[Images]:
+    """Consecutive parts of the training images of CIFAR-10, of so many images each, at 32x32 or 16x16 pixels.
+
+    Raises:
+        SystemExit: there are fewer images.
+    """
+    images, labels = cifar(sum(numbers))
+    if len(labels) < sum(numbers):
+        sys.exit(f"{sum(numbers):,} images: CIFAR-10 has {len(labels):,} for training")
+    ends = np.cumsum(numbers)[:-1]
+    parts = zip(np.split(at_size(images, size), ends), np.split(labels, ends), strict=True)
+    return [Images.from_arrays(*part, device) for part in parts]
+
+
+def cifar_test(size: int) -> Arrays:
+    """The test images of CIFAR-10, at 32x32 or 16x16 pixels, and their labels."""
+    images, labels = map(np.array, open_dataset("cifar10").test())
+    return at_size(images, size), labels
+
+
+def at_size(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Images (N, H, W, C) of CIFAR-10 at 32 or 16 pixels a side."""
+    return halved(images) if size == 16 else images
+
+
 def halved(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Images (N, H, W, C), averaged over squares of 2x2 pixels: (N, H / 2, W / 2, C)."""
     number, height, width, channels = images.shape
     squares = images.reshape(number, height // 2, 2, width // 2, 2, channels)
-    return squares.mean(axis=(2, 4), dtype=np.float32).round().astype(np.uint8)
+    means: NDArray[np.float32] = squares.mean(axis=(2, 4), dtype=np.float32)
+    return means.round().astype(np.uint8)
 
 
 def noise(num_images: int, channels: int, size: int, device: torch.device | str = "cpu") -> Images:

@@ -40,8 +40,10 @@ def pick_device(name: str) -> str:
     return "cuda" if has_cuda and name != "cpu" else "cpu"
 
 
-def measure_rates(contenders: Mapping[str, Epoch], repeats: int, seconds: float = 0.0) -> dict[str, list[float]]:
-    """Images a second of every contender, one figure a round.
+def measure_rates(
+    contenders: Mapping[str, Epoch], repeats: int, seconds: float = 0.0, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Images a second (of the clock) of every contender, one figure a round.
 
     Contenders take turns, so that a change of the machine meets all of them; before the first round each warms up for
     one epoch. A figure covers whole epochs: as many as `seconds` take, at least one.
@@ -51,10 +53,10 @@ def measure_rates(contenders: Mapping[str, Epoch], repeats: int, seconds: float 
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, epoch in contenders.items():
-            started, num_images, elapsed = time.perf_counter(), 0, 0.0
+            started, num_images, elapsed = clock(), 0, 0.0
             while num_images == 0 or elapsed < seconds:
                 num_images += epoch()
-                elapsed = time.perf_counter() - started
+                elapsed = clock() - started
             rates[name].append(num_images / elapsed)
     return rates
 
@@ -97,6 +99,33 @@ def save_results(folder: Path, name: str, rows: Rows) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"measured on": provenance(), "rows": rows}, indent=1)
     (folder / f"{name}.json").write_text(text + "\n")
+
+
+class Kept:
+    """Results by what they depend on, in a file that has one a line, so that an interrupted command can go on.
+
+    A last line that a killed process left unfinished is removed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        *lines, unfinished = path.read_text().split("\n") if path.exists() else [""]
+        if unfinished:
+            path.write_text("".join(f"{line}\n" for line in lines))
+        self._rows = {_text(row["key"]): row for row in map(json.loads, lines)}
+
+    def find(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
+        return self._rows.get(_text(key))
+
+    def add(self, key: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+        self._rows[_text(key)] = {**row, "key": key}
+        with self._path.open("a") as file:
+            file.write(json.dumps(self._rows[_text(key)]) + "\n")
+
+
+def _text(key: Mapping[str, Any]) -> str:
+    return json.dumps(key, sort_keys=True)
 
 
 def provenance() -> dict[str, str]:

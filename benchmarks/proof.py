@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -26,19 +26,14 @@ from typing import Any
 
 import numpy as np
 import optuna
-import torch
-from images import cifar, halved
+from images import at_size, cifar, cifar_test
 from measuring import Rows, interval, make_parser, paired_interval, print_table, save_results
-from numpy.typing import NDArray
-from textbook import RECIPE, make_loader, make_optimizer, train_epoch
+from textbook import accuracy_of, train
 
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
-from models.build import build
 from models.count import count_macs, count_parameters
-from search.data.datasets import open_dataset
 from search.data.splits import split
 from search.files import StudyFiles
-from search.recipe import Recipe
 from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch
 from search.space.space import Space, load_space
 from search.study.reading import read_view
@@ -54,10 +49,8 @@ RESULTS = "proof"
 def write_images(path: Path, num_train: int, size: int) -> None:
     """Write the first training images of CIFAR-10 and all test images, at 32x32 or at 16x16 pixels, as an .npz."""
     images, labels = cifar(num_train)
-    test_images, test_labels = map(np.array, open_dataset("cifar10").test())
-    if size == 16:
-        images, test_images = halved(images), halved(test_images)
-    np.savez(path, x_train=images, y_train=labels, x_test=test_images, y_test=test_labels)
+    test_images, test_labels = cifar_test(size)
+    np.savez(path, x_train=at_size(images, size), y_train=labels, x_test=test_images, y_test=test_labels)
 
 
 class Race:
@@ -221,42 +214,6 @@ def suggest(trial: optuna.Trial, space: Space) -> Architecture | None:
         return Architecture(Stem(stem), stages, shortcut)
     except ArchitectureError:
         return None
-
-
-def train(
-    network: Architecture, images: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int
-) -> Iterator[tuple[int, torch.nn.Module]]:
-    """The textbook loop: after each epoch its number and the model."""
-    recipe = _recipe(images)
-    model, device = build(network), torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
-    loader = make_loader(images, labels, recipe, num_workers=0)
-    optimizer, scheduler = make_optimizer(model, recipe, epochs * len(loader))
-    for epoch in range(1, epochs + 1):
-        train_epoch(model, loader, optimizer, scheduler, device)
-        yield epoch, model
-
-
-def _recipe(images: NDArray[np.uint8]) -> Recipe:
-    """The script's, its crop in proportion to the image, normalised by these images."""
-    scaled = images.reshape(-1, images.shape[-1]) / 255
-    mean, std = tuple(scaled.mean(axis=0).tolist()), tuple(scaled.std(axis=0).tolist())
-    return RECIPE.model_copy(update={"mean": mean, "std": std, "crop_padding": images.shape[1] // 8, "lr": 0.1})
-
-
-@torch.no_grad()
-def accuracy_of(
-    model: torch.nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64], training: NDArray[np.uint8]
-) -> float:
-    recipe, device = _recipe(training), next(model.parameters()).device
-    model.eval()
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (recipe.mean, recipe.std))
-    correct = 0
-    for start in range(0, len(labels), 1_000):
-        batch = torch.from_numpy(images[start : start + 1_000]).permute(0, 3, 1, 2) / 255
-        predicted = model(((batch - mean) / std).float().to(device)).argmax(dim=1).cpu().numpy()
-        correct += int((predicted == labels[start : start + 1_000]).sum())
-    return correct / len(labels)
 
 
 Method = Callable[[Race, str, int, int], dict[str, Any]]

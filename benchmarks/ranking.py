@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from images import cifar, halved
+from images import cifar, cifar_test, halved
 from measuring import Rows, make_parser, print_table, save_results
+from ours import begin_training
 from scipy.stats import spearmanr
 
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
-from search.data.datasets import open_dataset
 from search.data.splits import split
 from search.recipes import FAST, FULL
 from search.run.proposals import DEFAULT_FILL
@@ -42,9 +42,8 @@ from search.space.draws import Draws
 from search.space.guesses import guesses
 from search.space.limits import Limits, macs_by_rule
 from search.space.space import Task, load_space
-from search.training.images import Images, Normalisation
-from search.training.loop import Training, evaluate
-from search.training.network import begin
+from search.training.images import Images
+from search.training.loop import evaluate
 
 RECORDED = Path(__file__).with_name("ranking.jsonl.gz")
 NUM_IMAGES = 10_000
@@ -123,11 +122,10 @@ def prepare() -> None:
     images, labels = cifar(NUM_IMAGES)
     images = halved(images)
     training, validation = split(labels, 0)
-    test_images, test_labels = open_dataset("cifar10").test()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     _images["training"] = Images.from_arrays(images[training], labels[training], device)
     _images["validation"] = Images.from_arrays(images[validation], labels[validation], device)
-    _images["test"] = Images.from_arrays(halved(np.array(test_images)), np.array(test_labels), device)
+    _images["test"] = Images.from_arrays(*cifar_test(SIZE), device)
 
 
 def run(row: dict[str, Any]) -> dict[str, Any]:
@@ -136,16 +134,12 @@ def run(row: dict[str, Any]) -> dict[str, Any]:
     recipe = (FULL if row["epochs"] == LONG else FAST).model_copy(update={"epochs": row["epochs"]})
     data = _images["training"]
     recipe = recipe.fit_to("cifar10", NUM_IMAGES, SIZE, 3, len(data))
-    torch.manual_seed(row["seed"])
-    model = begin(Architecture.from_dict(row["architecture"]), recipe)
-    normalise = Normalisation.of(recipe, data)
-    training = Training(
-        model.to(data.device), recipe, data, _images["validation"], normalise, seed=row["seed"], precision="bf16"
-    )
+    network = Architecture.from_dict(row["architecture"])
+    training = begin_training(network, recipe, data, seed=row["seed"], validation=_images["validation"])
     started, begun = time.perf_counter(), time.process_time()
     curve = [epoch.validation_accuracy for epoch in training.epochs()]
     seconds, cpu = time.perf_counter() - started, time.process_time() - begun
-    test = evaluate(training.network, _images["test"], normalise, "bf16")
+    test = evaluate(training.network, _images["test"], training.normalise, "bf16")
     return row | {"curve": curve, "test": test.accuracy, "seconds": round(seconds, 2), "cpu": round(cpu, 2)}
 
 

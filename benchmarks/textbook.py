@@ -5,11 +5,13 @@ every step. `train_epoch_tuned` follows the usual advice: bf16, channels_last, n
 and nothing read before the end of the epoch; its loader has many workers and pinned memory. Both are faster than most
 scripts of their kind: workers live from epoch to epoch. The cosine falls with every step.
 
+`train` is all of the textbook's training, and `accuracy_of` its test.
+
 Hyperparameters come from a recipe, so that ours and theirs train alike: `RECIPE` is the script's ('report4') without
 its colour jitter, `RECIPE_WITH_JITTER` is all of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from models.architecture import Architecture
+from models.build import build
 from search.recipe import Recipe
 from search.recipes import RECIPES
 
@@ -142,3 +146,40 @@ def train_epoch_tuned(
         num_correct += outputs.argmax(dim=1).eq(labels).sum()
         num_images += len(labels)
     return total_loss.item() / num_images, num_correct.item() / num_images
+
+
+def train(
+    network: Architecture, images: NDArray[np.uint8], labels: NDArray[np.int64], epochs: int, num_workers: int = 0
+) -> Iterator[tuple[int, nn.Module]]:
+    """The textbook loop on images (N, H, W, C): after each epoch its number and the model."""
+    recipe = recipe_for(images)
+    model, device = build(network), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)
+    loader = make_loader(images, labels, recipe, num_workers=num_workers)
+    optimizer, scheduler = make_optimizer(model, recipe, epochs * len(loader))
+    for epoch in range(1, epochs + 1):
+        train_epoch(model, loader, optimizer, scheduler, device)
+        yield epoch, model
+
+
+def recipe_for(images: NDArray[np.uint8]) -> Recipe:
+    """The script's, its crop in proportion to the image, normalised by these images."""
+    scaled = images.reshape(-1, images.shape[-1]) / 255
+    mean, std = tuple(scaled.mean(axis=0).tolist()), tuple(scaled.std(axis=0).tolist())
+    return RECIPE.model_copy(update={"mean": mean, "std": std, "crop_padding": images.shape[1] // 8, "lr": 0.1})
+
+
+@torch.no_grad()
+def accuracy_of(
+    model: nn.Module, images: NDArray[np.uint8], labels: NDArray[np.int64], training: NDArray[np.uint8]
+) -> float:
+    """Top-1 accuracy on images (N, H, W, C), of a model that was trained on `training`."""
+    recipe, device = recipe_for(training), next(model.parameters()).device
+    model.eval()
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (recipe.mean, recipe.std))
+    correct = 0
+    for start in range(0, len(labels), 1_000):
+        batch = torch.from_numpy(images[start : start + 1_000]).permute(0, 3, 1, 2) / 255
+        predicted = model(((batch - mean) / std).float().to(device)).argmax(dim=1).cpu().numpy()
+        correct += int((predicted == labels[start : start + 1_000]).sum())
+    return correct / len(labels)

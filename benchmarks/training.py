@@ -5,16 +5,15 @@
     --part epochs    epochs of all of CIFAR-10 beside the textbook loop and the tuned one, and the share of the device's
                      peak that they reach: 3 * 2 * MACs * images a second (the backward pass costs twice the forward
                      one), over what bf16 matrix products reach in the same process
-    --part accuracy  seconds and test accuracy of whole trainings by `full`; nothing is chosen by the test images
 
-Everything is at 32x32 pixels; the first three parts have batches of 128, SGD, crop and flip (`--jitter` adds colour
-jitter). The loops are in textbook.py. `--device cpu --images 512 --networks resnet20-b` tries a part out.
+Everything is at 32x32 pixels, with batches of 128, SGD, crop and flip (`--jitter` adds colour jitter). The loops are in
+textbook.py; what accuracy trainings reach is beside.py's question. `--device cpu --images 512 --networks resnet20-b`
+tries a part out.
 """
 
 import argparse
 import os
-import time
-from statistics import mean, median
+from statistics import median
 
 import torch
 from images import cifar
@@ -29,22 +28,19 @@ from measuring import (
     save_results,
     spread,
 )
+from ours import begin_training
 from textbook import RECIPE, RECIPE_WITH_JITTER, Loader, make_loader, make_optimizer, train_epoch, train_epoch_tuned
 
 from models.baselines import BASELINES, find_baseline
 from models.build import build
 from models.count import count_macs
-from search.data.datasets import open_dataset
-from search.recipe import Recipe, with_epochs
-from search.recipes import FULL
-from search.training.graph import capture_on
+from search.recipe import Recipe
 from search.training.images import Images, Normalisation
-from search.training.loop import MEMORY_FORMAT, Training, evaluate
-from search.training.network import begin
+from search.training.loop import MEMORY_FORMAT
 from search.training.pipeline import Pipeline
 from search.training.speed import peak_flops
 
-NUM_IMAGES = {"input": 20_000, "step": 384, "epochs": 50_000, "accuracy": 50_000}
+NUM_IMAGES = {"input": 20_000, "step": 384, "epochs": 50_000}
 NUM_IMAGES_STEP_CUDA = 12_800
 SMALL_NETWORKS = ("resnet20-b", "modified-resnet")
 NETWORKS = (*SMALL_NETWORKS, "resnet40", "flexible-3")
@@ -108,10 +104,7 @@ def compare_input(options: argparse.Namespace, device: torch.device) -> None:
 
 
 def our_loop(network: str, recipe: Recipe, data: Images, precision: str = "bf16") -> Epoch:
-    torch.manual_seed(0)
-    model = build(find_baseline(network)).to(data.device)
-    normalise, captured = Normalisation.of(recipe, data), capture_on(data.device)
-    training = Training(model, recipe, data, None, normalise, seed=0, precision=precision, capture=captured, note=print)
+    training = begin_training(find_baseline(network), recipe, data, seed=0, precision=precision)
     epochs = training.epochs()
 
     def epoch() -> int:
@@ -191,43 +184,6 @@ def compare_epochs(options: argparse.Namespace, device: torch.device) -> None:
     print_table(("network", "loop", f"seconds for {len(data):,} images", of_peak, "ours is times as fast"), table)
 
 
-# Accuracy: whole trainings.
-
-
-def compare_accuracies(options: argparse.Namespace, device: torch.device) -> None:
-    data = Images.from_arrays(*cifar(options.images or NUM_IMAGES["accuracy"]), device)
-    test = Images.from_arrays(*open_dataset("cifar10").test(), device)
-    torch.backends.cudnn.benchmark = True  # as at full length
-    results: Rows = []
-    table = []
-    for network in options.networks or NETWORKS:
-        train_by_full(network, 1, 0, data, test)  # warms up
-        for epochs in options.epochs:
-            runs = [train_by_full(network, epochs, seed, data, test) for seed in range(options.seeds)]
-            seconds, accuracies = [list(column) for column in zip(*runs, strict=True)]
-            results.append({"network": network, "epochs": epochs, "seconds": seconds, "accuracies": accuracies})
-            save_results(options.results, f"training_accuracy_{device.type}", results)
-            percent = [100 * accuracy for accuracy in accuracies]
-            table.append([network, str(epochs), spread(seconds, 1), f"{mean(percent):.2f}", spread(percent, 2)])
-    print_table(("network", "epochs", "seconds", "mean test accuracy, %", "median (range)"), table)
-
-
-def train_by_full(network: str, epochs: int, seed: int, data: Images, test: Images) -> tuple[float, float]:
-    """Seconds of one training by `full`, building the network included, and its test accuracy."""
-    on_gpu = data.device.type == "cuda"
-    recipe = with_epochs(FULL, epochs).fit_to("cifar10", len(data), data.images.shape[-1], 3, on_gpu=on_gpu)
-    started = time.perf_counter()
-    torch.manual_seed(seed)
-    model = begin(find_baseline(network), recipe).to(data.device)
-    normalise = Normalisation.of(recipe, data)
-    captured = capture_on(data.device)
-    training = Training(model, recipe, data, None, normalise, seed=seed, precision="bf16", capture=captured)
-    for _ in training.epochs():
-        pass
-    seconds = time.perf_counter() - started
-    return seconds, evaluate(training.network, test, normalise, "bf16").accuracy
-
-
 def wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -238,7 +194,7 @@ def most_workers() -> int:
     return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) - 1))
 
 
-PARTS = {"input": compare_input, "step": compare_steps, "epochs": compare_epochs, "accuracy": compare_accuracies}
+PARTS = {"input": compare_input, "step": compare_steps, "epochs": compare_epochs}
 
 
 def main() -> None:
@@ -249,8 +205,6 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=sorted(BASELINES), metavar="NAME")
     parser.add_argument("--repeats", type=int, default=5, help="rounds of measurements")
     parser.add_argument("--jitter", action="store_true", help="add colour jitter to step and epochs")
-    parser.add_argument("--epochs", type=int, nargs="+", default=[16, 30, 60], help="of --part accuracy")
-    parser.add_argument("--seeds", type=int, default=3, help="of --part accuracy")
     options = parser.parse_args()
     device = torch.device(pick_device(options.device))
     for part in options.part:

@@ -14,6 +14,7 @@ from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.studies import Studies, StudyName, open_study
+from search.cli.teacher import TeacherName, TeacherShare, Temperature, parse_teacher, print_teachers, teachers_known
 from search.errors import InputError
 from search.files import StudyFiles
 from search.quantities import plural
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from search.recipe import Recipe
     from search.run.candidates import Candidate
     from search.run.launch import RetrainRequest
+    from search.run.teachers import Exported
     from search.study.plan import Plan
     from search.study.rounds import Finalist
     from search.study.view import TrialView
@@ -51,6 +53,9 @@ def retrain(
         bool, typer.Option("--holdout", help="Keep the validation images out of the final training.")
     ] = False,
     batch_size: BatchSize = None,
+    teacher: TeacherName = None,
+    temperature: Temperature = None,
+    teacher_share: TeacherShare = None,
     workers: Workers = "auto",
     ray: Ray = None,
     gpus_per_worker: GpusPerWorker = None,
@@ -70,6 +75,9 @@ def retrain(
 
     With --top the best guess of the study, a network that anybody would try, is one of the finalists, and is trained
     finally beside the winner, to see whether searching paid.
+
+    With --teacher every network that is named or chosen is trained finally twice: as always, and with trained networks
+    that teach it. Teachers of the study have seen its training split alone.
     """
     from search.run.candidates import baseline_candidate, candidate_of
     from search.run.launch import RetrainRequest
@@ -97,11 +105,16 @@ def retrain(
     # Where nothing is left to be chosen, the winner is known.
     rivals = baselines if selection.chooses else (*baselines, *candidates)
     opponent = find_opponent(files, plan, full, rivals, seeds) if selection.has_opponent else None
-    request = RetrainRequest(tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent)
+    by = full if holds_out else fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, True, machine.has_gpu)
+    teachers = parse_teacher(teacher, temperature, teacher_share, files, plan, records, by)
+    known = teachers_known(teachers, (*candidates, *baselines), selection.chooses) if teachers is not None else None
+    request = RetrainRequest(tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent, teachers)
     num_workers = (
         len(machine.staff(dataset, 0, request.num_runs(len(plan.question.space.dropout)))) if not ray else None
     )
-    print_cost(request, plan, full.epochs, trials, num_workers)
+    if teachers is not None:
+        print_teachers(teachers, known, plan)
+    print_cost(request, plan, full.epochs, trials, num_workers, known)
     with open_log(log, files) as to_log:
         ranking, runs = train_final_runs(files, plan, request, machine, to_log)
     if ranking:
@@ -219,11 +232,21 @@ def find_opponent(
 
 
 def print_cost(
-    request: "RetrainRequest", plan: "Plan", epochs: int, trials: "Sequence[TrialView]", num_workers: int | None
+    request: "RetrainRequest",
+    plan: "Plan",
+    epochs: int,
+    trials: "Sequence[TrialView]",
+    num_workers: int | None,
+    teachers: "Sequence[Candidate | Exported] | None" = None,
 ) -> None:
-    """What is to be trained and how long it will take, by the pace at which the search trained these networks."""
+    """What is to be trained and how long it will take, by the pace at which the search trained these networks.
+
+    Args:
+        teachers: those of the request, where they are known; else they are taken to be as large as the candidates.
+    """
     from search.report.notation import duration
-    from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch
+    from search.run.candidates import Candidate
+    from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch, teaching_waves
 
     num_candidates = len(request.candidates)
     numbers = {candidate.identity.trial for candidate in request.candidates}
@@ -240,11 +263,33 @@ def print_cost(
             0, f"{num_runs} of {plural(choosing[0].epochs, 'epoch')} to choose among {num_candidates} finalists"
         )
         waves = [*choosing, *waves]
+    if request.teachers is not None:
+        num_taught = (len(request.baselines) + (1 if request.choose else num_candidates)) * request.num_seeds
+        ratios = macs_ratios(request, plan, teachers)
+        are_trained = teachers is None or isinstance(teachers[0], Candidate)
+        waves += teaching_waves(ratios, num_taught, epochs, are_trained)
+        if are_trained:
+            steps.append(f"{plural(len(ratios), 'run')} of {plural(epochs, 'epoch')} to train teachers")
+        steps.append(f"{plural(num_taught, 'final run')} with {'a teacher' if len(ratios) == 1 else 'teachers'}")
     if pace is not None:
         each = duration(seconds_of(waves, pace, num_workers or 1))
         workers = plural(num_workers, "worker") if num_workers else "one worker, less on several"
         steps.append(f"about {each} on {workers} if all is to be done")
     print(", ".join(steps))
+
+
+def macs_ratios(
+    request: "RetrainRequest", plan: "Plan", teachers: "Sequence[Candidate | Exported] | None"
+) -> list[float]:
+    """How many times the multiply-accumulates of the networks to be retrained each teacher has, where it is known."""
+    from models.count import count_macs
+
+    assert request.teachers is not None
+    size = plan.task.image_size
+    students = [count_macs(own.architecture, size) for own in (request.candidates or request.baselines)]
+    if teachers is None:
+        return [1.0] * request.teachers.num
+    return [count_macs(teacher.architecture, size) * len(students) / sum(students) for teacher in teachers]
 
 
 def print_choice(ranking: "Sequence[tuple[Candidate, Finalist]]") -> None:

@@ -37,8 +37,8 @@ def train_final_runs(
 
 
 def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
-    """Each run's accuracy and weights, then how the study's networks compare with its baselines, and last, where one of
-    them is the answer, whether searching paid; on stderr what lies in the study and was put aside."""
+    """Each run's accuracy and weights, then how the study's networks compare with its baselines, what teachers gained,
+    and last, where one of them is the answer, whether searching paid; on stderr what in the study was put aside."""
     from search.report.findings import find
     from search.report.notation import plural
     from search.report.retraining.teachers import effect_sentences
@@ -51,11 +51,12 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
     view = read_view(files)
     print_unread(view)
     findings = find(view)
-    gains = effect_sentences(findings.effects, findings.view.budget)
-    for sentence in (*network_sentences(findings.compared), *comparison_sentences(findings), *gains):
+    for sentence in (*network_sentences(findings.compared), *comparison_sentences(findings)):
         print(sentence)
     openings, ledger = plural(len(view.ledger), "opening"), files.ledger(plan.question.data.ledger_name)
     print(f"test set openings are listed in {ledger}: {openings} by all studies")
+    for sentence in effect_sentences(findings.effects, view.budget):
+        print(sentence)
     trials, answer = {run.identity.trial for run in runs} - {None}, findings.answer
     if answer is not None and answer.trial.number not in trials:
         if trials:

@@ -85,6 +85,8 @@ def parse_teacher(
         name = known_baseline(teacher.removeprefix(_BASELINE), files, plan)
         candidate = baseline_candidate(name, plan, recipe)
         return TeacherRequest(f"{_BASELINE}{name}", 1, temperature, share, lambda: [candidate])
+    if not teacher:
+        raise InputError("teacher = '': must be top3, baseline:NAME, or a folder that nas export wrote")
     exported = read_export(expanded(teacher), plan)
     return TeacherRequest(teacher, 1, temperature, share, lambda: [exported])
 

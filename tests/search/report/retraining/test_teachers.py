@@ -63,7 +63,7 @@ def test_the_sentence_claims_no_more_than_the_seeds_show(runs: Runs, study: Stud
     taught = runs("0042", GOOD, teaching=TEACHING, seconds=660.0)
     assert said(taught, runs("0042", FAIR)) == (
         f"{subject} is better with a teacher than without by 0.40 points (95% interval 0.17 to 0.63; 5 seeds each): "
-        "95.10% with a teacher in 11 min 0 s a run, 94.70% without in 10 min 0 s a run."
+        "95.10% with a teacher in 11 min a run, 94.70% without in 10 min a run."
     )
     assert f"{subject} is not distinguishable with a teacher and without: the difference is 0.00 points (95%" in said(
         taught, runs("0042", GOOD[::-1])

@@ -20,6 +20,9 @@ class Teacher:
         name: as people say it: trial 3, resnet40, or the folder that it was exported to.
         digest: tells it apart from all others.
         caveat: what is not known of it, in a few words; empty where nothing is amiss.
+
+    Raises:
+        ValueError: a text cannot be printed.
     """
 
     name: str
@@ -27,6 +30,10 @@ class Teacher:
     macs: int
     digest: str
     caveat: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.name + self.caveat).isprintable():
+            raise ValueError("teacher: its name cannot be printed")
 
 
 @dataclass(frozen=True, slots=True)

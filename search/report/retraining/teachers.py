@@ -46,11 +46,11 @@ def _effect(taught: Network, alone: Network | None) -> Effect:
     if alone is None:
         return Effect(taught, None)
     common = {run.seed for run in taught.runs} & {run.seed for run in alone.runs}
-    if common:
-        taught, alone = (
-            replace(network, runs=tuple(run for run in network.runs if run.seed in common))
-            for network in (taught, alone)
-        )
+    if not common:
+        return Effect(taught, None)
+    taught, alone = (
+        replace(network, runs=tuple(run for run in network.runs if run.seed in common)) for network in (taught, alone)
+    )
     effect = Effect(taught, alone, taught.mean - alone.mean)
     test = significance.welch(taught.accuracies, alone.accuracies)
     return replace(effect, low=test.low, high=test.high, p=test.p) if test else effect
@@ -68,7 +68,7 @@ def _gain(pair: Effect) -> str:
     subject = f"{name_of(taught)}, {taught.training},"
     if alone is None:
         return f"{subject} has {percent(taught.mean)} with {teachers}; without it was not trained in this way."
-    seeds = plural(taught.seeds, "seed") if taught.seeds == alone.seeds else f"{taught.seeds} and {alone.seeds} seeds"
+    seeds = plural(taught.seeds, "seed")
     costs = (f"in {duration(network.seconds)} a run" for network in (taught, alone))
     results = f"{percent(taught.mean)} with {teachers} {next(costs)}, {percent(alone.mean)} without {next(costs)}"
     if not exists(pair.p):

@@ -19,8 +19,8 @@ from typing import Any
 from search.errors import InputError, StorageError, StudyError
 from search.identity import Identity
 
-# Of runs by which a winner is chosen, of those by which the short schedule is judged, and of those that are tested.
-RUN_FOLDERS = {"finalist": "finalists", "proxy": "proxy", "final": "retrain"}
+# Of runs by which a winner is chosen, by which the short schedule is judged, that are tested, and that teach others.
+RUN_FOLDERS = {"finalist": "finalists", "proxy": "proxy", "final": "retrain", "teacher": "teachers"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

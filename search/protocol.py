@@ -12,9 +12,10 @@ from typing import Literal
 
 from models.architecture import Architecture
 from search.recipe import Recipe
+from search.teaching import Lesson
 from search.trained_network import Evaluate, Evaluated, Precision, Predict, Predicted, TestResult
 
-Purpose = Literal["search", "finalist", "proxy", "final"]
+Purpose = Literal["search", "finalist", "proxy", "final", "teacher"]
 
 STOP = "stop"  # end the job at once: nobody wants the rest
 PAUSE = "pause"  # end it after the epoch it is in, with a checkpoint: somebody will go on with it
@@ -42,10 +43,10 @@ class Setup:
 class Job:
     """Train one architecture once.
 
-    A 'search', 'finalist' or 'proxy' job trains on the training split and measures the validation split after every
-    epoch. A 'final' job trains on both and measures the training data alone, unless it has a `holdout` or its recipe
-    needs the validation split while it trains. After its last epoch it says Opening and waits for OPEN; then it opens
-    the test set, once.
+    A 'search', 'finalist', 'proxy' or 'teacher' job trains on the training split and measures the validation split
+    after every epoch. A 'final' job trains on both and measures the training data alone, unless it has a `holdout` or
+    its recipe needs the validation split while it trains. After its last epoch it says Opening and waits for OPEN; then
+    it opens the test set, once.
 
     Attributes:
         label: names the run in messages.
@@ -56,6 +57,7 @@ class Job:
             the measurements up to there, and writes its own as those of `attempt`.
         captured: whether its steps are captured where the device can do that.
         key: tells it apart from trainings in other ways that have the same label.
+        lesson: what teachers teach it; None without a teacher.
     """
 
     label: str
@@ -71,6 +73,7 @@ class Job:
     holdout: bool = False
     captured: bool = True
     key: str = ""
+    lesson: Lesson | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""What every message writes alike: numbers with what they count (1 trial, 2 trials; 3,520 s and never 3.52e+03 s), and
-long texts cut short."""
+"""What every message writes alike: numbers with what they count (1 trial, 2 trials; 3,520 s and never 3.52e+03 s),
+lists, and long texts cut short."""
 
 import math
 from decimal import Decimal
@@ -17,6 +17,11 @@ def significant(value: float, digits: int = 3) -> str:
     if not math.isfinite(value) or abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
     return f"{Decimal(f'{value:.{digits}g}'):f}"
+
+
+def sentence_list(words: list[str]) -> str:
+    """a; a and b; a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def brief(text: object) -> str:

@@ -15,7 +15,8 @@ class TrainedNetwork:
 
     Attributes:
         weights: a safetensors file.
-        mean: what its images were normalised by, per channel on the scale 0 to 1; and so `std`.
+        mean: what its images were normalised by, per channel on the scale 0 to 1; and so `std`. Of a teacher both may
+            be empty: it sees images as its student does.
         precision: what it was measured in.
     """
 

@@ -37,10 +37,11 @@ def train_final_runs(
 
 
 def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:
-    """Each run's accuracy and weights, then how the study's networks compare with its baselines, and last, where one of
-    them is the answer, whether searching paid; on stderr what lies in the study and was put aside."""
+    """Each run's accuracy and weights, then how the study's networks compare with its baselines, what teachers gained,
+    and last, where one of them is the answer, whether searching paid; on stderr what in the study was put aside."""
     from search.report.findings import find
     from search.report.notation import plural
+    from search.report.retraining.teachers import effect_sentences
     from search.report.summary import whether_searching_paid
     from search.report.verdicts import comparison_sentences, network_sentences
     from search.study.reading import read_view
@@ -54,6 +55,8 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
         print(sentence)
     openings, ledger = plural(len(view.ledger), "opening"), files.ledger(plan.question.data.ledger_name)
     print(f"test set openings are listed in {ledger}: {openings} by all studies")
+    for sentence in effect_sentences(findings.effects, view.budget):
+        print(sentence)
     trials, answer = {run.identity.trial for run in runs} - {None}, findings.answer
     if answer is not None and answer.trial.number not in trials:
         if trials:
@@ -70,6 +73,7 @@ def describe(run: "RunView", budget: int) -> str:
     within = f"budget {budget:,}" if run.params <= budget else f"a reference, over the budget of {budget:,}"
     kept = f" with the weights of epoch {run.kept_epoch}" if run.kept_epoch is not None else ""
     kept += ", validation images held out" if run.holdout else ""
+    kept += f", {run.teaching.words}" if run.teaching is not None else ""
     return (
         f"{name} seed {run.seed}: test accuracy {run.test_accuracy:.2%}{kept}, {run.params:,} parameters "
         f"({within}), {run.macs:,} MACs, {duration(run.seconds)}; weights in {run.folder}"

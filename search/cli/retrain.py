@@ -13,7 +13,9 @@ from search.cli.hand_made import known_baseline
 from search.cli.logs import LogName, open_log
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
+from search.cli.retraining_cost import print_cost
 from search.cli.studies import Studies, StudyName, open_study
+from search.cli.teacher import TeacherName, TeacherShare, Temperature, parse_teacher, print_teachers, teachers_known
 from search.errors import InputError
 from search.files import StudyFiles
 from search.quantities import plural
@@ -23,10 +25,8 @@ if TYPE_CHECKING:
 
     from search.recipe import Recipe
     from search.run.candidates import Candidate
-    from search.run.launch import RetrainRequest
     from search.study.plan import Plan
     from search.study.rounds import Finalist
-    from search.study.view import TrialView
 
 
 def retrain(
@@ -51,6 +51,9 @@ def retrain(
         bool, typer.Option("--holdout", help="Keep the validation images out of the final training.")
     ] = False,
     batch_size: BatchSize = None,
+    teacher: TeacherName = None,
+    temperature: Temperature = None,
+    teacher_share: TeacherShare = None,
     workers: Workers = "auto",
     ray: Ray = None,
     gpus_per_worker: GpusPerWorker = None,
@@ -70,6 +73,9 @@ def retrain(
 
     With --top the best guess of the study, a network that anybody would try, is one of the finalists, and is trained
     finally beside the winner, to see whether searching paid.
+
+    With --teacher every network that is named or chosen is trained finally twice: as always, and with trained networks
+    that teach it. Teachers of the study have seen its training split alone.
     """
     from search.run.candidates import baseline_candidate, candidate_of
     from search.run.launch import RetrainRequest
@@ -97,11 +103,16 @@ def retrain(
     # Where nothing is left to be chosen, the winner is known.
     rivals = baselines if selection.chooses else (*baselines, *candidates)
     opponent = find_opponent(files, plan, full, rivals, seeds) if selection.has_opponent else None
-    request = RetrainRequest(tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent)
+    by = full if holds_out else fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, True, machine.has_gpu)
+    teachers = parse_teacher(teacher, temperature, teacher_share, files, plan, records, by)
+    known = teachers_known(teachers, (*candidates, *baselines), selection.chooses) if teachers is not None else None
+    request = RetrainRequest(tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent, teachers)
     num_workers = (
         len(machine.staff(dataset, 0, request.num_runs(len(plan.question.space.dropout)))) if not ray else None
     )
-    print_cost(request, plan, full.epochs, trials, num_workers)
+    if teachers is not None:
+        print_teachers(teachers, known, plan)
+    print_cost(request, plan, full.epochs, trials, num_workers, known)
     with open_log(log, files) as to_log:
         ranking, runs = train_final_runs(files, plan, request, machine, to_log)
     if ranking:
@@ -216,35 +227,6 @@ def find_opponent(
     runs = plural(num_seeds, "more run")
     print(f"beside the winner: {name}, the best guess, {runs} unless it wins itself (--no-guess leaves it out)")
     return opponent
-
-
-def print_cost(
-    request: "RetrainRequest", plan: "Plan", epochs: int, trials: "Sequence[TrialView]", num_workers: int | None
-) -> None:
-    """What is to be trained and how long it will take, by the pace at which the search trained these networks."""
-    from search.report.notation import duration
-    from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch
-
-    num_candidates = len(request.candidates)
-    numbers = {candidate.identity.trial for candidate in request.candidates}
-    pace = seconds_per_epoch(trial for trial in trials if trial.number in numbers)
-    num_networks = len(request.baselines) + (request.opponent is not None) + (1 if request.choose else num_candidates)
-    waves = [Wave(num_networks * request.num_seeds, epochs)]
-    steps = [f"{plural(waves[0].num_runs, 'final run')} of {plural(epochs, 'epoch')}"]
-    if request.choose:
-        choosing = finalists_waves(
-            num_candidates, len(plan.question.space.dropout), epochs, plan.question.recipe.epochs
-        )
-        num_runs = plural(sum(wave.num_runs for wave in choosing), "run")
-        steps.insert(
-            0, f"{num_runs} of {plural(choosing[0].epochs, 'epoch')} to choose among {num_candidates} finalists"
-        )
-        waves = [*choosing, *waves]
-    if pace is not None:
-        each = duration(seconds_of(waves, pace, num_workers or 1))
-        workers = plural(num_workers, "worker") if num_workers else "one worker, less on several"
-        steps.append(f"about {each} on {workers} if all is to be done")
-    print(", ".join(steps))
 
 
 def print_choice(ranking: "Sequence[tuple[Candidate, Finalist]]") -> None:

@@ -152,6 +152,8 @@ def _differences(baseline: Network, final: Network) -> list[str]:
         differences += [f"{name} {getattr(baseline, name)}" for name in names]
         if baseline.holdout != final.holdout:
             differences.append(f"validation images {'held out' if baseline.holdout else 'not held out'}")
+        if baseline.way.teaching != final.way.teaching:
+            differences.append("by other teachers" if baseline.teaching and final.teaching else "one with a teacher")
         if baseline.hardware != final.hardware:
             differences.append(baseline.hardware)
         if not differences:

@@ -10,6 +10,7 @@ from search.report.retraining.comparisons import Comparison, compare, unalike
 from search.report.retraining.confusion import confusions
 from search.report.retraining.dropouts import DropoutChoice, dropout_choice
 from search.report.retraining.known_runs import known_runs, label_recipes
+from search.report.retraining.teachers import Effect, effects
 from search.report.statistics.bootstrap import Counts
 from search.report.trials.leaderboard import Tested, ranked, tested_trials
 from search.study.meant import meant
@@ -53,6 +54,7 @@ class Findings:
         unfinished: how far the round is, if it has no winner yet.
         comparisons: of every trial with every baseline that was trained alike.
         unalike: trials and baselines that were never trained alike.
+        effects: of every network that had a teacher, what it gained.
         answer: the winner of the finalists' round if there is one, else the best complete trial.
     """
 
@@ -73,6 +75,7 @@ class Findings:
     unfinished: str | None
     comparisons: tuple[Comparison, ...]
     unalike: tuple[tuple[Network, Network], ...]
+    effects: tuple[Effect, ...]
     answer: Answer | None
 
 
@@ -113,6 +116,7 @@ def find(view: StudyView) -> Findings:
         unfinished=unfinished,
         comparisons=tuple(compare(compared, view.budget)),
         unalike=tuple(unalike(compared)),
+        effects=tuple(effects(compared)),
         answer=answer,
     )
 

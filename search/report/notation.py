@@ -6,6 +6,7 @@ from itertools import pairwise
 from models.architecture import Architecture, Stage, Stem
 from search.identity import Identity
 from search.quantities import plural as plural
+from search.quantities import sentence_list as sentence_list
 from search.quantities import significant as significant
 
 MISSING = "\N{EN DASH}"
@@ -65,11 +66,6 @@ def duration(seconds: float | None) -> str:
             rest = whole % large // small
             return f"{whole // large} {large_name}" + (f" {rest} {small_name}" if rest else "")
     raise AssertionError(seconds)
-
-
-def sentence_list(words: list[str]) -> str:
-    """a; a and b; a, b and c."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def network_name(label: str) -> str:

@@ -4,9 +4,9 @@ import pandas as pd
 
 from search.report.notation import count, duration, percent, plural, sentence_list
 from search.report.tables import Column, Table, table
-from search.study.view import StudyView, TrialView
+from search.study.view import RunView, StudyView, TrialView
 
-RETRAINING = {"finalist": "finalists", "final": "final training and test"}
+RETRAINING = {"finalist": "finalists", "final": "final training and test", "teacher": "teachers"}
 OVERHEAD = "overhead"
 COLUMNS = ["outcome", "count", "seconds", "share"]
 
@@ -30,13 +30,17 @@ def time_ledger_frame(view: StudyView) -> pd.DataFrame:
         overhead = view.worker_seconds - sum(seconds for _, _, seconds in rows)
         rows.append((OVERHEAD, None, max(0.0, overhead)))
     runs = [*view.runs, *view.proxy]
-    for purpose in dict.fromkeys(run.purpose for run in runs):
-        of_purpose = [run.seconds for run in runs if run.purpose == purpose]
-        name = RETRAINING.get(purpose, f"{purpose} runs at full length")
-        rows.append((f"retraining: {name}", len(of_purpose), sum(of_purpose)))
+    for outcome in dict.fromkeys(map(_retraining, runs)):
+        of_outcome = [run.seconds for run in runs if _retraining(run) == outcome]
+        rows.append((outcome, len(of_outcome), sum(of_outcome)))
     total = sum(seconds for _, _, seconds in rows)
     shares = [(*row, row[2] / total if total else 0.0) for row in rows]
     return pd.DataFrame(shares, columns=COLUMNS).astype({"count": "Int64", "seconds": float, "share": float})
+
+
+def _retraining(run: RunView) -> str:
+    name = RETRAINING.get(run.purpose, f"{run.purpose} runs at full length")
+    return f"retraining: {name}" + (", with a teacher" if run.teaching is not None else "")
 
 
 def _outcomes(view: StudyView) -> list[tuple[str, list[TrialView]]]:

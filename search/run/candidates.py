@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -85,8 +86,15 @@ def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
     return Candidate(Identity(baseline=name), architecture, recipe, max_params)
 
 
-def are_one_design(first: Candidate, second: Candidate) -> bool:
-    """Whether two candidates differ in their dropout at most."""
+class Design(Protocol):
+    """Whatever has an architecture."""
+
+    @property
+    def architecture(self) -> Architecture: ...
+
+
+def are_one_design(first: Design, second: Design) -> bool:
+    """Whether two networks differ in their dropout at most."""
     return at_dropout(first.architecture, 0.0).canonical() == at_dropout(second.architecture, 0.0).canonical()
 
 
@@ -96,7 +104,7 @@ def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:
     Raises:
         StudyError: there are fewer than `num`.
     """
-    completed = _best_first(trials)
+    completed = best_first(trials)
     if len(completed) < num:
         raise StudyError(f"top = {num}: this study has only {plural(len(completed), 'trial')} trained to the end")
     return [trial.number for trial in completed[:num]]
@@ -108,13 +116,13 @@ def best_within(trials: Iterable[FrozenTrial], max_params: int) -> int:
     Raises:
         StudyError: there is none.
     """
-    within = [trial.number for trial in _best_first(trials) if trial.user_attrs["params"] <= max_params]
+    within = [trial.number for trial in best_first(trials) if trial.user_attrs["params"] <= max_params]
     if not within:
         raise StudyError(f"per-budget = {max_params:,}: no trial of so few parameters was trained to the end")
     return within[0]
 
 
-def _best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+def best_first(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Trials that were trained to the end, without those that another program wrote without a design."""
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
     whole = [trial for trial in completed if "params" in trial.user_attrs and is_whole(trial)]

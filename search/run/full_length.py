@@ -12,10 +12,12 @@ from search.study.results import EndedRun, write_run
 from search.study.view import RunPurpose, RunView
 from search.study.way import Way, run_key
 from search.study.weights import certify_saved
+from search.teaching import Lesson, Teaching
 from search.trained_network import Precision
 
-# Final runs draw their seeds apart from trials and finalists, and those of an audit apart from all.
-FIRST_SEED: dict[RunPurpose, int] = {"finalist": 0, "final": 1_000_000, "proxy": 2_000_000}
+# Final runs draw their seeds apart from trials and finalists, and those of an audit apart from all. A teacher is
+# trained as a final run is without the validation images, so that either may teach in the other's place.
+FIRST_SEED: dict[RunPurpose, int] = {"finalist": 0, "final": 1_000_000, "proxy": 2_000_000, "teacher": 1_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class FullRun:
         precision: what the recipe's 'auto' stands for.
         way: how it is trained.
         may_fail: the others go on without it.
+        teaching: what it learns from teachers; None without a teacher.
+        lesson: the same for a worker, once the teachers are trained.
     """
 
     candidate: Candidate
@@ -34,6 +38,12 @@ class FullRun:
     precision: Precision
     way: Way
     may_fail: bool = False
+    teaching: Teaching | None = None
+    lesson: Lesson | None = None
+
+    @property
+    def keeps_weights(self) -> bool:
+        return self.purpose in ("final", "teacher")
 
     @property
     def key(self) -> str:
@@ -58,17 +68,20 @@ class FullRun:
             folder: for its result and its weights.
         """
         candidate = self.candidate
+        assert self.teaching is None or self.lesson is not None, "teachers are trained before whom they teach"
+        taught = " with a teacher" if self.teaching is not None else ""
         return Job(
-            f"{candidate.identity.label} seed {self.seed}",
+            f"{candidate.identity.label}{taught} seed {self.seed}",
             candidate.architecture,
             candidate.recipe.model_copy(update={"precision": self.precision}),
             run_seed(study_seed, FIRST_SEED[self.purpose] + self.seed),
             self.purpose,
             candidate.max_params,
-            keep=folder if self.purpose == "final" else None,
+            keep=folder if self.keeps_weights else None,
             checkpoints=checkpoints,
             holdout=self.way.holdout,
             key=self.key,
+            lesson=self.lesson,
         )
 
 
@@ -106,8 +119,10 @@ class RunningRun:
         if message.test is not None:
             assert self.opening is not None, "a worker opens the test set only when asked to"
             ledger.enter(self.opening, message.test.accuracy)
+        if run.keeps_weights:
             certify_saved(self.folder / "weights.safetensors", job.architecture, job.max_params)
-        ended = EndedRun(run.candidate.identity, run.seed, job, self.history, message, ready, run.candidate.recipe)
+        candidate, history = run.candidate, self.history
+        ended = EndedRun(candidate.identity, run.seed, job, history, message, ready, candidate.recipe, run.teaching)
         view = write_run(self.folder / "result.json", plan, ended)
         if job.checkpoints is not None:
             shutil.rmtree(job.checkpoints, ignore_errors=True)

@@ -21,6 +21,7 @@ from search.run.listener import Listener, Observer, Outcome
 from search.run.plans import open_study_data, plan_of, require_recorded
 from search.run.proposals import hand_made, make_sampler, require_feasible
 from search.run.retraining import Retraining
+from search.run.teachers import TeacherRequest
 from search.run.time_budget import TimeBudget
 from search.space.sampler import SpaceExhaustedError, ask
 from search.study.database import require_database
@@ -84,6 +85,7 @@ class RetrainRequest:
         choose: whether a finalists' round first picks one of the candidates, and its dropout.
         holdout: whether final runs leave out the validation split.
         opponent: a baseline that joins too, unless the network that is trained finally is of its design.
+        teachers: who teaches all others in as many further final runs; None for nobody.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -92,11 +94,14 @@ class RetrainRequest:
     choose: bool = False
     holdout: bool = False
     opponent: Candidate | None = None
+    teachers: TeacherRequest | None = None
 
     def num_runs(self, num_dropouts: int) -> int:
         """The most runs that can be trained at once, where the space has so many dropouts."""
         num_finals = len(self.baselines) + (1 if self.choose else len(self.candidates))
         num_finals = (num_finals + (self.opponent is not None)) * self.num_seeds
+        if self.teachers is not None:
+            num_finals = max(num_finals, self.teachers.num)
         if not self.choose:
             return num_finals
         num_rivals = max(min(len(self.candidates), NUM_LEADERS), num_dropouts - 1)
@@ -227,7 +232,11 @@ def retrain(
         opponent = request.opponent
         is_apart = opponent is not None and not any(are_one_design(opponent, winner) for winner in winners)
         others = [*request.baselines, *([opponent] if opponent is not None and is_apart else [])]
-        return ranking, retraining.finish([*winners, *others], request.num_seeds, request.holdout)
+        taught: list[RunView] = []
+        if request.teachers is not None:  # first, since a folder's weights are read only when they teach
+            students = [*winners, *request.baselines]
+            taught = retraining.teach(students, request.num_seeds, request.teachers, request.holdout)
+        return ranking, [*retraining.finish([*winners, *others], request.num_seeds, request.holdout), *taught]
 
 
 def audit_proxy(

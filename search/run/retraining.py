@@ -17,14 +17,17 @@ from search.run.candidates import Candidate, with_dropout
 from search.run.full_length import FullRun, RunningRun
 from search.run.interruption import WAIT_SECONDS, Interruption, pause
 from search.run.listener import Observer, notes_of
+from search.run.teachers import Exported, TeacherRequest, require_another, teacher_of
 from search.study.ledger import Ledger
 from search.study.networks import alike
 from search.study.plan import Plan
 from search.study.results import fault_of_weights, read_results
 from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, Finalist, finalist_epochs, standings
+from search.study.trained import trained_run
 from search.study.view import RunPurpose, RunView
 from search.study.way import DeviceClass, Way, recipe_digest
-from search.trained_network import Precision
+from search.teaching import Lesson, Teaching
+from search.trained_network import Precision, TrainedNetwork
 from search.workers.crew import Crew, Restarted
 from search.workers.fleet import Fleet
 
@@ -84,7 +87,7 @@ class Retraining:
             leaders = [by_identity[finalist.identity] for finalist in _ranked(runs, candidates, 1)[:NUM_LEADERS]]
             seeds = seeds[1:]
             # Those of an earlier round among fewer have all their seeds, and may win by them.
-            there = {view.training for view in self._results()}
+            there = self._there()
             leaders += [
                 candidate
                 for candidate in candidates
@@ -132,12 +135,56 @@ class Retraining:
             TrainingError: a run failed, or its weights do not hold the parameters they should.
             StorageError: a result cannot be written.
         """
+        return self._train(self._finals(candidates, num_seeds, holdout))
+
+    def teach(
+        self, candidates: list[Candidate], num_seeds: int, request: TeacherRequest, holdout: bool = False
+    ) -> list[RunView]:
+        """Train as `finish` does, but with the teachers that are asked for.
+
+        Those of the study are trained on the training split first, where there are no such weights yet; not where
+        nobody is left to be taught.
+
+        Raises:
+            InputError: a candidate would be taught by itself alone, or there is no such teacher.
+            TrainingError: a run failed, or its weights do not hold the parameters they should.
+            StorageError: a result cannot be written.
+        """
+        teachers = request.find()
+        for candidate in candidates:
+            require_another(candidate, teachers, request.source)
+        own = [self._teacher(teacher) for teacher in teachers if isinstance(teacher, Candidate)]
+        exported = [teacher for teacher in teachers if isinstance(teacher, Exported)]
+        size = self.plan.task.image_size
+        names = (*(teacher_of(run, size) for run in own), *(teacher.teacher for teacher in exported))
+        teaching = Teaching(names, request.source, request.temperature, request.share)
         runs = [
+            replace(run, teaching=teaching, way=run.way._replace(teaching=teaching.digest))
+            for run in self._finals(candidates, num_seeds, holdout)
+        ]
+        there = self._there()
+        networks = [teacher.network for teacher in exported]
+        if not all(self._is_usable(run, there) for run in runs):
+            networks += self._taught(own)
+        lesson = Lesson(tuple(networks), teaching.temperature, teaching.share, teaching.digest)
+        return self._train([replace(run, lesson=lesson) for run in runs])
+
+    def _teacher(self, candidate: Candidate) -> FullRun:
+        return self._asked(candidate, 0, "teacher", not candidate.recipe.needs_validation)
+
+    def _taught(self, teachers: list[FullRun]) -> list[TrainedNetwork]:
+        """The networks of teachers of the study. Final runs that left out the validation images teach as well."""
+        there = self._there()
+        finals = [replace(run, purpose="final") for run in teachers]
+        chosen = [final if self._is_usable(final, there) else run for run, final in zip(teachers, finals, strict=True)]
+        return [trained_run(view).network for view in self._train(chosen)]
+
+    def _finals(self, candidates: list[Candidate], num_seeds: int, holdout: bool) -> list[FullRun]:
+        return [
             self._asked(candidate, seed, "final", holdout and not candidate.recipe.needs_validation)
             for candidate in candidates
             for seed in range(num_seeds)
         ]
-        return self._train(runs)
 
     def _asked(
         self, candidate: Candidate, seed: int, purpose: RunPurpose, holdout: bool = False, may_fail: bool = False
@@ -183,8 +230,19 @@ class Retraining:
             self._receive(WAIT_SECONDS)
         return [self._done[run.training] for run in runs if run.training in self._done]
 
-    def _results(self) -> tuple[RunView, ...]:
-        return read_results(self.files, self.plan.question.data.ledger_name).runs
+    def _there(self) -> dict[tuple[object, ...], RunView]:
+        """The runs that are on disk, by what was trained and how."""
+        runs = read_results(self.files, self.plan.question.data.ledger_name).runs
+        return {view.training: view for view in runs}
+
+    def _is_usable(self, run: FullRun, there: dict[tuple[object, ...], RunView]) -> bool:
+        """Whether a run is there, with the weights that it keeps."""
+        view = there.get(run.training)
+        return view is not None and self._fault(run, view) is None
+
+    def _fault(self, run: FullRun, view: RunView) -> str | None:
+        """Why a run that is there must be trained again, in a line."""
+        return fault_of_weights(view, run.candidate.max_params) if run.keeps_weights else None
 
     def _missing(self, runs: list[FullRun]) -> list[RunningRun]:
         """The runs that are to be trained. Those whose weights are gone are among them, and have their folder.
@@ -195,12 +253,12 @@ class Retraining:
         Raises:
             StorageError: it cannot be put aside.
         """
-        there = {view.training: view for view in self._results()}
+        there = self._there()
         missing = []
         for run in runs:
             view, note = there.get(run.training), None
             if view is not None:
-                fault = fault_of_weights(view, run.candidate.max_params) if run.purpose == "final" else None
+                fault = self._fault(run, view)
                 if fault is None:
                     self._done[run.training] = view
                     continue

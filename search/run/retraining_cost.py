@@ -1,6 +1,6 @@
 """How long a retraining will take, by the pace at which the search trained its networks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil
 from statistics import fmean
 from typing import NamedTuple
@@ -10,10 +10,15 @@ from search.study.view import TrialView
 
 
 class Wave(NamedTuple):
-    """Runs of one length that are trained side by side, as far as there are workers."""
+    """Runs of one length that are trained side by side, as far as there are workers.
+
+    Attributes:
+        pace: how many times as long an epoch takes as that of the networks whose pace is known.
+    """
 
     num_runs: int
     epochs: int
+    pace: float = 1.0
 
 
 def finalists_waves(num_candidates: int, num_dropouts: int, epochs: int, searched: int) -> list[Wave]:
@@ -33,7 +38,19 @@ def finalists_waves(num_candidates: int, num_dropouts: int, epochs: int, searche
 
 def seconds_of(waves: Iterable[Wave], seconds_per_epoch: float, num_workers: int) -> float:
     """Seconds by the clock, if an epoch takes so long while all workers train."""
-    return sum(ceil(wave.num_runs / num_workers) * wave.epochs * seconds_per_epoch for wave in waves)
+    return sum(ceil(wave.num_runs / num_workers) * wave.epochs * wave.pace for wave in waves) * seconds_per_epoch
+
+
+def teaching_waves(ratios: Sequence[float], num_taught: int, epochs: int, are_trained: bool) -> list[Wave]:
+    """Runs of the teachers, if they are trained in the study, and of those whom they teach.
+
+    A step goes forward once and backward, which takes twice as long; with teachers also forward through each of them.
+
+    Args:
+        ratios: how many times the multiply-accumulates of the networks whose pace is known each teacher has.
+    """
+    taught = Wave(num_taught, epochs, 1 + sum(ratios) / 3)
+    return [*([Wave(len(ratios), epochs, fmean(ratios))] if are_trained else []), taught]
 
 
 def seconds_per_epoch(trials: Iterable[TrialView]) -> float | None:

@@ -16,6 +16,7 @@ from search.space.space import load_space
 from search.study.plan import Data, Plan
 from search.study.view import RunView
 from search.study.way import Way
+from search.teaching import SHARE, TEMPERATURE, Teaching
 
 
 def search_command(plan: Plan, name: str) -> str:
@@ -62,12 +63,24 @@ def retrain_commands(runs: Iterable[RunView], data: Data, name: str) -> list[str
             for identity in (identity for identity in seeds if seeds[identity] == number):
                 words += ["--baseline", identity.name] if identity.baseline else ["--trial", str(identity.trial)]
             words += [word for value in dropout for word in ("--dropout", str(value))]
-            commands.append(shlex.join([*words, "--seeds", str(number), *recipe]))
+            commands.append(shlex.join([*words, "--seeds", str(number), *recipe, *_teacher(group[0].teaching)]))
     return list(dict.fromkeys(commands))  # other precisions or devices are the same commands
 
 
 def _order(run: RunView) -> tuple[str, int, bool, tuple[float, ...]]:
     return run.recipe, run.epochs, run.holdout, _dropout(run)
+
+
+def _teacher(teaching: Teaching | None) -> list[str]:
+    """The options that asked for a teacher, if there was one."""
+    if teaching is None:
+        return []
+    words = ["--teacher", teaching.source]
+    if teaching.temperature != TEMPERATURE:
+        words += ["--temperature", f"{Decimal(str(teaching.temperature)):f}"]
+    if teaching.share != SHARE:
+        words += ["--teacher-share", f"{Decimal(str(teaching.share)):f}"]
+    return words
 
 
 def _dropout(run: RunView) -> tuple[float, ...]:

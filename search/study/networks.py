@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from search.quantities import plural
 from search.study.view import RunView
 from search.study.way import Way
+from search.teaching import Teaching
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ class Network:
         return self.runs[0].holdout
 
     @property
+    def teaching(self) -> Teaching | None:
+        """What teachers taught it; None without a teacher."""
+        return self.runs[0].teaching
+
+    @property
     def way(self) -> Way:
         """What networks have in common that were trained alike."""
         return self.runs[0].way
@@ -89,7 +95,8 @@ class Network:
     def training(self) -> str:
         """How it was trained, in words."""
         held_out = ", validation images held out" if self.holdout else ""
-        return f"{self.recipe}, {plural(self.epochs, 'epoch')}{held_out}"
+        taught = f", {self.teaching.words}" if self.teaching is not None else ""
+        return f"{self.recipe}, {plural(self.epochs, 'epoch')}{held_out}{taught}"
 
     def training_beside(self, other: "Network") -> str:
         """How it was trained, with all that tells it apart from another of its trial or baseline."""
@@ -98,6 +105,8 @@ class Network:
             words += f", dropout {dropout:g}"
         if self.training == other.training and self.way.recipe != other.way.recipe:  # two recipes of one name
             words += f", recipe {self.way.recipe}"
+        if self.training == other.training and self.way.teaching != other.way.teaching:  # two teachers of one name
+            words += f", teaching {self.way.teaching}"
         if self.hardware != other.hardware:
             words += f", {self.hardware}"
         return words
@@ -125,10 +134,10 @@ def quoted(networks: Iterable[Network]) -> dict[str, Network]:
     return {network.label: heaviest[network.label] for network in networks}
 
 
-def weight(network: Network) -> tuple[int, int, bool, str, str, Way]:
-    """Sorts networks of one label by how much was put into them: by the epochs of all their seeds together, so that
-    neither a short trial with several seeds nor a last quick look outweighs a long training. Of equal ones the one with
-    more seeds comes later, then the one that had the validation images too, the one that was trained last, and by
-    recipe."""
-    epochs = sum(run.epochs for run in network.runs)
-    return epochs, network.seeds, not network.holdout, network.time, network.recipe, network.way
+def weight(network: Network) -> tuple[bool, int, int, bool, str, str, Way]:
+    """Sorts networks of one label: those with a teacher, which others are not compared with, come first. Then by how
+    much was put into them: by the epochs of all their seeds together, so that neither a short trial with several seeds
+    nor a last quick look outweighs a long training. Of equal ones the one with more seeds comes later, then the one
+    that had the validation images too, the one that was trained last, and by recipe."""
+    epochs, is_alone = sum(run.epochs for run in network.runs), network.teaching is None
+    return is_alone, epochs, network.seeds, not network.holdout, network.time, network.recipe, network.way

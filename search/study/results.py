@@ -20,6 +20,7 @@ from search.study.plan import Plan, now
 from search.study.view import RunView
 from search.study.way import recipe_digest
 from search.study.weights import certify_saved
+from search.teaching import Teaching
 
 MAX_DEPTH = 5  # of the folders that may lie between a purpose's folder and a result
 _VIEW = TypeAdapter(RunView)
@@ -33,7 +34,7 @@ class Results(NamedTuple):
 
 
 def read_results(files: StudyFiles, data: str | None = None) -> Results:
-    """All full-length runs of a study: finalists', audited and final.
+    """All full-length runs of a study: finalists', audited, final, and those of teachers.
 
     A result is what it says it is, not what its folder is called, so that those of earlier versions are read where
     they lie. Of two of the same run the one with weights counts, then the later one.
@@ -120,7 +121,7 @@ def run_view(path: Path, values: dict[str, Any]) -> RunView:
 
 
 def fault_of_weights(run: RunView, max_params: int | None) -> str | None:
-    """Why the weights of a final run cannot be used, in a line; None if they can."""
+    """Why the weights of a run that keeps some cannot be used, in a line; None if they can."""
     assert run.folder is not None
     path = run.folder / "weights.safetensors"
     if not path.is_file():
@@ -138,6 +139,7 @@ class EndedRun:
 
     Attributes:
         recipe: as it was asked for; None if the job's is. The job's may have its precision filled in.
+        teaching: what it learned from teachers.
     """
 
     identity: Identity
@@ -147,6 +149,7 @@ class EndedRun:
     finished: Finished
     ready: Ready
     recipe: Recipe | None = None
+    teaching: Teaching | None = None
 
 
 def write_run(path: Path, plan: Plan, run: EndedRun) -> RunView:
@@ -181,6 +184,7 @@ def write_run(path: Path, plan: Plan, run: EndedRun) -> RunView:
         recipe_digest=recipe_digest(recipe_values),
         batch_size=finished.batch_size,
         recipe_values=recipe_values,
+        teaching=run.teaching,
         data=plan.question.data.ledger_name,
         time=now(),
         folder=path.parent,

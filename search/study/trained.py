@@ -98,7 +98,7 @@ def trained_runs(
         seeds_taken = ("seed " if network.seeds == 1 else "seeds ") + _seeds(network.runs)
         taken = f"{network.training_beside(rest[0])}, {seeds_taken}"
         note(f"{what}: taken is {taken}; it was also trained by {names}")
-    chosen = [_trained(run) for run in network.runs]
+    chosen = [trained_run(run) for run in network.runs]
     for run in chosen:
         if seeds is None or run.view.seed in seeds:
             require_weights(plan, run)
@@ -159,7 +159,12 @@ def _seeds(runs: Iterable[RunView]) -> str:
     return ", ".join(str(run.seed) for run in runs)
 
 
-def _trained(view: RunView) -> TrainedRun:
+def trained_run(view: RunView) -> TrainedRun:
+    """A run that has kept its weights, with its network.
+
+    Raises:
+        StorageError: its result does not say how its images were normalised.
+    """
     assert view.folder is not None
     path = view.folder / "result.json"
     values = read_values(path)

@@ -9,9 +9,10 @@ from models.architecture import Architecture
 from search.identity import Identity
 from search.protocol import Measurement
 from search.study.way import Way, device_class, run_key
+from search.teaching import Teaching
 
 State = Literal["complete", "pruned", "failed", "running"]
-RunPurpose = Literal["finalist", "proxy", "final"]
+RunPurpose = Literal["finalist", "proxy", "final", "teacher"]
 Epoch = Measurement
 
 
@@ -63,7 +64,7 @@ class TrialView:
 @dataclass(frozen=True, slots=True)
 class RunView:
     """One run of a retraining or an audit. A final run has test values. A finalist's run, by which a winner is chosen,
-    and a proxy's, by which the short schedule is judged, have none.
+    a proxy's, by which the short schedule is judged, and a teacher's, which is trained to teach others, have none.
 
     Attributes:
         epochs: how many it was trained; fewer than the recipe's where it stopped early.
@@ -75,6 +76,7 @@ class RunView:
         recipe_digest: tells recipes of one name apart by their `recipe_values`.
         batch_size: what it was trained with: the recipe's, or half of it where that did not fit into memory.
         recipe_values: the recipe as it was asked for; `precision` is what its 'auto' stood for.
+        teaching: what it learned from teachers; None without a teacher.
         data: the data set, as ledgers name it; older results may lack it.
         time: when it ended, ISO 8601 in UTC; older results may lack it.
         folder: where its result and its weights lie.
@@ -101,6 +103,7 @@ class RunView:
     recipe_digest: str = ""
     batch_size: int | None = None
     recipe_values: dict[str, Any] = field(default_factory=dict, hash=False)
+    teaching: Teaching | None = None
     data: str = field(default="", compare=False)
     time: str = field(default="", compare=False)
     folder: Path | None = field(default=None, compare=False)
@@ -114,7 +117,8 @@ class RunView:
         """How it was trained. How many epochs does not count, for the seeds of a recipe may stop after different
         ones."""
         recipe = self.recipe_digest or f"{self.recipe} {self.epochs}"
-        return Way(recipe, self.holdout, self.precision, device_class(self.device))
+        teaching = self.teaching.digest if self.teaching is not None else ""
+        return Way(recipe, self.holdout, self.precision, device_class(self.device), teaching)
 
     @property
     def key(self) -> str:

@@ -17,12 +17,14 @@ class Way(NamedTuple):
         recipe: a digest of all values of the recipe, its length too, but for the precision.
         holdout: the validation split was left out though the recipe does not need it.
         precision: in which it was trained, whatever the recipe says.
+        teaching: the digest of what teachers taught it; empty without a teacher.
     """
 
     recipe: str
     holdout: bool
     precision: str
     device: DeviceClass
+    teaching: str = ""
 
 
 def recipe_digest(values: dict[str, Any]) -> str:
@@ -39,12 +41,16 @@ def device_class(device: str) -> DeviceClass:
 def run_key(recipe: str, epochs: int, identity: Identity, architecture: Architecture, way: Way) -> str:
     """The name of a training of a network, as of its folder: full-40ep-dropout-0.1-holdout-3f9a1c77.
 
-    The digest at its end is of the network and of the way, so that no two have the same.
+    The digest at its end is of the network and of the way, so that no two have the same. A way without a teacher is
+    known as it was before there were teachers.
     """
     words = [recipe, f"{epochs}ep"]
     if identity.dropout is not None:
         words.append(f"dropout-{str(identity.dropout).removesuffix('.0')}")
     if way.holdout:
         words.append("holdout")
-    digest = sha256(json.dumps([architecture.to_json(), *way]).encode()).hexdigest()[:8]
+    if way.teaching:
+        words.append("taught")
+    decisive = [architecture.to_json(), *(way if way.teaching else way[:-1])]
+    digest = sha256(json.dumps(decisive).encode()).hexdigest()[:8]
     return "-".join([*words, digest])

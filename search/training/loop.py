@@ -20,7 +20,7 @@ from search.training.images import Images, Normalisation
 from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
 from search.training.optimisation import Lookahead, MovingAverage, Schedule
 from search.training.pipeline import Pipeline
-from search.training.step import TrainingStep
+from search.training.step import Teach, TrainingStep
 
 EVALUATION_BATCH = 1_000
 
@@ -43,6 +43,7 @@ class Training:
             unfinished epoch are not undone.
         capture: makes one graph of a step, on CUDA; None to run it operation by operation.
         note: is told, in a line, that steps could not be captured.
+        teach: adds the part of teachers to the loss, by images as `normalise` gives them; None without a teacher.
 
     Raises:
         RecipeError: the batch is larger than the data.
@@ -61,6 +62,7 @@ class Training:
         should_stop: Callable[[], bool] = lambda: False,
         capture: Capture | None = None,
         note: Callable[[str], None] = lambda text: None,
+        teach: Teach | None = None,
     ) -> None:
         batch_size, _, _ = recipe.sizes
         if batch_size > len(data):
@@ -84,7 +86,7 @@ class Training:
         self.schedule = Schedule(recipe, total_steps)
         self.average = MovingAverage(self.model, recipe.ema_window * total_steps) if recipe.ema_window else None
         self.lookahead = Lookahead(self.model, recipe.lookahead, total_steps) if recipe.lookahead else None
-        self.step = TrainingStep(self.model, recipe, precision, self.average, capture, note)
+        self.step = TrainingStep(self.model, recipe, precision, self.average, capture, note, teach)
         self.best = BestWeights(self.network)
         self.epoch = 0
         self.is_over = False

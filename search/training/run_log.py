@@ -32,6 +32,8 @@ class RunLog:
         self.measurements: list[Measurement] = []
         trained = f"{job.architecture.to_json()} {job.recipe.model_dump_json()} {job.seed} {job.purpose}"
         key = f"{trained} {precision} {training.device.type} {STATE}"
+        if job.lesson is not None:
+            key += f" {job.lesson.digest}"
         self._checkpoints = Checkpoints(job.checkpoints, job.attempt, key) if job.checkpoints is not None else None
         self._earlier_seconds = 0.0
         self._begun = self._written = time.monotonic()

@@ -11,6 +11,9 @@ from search.training.mixed_precision import MEMORY_FORMAT, autocast
 from search.training.optimisation import MovingAverage, make_optimizer, set_lr, set_norms
 from search.training.pipeline import Batch
 
+# The loss, by the cross-entropy with the labels, the logits (N, classes), and the images that they are of.
+Teach = Callable[[Tensor, Tensor, Tensor], Tensor]
+
 
 class TrainingStep:
     """Forward, loss, backward, optimiser, the average of the weights, and the sums of loss and hits: one call a batch.
@@ -26,11 +29,12 @@ class TrainingStep:
             (Micikevicius et al. 2018, https://arxiv.org/abs/1710.03740).
         average: follows the model's weights; None if nobody wants it.
         capture: makes a replay of a function of a batch; None to run operation by operation.
+        teach: adds the part of teachers to the loss; None without a teacher.
         note: is told, in a line, that a step could not be captured.
 
     Attributes:
-        sums: (2,) float64: the losses in nats and the correct images of all steps since somebody set it to zero; a step
-            adds the mean loss of its batch, under the weights before it.
+        sums: (2,) float64: the cross-entropies in nats and the correct images of all steps since somebody set it to
+            zero; a step adds the mean cross-entropy of its batch, under the weights before it.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class TrainingStep:
         average: MovingAverage | None = None,
         capture: Capture | None = None,
         note: Callable[[str], None] = lambda text: None,
+        teach: Teach | None = None,
     ) -> None:
         device = next(model.parameters()).device
         set_norms(model, recipe)
@@ -52,6 +57,7 @@ class TrainingStep:
         self._label_smoothing = recipe.label_smoothing
         self._logit_scale = recipe.logit_scale
         self._precision = precision
+        self._teach = teach
         self._capture = capture
         self._replay: Replay | None = None
         self._note = note
@@ -76,13 +82,16 @@ class TrainingStep:
             logits: Tensor = self._model(batch.images.contiguous(memory_format=MEMORY_FORMAT))
             if self._logit_scale != 1:
                 logits = logits.float() * self._logit_scale
-            loss = batch.loss(logits, self._label_smoothing)
+            cross_entropy = batch.loss(logits, self._label_smoothing)
+            loss = cross_entropy
+            if self._teach is not None:
+                loss = self._teach(cross_entropy, logits, batch.images)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # torch's own gap
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self._average is not None:
             self._average.update()
-        self.sums += torch.stack((loss.detach().double(), batch.num_correct(logits.detach()).double()))
+        self.sums += torch.stack((cross_entropy.detach().double(), batch.num_correct(logits.detach()).double()))
 
     def _captured(self, capture: Capture, batch: Batch) -> Replay | None:
         """A replay of the step, which has not run yet; None where it cannot be captured."""

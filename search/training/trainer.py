@@ -57,6 +57,7 @@ from search.training.speed import (
     pace,
     peak_flops,
 )
+from search.training.teachers import Teachers
 
 # What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
 OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")
@@ -206,17 +207,19 @@ class Trainer:
         holds_out = job.purpose != "final" or job.holdout or job.recipe.needs_validation
         data = self.splits.train if holds_out else self.splits.both
         validation = self.splits.validation if holds_out else None
+        normalise = self._normalisation(job.recipe, data)
         return Training(
             self._build(job),
             job.recipe,
             data,
             validation,
-            self._normalisation(job.recipe, data),
+            normalise,
             seed=job.seed,
             precision=precision,
             should_stop=should_stop,
             capture=capture_on(self.device) if job.captured else None,
             note=self._note_once,
+            teach=Teachers(job.lesson, normalise, self.device).loss if job.lesson is not None else None,
         )
 
     def _note_once(self, text: str) -> None:

@@ -128,7 +128,7 @@ class Bridge:
         self._data.put(chunks)
 
     def send(self, message: Any, files: Contents) -> None:
-        """Hand a task or a word to the worker. `files` are a job's checkpoints, if it does not see them itself."""
+        """Hand a task or a word to the worker. `files` are what a job needs and does not see itself."""
         assert self._worker is not None and self._scratch is not None, "it is placed before anything is sent to it"
         if isinstance(message, Job):
             try:

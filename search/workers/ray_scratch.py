@@ -23,6 +23,11 @@ class Written:
     removed: tuple[str, ...]
 
 
+def name_of_teacher(place: int) -> str:
+    """Where in a job's own folder the weights of a teacher lie."""
+    return f"teachers/{place}/weights.safetensors"
+
+
 def _remove_left_behind() -> None:
     """Remove the scratch folders of processes that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
@@ -51,7 +56,10 @@ class Scratch:
         self._known: dict[str, tuple[int, int]] = {}
 
     def adopt(self, job: Job, files: Contents) -> Job:
-        """The job with folders of its own here and its checkpoints in them. What an earlier job wrote is removed."""
+        """The job with folders of its own here, its checkpoints in them, and the weights of its teachers.
+
+        What an earlier job wrote is removed.
+        """
         with self._lock:
             shutil.rmtree(self._job, ignore_errors=True)
             self._num_jobs += 1
@@ -68,7 +76,13 @@ class Scratch:
                     (checkpoints / f"attempt-{job.attempt}").mkdir(parents=True, exist_ok=True)
             finally:
                 self._known = self._look()  # nothing of this goes back, least of all half a file
-            return replace(job, checkpoints=checkpoints, keep=self._job / "keep" if job.keep is not None else None)
+            lesson = job.lesson
+            if lesson is not None:
+                networks = enumerate(lesson.networks)
+                here = (replace(own, weights=self._job / name_of_teacher(place)) for place, own in networks)
+                lesson = replace(lesson, networks=tuple(here))
+            keep = self._job / "keep" if job.keep is not None else None
+            return replace(job, checkpoints=checkpoints, keep=keep, lesson=lesson)
 
     def close(self) -> None:
         """Remove it."""

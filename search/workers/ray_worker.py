@@ -9,9 +9,10 @@ from search.errors import StorageError
 from search.files import write_atomically
 from search.protocol import OPEN, PAUSE, STOP, Assignment, Job
 from search.sealed import unseal
+from search.teaching import Lesson
 from search.workers.ray_cluster import cluster_errors
 from search.workers.ray_node import Located, Placed
-from search.workers.ray_scratch import Contents, Written
+from search.workers.ray_scratch import Contents, Written, name_of_teacher
 
 NUM_INTACT = 2  # checkpoints that travel with a job
 
@@ -58,6 +59,8 @@ class RayWorker:
             task = self.job = replace(task, keep=keep, checkpoints=checkpoints)
             if checkpoints is not None and not self.placed.is_shared:
                 files = newest_checkpoints(checkpoints)
+            if task.lesson is not None:
+                files |= weights_of(task.lesson)
         self._send(task, files)
 
     def stop(self) -> None:
@@ -101,6 +104,18 @@ def own_path(roots: dict[str, Path | None], name: str) -> Path:
     if root is None or {"", ".", ".."} & set(rest.split("/")):
         raise StorageError(f"a worker wrote {name!r}, which is no file of its job")
     return root / rest
+
+
+def weights_of(lesson: Lesson) -> Contents:
+    """The weights of teachers, which may lie where no node sees them.
+
+    Raises:
+        StorageError: they cannot be read.
+    """
+    try:
+        return {name_of_teacher(place): network.weights.read_bytes() for place, network in enumerate(lesson.networks)}
+    except OSError as error:
+        raise StorageError(f"the weights of a teacher cannot be read: {error}") from None
 
 
 def newest_checkpoints(folder: Path) -> Contents:

@@ -138,7 +138,10 @@ def comparisons_table(comparisons: Sequence[Comparison]) -> Table:
     frame = comparisons_frame(comparisons)
     ends = zip(frame["low"], frame["high"], strict=True)
     written = frame.assign(
-        trial=[comparison.trial.runs[0].identity.name for comparison in comparisons],
+        trial=[
+            comparison.trial.runs[0].identity.name + (" (with a teacher)" if comparison.trial.teaching else "")
+            for comparison in comparisons
+        ],
         interval=[f"{points(low)} to {points(high)}" if exists(low) else "none" for low, high in ends],
         seeds=_both(frame, "seeds", str),
         macs=_both(frame, "macs", short),

@@ -18,22 +18,24 @@ from search.study.view import RunView
 RUN_COLUMNS = [
     "label", "kind", "purpose", "seed", "recipe", "epochs", "holdout", "params", "macs", "train_accuracy",
     "validation_accuracy", "test_accuracy", "test_loss", "seconds", "device", "precision", "recipe_digest", "key",
+    "teaching",
 ]  # fmt: skip
 RESULT_COLUMNS = [
     "label", "kind", "recipe", "epochs", "holdout", "seeds", "mean", "deviation", "half_width", "params", "macs",
-    "seconds", "over", "recipe_digest", "precision", "device", "key",
+    "seconds", "over", "recipe_digest", "precision", "device", "key", "teaching",
 ]  # fmt: skip
 
 
 def runs_frame(runs: Iterable[RunView]) -> pd.DataFrame:
     """One row a full-length run, trials before baselines; accuracies are those of the weights that were kept. `key`
-    names what was trained and how."""
+    names what was trained and how; `teaching` is empty without a teacher."""
     rows = [
         (
             run.label, run.identity.kind, run.purpose, run.seed, run.recipe, run.epochs, run.holdout,
             run.params, run.macs,
             run.kept.train_accuracy if run.kept else None, run.validation,
             run.test_accuracy, run.test_loss, run.seconds, run.device, run.precision, run.recipe_digest, run.key,
+            run.way.teaching,
         )
         for run in sorted(runs, key=run_order)
     ]  # fmt: skip
@@ -53,6 +55,7 @@ def runs_table(frame: pd.DataFrame) -> Table:
     ]  # fmt: skip
     rows = named(frame)
     rows["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
+    rows["network"] += [" (with a teacher)" if taught else "" for taught in frame["teaching"]]
     caption = (
         "Every run; accuracies are those of the last epoch or, where the recipe keeps the best weights, of "
         "the epoch with the best validation accuracy, which is optimistic."
@@ -65,14 +68,14 @@ def results_frame(networks: Iterable[Network], budget: int) -> pd.DataFrame:
 
     `epochs` are those of the longest run, `holdout` marks runs that were asked to leave out the validation split,
     `over` a network over the budget, which can only be a reference, and `recipe_digest` distinguishes recipes of one
-    name, `device` kinds of device, and `key` names the network and how it was trained. Where a label was trained in
-    several ways, the one that is `quoted` comes last.
+    name, `teaching` teachers, `device` kinds of device, and `key` names the network and how it was trained. Where a
+    label was trained in several ways, the one that is `quoted` comes last.
     """
     rows = [
         (network.label, network.runs[0].identity.kind, network.recipe, network.epochs, network.holdout, network.seeds,
          network.mean, network.deviation, half_width(network.deviation, network.seeds), network.params, network.macs,
          network.seconds, network.params > budget, network.runs[0].recipe_digest, network.way.precision,
-         network.way.device, network.key)
+         network.way.device, network.key, network.way.teaching)
         for network in sorted(networks, key=results_order)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
@@ -94,7 +97,8 @@ def results_table(frame: pd.DataFrame) -> Table:
     rows = named(frame)
     rows["network"] += [" (over the budget: a reference)" if over else "" for over in frame["over"]]
     rows["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
-    alike = frame.duplicated(["label", "recipe", "epochs", "holdout"], keep=False)  # recipes of one name
+    rows["network"] += [" (with a teacher)" if taught else "" for taught in frame["teaching"]]
+    alike = frame.duplicated(["label", "recipe", "epochs", "holdout", "teaching"], keep=False)  # recipes of one name
     digests = zip(frame["recipe_digest"], alike, strict=True)
     rows["recipe"] += [f" ({digest})" if digest and is_alike else "" for digest, is_alike in digests]
     hardware = rows["precision"] + " on a " + rows["device"]

@@ -92,7 +92,7 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
         fingerprint=data.fingerprint,
         images=_images(view),
         recipe=_text(view.recipe),
-        epochs=plural(view.epochs, "epoch") + kept,
+        epochs=plural(view.epochs, "epoch") + kept + (f", {_text(view.teaching.words)}" if view.teaching else ""),
         seed=view.seed,
         seeds=len(runs),
         device=_text(view.device),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch
+from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch, teaching_waves
 from studies import make_trial
 
 
@@ -25,6 +25,13 @@ def test_finalists_are_trained_in_waves(
 def test_a_wave_takes_as_long_as_its_fullest_worker() -> None:
     assert seconds_of([Wave(9, 24), Wave(1, 60)], 0.5, num_workers=2) == 5 * 24 * 0.5 + 60 * 0.5
     assert seconds_of([], 0.5, num_workers=2) == 0
+
+
+def test_teachers_cost_their_training_and_a_forward_pass_in_every_step() -> None:
+    waves = teaching_waves([3.0, 6.0], num_taught=4, epochs=10, are_trained=True)
+    assert waves == [Wave(2, 10, 4.5), Wave(4, 10, 4.0)]
+    assert seconds_of(waves, 0.5, num_workers=2) == 10 * 4.5 * 0.5 + 2 * 10 * 4.0 * 0.5
+    assert teaching_waves([3.0], num_taught=4, epochs=10, are_trained=False) == [Wave(4, 10, 2.0)]
 
 
 def test_the_pace_is_that_of_trials_that_were_trained() -> None:

@@ -13,6 +13,7 @@ from search.files import StudyFiles
 from search.recipe import Recipe
 from search.study.results import fault_of_weights, read_results, read_run
 from search.study.way import Way, recipe_digest
+from search.teaching import Teacher, Teaching
 
 RECIPE = Recipe(name="mine", epochs=60, stop_patience=5)
 EPOCH = {"epoch": 1, "train_loss": 0.5, "train_accuracy": 0.8, "lr": 0.1, "seconds": 1.0, "validation_loss": None}
@@ -77,12 +78,27 @@ def test_results_are_found_wherever_they_lie(files: StudyFiles) -> None:
     assert unread == ()
 
 
+TEACHER = {"name": "trial 3", "params": 100, "macs": 200, "digest": "abc"}
+
+
+def test_what_taught_a_run_is_read_again(tmp_path: Path) -> None:
+    teaching = {"teachers": [TEACHER], "source": "top1", "temperature": 2, "share": 0.5}
+    runs = [read_run(write(tmp_path / name, **values)) for name, values in (("a", {"teaching": teaching}), ("b", {}))]
+    assert runs[0].teaching == Teaching((Teacher("trial 3", 100, 200, "abc"),), "top1", 2.0, 0.5)
+    assert runs[1].teaching is None and runs[0].way != runs[1].way
+    assert runs[0].way._replace(teaching="") == runs[1].way
+
+
 DAMAGE: list[dict[str, Any]] = [
     {"label": None}, {"label": "0001 with dropout high"}, {"purpose": "other"}, {"seed": "first"}, {"seed": -1},
     {"params": None}, {"epochs": [1]}, {"architecture": {}}, {"architecture": 7}, {"history": 3}, {"history": [{}]},
     {"history": [EPOCH | {"epoch": None, "validation_accuracy": None}]}, {"test_accuracy": "high"},
     {"test_accuracy": 90.0}, {"confusion": [[1, 2]]}, {"confusion": 5}, {"recipe_values": []}, {"recipe_values": None},
     {"seconds": "long"}, {"precision": 16}, {"time": 7}, {"holdout": "perhaps"},
+    {"teaching": "none"}, {"teaching": {"teachers": [], "source": "top1"}},
+    {"teaching": {"teachers": [TEACHER], "source": "top1", "temperature": 0}},
+    {"teaching": {"teachers": [TEACHER], "source": "top1", "share": "nan"}},
+    {"teaching": {"teachers": [TEACHER | {"name": "a\x1b[2J"}], "source": "top1"}},
 ]  # fmt: skip
 
 

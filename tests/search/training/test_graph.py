@@ -3,18 +3,23 @@
 import copy
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from search.recipe import Recipe
+from search.teaching import Lesson
+from search.trained_network import TrainedNetwork
 from search.training.graph import Capture, capture
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
 from search.training.network import begin as begin_network
+from search.training.teachers import Teachers
 
 pytestmark = pytest.mark.gpu
 
@@ -86,6 +91,18 @@ def test_a_captured_training_is_the_uncaptured_one(data: Images, kind: str) -> N
     notes: list[str] = []
     captured = losses_of(begin(data, kind, capture, note=notes.append))
     assert notes == [] and captured == pytest.approx(losses_of(begin(data, kind, None)), rel=1e-5)
+
+
+def test_a_captured_training_with_a_teacher_is_the_uncaptured_one(data: Images, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    save_file(build(NETWORK).state_dict(), tmp_path / "weights.safetensors")
+    network = TrainedNetwork(NETWORK, tmp_path / "weights.safetensors", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), "fp32")
+    normalise = Normalisation.of(Recipe(name="test", epochs=EPOCHS), data)
+    teach = Teachers(Lesson((network,), 4.0, 0.5, "digest"), normalise, data.device).loss
+    notes: list[str] = []
+    captured = losses_of(begin(data, "mixed", capture, note=notes.append, teach=teach))
+    assert notes == [] and captured == pytest.approx(losses_of(begin(data, "mixed", None, teach=teach)), rel=1e-5)
+    assert captured != pytest.approx(losses_of(begin(data, "mixed", None)), rel=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

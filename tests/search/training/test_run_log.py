@@ -15,6 +15,7 @@ from search.files import new_attempt
 from search.protocol import Finished, Job, Measurement, Message, Resumed
 from search.recipe import Recipe
 from search.sealed import seal, unseal
+from search.teaching import Lesson
 from search.training import run_log
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
@@ -250,6 +251,7 @@ def test_where_all_are_damaged_the_training_begins_again_and_says_so(tmp_path: P
 CHANGES: list[Callable[[Job], Job]] = [
     lambda job: replace(job, seed=8),
     lambda job: replace(job, purpose="finalist"),
+    lambda job: replace(job, lesson=Lesson((), 4.0, 0.9, "abc")),
     lambda job: replace(job, recipe=job.recipe.model_copy(update={"lr": 0.2})),
     lambda job: replace(job, architecture=replace(job.architecture, stem=Stem(8))),
 ]

@@ -8,21 +8,27 @@ import copy
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from models.architecture import Architecture, Stage, Stem
+from models.build import build
 from search.recipe import Recipe
+from search.teaching import Lesson
+from search.trained_network import TrainedNetwork
 from search.training.graph import Capture, CaptureError, Replay, rehearse
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
 from search.training.network import begin as begin_network
 from search.training.pipeline import Batch
+from search.training.teachers import Teachers
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4, dropout=0.2), Stage("bottleneck", 1, 8, dropout=0.2)))
 GENERATOR = torch.Generator().manual_seed(0)
@@ -123,6 +129,23 @@ def end(training: Training) -> tuple[list[tuple[object, ...]], list[Tensor]]:
 
 def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_recorded_step_with_a_teacher_is_the_step(tmp_path: Path, precision: str) -> None:
+    design = Architecture(Stem(8), (Stage("basic", 1, 8),))
+    save_file(build(design).state_dict(), tmp_path / "weights.safetensors")
+    network = TrainedNetwork(design, tmp_path / "weights.safetensors", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), "fp32")
+
+    def taught(capture: Capture) -> Training:
+        normalise = Normalisation.of(Recipe(name="test", epochs=4), DATA)
+        teachers = Teachers(Lesson((network,), 4.0, 0.9, "digest"), normalise, torch.device("cpu"))
+        return begin("mixed", capture, precision, teach=teachers.loss)
+
+    recorded_epochs, recorded = end(taught(record))
+    epochs, weights = end(taught(call))
+    assert recorded_epochs == epochs and same(recorded, weights)
+    assert not same(weights, end(begin("mixed", call, precision))[1])
 
 
 HALVES = [

@@ -37,6 +37,8 @@ from search.sealed import seal
 from search.space.space import Space
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.storage import locked, read_study
+from search.teaching import Lesson
+from search.trained_network import TrainedNetwork
 from search.workers import machine, ray_fleet
 from search.workers import ray_cluster as cluster
 from search.workers.machine import Machine
@@ -107,6 +109,19 @@ def test_a_job_takes_its_checkpoints_along_where_the_node_does_not_see_them(tmp_
         handle, actor = worker(is_shared)
         handle.start(job(tmp_path))
         assert actor.calls == [("send", job(tmp_path), files)]
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_a_job_takes_the_weights_of_its_teachers_along(tmp_path: Path, is_shared: bool) -> None:
+    (tmp_path / "weights").write_bytes(b"weights")
+    teacher = TrainedNetwork(NETWORK, tmp_path / "weights", (0.5,), (0.25,), "fp32")
+    taught = replace(job(), lesson=Lesson((teacher,), 4.0, 0.9, "digest"))
+    handle, actor = worker(is_shared)
+    handle.start(taught)
+    assert actor.calls == [("send", taught, {"teachers/0/weights.safetensors": b"weights"})]
+    (tmp_path / "weights").unlink()
+    with pytest.raises(StorageError, match="the weights of a teacher cannot be read"):
+        handle.start(taught)
 
 
 def test_a_job_has_whole_paths_wherever_the_command_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

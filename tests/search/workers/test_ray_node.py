@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,9 +24,11 @@ from search.data.datasets import ARRAYS, load_cached
 from search.files import write_atomically
 from search.protocol import STOP, Failed, Finished, Job, Lost, Measurement, Ready, Setup, Timing
 from search.recipe import Recipe
+from search.teaching import Lesson
+from search.trained_network import TrainedNetwork
 from search.workers import ray_node
 from search.workers.ray_node import Bridge, DataWanted, Home, Located, Placed, read_chunks
-from search.workers.ray_scratch import SCRATCH, Scratch, Written
+from search.workers.ray_scratch import SCRATCH, Scratch, Written, name_of_teacher
 
 FINGERPRINT = "0123456789abcdef" * 4
 HERE = Located("node-7", "10.0.0.7")
@@ -479,6 +482,16 @@ def test_where_checkpoints_go_into_the_study_the_weights_alone_are_told_of(tmp_p
     assert scratch.changes() == Written({"keep/weights.safetensors": b"weights"}, ())
     scratch.close()
     assert not here.keep.exists()
+
+
+def test_the_weights_of_teachers_lie_here_and_do_not_go_back(scratch: Scratch) -> None:
+    teacher = TrainedNetwork(NETWORK, Path("/far/weights.safetensors"), (0.5,), (0.25,), "fp32")
+    taught = replace(job(), lesson=Lesson((teacher, teacher), 4.0, 0.9, "digest"))
+    here = scratch.adopt(taught, {name_of_teacher(place): bytes([place]) for place in range(2)})
+    assert here.lesson is not None
+    assert [network.weights.read_bytes() for network in here.lesson.networks] == [b"\0", b"\1"]
+    assert replace(here.lesson, networks=taught.lesson.networks) == taught.lesson  # type: ignore[union-attr]
+    assert scratch.changes() is None
 
 
 def test_what_killed_processes_have_left_is_removed_and_nothing_else(ray: FakeRay) -> None:

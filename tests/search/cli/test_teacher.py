@@ -1,0 +1,203 @@
+"""`nas retrain --teacher`: who teaches, what the screen says of it, and what is refused."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from small_search import Simulation, keeping
+
+from search.files import StudyFiles
+from search.protocol import Job
+from search.report.findings import find
+from search.run.candidates import best_trials
+from search.study.reading import read_view
+from search.study.results import read_results
+from search.study.storage import read_study
+
+Nas = Callable[..., CompletedProcess[str]]
+BRIEF = ("--epochs", "2", "--workers", "2", "--device", "cpu")
+
+
+def teaching(job: Job, epoch: int) -> float:
+    """Teachers help by a tenth, with some noise between seeds."""
+    keeping(job, epoch)
+    return 0.5 + 0.1 * (job.lesson is not None) + 0.01 * (job.seed % 3)
+
+
+def best(files: StudyFiles, num: int) -> list[int]:
+    return best_trials(read_study(files, None)[0], num)
+
+
+def test_the_best_of_the_study_teach_and_the_last_lines_say_what_they_gained(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = teaching
+    numbers = best(searched, 3)
+    done = nas("retrain", "--trial", "7", "--teacher", "top3", "--seeds", "3", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    jobs = simulation.last_jobs
+    assert sorted(int(job.label.split()[0]) for job in jobs if job.purpose == "teacher") == sorted(numbers)
+    assert [job.lesson is not None for job in jobs if job.purpose == "final"].count(True) == 3
+    assert len([job for job in jobs if job.purpose == "final"]) == 6
+    first, cost, *_ = done.stdout.splitlines()
+    assert first.startswith(f"teachers: trial {numbers[0]} (") and first.endswith("; temperature 4, 90% of the loss")
+    said = "3 final runs of 2 epochs, 3 runs of 2 epochs to train teachers, 3 final runs with teachers, about "
+    assert cost.startswith(said) and cost.endswith("on 2 workers if all is to be done")
+    last = done.stdout.splitlines()[-2]
+    names = f"trial {numbers[0]}, trial {numbers[1]} and trial {numbers[2]}"
+    assert last.startswith(
+        f"trial 7, full, 2 epochs, taught by {names} (temperature 4, share 0.9), is better with teachers than without "
+        "by 10.00 points (95% interval "
+    )
+    again = nas("retrain", "--trial", "7", "--teacher", "top3", "--seeds", "3", *BRIEF)
+    assert again.returncode == 0 and len(simulation.fleets) == 1, "nothing was left to be trained"
+    view = read_view(searched)
+    commands = [command for command in view.commands if "--teacher" in command]
+    assert commands == ["nas retrain --study digits-20k --trial 7 --seeds 3 --recipe full --epochs 2 --teacher top3"]
+
+
+def test_what_had_no_teacher_is_what_a_trial_stands_for(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
+    simulation.curve = teaching
+    assert nas("retrain", "--trial", "7", "--teacher", "top1", "--temperature", "2", *BRIEF).returncode == 0
+    findings = find(read_view(searched))
+    assert findings.meant[7].teaching is None
+    exported = nas("export", "--trial", "7")
+    assert "it was also trained by full, 2 epochs, taught by trial " in exported.stderr
+    key = next(run.key for run in read_results(searched).runs if run.teaching is not None)
+    taught = nas("export", "--trial", "7", "--recipe", key)
+    assert taught.returncode == 0, taught.stderr
+    card = Path(taught.stdout.splitlines()[-1]).read_text()
+    assert "2 epochs, taught by trial" in card and "(temperature 2, share 0.9)" in card
+
+
+def test_a_baseline_over_the_budget_teaches_and_is_said_to_be_over_it(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = teaching
+    done = nas("retrain", "--trial", "7", "--teacher", "baseline:resnet20-b", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    over = "parameters, over the budget of 20,000"
+    assert done.stdout.startswith("teacher: resnet20-b (") and f"{over}); temperature 4" in done.stdout
+    assert "nothing can be said of the difference with 1 seed, because one run shows no noise" in done.stdout
+    assert f"{over}: it teaches, and is no answer." in done.stdout
+    (teacher,) = [job for job in simulation.last_jobs if job.purpose == "teacher"]
+    assert teacher.max_params is None
+    page = nas("report")
+    assert page.returncode == 0, page.stderr
+    text = searched.report.read_text()
+    assert f"{over}: it teaches, and is no answer." in text and "With and without teachers" in text
+    assert "retraining: teachers" in text and "retraining: final training and test, with a teacher" in text
+
+
+def test_an_exported_network_teaches_another_study_run(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
+    simulation.curve = teaching
+    number = best(searched, 1)[0]
+    assert nas("retrain", "--trial", str(number), *BRIEF).returncode == 0
+    exported = nas("export", "--trial", str(number), "--output", "teacher")
+    assert exported.returncode == 0, exported.stderr
+    done = nas("retrain", "--trial", "7", "--teacher", "teacher", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("teacher: teacher (") and "note: teacher" not in done.stderr
+    assert [job.purpose for job in simulation.last_jobs] == ["final", "final"]
+    alone = nas("retrain", "--trial", str(number), "--teacher", "teacher", *BRIEF)
+    assert alone.returncode == 2
+    assert alone.stderr.endswith(f"nas: teacher = teacher: trial {number} would be taught by itself alone\n")
+
+
+def test_the_winner_of_a_round_is_taught_by_the_best_of_that_round(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    def curve(job: Job, epoch: int) -> float:
+        keeping(job, epoch)
+        return 0.9 if int(job.label.split()[0].replace("guess-", "")) == other else 0.5
+
+    other = best(searched, 3)[2]
+    simulation.curve = curve
+    options = ("--top", "3", "--no-guess", "--teacher", "top2", *BRIEF)
+    done = nas("retrain", *options)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("teachers: the 2 best of the study after the finalists' round; temperature 4")
+    (taught,) = [run for run in read_results(searched).runs if run.teaching is not None]
+    assert taught.teaching is not None and taught.identity.trial == other
+    assert taught.teaching.teachers[0].name.startswith(f"trial {other}")
+    assert nas("retrain", *options).returncode == 0 and len(simulation.fleets) == 1
+
+
+def test_fewer_trials_than_teachers_are_all_there_are(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
+    simulation.curve = teaching
+    there = sum(trial.state == "complete" for trial in read_view(searched).trials)
+    assert there < 10
+    done = nas("retrain", "--trial", "7", "--teacher", "top10", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    assert f"teacher = top10: only {there} trials of this study can teach\n" in done.stderr
+    assert len([job for job in simulation.last_jobs if job.purpose == "teacher"]) == there
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--trial", "7", "--temperature", "2"), "temperature = 2: is for --teacher"),
+        (("--trial", "7", "--teacher-share", "0.5"), "teacher-share = 0.5: is for --teacher"),
+        (("--trial", "7", "--teacher", "top3", "--temperature", "0"), "temperature = 0: must be above 0"),
+        (("--trial", "7", "--teacher", "top3", "--teacher-share", "2"), "teacher-share = 2: must be above 0, and at"),
+        (("--trial", "7", "--teacher", "top0"), "teacher = top0: must be top1 to top10"),
+        (("--trial", "7", "--teacher", "top11"), "teacher = top11: must be top1 to top10"),
+        (
+            ("--trial", "7", "--teacher", "tpo3"),
+            "teacher = tpo3: there is no such folder; give top3, baseline:NAME, or",
+        ),
+        (("--trial", "7", "--teacher", "."), "teacher = .: is no export of nas; it holds no architecture.json"),
+        (("--trial", "7", "--teacher", ""), "teacher = ''"),
+        (("--trial", "7", "--teacher", "baseline:resnet21"), "baseline = 'resnet21': no such baseline; there are"),
+        (("--trial", "7", "--teacher", "baseline:"), "baseline = '': no such baseline"),
+        (("--top", "3", "--teacher", "top1"), "teacher = top1: the winner of --top would be taught by itself alone"),
+        (
+            ("--baseline", "resnet20-b", "--teacher", "baseline:resnet20-b"),
+            "teacher = baseline:resnet20-b: resnet20-b would be taught by itself alone",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_a_line(
+    nas: Nas, searched: StudyFiles, simulation: Simulation, options: tuple[str, ...], message: str
+) -> None:
+    done = nas("retrain", *options, *BRIEF)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"nas: {message}"), done.stderr
+    assert simulation.fleets == []
+
+
+@pytest.mark.slow
+def test_a_taught_network_is_trained_by_real_workers(
+    nas: Nas, trained_studies: tuple[Path, CompletedProcess[str]], tmp_path: Path
+) -> None:
+    from shutil import copytree
+
+    copytree(trained_studies[0], tmp_path / "studies")
+    (name,) = [path.name for path in (tmp_path / "studies").iterdir() if (path / "plan.yaml").is_file()]
+    files = StudyFiles(tmp_path / "studies", name)
+    number = best(files, 1)[0]
+    once = ("--epochs", "1", "--workers", "1", "--device", "cpu")
+    done = nas("retrain", "--trial", str(number), "--teacher", "top2", *once)
+    assert done.returncode == 0, done.stderr
+    exported = nas("export", "--trial", str(number), "--output", "out")
+    assert exported.returncode == 0, exported.stderr
+    student = next(trial.number for trial in read_view(files).trials if trial.number != number)
+    taught = nas("retrain", "--trial", str(student), "--teacher", "out", *once)
+    assert taught.returncode == 0, taught.stderr
+    runs = {
+        (run.identity.trial, run.teaching is not None): run for run in read_results(files).runs if run.test_accuracy
+    }
+    assert set(runs) == {(number, True), (number, False), (student, True), (student, False)}
+    alone, with_teacher = runs[student, False].history, runs[student, True].history
+    assert alone[0].first_loss == with_teacher[0].first_loss, "the same images and the same first weights"
+    assert alone[0].train_loss != with_teacher[0].train_loss and math.isfinite(with_teacher[0].train_loss)
+    # What was trained without the validation images teaches in the place of a teacher's own run.
+    assert not any(json.loads(line)["accuracy"] is None for line in ledger_of(files))
+
+
+def ledger_of(files: StudyFiles) -> list[str]:
+    (path,) = (files.studies / "test-ledger").glob("*.jsonl")
+    return path.read_text().splitlines()

@@ -13,7 +13,8 @@ import yaml
 
 from search.errors import RecipeError
 from search.files import expanded
-from search.recipe import POLICIES, Recipe
+from search.recipe import Recipe
+from search.recipe_fields import POLICIES
 from search.yamlfile import read_model, read_text
 
 # Constants of CIFAR-10: the deviations of report 0 are means over images, those of report 4 are over all pixels.

@@ -8,7 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from search.errors import RecipeError
-from search.recipe import LATER, Affine, ColorJitter, RandAugment, Recipe, with_batch_size, with_epochs
+from search.recipe import Recipe, with_batch_size, with_epochs
+from search.recipe_fields import LATER
+from search.recipe_parts import Affine, ColorJitter, RandAugment
 from search.recipes import FAST, FULL, RECIPES, to_yaml
 from search.study.way import recipe_digest
 from search.yamlfile import read_model

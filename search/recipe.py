@@ -44,7 +44,7 @@ class Recipe(RecipeFields):
             most = GPU_BATCH if on_gpu else FULL_BATCH
             batch_size = min(most, max(16, 2 ** int(log2(max(1, num_train // 32)))), num_split or num_train)
             share = min(batch_size / FULL_BATCH, sqrt(batch_size / FULL_BATCH))
-            resolved |= {"batch_size": batch_size, "lr": self.lr * share, "min_lr": self.min_lr * share}
+            resolved |= {"batch_size": batch_size} | self._rates(share)
         if self.crop_padding == "auto":
             resolved["crop_padding"] = min(64, image_size // 8)
             if image_size < 8:  # nothing to pad with
@@ -82,8 +82,13 @@ class Recipe(RecipeFields):
         """The recipe with half of the batch and of its learning rates (Goyal et al. 2017, https://arxiv.org/abs/1706.02677,
         section 2.1). None without `halve_batch`, or where a batch has fewer than 4 images."""
         half = self.sizes[0] // 2
-        changes = {"batch_size": half, "lr": self.lr / 2, "min_lr": self.min_lr / 2}
+        changes = {"batch_size": half} | self._rates(1 / 2)
         return self.model_copy(update=changes) if self.halve_batch and half > 1 else None
+
+    def _rates(self, share: float) -> dict[str, float]:
+        """The learning rates that go with the batch, times `share`."""
+        names = ("lr", "min_lr", "muon_lr") if self.optimizer == "muon" else ("lr", "min_lr")
+        return {name: getattr(self, name) * share for name in names}
 
     @property
     def needs_validation(self) -> bool:

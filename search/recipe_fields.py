@@ -26,7 +26,7 @@ POLICIES = ("auto_augment", "trivial_augment", "rand_augment")
 # written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
 LATER = frozenset({
     "norm_bias_lr_factor", "logit_scale", "dirac_init", "train_norm_weight", "norm_momentum", "stochastic_depth",
-    "lookahead", "trivial_augment", "rand_augment", "padding_mode", "random_erasing",
+    "lookahead", "trivial_augment", "rand_augment", "padding_mode", "random_erasing", "muon_lr",
 })  # fmt: skip
 
 
@@ -35,7 +35,12 @@ class RecipeFields(Part):
 
     'Airbench' is https://github.com/KellerJordan/cifar10-airbench, where several of the fields come from.
 
-    Optimisers are torch's SGD, Adam and AdamW. All schedules but 'plateau' move once per step, in shares of the whole
+    Optimisers are torch's SGD, Adam, AdamW and Muon (https://kellerjordan.github.io/posts/muon/). The last trains the
+    weights of convolutions, each as a matrix with a row for every output; SGD trains the vectors and the linear layer
+    beside it. Its rate is to `muon_lr` what the rate of SGD is to `lr`. Its decay is apart from its rate: a step takes
+    away as much of a weight as SGD's would, whose momentum goes on with it, rate * `weight_decay` / (1 - `momentum`).
+
+    All schedules but 'plateau' move once per step, in shares of the whole
     training, so that a recipe keeps its shape at any number of epochs. After a linear rise from zero over `warmup`
 
     - 'linear' falls linearly; with a warm-up it is also called 'one-cycle' (https://arxiv.org/abs/1708.07120);
@@ -93,16 +98,18 @@ class RecipeFields(Part):
     """Images in a batch; auto: 128, on a GPU 512, fewer in a small set."""
     halve_batch: bool = False
     """Whether a training that runs out of memory is tried again with half of the batch and rate."""
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
-    """sgd, adam or adamw."""
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
+    """sgd, adam, adamw, or muon for convolutions beside sgd."""
     lr: Positive = 0.1
     """The learning rate at its peak; with batch_size auto, that of 128 images."""
+    muon_lr: Positive = 0.02
+    """Muon's learning rate where lr is at its peak; with batch_size auto, that of 128 images."""
     momentum: Fraction = 0.9
-    """Of SGD."""
+    """Of SGD and Muon."""
     nesterov: bool = True
-    """Whether SGD's momentum is Nesterov's."""
+    """Whether this momentum is Nesterov's."""
     weight_decay: NotNegative = 5e-4
-    """As torch's optimisers take it: coupled to the gradient, but for adamw."""
+    """As torch's optimisers take it: coupled to the gradient, but for adamw and muon."""
     decay_norm_and_bias: bool = False
     """Whether BatchNorm and biases decay too."""
     norm_bias_lr_factor: Positive = 1.0
@@ -193,8 +200,10 @@ class RecipeFields(Part):
             raise ValueError("mean and std: give both or neither")
         if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
             raise ValueError(f"mean and std: {len(self.mean)} and {len(self.std)} values; one each per channel")
-        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
+        if self.optimizer in ("sgd", "muon") and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov = true: needs momentum above 0")
+        if self.optimizer != "muon" and self.muon_lr != type(self).model_fields["muon_lr"].default:
+            raise ValueError(f"muon_lr = {self.muon_lr:g}: needs optimizer = muon")
         if not self.train_norm_weight and self.zero_init_last_norm:
             raise ValueError("train_norm_weight = false: needs zero_init_last_norm = false, since zeros would stay")
         if self.lookahead and self.ema_window:

@@ -101,6 +101,7 @@ LATER_VALUES: dict[str, Any] = {
     "rand_augment": {"operations": 1, "magnitude": 5},
     "padding_mode": "reflect",
     "random_erasing": 0.25,
+    "muon_lr": 0.05,
 }
 
 
@@ -110,7 +111,7 @@ def test_later_fields_are_those_that_are_known() -> None:
 
 @pytest.mark.parametrize("name", LATER_VALUES)
 def test_a_later_field_with_another_value_is_written_and_makes_another_recipe(name: str) -> None:
-    needed = {"crop_padding": 4, "zero_init_last_norm": False, "ema_window": 0.0}
+    needed = {"optimizer": "muon", "crop_padding": 4, "zero_init_last_norm": False, "ema_window": 0.0}
     plain = Recipe.model_validate(FULL.model_dump() | needed)
     changed = Recipe.model_validate(plain.model_dump() | {name: LATER_VALUES[name]})
     values = changed.model_dump(mode="json")
@@ -145,6 +146,7 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("lr", 1e7),
         ("lr", float("nan")),
         ("lr", float("inf")),
+        ("muon_lr", 0),
         ("momentum", 1),
         ("weight_decay", -1e-4),
         ("weight_decay", float("inf")),
@@ -223,6 +225,9 @@ MILESTONES = "milestones: the multi-step schedule needs them, as rising fraction
         ({"std": [0.5]}, "mean and std: give both or neither"),
         ({"mean": [0.5] * 3, "std": [0.5] * 2}, "mean and std: 3 and 2 values; one each per channel"),
         ({"momentum": 0}, "nesterov = true: needs momentum above 0"),
+        ({"momentum": 0, "optimizer": "muon"}, "nesterov = true: needs momentum above 0"),
+        ({"muon_lr": 0.1}, "muon_lr = 0.1: needs optimizer = muon"),
+        ({"muon_lr": 0.1, "optimizer": "adamw"}, "muon_lr = 0.1: needs optimizer = muon"),
         ({"lr": 0.1, "min_lr": 0.1}, "min_lr = 0.1: must be below lr = 0.1"),
         ({"lr": 1e-3, "min_lr": 0.01}, "min_lr = 0.01: must be below lr = 0.001"),
         ({"schedule": "cyclic"}, "warmup = 0.2: must be 0 for the cyclic schedule"),
@@ -459,6 +464,15 @@ def test_half_of_a_batch_has_half_of_the_learning_rates_and_nothing_else_of_its_
     recipe = Recipe(name="mine", epochs=3, batch_size=129, lr=0.4, min_lr=0.1, schedule="cosine", halve_batch=True)
     assert recipe.halved == recipe.model_copy(update={"batch_size": 64, "lr": 0.2, "min_lr": 0.05})
     assert Recipe.model_validate(recipe.halved.model_dump()) == recipe.halved
+
+
+def test_the_rate_of_muon_goes_with_the_batch_as_the_rate_of_sgd_does() -> None:
+    recipe = Recipe(name="mine", epochs=3, batch_size="auto", optimizer="muon", lr=0.8, muon_lr=0.04, halve_batch=True)
+    fitted = recipe.fit_to("cifar10", 1_024, 32, 3)
+    assert (fitted.batch_size, fitted.lr, fitted.muon_lr) == (32, pytest.approx(0.2), pytest.approx(0.01))
+    assert fitted.halved == fitted.model_copy(
+        update={"batch_size": 16, "lr": fitted.lr / 2, "min_lr": 0.0, "muon_lr": fitted.muon_lr / 2}
+    )
 
 
 @pytest.mark.parametrize(("halve_batch", "batch_size", "half"), [(True, 4, 2), (True, 3, None), (False, 128, None)])

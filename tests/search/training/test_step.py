@@ -35,6 +35,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "without momentum": {"momentum": 0.0, "nesterov": False},
     "adam": {"optimizer": "adam", "lr": 0.01},
     "adamw": {"optimizer": "adamw", "lr": 0.01},
+    "muon": {"optimizer": "muon"},
     "average": {"ema_window": 0.2},
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "smoothed": {"label_smoothing": 0.2, "crop_padding": 1, "flip": True, "cutout": 2},
@@ -126,7 +127,9 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
 
 
 HALVES = [
-    (kind, precision) for kind in ("sgd", "adam", "average", "mixed", "lookahead") for precision in ("bf16", "fp16")
+    (kind, precision)
+    for kind in ("sgd", "adam", "muon", "average", "mixed", "lookahead")
+    for precision in ("bf16", "fp16")
 ]
 
 

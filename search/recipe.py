@@ -86,9 +86,17 @@ class Recipe(RecipeFields):
         return self.model_copy(update=changes) if self.halve_batch and half > 1 else None
 
     def _rates(self, share: float) -> dict[str, float]:
-        """The learning rates that go with the batch, times `share`."""
-        names = ("lr", "min_lr", "muon_lr") if self.optimizer == "muon" else ("lr", "min_lr")
+        """The learning rates of a step times `share`; those per so many images stay."""
+        names = [*(() if self.rates_per else ("lr", "min_lr")), *(("muon_lr",) if self.optimizer == "muon" else ())]
         return {name: getattr(self, name) * share for name in names}
+
+    @property
+    def of_a_step(self) -> "tuple[float, float]":
+        """What torch's learning rate is to `lr`, and the weight decay as torch takes it, of a recipe that is fitted."""
+        if not self.rates_per:
+            return 1.0, self.weight_decay
+        num_gradients = self.rates_per * (1 + 1 / (1 - self.momentum))
+        return self.sizes[0] / num_gradients, self.weight_decay / self.lr
 
     @property
     def needs_validation(self) -> bool:

@@ -26,7 +26,7 @@ POLICIES = ("auto_augment", "trivial_augment", "rand_augment")
 # written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
 LATER = frozenset({
     "norm_bias_lr_factor", "logit_scale", "dirac_init", "train_norm_weight", "norm_momentum", "stochastic_depth",
-    "lookahead", "trivial_augment", "rand_augment", "padding_mode", "random_erasing", "muon_lr",
+    "lookahead", "trivial_augment", "rand_augment", "padding_mode", "random_erasing", "muon_lr", "rates_per",
 })  # fmt: skip
 
 
@@ -39,6 +39,11 @@ class RecipeFields(Part):
     weights of convolutions, each as a matrix with a row for every output; SGD trains the vectors and the linear layer
     beside it. Its rate is to `muon_lr` what the rate of SGD is to `lr`. Its decay is apart from its rate: a step takes
     away as much of a weight as SGD's would, whose momentum goes on with it, rate * `weight_decay` / (1 - `momentum`).
+
+    With `rates_per` = n, `lr` and `weight_decay` are what n images do to a weight, whatever the batch and the momentum,
+    and neither depends on the other: airbench's own numbers can be written as they are with n = 1024. In its terms, a
+    step of b images under Nesterov momentum m has the rate `lr` * b / (n * (1 + 1 / (1 - m))) for the mean loss, and
+    the decay `weight_decay` / `lr`, as torch's SGD takes them.
 
     All schedules but 'plateau' move once per step, in shares of the whole
     training, so that a recipe keeps its shape at any number of epochs. After a linear rise from zero over `warmup`
@@ -101,7 +106,9 @@ class RecipeFields(Part):
     optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
     """sgd, adam, adamw, or muon for convolutions beside sgd."""
     lr: Positive = 0.1
-    """The learning rate at its peak; with batch_size auto, that of 128 images."""
+    """The learning rate at its peak; with batch_size auto and no rates_per, that of 128 images."""
+    rates_per: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = 0
+    """The images whose gradients lr and weight_decay are for, apart from momentum; 0: a batch, as torch takes them."""
     muon_lr: Positive = 0.02
     """Muon's learning rate where lr is at its peak; with batch_size auto, that of 128 images."""
     momentum: Fraction = 0.9
@@ -202,6 +209,8 @@ class RecipeFields(Part):
             raise ValueError(f"mean and std: {len(self.mean)} and {len(self.std)} values; one each per channel")
         if self.optimizer in ("sgd", "muon") and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov = true: needs momentum above 0")
+        if self.rates_per and not (self.optimizer in ("sgd", "muon") and self.nesterov):
+            raise ValueError(f"rates_per = {self.rates_per}: needs optimizer = sgd or muon, and nesterov = true")
         if self.optimizer != "muon" and self.muon_lr != type(self).model_fields["muon_lr"].default:
             raise ValueError(f"muon_lr = {self.muon_lr:g}: needs optimizer = muon")
         if not self.train_norm_weight and self.zero_init_last_norm:

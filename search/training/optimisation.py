@@ -24,8 +24,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe, capturable: bool = False) -
     """The recipe's optimiser, of all that is trained. BatchNorm and biases (all vectors) have no weight decay unless
     the recipe says so.
 
-    A group's `lr_factor` is what `set_lr` multiplies its rate by. BatchNorm's biases are a group of their own where
-    that is not 1; so that they decay as the rest does, their decay is divided by it (as in cifar10-airbench).
+    A group's `lr_factor` is what `set_lr` multiplies the recipe's rate by. BatchNorm's biases are a group of their own
+    where the recipe has a factor for them; so that they decay as the rest does, their decay is divided by it (as in
+    cifar10-airbench).
 
     If it is `capturable`, its learning rate is a tensor, and so is Adam's number of steps.
     """
@@ -37,23 +38,24 @@ def make_optimizer(model: nn.Module, recipe: Recipe, capturable: bool = False) -
     apart |= {id(kernel) for kernel in kernels}
     matrices = [p for p in trained if id(p) not in apart and (p.ndim > 1 or recipe.decay_norm_and_bias)]
     vectors = [p for p in trained if id(p) not in apart and p.ndim <= 1 and not recipe.decay_norm_and_bias]
-    vector_decay = recipe.weight_decay if recipe.decay_norm_and_bias else 0.0
+    unit, weight_decay = recipe.of_a_step
+    vector_decay = weight_decay if recipe.decay_norm_and_bias else 0.0
 
-    def group(parameters: list[nn.Parameter], weight_decay: float, lr_factor: float = 1.0) -> dict[str, Any]:
+    def group(parameters: list[nn.Parameter], weight_decay: float, lr_factor: float) -> dict[str, Any]:
         lr = recipe.lr * lr_factor
         rate = torch.tensor(lr, device=parameters[0].device) if capturable else lr
         return {"params": parameters, "lr": rate, "weight_decay": weight_decay, "lr_factor": lr_factor}
 
-    groups = [group(matrices, recipe.weight_decay)]
+    groups = [group(matrices, weight_decay, unit)]
     if vectors:
-        groups.append(group(vectors, 0.0))
+        groups.append(group(vectors, 0.0, unit))
     if biases:
-        groups.append(group(biases, vector_decay / factor, factor))
+        groups.append(group(biases, vector_decay / factor, unit * factor))
     if recipe.optimizer in ("sgd", "muon"):
         momentum: dict[str, Any] = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
         if kernels:
             lr_factor = recipe.muon_lr / recipe.lr
-            decay = recipe.weight_decay / (1 - recipe.momentum) / lr_factor
+            decay = weight_decay * unit / lr_factor / (1 - recipe.momentum)
             sgd: torch.optim.SGD = MuonAndSGD(groups, group(kernels, decay, lr_factor), **momentum)
         else:
             sgd = torch.optim.SGD(groups, fused=True, **momentum)

@@ -102,6 +102,7 @@ LATER_VALUES: dict[str, Any] = {
     "padding_mode": "reflect",
     "random_erasing": 0.25,
     "muon_lr": 0.05,
+    "rates_per": 1024,
 }
 
 
@@ -147,6 +148,8 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("lr", float("nan")),
         ("lr", float("inf")),
         ("muon_lr", 0),
+        ("rates_per", -1),
+        ("rates_per", 10.5),
         ("momentum", 1),
         ("weight_decay", -1e-4),
         ("weight_decay", float("inf")),
@@ -228,6 +231,14 @@ MILESTONES = "milestones: the multi-step schedule needs them, as rising fraction
         ({"momentum": 0, "optimizer": "muon"}, "nesterov = true: needs momentum above 0"),
         ({"muon_lr": 0.1}, "muon_lr = 0.1: needs optimizer = muon"),
         ({"muon_lr": 0.1, "optimizer": "adamw"}, "muon_lr = 0.1: needs optimizer = muon"),
+        (
+            {"rates_per": 1024, "optimizer": "adamw"},
+            "rates_per = 1024: needs optimizer = sgd or muon, and nesterov = true",
+        ),
+        (
+            {"rates_per": 1024, "nesterov": False},
+            "rates_per = 1024: needs optimizer = sgd or muon, and nesterov = true",
+        ),
         ({"lr": 0.1, "min_lr": 0.1}, "min_lr = 0.1: must be below lr = 0.1"),
         ({"lr": 1e-3, "min_lr": 0.01}, "min_lr = 0.01: must be below lr = 0.001"),
         ({"schedule": "cyclic"}, "warmup = 0.2: must be 0 for the cyclic schedule"),
@@ -473,6 +484,16 @@ def test_the_rate_of_muon_goes_with_the_batch_as_the_rate_of_sgd_does() -> None:
     assert fitted.halved == fitted.model_copy(
         update={"batch_size": 16, "lr": fitted.lr / 2, "min_lr": 0.0, "muon_lr": fitted.muon_lr / 2}
     )
+
+
+def test_a_rate_per_so_many_images_is_the_same_for_every_batch() -> None:
+    recipe = Recipe(name="mine", epochs=3, batch_size="auto", rates_per=1024, lr=11.5, min_lr=0.1, halve_batch=True)
+    fitted = recipe.fit_to("cifar10", 1_024, 32, 3)
+    assert fitted == recipe.model_copy(update={"batch_size": 32})
+    assert fitted.halved == recipe.model_copy(update={"batch_size": 16})
+    assert fitted.halved.of_a_step == (fitted.of_a_step[0] / 2, fitted.of_a_step[1])
+    beside = recipe.model_copy(update={"optimizer": "muon"}).fit_to("cifar10", 1_024, 32, 3)
+    assert (beside.lr, beside.muon_lr) == (11.5, pytest.approx(recipe.muon_lr / 4))
 
 
 @pytest.mark.parametrize(("halve_batch", "batch_size", "half"), [(True, 4, 2), (True, 3, None), (False, 128, None)])

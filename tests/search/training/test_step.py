@@ -36,6 +36,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam", "lr": 0.01},
     "adamw": {"optimizer": "adamw", "lr": 0.01},
     "muon": {"optimizer": "muon"},
+    "rates per 1,024": {"rates_per": 1024, "lr": 11.5, "weight_decay": 0.0153, "norm_bias_lr_factor": 64.0},
     "average": {"ema_window": 0.2},
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "smoothed": {"label_smoothing": 0.2, "crop_padding": 1, "flip": True, "cutout": 2},

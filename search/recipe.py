@@ -1,6 +1,7 @@
 """How a network is trained, as a frozen value: optimiser, schedule, augmentation, epochs, precision."""
 
 from math import log2, sqrt
+from statistics import fmean
 
 from pydantic import ValidationError
 
@@ -63,6 +64,10 @@ class Recipe(RecipeFields):
         num_steps = self.epochs * ((num_split or num_train) // batch_size)
         if self.lookahead > num_steps:
             raise RecipeError(f"lookahead = {self.lookahead}: larger than the training, which has {num_steps:,} steps")
+        if (small := self.small_images) is not None and not self.num_small_epochs:
+            raise RecipeError(f"small_images.epochs = {small.epochs:g}: is none of {plural(self.epochs, 'epoch')}")
+        if small is not None and small.pixels(image_size) >= image_size:
+            raise RecipeError(f"small_images.size = {small.size:g}: leaves an image of {image_size} pixels as it is")
         if self.mean is not None and len(self.mean) != num_channels:
             raise RecipeError(f"mean = {self.mean}: {data} has {plural(num_channels, 'channel')}")
         colourful = [name for name in (*POLICIES, "color_jitter") if getattr(self, name)]
@@ -97,6 +102,24 @@ class Recipe(RecipeFields):
             return 1.0, self.weight_decay
         num_gradients = self.rates_per * (1 + 1 / (1 - self.momentum))
         return self.sizes[0] / num_gradients, self.weight_decay / self.lr
+
+    @property
+    def num_small_epochs(self) -> int:
+        """How many epochs, the first, have smaller images; never the last."""
+        return min(round(self.small_images.epochs * self.epochs), self.epochs - 1) if self.small_images else 0
+
+    @property
+    def shares_of_pixels(self) -> tuple[float, ...]:
+        """The share of an image's pixels that each epoch is trained on; empty where that is all in every epoch."""
+        if self.small_images is None:
+            return ()
+        small, num_small = self.small_images.size**2, self.num_small_epochs
+        return (small,) * num_small + (1.0,) * (self.epochs - num_small)
+
+    def time_of(self, epoch: int) -> float:
+        """What epoch `epoch` takes, from 1 on, to the mean of a training's epochs, where time goes with pixels."""
+        shares = self.shares_of_pixels
+        return shares[epoch - 1] / fmean(shares) if shares else 1.0
 
     @property
     def needs_validation(self) -> bool:

@@ -18,6 +18,7 @@ from search.recipe_parts import (
     Probability,
     RandAugment,
     Schedule,
+    SmallImages,
 )
 
 POLICIES = ("auto_augment", "trivial_augment", "rand_augment")
@@ -27,6 +28,7 @@ POLICIES = ("auto_augment", "trivial_augment", "rand_augment")
 LATER = frozenset({
     "norm_bias_lr_factor", "logit_scale", "dirac_init", "train_norm_weight", "norm_momentum", "stochastic_depth",
     "lookahead", "trivial_augment", "rand_augment", "padding_mode", "random_erasing", "muon_lr", "rates_per",
+    "small_images",
 })  # fmt: skip
 
 
@@ -88,6 +90,11 @@ class RecipeFields(Part):
 
     With an 'alternating' `flip` every image is mirrored in every second epoch, and whether it begins so is drawn once
     per training: two epochs in a row show both sides of it (airbench).
+
+    With `small_images` training begins with smaller images, which take less time (progressive resizing: Howard and
+    Gugger, https://github.com/fastai/fastbook, chapter 7). They are made smaller once they are augmented, so the pixels
+    of other fields are those of whole images. Where a network does not take their size, they have the next that it
+    takes. Validation is always on whole images, and so is the last epoch.
 
     With `halve_batch`, a training that runs out of memory is tried once more with half of the batch and, in proportion,
     half of the learning rate.
@@ -185,6 +192,8 @@ class RecipeFields(Part):
     """The side of a square that is hidden at random, in pixels; auto: a quarter of the image."""
     random_erasing: Probability = 0.0
     """How probable it is that a random rectangle of an image is hidden."""
+    small_images: SmallImages | None = None
+    """The first share of the epochs in which images are smaller, and the share of their side then; null: none."""
     cutmix: Alpha = 0.0
     """Alpha of CutMix, which pastes a box of another image; 0: off."""
     mixup: Alpha = 0.0

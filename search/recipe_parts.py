@@ -52,6 +52,17 @@ class Affine(Part):
         return self
 
 
+class SmallImages(Part):
+    """The share of the epochs that have smaller images, and the share of its side that an image keeps in them."""
+
+    epochs: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    size: Annotated[float, Field(ge=0.25, lt=1)] = 0.5
+
+    def pixels(self, image_size: int) -> int:
+        """The side in pixels of a smaller image."""
+        return max(1, round(self.size * image_size))
+
+
 class RandAugment(Part):
     """So many operations of one magnitude, 0 to 30, as torchvision's `RandAugment` takes them."""
 

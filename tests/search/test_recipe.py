@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from search.errors import RecipeError
 from search.recipe import Recipe, with_batch_size, with_epochs
 from search.recipe_fields import LATER
-from search.recipe_parts import Affine, ColorJitter, RandAugment
+from search.recipe_parts import Affine, ColorJitter, RandAugment, SmallImages
 from search.recipes import FAST, FULL, RECIPES, to_yaml
 from search.study.way import recipe_digest
 from search.yamlfile import read_model
@@ -103,6 +103,7 @@ LATER_VALUES: dict[str, Any] = {
     "random_erasing": 0.25,
     "muon_lr": 0.05,
     "rates_per": 1024,
+    "small_images": {"epochs": 0.25, "size": 0.75},
 }
 
 
@@ -172,6 +173,7 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("trivial_augment", "wide"),
         ("rand_augment", True),
         ("random_erasing", 1.1),
+        ("small_images", 0.5),
         ("stochastic_depth", 1),
         ("stochastic_depth", -0.1),
         ("lookahead", -1),
@@ -202,6 +204,10 @@ def test_a_wrong_value_is_named_with_its_rule(key: str, value: Any) -> None:
         ("color_jitter", "hue", 0.6),
         ("rand_augment", "operations", 0),
         ("rand_augment", "magnitude", 31),
+        ("small_images", "epochs", 0),
+        ("small_images", "epochs", 1),
+        ("small_images", "size", 0.2),
+        ("small_images", "size", 1),
         ("rand_augment", "magnitude", 1.5),
         ("affine", "degrees", 200),
         ("affine", "translate", 1.5),
@@ -371,6 +377,10 @@ def test_every_named_recipe_fits_cifar10(name: str) -> None:
         ({"batch_size": 2_000}, "batch_size = 2000: larger than the 1,151 training images"),
         ({"crop_padding": 8, "padding_mode": "reflect"}, "crop_padding = 8: must be smaller than an image of 8 pixels"),
         ({"crop_padding": 8}, "crop_padding = 8: must be smaller than an image of 8 pixels"),
+        (
+            {"small_images": SmallImages(size=0.95), "epochs": 2},
+            "small_images.size = 0.95: leaves an image of 8 pixels as it is",
+        ),
         ({"lookahead": 9}, "lookahead = 9: larger than the training, which has 8 steps"),
         ({"cutout": 9}, "cutout = 9: must be smaller than an image of 8 pixels"),
         ({"auto_augment": True}, "auto_augment: needs images of 3 channels; those of digits have 1"),
@@ -386,6 +396,14 @@ def test_a_recipe_that_the_images_cannot_have_is_refused(values: dict[str, Any],
         recipe.fit_to("digits", 1_151, 8, 1)
     assert str(caught.value) == message
     assert recipe.fit_to("cifar10", 50_000, 32, 3) == recipe
+
+
+@pytest.mark.parametrize(("share", "epochs", "said"), [(0.5, 1, "1 epoch"), (0.1, 2, "2 epochs")])
+def test_smaller_images_for_less_than_an_epoch_are_refused(share: float, epochs: int, said: str) -> None:
+    recipe = Recipe(name="mine", epochs=epochs, small_images=SmallImages(epochs=share))
+    with pytest.raises(RecipeError) as caught:
+        recipe.fit_to("cifar10", 50_000, 32, 3)
+    assert str(caught.value) == f"small_images.epochs = {share}: is none of {said}"
 
 
 def test_constants_of_one_channel_are_refused_for_colour_images() -> None:

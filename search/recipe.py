@@ -96,14 +96,6 @@ class Recipe(RecipeFields):
         return {name: getattr(self, name) * share for name in names}
 
     @property
-    def of_a_step(self) -> "tuple[float, float]":
-        """What torch's learning rate is to `lr`, and the weight decay as torch takes it, of a recipe that is fitted."""
-        if not self.rates_per:
-            return 1.0, self.weight_decay
-        num_gradients = self.rates_per * (1 + 1 / (1 - self.momentum))
-        return self.sizes[0] / num_gradients, self.weight_decay / self.lr
-
-    @property
     def num_small_epochs(self) -> int:
         """How many epochs, the first, have smaller images; never the last."""
         return min(round(self.small_images.epochs * self.epochs), self.epochs - 1) if self.small_images else 0

@@ -39,16 +39,17 @@ class RecipeFields(Part):
 
     Optimisers are torch's SGD, Adam, AdamW and Muon (https://kellerjordan.github.io/posts/muon/). The last trains the
     weights of convolutions, each as a matrix with a row for every output; SGD trains the vectors and the linear layer
-    beside it. Its rate is to `muon_lr` what the rate of SGD is to `lr`. Its decay is apart from its rate: a step takes
-    away as much of a weight as SGD's would, whose momentum goes on with it, rate * `weight_decay` / (1 - `momentum`).
+    beside it. Its rate is to `muon_lr` (0.02 for its author's language models, 0.24 in airbench) what the rate of SGD
+    is to `lr`. Its decay is apart from its rate: a step takes away as much of a weight as SGD's would, whose momentum
+    goes on with it, rate * `weight_decay` / (1 - `momentum`).
 
     With `rates_per` = n, `lr` and `weight_decay` are what n images do to a weight, whatever the batch and the momentum,
     and neither depends on the other: airbench's own numbers can be written as they are with n = 1024. In its terms, a
     step of b images under Nesterov momentum m has the rate `lr` * b / (n * (1 + 1 / (1 - m))) for the mean loss, and
     the decay `weight_decay` / `lr`, as torch's SGD takes them.
 
-    All schedules but 'plateau' move once per step, in shares of the whole
-    training, so that a recipe keeps its shape at any number of epochs. After a linear rise from zero over `warmup`
+    All schedules but 'plateau' move once per step, in shares of the whole training, so that a recipe keeps its shape at
+    any number of epochs. After a linear rise from zero over `warmup`
 
     - 'linear' falls linearly; with a warm-up it is also called 'one-cycle' (https://arxiv.org/abs/1708.07120);
     - 'cosine' falls along half a cosine (https://arxiv.org/abs/1608.03983);
@@ -116,7 +117,7 @@ class RecipeFields(Part):
     """The learning rate at its peak; with batch_size auto and no rates_per, that of 128 images."""
     rates_per: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = 0
     """The images whose gradients lr and weight_decay are for, apart from momentum; 0: a batch, as torch takes them."""
-    muon_lr: Positive = 0.02
+    muon_lr: Positive = 0.05
     """Muon's learning rate where lr is at its peak; with batch_size auto, that of 128 images."""
     momentum: Fraction = 0.9
     """Of SGD and Muon."""

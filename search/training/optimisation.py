@@ -38,7 +38,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe, capturable: bool = False) -
     apart |= {id(kernel) for kernel in kernels}
     matrices = [p for p in trained if id(p) not in apart and (p.ndim > 1 or recipe.decay_norm_and_bias)]
     vectors = [p for p in trained if id(p) not in apart and p.ndim <= 1 and not recipe.decay_norm_and_bias]
-    unit, weight_decay = recipe.of_a_step
+    unit, weight_decay = _of_a_step(recipe)
     vector_decay = weight_decay if recipe.decay_norm_and_bias else 0.0
 
     def group(parameters: list[nn.Parameter], weight_decay: float, lr_factor: float) -> dict[str, Any]:
@@ -65,6 +65,14 @@ def make_optimizer(model: nn.Module, recipe: Recipe, capturable: bool = False) -
         return sgd
     adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return adam(groups, lr=groups[0]["lr"], fused=capturable, capturable=capturable, foreach=not capturable)
+
+
+def _of_a_step(recipe: Recipe) -> tuple[float, float]:
+    """What the learning rate of a step is to the recipe's `lr`, and the weight decay as torch takes it."""
+    if not recipe.rates_per:
+        return 1.0, recipe.weight_decay
+    num_images = recipe.rates_per * (1 + 1 / (1 - recipe.momentum))
+    return recipe.sizes[0] / num_images, recipe.weight_decay / recipe.lr
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

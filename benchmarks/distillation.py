@@ -12,13 +12,15 @@ Ended runs are lines of distillation.jsonl and are not repeated, so that the com
 
 import json
 import time
+from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import torch
 from images import cifar, halved
-from measuring import Rows, interval, make_parser, paired_interval, pick_device, print_table, provenance
+from measuring import Kept, Rows, interval, make_parser, paired_interval, pick_device, print_table, provenance
+from ours import begin_training
 from safetensors.torch import save_file
 
 from models.architecture import Architecture
@@ -31,10 +33,8 @@ from search.space.limits import Limits, parse_count
 from search.space.space import Task, load_space
 from search.teaching import SHARE, TEMPERATURE, Lesson
 from search.trained_network import TrainedNetwork
-from search.training.graph import capture_on
 from search.training.images import Images, Normalisation
-from search.training.loop import Training, evaluate
-from search.training.network import begin
+from search.training.loop import evaluate
 from search.training.teachers import Teachers
 
 TEACHER_BUDGET = 1_000_000
@@ -53,89 +53,58 @@ class Bench:
         data: training images.
         held_out: what networks are tested on.
         precision: of all trainings.
+        kept: the runs that have ended.
     """
 
-    def __init__(self, data: Images, held_out: Images, precision: str) -> None:
+    def __init__(self, data: Images, held_out: Images, precision: str, kept: Kept) -> None:
         self.data = data
         self.held_out = held_out
         self.precision = precision
+        self.kept = kept
         self.normalise = Normalisation.of(FULL, data)
 
-    def train(
-        self, architecture: Architecture, epochs: int, seed: int, lesson: Lesson | None = None
-    ) -> tuple[torch.nn.Module, dict[str, Any]]:
-        """A trained network, and its row: accuracy on the images held out, and the seconds that training took."""
+    def row(
+        self, name: str, architecture: Architecture, epochs: int, seed: int, lesson: Lesson | None, **key: Any
+    ) -> dict[str, Any]:
+        """The row of a run: accuracy on the images held out, and the seconds that training took. One that has ended
+        before is not trained again; `key` is what it depends on beside network, recipe, images and seed."""
+        recipe = self.recipe(epochs)
+        trained = {"architecture": architecture.to_dict(), "recipe": recipe.model_dump(mode="json")}
+        images = {"images": len(self.data), "precision": self.precision, "device": self.data.device.type}
+        key = {**key, **trained, **images, "seed": seed}
+        if self.kept.find(key) is None:
+            _, values = self.train(architecture, recipe, seed, lesson)
+            self.kept.add(key, {"run": name, **values, "measured on": provenance()})
+        row = self.kept.find(key) or {}
+        print(f"{name} seed {seed}: {100 * row['accuracy']:.2f}%, {row['seconds']:.0f} s", flush=True)
+        return row
+
+    def recipe(self, epochs: int) -> Recipe:
         on_gpu = self.data.device.type == "cuda"
-        recipe: Recipe = with_epochs(FULL, epochs).fit_to("cifar10", len(self.data), SIZE, 3, on_gpu=on_gpu)
+        return with_epochs(FULL, epochs).fit_to("cifar10", len(self.data), SIZE, 3, on_gpu=on_gpu)
+
+    def train(
+        self, architecture: Architecture, recipe: Recipe, seed: int, lesson: Lesson | None
+    ) -> tuple[torch.nn.Module, dict[str, Any]]:
+        device = self.data.device
         started = time.perf_counter()
-        teach = Teachers(lesson, self.normalise, self.data.device).loss if lesson is not None else None
-        torch.manual_seed(seed)
-        model = begin(architecture, recipe).to(self.data.device)
-        training = Training(
-            model,
-            recipe,
-            self.data,
-            None,
-            self.normalise,
-            seed=seed,
-            precision=self.precision,
-            capture=capture_on(self.data.device),
-            note=print,
-            teach=teach,
-        )
-        for _ in training.epochs():
+        teach = Teachers(lesson, self.normalise, device).loss if lesson is not None else None
+        training = begin_training(architecture, recipe, self.data, seed=seed, precision=self.precision, teach=teach)
+        for _ in training.epochs():  # its end waits for the device
             pass
-        if on_gpu:
-            torch.cuda.synchronize(self.data.device)
         seconds = time.perf_counter() - started
         result = evaluate(training.network, self.held_out, self.normalise, self.precision)
         return training.network, {"accuracy": result.accuracy, "seconds": seconds}
 
-
-class Record:
-    """The runs that have ended, a line each.
-
-    Args:
-        common: what runs must have in common with these to count.
-    """
-
-    def __init__(self, path: Path, common: dict[str, Any]) -> None:
-        self._path = path
-        self._common = common
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text().splitlines() if path.exists() else []
-        rows = [row for line in lines if (row := _parsed(line)) is not None]
-        self.rows: Rows = [row for row in rows if common.items() <= row.items()]
-
-    def find(self, **values: Any) -> dict[str, Any] | None:
-        return next((row for row in self.rows if values.items() <= row.items()), None)
-
-    def add(self, **values: Any) -> dict[str, Any]:
-        row = self._common | values
-        is_cut = self._path.exists() and not self._path.read_text().endswith("\n") and self._path.stat().st_size > 0
-        with self._path.open("a") as file:
-            file.write(("\n" if is_cut else "") + json.dumps(row | {"measured on": provenance()}) + "\n")
-        self.rows.append(row)
+    def teacher(self, name: str, epochs: int, weights: Path) -> dict[str, Any]:
+        """The teacher's row; its weights are at the path."""
+        network = guess(name, TEACHER_BUDGET)
+        if not weights.exists():
+            model, values = self.train(network, self.recipe(epochs), 0, None)
+            save_file({key: tensor.cpu().contiguous() for key, tensor in model.state_dict().items()}, weights)
+            weights.with_suffix(".json").write_text(json.dumps(values))
+        row: dict[str, Any] = json.loads(weights.with_suffix(".json").read_text())
         return row
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    """The row of a line; None of one that was cut off."""
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return row if isinstance(row, dict) else None
-
-
-def trained_teacher(bench: Bench, record: Record, name: str, epochs: int, weights: Path) -> dict[str, Any]:
-    """The teacher's row; its weights are at the path."""
-    row = record.find(run="teacher", network=name, epochs=epochs)
-    if row is None or not weights.exists():
-        network, values = bench.train(guess(name, TEACHER_BUDGET), epochs, seed=0)
-        save_file({key: tensor.cpu().contiguous() for key, tensor in network.state_dict().items()}, weights)
-        row = record.add(run="teacher", network=name, epochs=epochs, seed=0, **values)
-    return row
 
 
 def table_of(budget: int, ways: dict[str, tuple[int, Rows]], teacher_seconds: float) -> list[list[str]]:
@@ -176,13 +145,12 @@ def main() -> None:
     pixels = halved(pixels)
     data = Images.from_arrays(pixels[: options.images], labels[: options.images], device)
     held_out = Images.from_arrays(pixels[options.images :], labels[options.images :], device)
-    bench = Bench(data, held_out, options.precision)
-    common = {"images": options.images, "precision": options.precision, "device": device.type}
-    record = Record(options.results / "distillation.jsonl", common)
+    bench = Bench(data, held_out, options.precision, Kept(options.results / "distillation.jsonl"))
 
-    name = f"distillation-{options.teacher}-{teacher_epochs}ep-{options.images}-{options.precision}.safetensors"
-    weights = options.results / name
-    teacher = trained_teacher(bench, record, options.teacher, teacher_epochs, weights)
+    recipe = bench.recipe(teacher_epochs).model_dump_json()
+    digest = sha256(f"{options.teacher} {recipe} {options.images} {options.precision}".encode()).hexdigest()[:8]
+    weights = options.results / f"teacher-{digest}.safetensors"
+    teacher = bench.teacher(options.teacher, teacher_epochs, weights)
     architecture = guess(options.teacher, TEACHER_BUDGET)
     print(
         f"teacher: {options.teacher}, {count_parameters(architecture):,} parameters, {teacher_epochs} epochs, "
@@ -191,26 +159,16 @@ def main() -> None:
     )
     network = TrainedNetwork(architecture, weights, bench.normalise.mean, bench.normalise.std, "fp32")
     lesson = Lesson((network,), options.temperature, options.share, "benchmark")
-    learned = {
-        "teacher": options.teacher,
-        "teacher_epochs": teacher_epochs,
-        "temperature": options.temperature,
-        "share": options.share,
-    }
+    learned = {"teacher": digest, "temperature": options.temperature, "share": options.share}
 
     def runs(way: str, budget: int, epochs: int) -> Rows:
-        """A row a seed of a student; those that have not ended yet are trained."""
-        student = guess("guess-1", budget)
-        known = {"run": way, "budget": budget, "epochs": epochs} | (learned if way == "with" else {})
-        rows = []
-        for seed in range(options.seeds):
-            row = record.find(**known, seed=seed)
-            if row is None:
-                _, values = bench.train(student, epochs, seed, lesson if way == "with" else None)
-                row = record.add(**known, seed=seed, **values)
-            print(f"{budget:,} {way} seed {seed}: {100 * row['accuracy']:.2f}%, {row['seconds']:.0f} s", flush=True)
-            rows.append(row)
-        return rows
+        """A row a seed of a student."""
+        student, taught = guess("guess-1", budget), way == "with"
+        key = learned if taught else {}
+        return [
+            bench.row(f"{budget:,} {way}", student, epochs, seed, lesson if taught else None, **key)
+            for seed in range(options.seeds)
+        ]
 
     table: list[list[str]] = []
     for budget in (parse_count(text, "students") for text in options.students):

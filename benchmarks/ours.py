@@ -13,6 +13,8 @@ from search.training.images import Images, Normalisation
 from search.training.loop import Training
 from search.training.mixed_precision import precision_of
 from search.training.network import begin
+from search.training.small_images import small_size
+from search.training.step import Teach
 
 
 def _network(block: Block, depth: int, widths: Sequence[int]) -> Architecture:
@@ -34,6 +36,7 @@ def begin_training(
     seed: int,
     precision: str = "bf16",
     validation: Images | None = None,
+    teach: Teach | None = None,
 ) -> Training:
     """A training from its start, as `nas` begins it: by a recipe that is fitted to the data, captured where the device
     can."""
@@ -41,7 +44,17 @@ def begin_training(
     model = begin(network, recipe).to(data.device)
     normalise, captured = Normalisation.of(recipe, data), capture_on(data.device)
     return Training(
-        model, recipe, data, validation, normalise, seed=seed, precision=precision, capture=captured, note=print
+        model,
+        recipe,
+        data,
+        validation,
+        normalise,
+        seed=seed,
+        precision=precision,
+        small_size=small_size(network, recipe, data.images.shape[-1]),
+        capture=captured,
+        note=print,
+        teach=teach,
     )
 
 

@@ -13,7 +13,8 @@ import yaml
 
 from search.errors import RecipeError
 from search.files import expanded
-from search.recipe import POLICIES, Recipe
+from search.recipe import Recipe
+from search.recipe_fields import POLICIES
 from search.yamlfile import read_model, read_text
 
 # Constants of CIFAR-10: the deviations of report 0 are means over images, those of report 4 are over all pixels.
@@ -111,11 +112,25 @@ def all_values(recipe: Recipe) -> dict[str, Any]:
 def to_yaml(recipe: Recipe) -> str:
     """The recipe as a file that `load_recipe` reads, with a line above every field that says what it is."""
     fields = Recipe.model_fields
-    lines = []
-    for name, value in all_values(recipe).items():
-        in_brackets = yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=1_000).strip()
-        lines.append(f"# {fields[name].description}\n{name}: {in_brackets[1:-1]}\n")
-    return "".join(lines)
+    return "".join(
+        f"# {fields[name].description}\n{name}: {as_written(value)}\n" for name, value in all_values(recipe).items()
+    )
+
+
+def as_written(value: Any) -> str:
+    """A plain value of a recipe as a file has it, on one line."""
+    in_brackets = yaml.safe_dump([value], default_flow_style=True, sort_keys=False, width=1_000).strip()
+    return in_brackets[1:-1]
+
+
+def differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The plain values of both recipes, by field, where they differ; their names aside."""
+    theirs = all_values(other)
+    return {
+        name: (value, theirs[name])
+        for name, value in all_values(one).items()
+        if name != "name" and value != theirs[name]
+    }
 
 
 def summary(recipe: Recipe) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from search.cli.export import export
 from search.cli.lr_range import lr_range
 from search.cli.notes import show_notes
 from search.cli.predict import predict
-from search.cli.recipe import list_recipes, show_recipe
+from search.cli.recipe import compare_recipes, list_recipes, show_recipe
 from search.cli.report import report
 from search.cli.retrain import retrain
 from search.cli.search import search
@@ -60,6 +60,7 @@ recipe_app = typer.Typer(help="How networks are trained, by name.", no_args_is_h
 app.add_typer(recipe_app, name="recipe")
 recipe_app.command("list")(list_recipes)
 recipe_app.command("show")(show_recipe)
+recipe_app.command("compare")(compare_recipes)
 
 data_app = typer.Typer(help="The images that networks are trained on.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")

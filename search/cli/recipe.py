@@ -1,4 +1,4 @@
-"""How networks are trained: the options that name a recipe or change it, and nas recipe list and show."""
+"""How networks are trained: the options that name a recipe or change it, and nas recipe list, show and compare."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,8 @@ from search.cli.output import Format, OutputFormat, print_rows, print_values
 if TYPE_CHECKING:
     from search.data.datasets import Dataset
     from search.recipe import Recipe
+
+A_RECIPE = "A recipe, as listed by `nas recipe list`, or a YAML file."
 
 RecipeName = Annotated[str, typer.Option("--recipe", help="Training recipe: a name or YAML file.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs; by default, the recipe's.")]
@@ -61,9 +63,7 @@ def list_recipes(format: OutputFormat = Format.TABLE) -> None:
 
 
 def show_recipe(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A recipe, as listed by `nas recipe list`, or a YAML file.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=A_RECIPE)],
     format: OutputFormat = Format.TABLE,
 ) -> None:
     """Show a recipe as the YAML file of which you can make your own; a line above every field says what it is."""
@@ -74,3 +74,20 @@ def show_recipe(
         print(to_yaml(recipe), end="")
     else:
         print_values(all_values(recipe), format)
+
+
+def compare_recipes(
+    one: Annotated[str, typer.Argument(metavar="NAME", help=A_RECIPE)],
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The one to compare it with.")],
+    format: OutputFormat = Format.TABLE,
+) -> None:
+    """Compare two recipes: the fields in which they differ, with the value of each."""
+    from search.recipes import as_written, differences, load_recipe
+
+    pairs = differences(load_recipe(one), load_recipe(other))
+    if format is Format.TABLE:
+        if not pairs:
+            print(f"{one} and {other} train alike")
+            return
+        pairs = {field: (as_written(ours), as_written(theirs)) for field, (ours, theirs) in pairs.items()}
+    print_rows([{"field": field, one: ours, other: theirs} for field, (ours, theirs) in pairs.items()], format)

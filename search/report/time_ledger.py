@@ -1,5 +1,7 @@
 """Where the device time went: seconds by outcome, and what pruning saved."""
 
+from statistics import fmean
+
 import pandas as pd
 
 from search.report.notation import count, duration, percent, plural, sentence_list
@@ -64,22 +66,30 @@ def saved_seconds(view: StudyView) -> float:
         if trial.state == "pruned" and trial.num_epochs:
             measured = [epoch.seconds for epoch in trial.history]
             pace = sum(measured) / len(measured) if measured else trial.seconds / trial.num_epochs
-            saved += max(0.0, pace * view.epochs - trial.seconds)  # what it trained after it was pruned is not saved
+            whole = pace * view.epochs * _share_of_pixels(view, view.epochs) / _share_of_pixels(view, trial.num_epochs)
+            saved += max(0.0, whole - trial.seconds)  # what it trained after it was pruned is not saved
     return saved
+
+
+def _share_of_pixels(view: StudyView, num_epochs: int) -> float:
+    """The mean share of an image's pixels that a trial's first epochs are trained on."""
+    shares = view.pixels[:num_epochs]
+    return fmean(shares) if shares else 1.0
 
 
 def pace(view: StudyView) -> tuple[float, float | None] | None:
     """Images a second that trials were trained at, their validation included, and the share of the device's peak.
 
-    An image takes six operations for each multiply-accumulate: two forward, and twice as many backward. The peak is
-    what products of large matrices reach. None where no trial has both epochs and a size of batch.
+    An image takes six operations for each multiply-accumulate: two forward, and twice as many backward; a smaller one
+    has as many fewer as it has pixels. The peak is what products of large matrices reach. None where no trial has both
+    epochs and a size of batch.
     """
     images = operations = seconds = 0.0
     for trial in view.trials:
         if trial.history and trial.batch_size:
             num_images = view.num_train // trial.batch_size * trial.batch_size * len(trial.history)
             images += num_images
-            operations += 6.0 * trial.macs * num_images
+            operations += 6.0 * trial.macs * num_images * _share_of_pixels(view, len(trial.history))
             seconds += sum(epoch.seconds for epoch in trial.history)
     if not images or not seconds:
         return None

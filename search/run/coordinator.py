@@ -282,7 +282,8 @@ class Coordinator:
             self._measure(trial, message)
             trial.note(seconds)
             if self._time is not None:
-                self._time.note(trial.number, self.record.trial(trial.number).user_attrs["macs"], seconds)
+                macs = self.record.trial(trial.number).user_attrs["macs"]
+                self._time.note(trial.number, macs, seconds, self.plan.question.recipe.time_of(message.epoch))
         elif isinstance(message, Resumed | Restarted):
             if isinstance(message, Restarted):
                 trial.restarted(seconds)

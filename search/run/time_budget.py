@@ -1,7 +1,7 @@
 """A search by time: how many trials of which length fit into it, and whether one more still does."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -95,7 +95,7 @@ class TimeBudget:
         self._forecast: Forecast | None = None
         self._epochs = 1
         self._share = 1.0
-        self._num_epochs: Counter[int] = Counter()
+        self._num_epochs: defaultdict[int, float] = defaultdict(float)
         self._predicted: dict[int, float] = {}
         self._measured: dict[int, float] = {}
 
@@ -133,9 +133,13 @@ class TimeBudget:
             raise InputError(f"{text}, which take about {_about(needed)} here")
         return Choice(num_trials, self._epochs, len(forecast.macs), self.seconds, self.left)
 
-    def note(self, number: int, macs: int, seconds: float) -> None:
-        """Learn from an epoch of a trial with so many multiply-accumulates, which has now taken so many seconds."""
-        self._num_epochs[number] += 1
+    def note(self, number: int, macs: int, seconds: float, length: float = 1.0) -> None:
+        """Learn from an epoch of a trial with so many multiply-accumulates, which has now taken so many seconds.
+
+        Args:
+            length: of this epoch, to the mean of a trial's epochs (`Recipe.time_of`).
+        """
+        self._num_epochs[number] += length
         self._predicted[number] = self._forecast_of(macs, self._num_epochs[number])
         self._measured[number] = seconds
 

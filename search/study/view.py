@@ -182,6 +182,7 @@ class StudyView:
         proxy: the runs of its audits, by whatever recipe.
         max_macs: a further limit.
         num_train: images of the training split; 0 where it was not recorded.
+        pixels: the share of an image's pixels that each epoch of a trial is trained on; empty where it is all of them.
         peak: FLOP/s of products of large matrices on the GPU that trained; None on a CPU, or where both did.
         devices: what trials were trained on, where it is known: at most a GPU and a CPU.
         plan: the study's plan as YAML.
@@ -210,6 +211,7 @@ class StudyView:
     max_macs: int | None = None
     by_time: bool = False
     num_train: int = 0
+    pixels: tuple[float, ...] = ()
     peak: float | None = None
     devices: tuple[str, ...] = ()
     plan: str = ""

@@ -39,6 +39,8 @@ class Training:
         normalise: the normalisation of all images.
         seed: of everything random.
         precision: 'fp32', 'bf16' or 'fp16'.
+        small_size: the side in pixels of the first images (`small_images.small_size`), where the recipe has smaller
+            ones.
         should_stop: asked before every step; once it is true the training ends, for good, since the changes of an
             unfinished epoch are not undone.
         capture: makes one graph of a step, on CUDA; None to run it operation by operation.
@@ -59,6 +61,7 @@ class Training:
         *,
         seed: int,
         precision: str,
+        small_size: int | None = None,
         should_stop: Callable[[], bool] = lambda: False,
         capture: Capture | None = None,
         note: Callable[[str], None] = lambda text: None,
@@ -68,12 +71,14 @@ class Training:
         if batch_size > len(data):
             raise RecipeError(f"batch_size = {batch_size}: larger than the {plural(len(data), 'training image')}")
         assert validation is not None or not recipe.needs_validation
+        assert small_size is not None or recipe.small_images is None
         self.model = model.to(memory_format=MEMORY_FORMAT)
         self.recipe = recipe
         self.data = data
         self.validation = validation
         self.normalise = normalise
         self.precision = precision
+        self.small_size = small_size
         self.should_stop = should_stop
         self.device = data.device
         torch.manual_seed(seed)  # dropout draws from the global generator
@@ -171,7 +176,8 @@ class Training:
         self.step.sums.zero_()
         first_loss: float | None = None
         lr = 0.0
-        for batch in self.pipeline.epoch(self.data, self.epoch):
+        size = self.small_size if self.epoch <= self.recipe.num_small_epochs else None
+        for batch in self.pipeline.epoch(self.data, self.epoch, size):
             if self.should_stop():
                 return None
             lr = self.schedule.lr

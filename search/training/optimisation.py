@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from search.recipe import Recipe
+from search.training.muon import MuonAndSGD
 
 
 def set_norms(model: nn.Module, recipe: Recipe) -> None:
@@ -23,35 +24,55 @@ def make_optimizer(model: nn.Module, recipe: Recipe, capturable: bool = False) -
     """The recipe's optimiser, of all that is trained. BatchNorm and biases (all vectors) have no weight decay unless
     the recipe says so.
 
-    A group's `lr_factor` is what `set_lr` multiplies its rate by. BatchNorm's biases are a group of their own where
-    that is not 1; so that they decay as the rest does, their decay is divided by it (as in cifar10-airbench).
+    A group's `lr_factor` is what `set_lr` multiplies the recipe's rate by. BatchNorm's biases are a group of their own
+    where the recipe has a factor for them; so that they decay as the rest does, their decay is divided by it (as in
+    cifar10-airbench).
 
     If it is `capturable`, its learning rate is a tensor, and so is Adam's number of steps.
     """
     factor = recipe.norm_bias_lr_factor
     apart = {id(norm.bias) for norm in _norms(model)} if factor != 1 else set()
     trained = [p for p in model.parameters() if p.requires_grad]
+    biases = [p for p in trained if id(p) in apart]
+    kernels = [p for p in trained if p.ndim == 4] if recipe.optimizer == "muon" else []
+    apart |= {id(kernel) for kernel in kernels}
     matrices = [p for p in trained if id(p) not in apart and (p.ndim > 1 or recipe.decay_norm_and_bias)]
     vectors = [p for p in trained if id(p) not in apart and p.ndim <= 1 and not recipe.decay_norm_and_bias]
-    biases = [p for p in trained if id(p) in apart]
-    vector_decay = recipe.weight_decay if recipe.decay_norm_and_bias else 0.0
-    groups: list[dict[str, Any]] = [{"params": matrices}]
+    unit, weight_decay = _of_a_step(recipe)
+    vector_decay = weight_decay if recipe.decay_norm_and_bias else 0.0
+
+    def group(parameters: list[nn.Parameter], weight_decay: float, lr_factor: float) -> dict[str, Any]:
+        lr = recipe.lr * lr_factor
+        rate = torch.tensor(lr, device=parameters[0].device) if capturable else lr
+        return {"params": parameters, "lr": rate, "weight_decay": weight_decay, "lr_factor": lr_factor}
+
+    groups = [group(matrices, weight_decay, unit)]
     if vectors:
-        groups.append({"params": vectors, "weight_decay": 0.0})
+        groups.append(group(vectors, 0.0, unit))
     if biases:
-        groups.append({"params": biases, "weight_decay": vector_decay / factor, "lr_factor": factor})
-    for group in groups:
-        lr = recipe.lr * group.setdefault("lr_factor", 1.0)
-        group["lr"] = torch.tensor(lr, device=matrices[0].device) if capturable else lr
-    common: dict[str, Any] = {"lr": groups[0]["lr"], "weight_decay": recipe.weight_decay}
-    if recipe.optimizer == "sgd":
-        sgd = torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True, **common)
+        groups.append(group(biases, vector_decay / factor, unit * factor))
+    if recipe.optimizer in ("sgd", "muon"):
+        momentum: dict[str, Any] = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
+        if kernels:
+            lr_factor = recipe.muon_lr / recipe.lr
+            decay = weight_decay * unit / lr_factor / (1 - recipe.momentum)
+            sgd: torch.optim.SGD = MuonAndSGD(groups, group(kernels, decay, lr_factor), **momentum)
+        else:
+            sgd = torch.optim.SGD(groups, fused=True, **momentum)
         # In fp16 the first steps may be skipped. Momenta that such a step made would stay whatever was in memory.
-        for parameter in trained if recipe.momentum else ():
+        for parameter in (*matrices, *vectors, *biases) if recipe.momentum else ():
             sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         return sgd
     adam = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return adam(groups, fused=capturable, capturable=capturable, foreach=not capturable, **common)
+    return adam(groups, lr=groups[0]["lr"], fused=capturable, capturable=capturable, foreach=not capturable)
+
+
+def _of_a_step(recipe: Recipe) -> tuple[float, float]:
+    """What the learning rate of a step is to the recipe's `lr`, and the weight decay as torch takes it."""
+    if not recipe.rates_per:
+        return 1.0, recipe.weight_decay
+    num_images = recipe.rates_per * (1 + 1 / (1 - recipe.momentum))
+    return recipe.sizes[0] / num_images, recipe.weight_decay / recipe.lr
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

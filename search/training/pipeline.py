@@ -15,6 +15,7 @@ from search.training.geometry import random_affine, random_rotation
 from search.training.images import Images, Normalisation
 from search.training.mixed_precision import MEMORY_FORMAT
 from search.training.randaugment import rand_augment, trivial_augment
+from search.training.small_images import shrink
 
 # Numbers in the images that CUDA augments at once: 64 MiB as float32, a ninth of CIFAR-10.
 PIECE = 2**24
@@ -94,9 +95,9 @@ class Pipeline:
         """The batch of uint8 images (N, C, H, W) and int64 labels (N,)."""
         return self.mix(self.augment(pixels), labels)
 
-    def epoch(self, data: Images, number: int) -> Iterator[Batch]:
+    def epoch(self, data: Images, number: int, size: int | None = None) -> Iterator[Batch]:
         """The full batches of epoch `number`, from 1 on, in random order. Images that do not fill a last batch are left
-        out.
+        out. They are made smaller, of `size` x `size` pixels, if it is given.
 
         On CUDA, where every operation costs a launch, many batches are augmented at once.
         """
@@ -110,7 +111,7 @@ class Pipeline:
             piece = order[start : start + piece_size]
             # On a CPU index_select is many times as fast as indexing, since it copies whole images.
             pixels = data.images.index_select(0, piece)
-            images = self.augment(pixels, mirrored.index_select(0, piece) if mirrored is not None else None)
+            images = self.augment(pixels, mirrored.index_select(0, piece) if mirrored is not None else None, size)
             labels = data.labels.index_select(0, piece)
             for first in range(0, len(piece), batch_size):
                 yield self.mix(images[first : first + batch_size], labels[first : first + batch_size])
@@ -125,9 +126,9 @@ class Pipeline:
         first = draw_flip(len(data), torch.Generator().manual_seed(self.coins.initial_seed() + 1))
         return (first ^ (number % 2 == 0)).to(data.device)
 
-    def augment(self, pixels: Tensor, mirrored: Tensor | None = None) -> Tensor:
+    def augment(self, pixels: Tensor, mirrored: Tensor | None = None, size: int | None = None) -> Tensor:
         """Normalised images (N, C, H, W) in `MEMORY_FORMAT`, from uint8, each augmented by itself. If the recipe
-        mirrors images, these are the `mirrored` (N,); by default they are drawn.
+        mirrors images, these are the `mirrored` (N,); by default they are drawn. With a `size` that is H and W.
         """
         recipe, generator = self.recipe, self.generator
         _, padding, hole = recipe.sizes
@@ -140,6 +141,8 @@ class Pipeline:
             images = cutout(images, hole, generator)
         if recipe.random_erasing:
             images = random_erasing(images, recipe.random_erasing, generator)
+        if size is not None:
+            images = shrink(images, size)
         return images.to(self.dtype, memory_format=MEMORY_FORMAT)
 
     def mix(self, images: Tensor, labels: Tensor) -> Batch:

@@ -11,6 +11,7 @@ import torch
 from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from search.recipe import Recipe
+from search.recipe_parts import SmallImages
 from search.trained_network import Precision
 from search.training.device import hardware
 from search.training.graph import capture_on
@@ -19,11 +20,13 @@ from search.training.loop import EVALUATION_BATCH, Training, evaluate
 from search.training.measured import Measured
 from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
 from search.training.network import begin
+from search.training.small_images import small_size
 
 SECONDS = 0.5  # of training steps that are timed
 NUM_STEPS = 16
 NUM_PRODUCTS = 10
 MIN_GAIN = 1.1
+ALWAYS = SmallImages(epochs=0.99)
 ENDLESS = {"schedule": "constant", "stop_patience": None, "keep_best": False}  # needs no validation split
 
 # Part of every key; raised when a change measures the same design differently. The first was measured under load.
@@ -41,11 +44,30 @@ class Pace(NamedTuple):
 
 
 def pace(architecture: Architecture, recipe: Recipe, data: Images, validation: Images | None, precision: str) -> Pace:
-    """The pace of a training, by a few steps and a batch of the validation images.
+    """The pace of a training, by a few steps and a batch of the validation images; where it begins with smaller images,
+    an epoch is the mean of its epochs.
 
     Steps are counted by the median of some short epochs after a first that warms up and belongs to the setup. A short
     epoch is a step, but on CUDA `NUM_STEPS`, since launches overlap there.
     """
+    whole = _pace(architecture, recipe, data, validation, precision, None)
+    size = small_size(architecture, recipe, data.images.shape[-1])
+    if size == data.images.shape[-1]:
+        return whole
+    small = _pace(architecture, recipe, data, validation, precision, size)
+    share = recipe.num_small_epochs / recipe.epochs
+    return Pace(whole.setup + small.setup, share * small.epoch + (1 - share) * whole.epoch)
+
+
+def _pace(
+    architecture: Architecture,
+    recipe: Recipe,
+    data: Images,
+    validation: Images | None,
+    precision: str,
+    size: int | None,
+) -> Pace:
+    """The pace on images of this size in pixels; by default on whole ones."""
     started = time.perf_counter()
     batch_size = min(recipe.sizes[0], len(data))
     num_steps = min(NUM_STEPS, len(data) // batch_size) if data.device.type == "cuda" else 1
@@ -53,12 +75,16 @@ def pace(architecture: Architecture, recipe: Recipe, data: Images, validation: I
     normalise = Normalisation.of(recipe, few)
     training = Training(
         begin(architecture, recipe).to(data.device),
-        recipe.model_copy(update={"batch_size": batch_size, "epochs": 10_000} | ENDLESS),
+        recipe.model_copy(
+            update={"batch_size": batch_size, "epochs": 10_000, "small_images": None if size is None else ALWAYS}
+            | ENDLESS
+        ),
         few,
         None,
         normalise,
         seed=0,
         precision=precision,
+        small_size=size,
         capture=capture_on(data.device),
     )
     epochs = training.epochs()

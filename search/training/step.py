@@ -19,7 +19,8 @@ class TrainingStep:
     """Forward, loss, backward, optimiser, the average of the weights, and the sums of loss and hits: one call a batch.
 
     On CUDA the first call captures all of it as one graph, which later calls replay, so that Python launches one thing
-    a step. A step that cannot be captured runs as it does on the CPU, operation by operation, to the same result.
+    a step; images of another size have one of their own. A step that cannot be captured runs as it does on the CPU,
+    operation by operation, to the same result.
 
     Args:
         model: the model, in `MEMORY_FORMAT`, on its device.
@@ -60,14 +61,15 @@ class TrainingStep:
         self._teach = teach
         self._capture = capture
         self._replay: Replay | None = None
+        self._shape: torch.Size | None = None  # of the images that it takes
         self._note = note
 
     def __call__(self, batch: Batch, lr: float) -> None:
-        """Train on a batch at a learning rate. All batches have the shape and the kind of the first."""
+        """Train on a batch at a learning rate. All batches are of the kind of the first."""
         set_lr(self.optimizer, lr)
-        if self._capture is not None:
+        if self._capture is not None and self._shape != batch.images.shape:
             self._replay = self._captured(self._capture, batch)
-            self._capture = None
+            self._shape = batch.images.shape
         if self._replay is not None:
             self._replay(batch)
         else:
@@ -100,6 +102,7 @@ class TrainingStep:
             return capture(self.compute, batch, self.changed)
         except CaptureError as error:
             self._note(f"steps are not captured, and slower: {error}")
+            self._capture = None
             # The capture may have failed in the middle of a step, where the optimiser has what the scaler lends it.
             self.optimizer.zero_grad(set_to_none=True)
             for lent in ("grad_scale", "found_inf"):

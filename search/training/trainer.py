@@ -49,6 +49,7 @@ from search.training.mixed_precision import precision_of
 from search.training.network import begin
 from search.training.quiet import Quiet
 from search.training.run_log import RunLog
+from search.training.small_images import small_size
 from search.training.speed import (
     fastest_precision,
     is_latency,
@@ -208,6 +209,10 @@ class Trainer:
         data = self.splits.train if holds_out else self.splits.both
         validation = self.splits.validation if holds_out else None
         normalise = self._normalisation(job.recipe, data)
+        teachers = [network.architecture for network in job.lesson.networks] if job.lesson is not None else []
+        size = small_size(job.architecture, job.recipe, self.dataset.image_size, teachers)
+        if job.recipe.small_images is not None and size == self.dataset.image_size:
+            self._note_once("no smaller images: a network does not take them, and is trained on whole ones alone")
         return Training(
             self._build(job),
             job.recipe,
@@ -216,6 +221,7 @@ class Trainer:
             normalise,
             seed=job.seed,
             precision=precision,
+            small_size=size,
             should_stop=should_stop,
             capture=capture_on(self.device) if job.captured else None,
             note=self._note_once,

@@ -8,7 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from search.errors import RecipeError
-from search.recipe import LATER, Affine, ColorJitter, RandAugment, Recipe, with_batch_size, with_epochs
+from search.recipe import Recipe, with_batch_size, with_epochs
+from search.recipe_fields import LATER
+from search.recipe_parts import Affine, ColorJitter, RandAugment, SmallImages
 from search.recipes import FAST, FULL, RECIPES, to_yaml
 from search.study.way import recipe_digest
 from search.yamlfile import read_model
@@ -99,6 +101,9 @@ LATER_VALUES: dict[str, Any] = {
     "rand_augment": {"operations": 1, "magnitude": 5},
     "padding_mode": "reflect",
     "random_erasing": 0.25,
+    "muon_lr": 0.1,
+    "rates_per": 1024,
+    "small_images": {"epochs": 0.25, "size": 0.75},
 }
 
 
@@ -108,7 +113,7 @@ def test_later_fields_are_those_that_are_known() -> None:
 
 @pytest.mark.parametrize("name", LATER_VALUES)
 def test_a_later_field_with_another_value_is_written_and_makes_another_recipe(name: str) -> None:
-    needed = {"crop_padding": 4, "zero_init_last_norm": False, "ema_window": 0.0}
+    needed = {"optimizer": "muon", "crop_padding": 4, "zero_init_last_norm": False, "ema_window": 0.0}
     plain = Recipe.model_validate(FULL.model_dump() | needed)
     changed = Recipe.model_validate(plain.model_dump() | {name: LATER_VALUES[name]})
     values = changed.model_dump(mode="json")
@@ -143,6 +148,9 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("lr", 1e7),
         ("lr", float("nan")),
         ("lr", float("inf")),
+        ("muon_lr", 0),
+        ("rates_per", -1),
+        ("rates_per", 10.5),
         ("momentum", 1),
         ("weight_decay", -1e-4),
         ("weight_decay", float("inf")),
@@ -165,6 +173,7 @@ def test_an_unknown_or_missing_key_is_named() -> None:
         ("trivial_augment", "wide"),
         ("rand_augment", True),
         ("random_erasing", 1.1),
+        ("small_images", 0.5),
         ("stochastic_depth", 1),
         ("stochastic_depth", -0.1),
         ("lookahead", -1),
@@ -195,6 +204,10 @@ def test_a_wrong_value_is_named_with_its_rule(key: str, value: Any) -> None:
         ("color_jitter", "hue", 0.6),
         ("rand_augment", "operations", 0),
         ("rand_augment", "magnitude", 31),
+        ("small_images", "epochs", 0),
+        ("small_images", "epochs", 1),
+        ("small_images", "size", 0.2),
+        ("small_images", "size", 1),
         ("rand_augment", "magnitude", 1.5),
         ("affine", "degrees", 200),
         ("affine", "translate", 1.5),
@@ -221,6 +234,17 @@ MILESTONES = "milestones: the multi-step schedule needs them, as rising fraction
         ({"std": [0.5]}, "mean and std: give both or neither"),
         ({"mean": [0.5] * 3, "std": [0.5] * 2}, "mean and std: 3 and 2 values; one each per channel"),
         ({"momentum": 0}, "nesterov = true: needs momentum above 0"),
+        ({"momentum": 0, "optimizer": "muon"}, "nesterov = true: needs momentum above 0"),
+        ({"muon_lr": 0.1}, "muon_lr = 0.1: needs optimizer = muon"),
+        ({"muon_lr": 0.1, "optimizer": "adamw"}, "muon_lr = 0.1: needs optimizer = muon"),
+        (
+            {"rates_per": 1024, "optimizer": "adamw"},
+            "rates_per = 1024: needs optimizer = sgd or muon, and nesterov = true",
+        ),
+        (
+            {"rates_per": 1024, "nesterov": False},
+            "rates_per = 1024: needs optimizer = sgd or muon, and nesterov = true",
+        ),
         ({"lr": 0.1, "min_lr": 0.1}, "min_lr = 0.1: must be below lr = 0.1"),
         ({"lr": 1e-3, "min_lr": 0.01}, "min_lr = 0.01: must be below lr = 0.001"),
         ({"schedule": "cyclic"}, "warmup = 0.2: must be 0 for the cyclic schedule"),
@@ -353,6 +377,10 @@ def test_every_named_recipe_fits_cifar10(name: str) -> None:
         ({"batch_size": 2_000}, "batch_size = 2000: larger than the 1,151 training images"),
         ({"crop_padding": 8, "padding_mode": "reflect"}, "crop_padding = 8: must be smaller than an image of 8 pixels"),
         ({"crop_padding": 8}, "crop_padding = 8: must be smaller than an image of 8 pixels"),
+        (
+            {"small_images": SmallImages(size=0.95), "epochs": 2},
+            "small_images.size = 0.95: leaves an image of 8 pixels as it is",
+        ),
         ({"lookahead": 9}, "lookahead = 9: larger than the training, which has 8 steps"),
         ({"cutout": 9}, "cutout = 9: must be smaller than an image of 8 pixels"),
         ({"auto_augment": True}, "auto_augment: needs images of 3 channels; those of digits have 1"),
@@ -368,6 +396,14 @@ def test_a_recipe_that_the_images_cannot_have_is_refused(values: dict[str, Any],
         recipe.fit_to("digits", 1_151, 8, 1)
     assert str(caught.value) == message
     assert recipe.fit_to("cifar10", 50_000, 32, 3) == recipe
+
+
+@pytest.mark.parametrize(("share", "epochs", "said"), [(0.5, 1, "1 epoch"), (0.1, 2, "2 epochs")])
+def test_smaller_images_for_less_than_an_epoch_are_refused(share: float, epochs: int, said: str) -> None:
+    recipe = Recipe(name="mine", epochs=epochs, small_images=SmallImages(epochs=share))
+    with pytest.raises(RecipeError) as caught:
+        recipe.fit_to("cifar10", 50_000, 32, 3)
+    assert str(caught.value) == f"small_images.epochs = {share}: is none of {said}"
 
 
 def test_constants_of_one_channel_are_refused_for_colour_images() -> None:
@@ -457,6 +493,24 @@ def test_half_of_a_batch_has_half_of_the_learning_rates_and_nothing_else_of_its_
     recipe = Recipe(name="mine", epochs=3, batch_size=129, lr=0.4, min_lr=0.1, schedule="cosine", halve_batch=True)
     assert recipe.halved == recipe.model_copy(update={"batch_size": 64, "lr": 0.2, "min_lr": 0.05})
     assert Recipe.model_validate(recipe.halved.model_dump()) == recipe.halved
+
+
+def test_the_rate_of_muon_goes_with_the_batch_as_the_rate_of_sgd_does() -> None:
+    recipe = Recipe(name="mine", epochs=3, batch_size="auto", optimizer="muon", lr=0.8, muon_lr=0.04, halve_batch=True)
+    fitted = recipe.fit_to("cifar10", 1_024, 32, 3)
+    assert (fitted.batch_size, fitted.lr, fitted.muon_lr) == (32, pytest.approx(0.2), pytest.approx(0.01))
+    assert fitted.halved == fitted.model_copy(
+        update={"batch_size": 16, "lr": fitted.lr / 2, "min_lr": 0.0, "muon_lr": fitted.muon_lr / 2}
+    )
+
+
+def test_a_rate_per_so_many_images_is_the_same_for_every_batch() -> None:
+    recipe = Recipe(name="mine", epochs=3, batch_size="auto", rates_per=1024, lr=11.5, min_lr=0.1, halve_batch=True)
+    fitted = recipe.fit_to("cifar10", 1_024, 32, 3)
+    assert fitted == recipe.model_copy(update={"batch_size": 32})
+    assert fitted.halved == recipe.model_copy(update={"batch_size": 16})
+    beside = recipe.model_copy(update={"optimizer": "muon"}).fit_to("cifar10", 1_024, 32, 3)
+    assert (beside.lr, beside.muon_lr) == (11.5, pytest.approx(recipe.muon_lr / 4))
 
 
 @pytest.mark.parametrize(("halve_batch", "batch_size", "half"), [(True, 4, 2), (True, 3, None), (False, 128, None)])

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from search.errors import RecipeError
-from search.recipe import Affine, ColorJitter, RandAugment, Recipe
+from search.recipe import Recipe
+from search.recipe_parts import Affine, ColorJitter, RandAugment
 from search.recipes import FAST, FULL, RECIPES, all_values, load_recipe, summary, to_yaml
 
 MEAN = (0.4914, 0.4822, 0.4465)

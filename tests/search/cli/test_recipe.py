@@ -1,4 +1,4 @@
-"""The options that name a recipe or change it, and `nas recipe list` and `nas recipe show`."""
+"""The options that name a recipe or change it, and `nas recipe list`, `show` and `compare`."""
 
 import json
 from collections.abc import Callable
@@ -83,5 +83,36 @@ def test_a_recipe_is_shown_as_json(nas: Nas) -> None:
 
 def test_a_recipe_that_is_not_there_is_one_line(nas: Nas) -> None:
     done = nas("recipe", "show", "ful")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "nas: recipe = 'ful': no such recipe; did you mean full?\n"
+
+
+def test_recipes_are_compared_by_the_fields_in_which_they_differ(nas: Nas, tmp_path: Path) -> None:
+    rows = json.loads(nas("recipe", "compare", "fast", "full", "--format", "json").stdout)
+    assert rows == [
+        {"field": "epochs", "fast": 8, "full": 60},
+        {"field": "ema_window", "fast": 0.09, "full": 0.0},
+        {"field": "cutout", "fast": 0, "full": "auto"},
+    ]
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("name: mine\nepochs: 8\nrand_augment: {operations: 1}\n")
+    table = nas("recipe", "compare", "fast", str(mine)).stdout
+    assert [line.split() for line in table.splitlines() if " rand_augment " in line] == [
+        ["rand_augment", "null", "{operations:", "1,", "magnitude:", "9}"]
+    ]
+    assert " name " not in table and " epochs " not in table
+    head, first, *_ = nas("recipe", "compare", str(mine), "fast", "--format", "csv").stdout.splitlines()
+    assert (head, first) == (f"field,{mine},fast", "batch_size,128,auto")
+
+
+def test_a_copy_under_another_name_trains_alike(nas: Nas, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(nas("recipe", "show", "full").stdout.replace("name: full", "name: copy"))
+    assert nas("recipe", "compare", "full", str(copy)).stdout == f"full and {copy} train alike\n"
+    assert nas("recipe", "compare", "full", str(copy), "--format", "json").stdout == "[]\n"
+
+
+def test_a_recipe_to_compare_with_that_is_not_there_is_one_line(nas: Nas) -> None:
+    done = nas("recipe", "compare", "fast", "ful")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "nas: recipe = 'ful': no such recipe; did you mean full?\n"

@@ -72,6 +72,16 @@ def test_the_pace_counts_the_images_of_full_batches_and_six_operations_for_each_
     assert pace(study(trials=trials)) is None, "an older study did not record how many images it has"
 
 
+def test_a_smaller_image_takes_operations_by_its_pixels_and_pruning_saves_the_longer_epochs(
+    trial: Make, study: Study
+) -> None:
+    pruned = trial(0, 0.5, "pruned", num_epochs=2, seconds=5.0, macs=10**6, batch_size=64)
+    seconds = sum(epoch.seconds for epoch in pruned.history)
+    view = study(trials=(pruned,), num_train=1_000, peak=1e12, pixels=(0.25, 0.25, 1.0, 1.0, 1.0))
+    assert (pace(view) or (0.0, None))[1] == pytest.approx(6 * 960 * 2 * 10**6 / 4 / seconds / 1e12)
+    assert saved_seconds(view) == pytest.approx((2 + 3 * 4) * seconds / 2 - 5.0)
+
+
 def test_an_overhead_that_was_not_recorded_is_not_invented(trial: Make, study: Study) -> None:
     view = study(trials=(trial(0, 0.9, seconds=50.0),))
     assert time_ledger_frame(view)["outcome"].tolist() == ["trained to the end"]

@@ -133,6 +133,17 @@ def test_what_fits_is_told_by_what_trials_have_taken_so_far() -> None:
     assert not budget.fits(100) and budget.fits(1)
 
 
+def test_short_epochs_on_smaller_images_do_not_promise_a_short_trial() -> None:
+    recipe = Recipe.model_validate({"name": "test", "epochs": 10, "small_images": {"epochs": 0.5, "size": 0.5}})
+    budget = TimeBudget(1000.0, 0.0, clock=Clock())
+    budget.choose(ONE, 10, "none")
+    whole = budget._expected(100, 10)
+    for epoch in range(1, 6):  # as long as the forecast says for epochs of a quarter of the pixels
+        seconds = sum(map(recipe.time_of, range(1, epoch + 1))) * whole / 10
+        budget.note(0, 100, seconds, recipe.time_of(epoch))
+    assert budget._expected(100, 10) == pytest.approx(whole)
+
+
 def test_without_a_forecast_trials_that_were_trained_tell_what_fits() -> None:
     clock = Clock()
     budget = TimeBudget(1000.0, 0.0, clock=clock)

@@ -18,6 +18,8 @@ from search.errors import StudyError
 from search.files import StudyFiles, append_line
 from search.identity import Identity
 from search.protocol import Failed, Job, Measurement
+from search.recipe import Recipe
+from search.recipe_parts import SmallImages
 from search.run.candidates import Candidate
 from search.run.listener import Observer
 from search.run.retraining import Retraining
@@ -45,6 +47,14 @@ def test_a_view_of_a_study_with_a_limit_of_latency_says_how_that_was_measured(
         assert asked["further limits"] == limits[0]
         how = asked.get("latency", "")
         assert ("while no other worker of nas on that machine computes" in how) == (limits != ("macs=100000",))
+
+
+def test_a_view_says_how_small_the_images_of_each_epoch_were(
+    make_plan: Callable[..., Plan], files: StudyFiles, record: Record
+) -> None:
+    for small_images, pixels in ((None, ()), (SmallImages(epochs=0.25, size=0.5), (0.25, 1.0, 1.0, 1.0))):
+        make_plan(recipe=Recipe(name="quick", epochs=4, small_images=small_images)).save(files)
+        assert read_view(files).pixels == pixels
 
 
 @both_databases

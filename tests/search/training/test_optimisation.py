@@ -377,6 +377,81 @@ def test_by_default_norms_are_torchs_own() -> None:
     assert [len(group["params"]) for group in groups] == [2, 4]
 
 
+# Rates per so many images.
+
+AIRBENCH: dict[str, Any] = {
+    "lr": 11.5,
+    "weight_decay": 0.0153,
+    "momentum": 0.85,
+    "norm_bias_lr_factor": 64,
+    "rates_per": 1024,
+    "decay_norm_and_bias": True,
+}
+
+
+def airbench_sgd(model: nn.Sequential, batch_size: int) -> torch.optim.SGD:
+    """The optimiser of cifar10-airbench with its numbers, for losses that are summed over a batch."""
+    lr, weight_decay, momentum, bias_scaler = 11.5, 0.0153, 0.85, 64.0
+    kilostep_scale = 1024 * (1 + 1 / (1 - momentum))
+    lr = lr / kilostep_scale
+    wd = weight_decay * batch_size / kilostep_scale
+    lr_biases = lr * bias_scaler
+    norm_biases = [model[1].bias]
+    other_params = [p for p in model.parameters() if p is not model[1].bias]
+    groups = [
+        {"params": norm_biases, "lr": lr_biases, "weight_decay": wd / lr_biases},
+        {"params": other_params, "lr": lr, "weight_decay": wd / lr},
+    ]
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=True)
+
+
+@pytest.mark.parametrize("batch_size", [1024, 500])
+def test_the_numbers_of_airbench_can_be_written_as_they_are(batch_size: int) -> None:
+    theirs, ours = copy.deepcopy(NETWORK), copy.deepcopy(NETWORK)
+    reference = airbench_sgd(theirs, batch_size)
+    optimizer = make_optimizer(ours, make_recipe(batch_size=batch_size, **AIRBENCH))
+    groups = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+    kiloimages = batch_size / (1024 * (1 + 1 / 0.15))
+    assert groups == [
+        (pytest.approx(11.5 * kiloimages), pytest.approx(0.0153 / 11.5)),
+        (pytest.approx(64 * 11.5 * kiloimages), pytest.approx(0.0153 / 11.5 / 64)),
+    ]
+    generator = torch.Generator().manual_seed(0)
+    for share in (1.0, 0.7, 0.4, 0.1):
+        for group, peak in zip(reference.param_groups, (64.0, 1.0), strict=True):
+            group["lr"] = share * peak * 11.5 / (1024 * (1 + 1 / 0.15))
+        set_lr(optimizer, share * 11.5)
+        for one, other in zip(theirs.parameters(), ours.parameters(), strict=True):
+            gradient = torch.randn(one.shape, generator=generator)  # of one image
+            one.grad, other.grad = batch_size * gradient, gradient.clone()
+        reference.step()
+        optimizer.step()
+    for one, other in zip(theirs.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("capturable", [False, True])
+def test_a_rate_per_so_many_images_is_set_as_the_recipe_writes_it(capturable: bool) -> None:
+    optimizer = make_optimizer(NETWORK, make_recipe(batch_size=256, **AIRBENCH), capturable)
+    peaks = [float(group["lr"]) for group in optimizer.param_groups]
+    set_lr(optimizer, 11.5 / 4)
+    assert [float(group["lr"]) for group in optimizer.param_groups] == pytest.approx([peak / 4 for peak in peaks])
+
+
+def test_momentum_hardly_changes_how_far_a_steady_gradient_leads() -> None:
+    ends = []
+    for momentum in (0.5, 0.9):
+        network = copy.deepcopy(NETWORK)
+        recipe = make_recipe(lr=0.05, weight_decay=0.0, momentum=momentum, rates_per=256, batch_size=64)
+        optimizer = make_optimizer(network, recipe)
+        for _ in range(400):
+            network[4].weight.grad = torch.ones_like(network[4].weight)
+            optimizer.step()
+        ends.append((network[4].weight - NETWORK[4].weight).mean().item())
+    # Airbench's factor, 1 + 1 / (1 - m), is rough: in the end a steady gradient is multiplied by 1 / (1 - m).
+    assert ends[0] / (2 / 3) == pytest.approx(ends[1] / (10 / 11), rel=0.05)
+
+
 # Lookahead.
 
 

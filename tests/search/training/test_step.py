@@ -28,6 +28,7 @@ from search.training.images import Images, Normalisation
 from search.training.loop import Training
 from search.training.network import begin as begin_network
 from search.training.pipeline import Batch
+from search.training.small_images import small_size
 from search.training.teachers import Teachers
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4, dropout=0.2), Stage("bottleneck", 1, 8, dropout=0.2)))
@@ -41,6 +42,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "without momentum": {"momentum": 0.0, "nesterov": False},
     "adam": {"optimizer": "adam", "lr": 0.01},
     "adamw": {"optimizer": "adamw", "lr": 0.01},
+    "muon": {"optimizer": "muon"},
+    "rates per 1,024": {"rates_per": 1024, "lr": 11.5, "weight_decay": 0.0153, "norm_bias_lr_factor": 64.0},
+    "small images": {"small_images": {"epochs": 0.5, "size": 0.5}, "crop_padding": 1, "ema_window": 0.2},
     "average": {"ema_window": 0.2},
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "smoothed": {"label_smoothing": 0.2, "crop_padding": 1, "flip": True, "cutout": 2},
@@ -118,7 +122,10 @@ def begin(kind: str, capture: Capture | None, precision: str = "fp32", **options
     recipe = Recipe.model_validate({"name": "test", "epochs": 4, "batch_size": 16} | KINDS[kind])
     torch.manual_seed(0)
     model, normalise = begin_network(NETWORK, recipe), Normalisation.of(recipe, DATA)
-    return Training(model, recipe, DATA, DATA, normalise, seed=0, precision=precision, capture=capture, **options)
+    size = small_size(NETWORK, recipe, 8)
+    return Training(
+        model, recipe, DATA, DATA, normalise, seed=0, precision=precision, small_size=size, capture=capture, **options
+    )
 
 
 def end(training: Training) -> tuple[list[tuple[object, ...]], list[Tensor]]:
@@ -149,7 +156,9 @@ def test_a_recorded_step_with_a_teacher_is_the_step(tmp_path: Path, precision: s
 
 
 HALVES = [
-    (kind, precision) for kind in ("sgd", "adam", "average", "mixed", "lookahead") for precision in ("bf16", "fp16")
+    (kind, precision)
+    for kind in ("sgd", "adam", "muon", "small images", "average", "mixed", "lookahead")
+    for precision in ("bf16", "fp16")
 ]
 
 
@@ -211,6 +220,34 @@ def test_a_step_that_cannot_be_captured_runs_uncaptured_and_says_so_once() -> No
     whole = end(begin("average", call))
     assert refused[0] == whole[0] and same(refused[1], whole[1])
     assert notes == ["steps are not captured, and slower: operation not permitted when stream is capturing"]
+
+
+def test_smaller_images_have_a_graph_of_their_own() -> None:
+    sizes: list[int] = []
+
+    def capture(compute: Callable[[Batch], None], batch: Batch, changed: Callable[[], Iterator[Tensor]]) -> Replay:
+        sizes.append(batch.images.shape[-1])
+        return record(compute, batch, changed)
+
+    end(begin("small images", capture))
+    assert sizes == [4, 8]
+
+
+@pytest.mark.parametrize("refused", [4, 8])
+def test_where_one_size_cannot_be_captured_no_later_one_is(refused: int) -> None:
+    notes: list[str] = []
+    sizes: list[int] = []
+
+    def capture(compute: Callable[[Batch], None], batch: Batch, changed: Callable[[], Iterator[Tensor]]) -> Replay:
+        sizes.append(batch.images.shape[-1])
+        if sizes[-1] == refused:
+            rehearse(compute, batch, changed, torch.default_generator)
+            raise CaptureError("out of memory")
+        return record(compute, batch, changed)
+
+    ended, whole = end(begin("small images", capture, note=notes.append)), end(begin("small images", call))
+    assert ended[0] == whole[0] and same(ended[1], whole[1])
+    assert sizes == ([4] if refused == 4 else [4, 8]) and len(notes) == 1
 
 
 def test_a_capture_that_fails_in_the_middle_of_a_step_leaves_the_optimiser_nothing_of_the_scaler() -> None:

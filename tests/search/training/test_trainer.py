@@ -30,6 +30,7 @@ from search.protocol import (
     TooSlow,
 )
 from search.recipe import Recipe
+from search.recipe_parts import SmallImages
 from search.trained_network import TrainedNetwork
 from search.training import speed
 from search.training import trainer as module
@@ -106,6 +107,19 @@ def test_a_batch_larger_than_the_data_is_the_trials_failure(trainer: Trainer) ->
     answer, _ = perform(trainer, job(RECIPE.model_copy(update={"batch_size": num_train + 1})))
     larger = f"batch_size = {num_train + 1}: larger than the {num_train:,} training images"
     assert answer == Failed(larger, "trial")
+
+
+def test_it_is_said_once_that_a_network_takes_no_smaller_images(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(trainer, "_note", notes.append)
+    even = replace(NETWORK, stages=(Stage("basic", 1, 4), Stage("basic", 1, 4, kernel=2)))  # 7 pixels have no half
+    recipe = RECIPE.model_copy(update={"epochs": 2, "small_images": SmallImages(size=0.9)})
+    for network in (NETWORK, even, even):
+        answer, _ = perform(trainer, replace(job(recipe), architecture=network))
+        assert isinstance(answer, Finished)
+    assert notes == ["no smaller images: a network does not take them, and is trained on whole ones alone"]
 
 
 def test_the_answer_to_a_job_has_its_batch_size(trainer: Trainer) -> None:

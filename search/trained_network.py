@@ -7,6 +7,8 @@ from typing import Literal
 from models.architecture import Architecture
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Augmentation = Literal["mirror", "shifts"]  # at test time; see `search.training.views`
+NUM_STRENGTHS = 3  # of each corruption
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,7 @@ class TrainedNetwork:
         weights: a safetensors file.
         mean: what its images were normalised by, per channel on the scale 0 to 1; and so `std`.
         precision: what it was measured in.
+        mirrored: whether it was trained on mirrored images, so that it may be tested on them too.
     """
 
     architecture: Architecture
@@ -24,23 +27,56 @@ class TrainedNetwork:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     precision: Precision
+    mirrored: bool = False
+
+
+def num_passes(augmentation: Augmentation | None, mirrored: bool) -> int:
+    """How many forward passes an image takes with test-time augmentation, with mirrored images or without."""
+    return (3 if augmentation == "shifts" else 1) * (2 if augmentation is not None and mirrored else 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:
-    """Test trained networks on the same images: .npy files of uint8 (N, H, W, C) and of labels (N,)."""
+    """Test trained networks on the same images: .npy files of uint8 (N, H, W, C) and of labels (N,).
+
+    Attributes:
+        augmentation: with which they are tested as well.
+        corrupted: whether they are also tested on the images under every corruption.
+    """
 
     networks: tuple[TrainedNetwork, ...]
     images: Path
     labels: Path
+    augmentation: Augmentation | None = None
+    corrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Predict:
-    """Classify the images of a .npy file, uint8 (N, H, W, C)."""
+    """Classify the images of a .npy file, uint8 (N, H, W, C), with test-time augmentation or without."""
 
     network: TrainedNetwork
     images: Path
+    augmentation: Augmentation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentedResult:
+    """An accuracy with test-time augmentation, which takes `passes` forward passes an image. It is never compared with
+    one without."""
+
+    augmentation: Augmentation
+    passes: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptedResult:
+    """An accuracy on images under a corruption, as `search.training.corruptions` has them; `strength` is 1 to 3."""
+
+    corruption: str
+    strength: int
+    accuracy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +86,16 @@ class TestResult:
     Attributes:
         confusion: `confusion[i][j]` counts images of class i taken for class j.
         correct: whether each image was classified correctly, as `search.flags.pack` writes it.
+        augmented: the same images with test-time augmentation, where that was asked for.
+        corrupted: the same images under every corruption, where that was asked for.
     """
 
     loss: float
     accuracy: float
     confusion: tuple[tuple[int, ...], ...]
     correct: str | None = None
+    augmented: tuple[AugmentedResult, ...] = ()
+    corrupted: tuple[CorruptedResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

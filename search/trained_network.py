@@ -30,6 +30,11 @@ class TrainedNetwork:
     mirrored: bool = False
 
 
+def augmentations(mirrored: bool) -> tuple[Augmentation, ...]:
+    """Those that give other views of an image than itself, where mirrored ones are among them or not."""
+    return ("mirror", "shifts") if mirrored else ("shifts",)
+
+
 def num_passes(augmentation: Augmentation | None, mirrored: bool) -> int:
     """How many forward passes an image takes with test-time augmentation, with mirrored images or without."""
     return (3 if augmentation == "shifts" else 1) * (2 if augmentation is not None and mirrored else 1)

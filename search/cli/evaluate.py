@@ -12,11 +12,13 @@ from search.cli.output import Format, OutputFormat, print_rows, print_values
 from search.cli.studies import Studies, StudyName
 from search.cli.trained_runs import (
     LabelReading,
+    TestTimeAugmentation,
     TrainedBaseline,
     TrainedDropout,
     TrainedRecipe,
     TrainedTrial,
     find_trained_runs,
+    parse_augmentation,
     parse_labels,
 )
 from search.quantities import plural
@@ -34,6 +36,7 @@ def evaluate(
     dropout: TrainedDropout = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", help="Only this run; may be repeated.")] = None,
     labels: LabelReading = None,
+    tta: TestTimeAugmentation = None,
     device: Device = "auto",
     study: StudyName = None,
     studies: Studies = Path("studies"),
@@ -42,21 +45,25 @@ def evaluate(
     """Test a retrained network, every seed of it, on another labelled set with the same classes.
 
     It uses the test part, or the whole set if that has no training part or is not divided. Every opening of the set is
-    recorded in its test ledger. Classes are matched by name where both sides name them.
+    recorded in its test ledger. Classes are matched by name where both sides name them. With --tta the accuracy with
+    test-time augmentation stands beside the plain one.
     """
     from search.run import evaluation
     from search.study.trained import of_seeds
 
-    reading = parse_labels(labels)
+    reading, augmentation = parse_labels(labels), parse_augmentation(tta)
     files, plan, runs = find_trained_runs("evaluate", studies, study, trial, baseline, recipe, dropout, seed)
     runs = of_seeds(runs, seed) if seed else runs
-    print_evaluation(evaluation.evaluate(files, plan, runs, data, parse_device(device), reading), runs, format)
+    result = evaluation.evaluate(files, plan, runs, data, parse_device(device), reading, augmentation)
+    print_evaluation(result, runs, format)
 
 
 def print_evaluation(evaluation: "Evaluation", runs: "list[TrainedRun]", format: Format) -> None:
     """What was measured, in words and a row per class, or as values. Words go to stderr where stdout is for values."""
     words = sys.stdout if format is Format.TABLE else sys.stderr
     print(_summary(evaluation, runs[0].name), file=words)
+    if evaluation.augmented:
+        print(augmented_sentence(evaluation), file=words)
     for warning in overlap_warnings(evaluation):
         print(f"warning: {warning}", file=words)
     print(f"test set openings are listed in {' and '.join(map(str, evaluation.ledgers))}", file=words)
@@ -67,11 +74,24 @@ def print_evaluation(evaluation: "Evaluation", runs: "list[TrainedRun]", format:
 
 
 def _summary(evaluation: "Evaluation", name: str) -> str:
-    mean, deviation = mean_and_deviation(evaluation.accuracies)
-    spread = f" ± {100 * deviation:.2f} (mean and standard deviation" if deviation is not None else " (one run"
-    seeds = ", ".join(f"seed {number} {result.accuracy:.2%}" for number, result in evaluation.results)
     images = f"{plural(evaluation.num_images, 'image')} of {evaluation.data}, fingerprint {evaluation.fingerprint[:12]}"
-    return f"{name} on {images}: accuracy {mean:.2%}{spread}: {seeds})"
+    return f"{name} on {images}: accuracy {over_seeds(evaluation, evaluation.accuracies)}"
+
+
+def augmented_sentence(evaluation: "Evaluation") -> str:
+    """The accuracy with test-time augmentation, named as such, and what it costs."""
+    first = evaluation.augmented[0]
+    accuracy = over_seeds(evaluation, tuple(result.accuracy for result in evaluation.augmented))
+    how = f"{first.augmentation}: logits averaged over {first.passes} forward passes an image"
+    return f"with test-time augmentation ({how}): accuracy {accuracy}"
+
+
+def over_seeds(evaluation: "Evaluation", values: tuple[float, ...]) -> str:
+    """The mean of accuracies, one a seed, their deviation, and each of them."""
+    mean, deviation = mean_and_deviation(values)
+    spread = f" ± {100 * deviation:.2f} (mean and standard deviation" if deviation is not None else " (one run"
+    of_seeds = zip((seed for seed, _ in evaluation.results), values, strict=True)
+    return f"{mean:.2%}{spread}: {', '.join(f'seed {seed} {value:.2%}' for seed, value in of_seeds)})"
 
 
 def overlap_warnings(evaluation: "Evaluation") -> list[str]:
@@ -111,9 +131,23 @@ def evaluation_values(evaluation: "Evaluation", label: str) -> dict[str, Any]:
         "overlap": evaluation.overlap._asdict() if evaluation.overlap else None,
         "accuracy": mean,
         "deviation": deviation,
+        "augmented": augmented_values(evaluation),
         "runs": [
             {"seed": seed, "accuracy": result.accuracy, "loss": result.loss, "confusion": result.confusion}
             for seed, result in evaluation.results
         ],
         "classes": class_rows(evaluation),
     }
+
+
+def augmented_values(evaluation: "Evaluation") -> dict[str, Any] | None:
+    """The accuracies with test-time augmentation, apart from the plain ones; None without."""
+    results = evaluation.augmented
+    if not results:
+        return None
+    mean, deviation = mean_and_deviation(tuple(result.accuracy for result in results))
+    runs = [
+        {"seed": seed, "accuracy": one.accuracy} for (seed, _), one in zip(evaluation.results, results, strict=True)
+    ]
+    how = {"tta": results[0].augmentation, "passes": results[0].passes}
+    return how | {"accuracy": mean, "deviation": deviation, "runs": runs}

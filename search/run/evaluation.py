@@ -18,14 +18,23 @@ from search.data.decoding import ArrayImages, Part, Shape, decode
 from search.data.labelled import decode_labelled, has_both_parts, read_labelled
 from search.data.matching import Reading, match_labels
 from search.data.unlabelled import read_unlabelled
-from search.errors import DataError
+from search.errors import DataError, InputError
 from search.files import StudyFiles
 from search.flags import unpack
 from search.protocol import Setup
-from search.study.ledger import Ledger
+from search.study.ledger import Ledger, also_measured
 from search.study.plan import Data, Plan
 from search.study.trained import TrainedRun
-from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TestResult
+from search.trained_network import (
+    Augmentation,
+    AugmentedResult,
+    Evaluate,
+    Evaluated,
+    Predict,
+    Predicted,
+    TestResult,
+    augmentations,
+)
 from search.workers.devices import choose_devices
 from search.workers.local import ask
 
@@ -55,7 +64,7 @@ class _TestSet(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The results of runs on a test set, seed by seed.
+    """The results of runs on labelled images, seed by seed.
 
     Attributes:
         classes: the names of the rows of each confusion matrix.
@@ -79,6 +88,11 @@ class Evaluation:
     def num_images(self) -> int:
         return sum(map(sum, self.results[0][1].confusion))
 
+    @property
+    def augmented(self) -> tuple[AugmentedResult, ...]:
+        """One a seed; empty where no test-time augmentation was asked for."""
+        return tuple(one for _, result in self.results for one in result.augmented)
+
     def of_class(self, index: int) -> tuple[int, tuple[float, ...]]:
         """How many images a class has, and its accuracy for each seed; no accuracies where it has no image."""
         images = sum(self.results[0][1].confusion[index])
@@ -86,7 +100,13 @@ class Evaluation:
 
 
 def evaluate(
-    files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, device: str, reading: Reading | None = None
+    files: StudyFiles,
+    plan: Plan,
+    runs: list[TrainedRun],
+    spec: str,
+    device: str,
+    reading: Reading | None = None,
+    augmentation: Augmentation | None = None,
 ) -> Evaluation:
     """The results of runs on another labelled set with the study's classes, or on the study's own test set again.
 
@@ -95,11 +115,16 @@ def evaluate(
     packed: a set that holds nothing else counts as the study's; where they are among others, the opening is in the
     study's ledger too, with the accuracy on these images alone. Classes are matched by `search.data.matching`.
 
+    Args:
+        augmentation: with which the networks are tested as well, on the same opening.
+
     Raises:
+        InputError: the networks cannot be tested with this augmentation.
         DataError: the set cannot be read, or the networks cannot be tested on it.
         TrainingError: a network cannot be used.
         StorageError: the ledger or the data cache cannot be written.
     """
+    _require_views(runs[0], augmentation)
     setup, views = _setup(device), [run.view for run in runs]
     with _test_set(spec, plan, reading) as (data, images, labels):
         own, known = plan.question.data, _own_images(images, plan)
@@ -112,32 +137,50 @@ def evaluate(
         lines = [
             [ledger.record(view.identity, view.seed, view.recipe, view.holdout) for view in views] for ledger in ledgers
         ]
-        answer = ask(setup, Evaluate(tuple(run.network for run in runs), images, labels), Path(os.devnull))
+        task = Evaluate(tuple(run.network for run in runs), images, labels, augmentation)
+        answer = ask(setup, task, Path(os.devnull))
     assert isinstance(answer, Evaluated)
     for ledger, of_runs, part in zip(ledgers, lines, opened.values(), strict=True):
         for line, result in zip(of_runs, answer.results, strict=True):
-            ledger.enter(line, result.accuracy if part is None else _accuracy(result, part))
+            if part is None:
+                ledger.enter(line, result.accuracy, **also_measured(result))
+            else:
+                ledger.enter(line, _accuracy(result, part))
     results = tuple(zip((view.seed for view in views), answer.results, strict=True))
     overlap = None if known is None else Overlap(*(int(part.sum()) for part in known))
     ledger_files = tuple(map(files.ledger, opened))
     return Evaluation(data.name, data.fingerprint, own.classes, results, overlap, ledger_files)
 
 
-def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> list[tuple[str, int]]:
+def predict(
+    plan: Plan, run: TrainedRun, source: Path, device: str, augmentation: Augmentation | None = None
+) -> list[tuple[str, int]]:
     """The id and the class of every image, in the order of `search.data.unlabelled.read_unlabelled`.
 
     Raises:
+        InputError: the network cannot be used with this augmentation.
         DataError: the images cannot be read, or the network cannot take them.
         TrainingError: the network cannot be used.
         StorageError: the data cache cannot be written.
     """
+    _require_views(run, augmentation)
     setup, shape = _setup(device), _shape(plan)
     images, ids = read_unlabelled(source, shape)
     with scratch_folder() as folder:
         decode(images, len(ids), shape, folder / "images.npy")
-        answer = ask(setup, Predict(run.network, folder / "images.npy"), Path(os.devnull))
+        answer = ask(setup, Predict(run.network, folder / "images.npy", augmentation), Path(os.devnull))
     assert isinstance(answer, Predicted)
     return list(zip(ids, answer.labels, strict=True))
+
+
+def _require_views(run: TrainedRun, augmentation: Augmentation | None) -> None:
+    """
+    Raises:
+        InputError: the augmentation has no other views than the image itself, of a network of this training.
+    """
+    if augmentation is not None and augmentation not in augmentations(run.network.mirrored):
+        why = "was not trained on mirrored images, or classifies characters, which differ in a mirror"
+        raise InputError(f"tta = {augmentation}: {run.name} {why}; --tta shifts moves them alone")
 
 
 @contextmanager

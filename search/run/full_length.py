@@ -6,7 +6,7 @@ from pathlib import Path
 
 from search.protocol import Finished, Job, Measurement, Ready
 from search.run.candidates import Candidate
-from search.study.ledger import Ledger
+from search.study.ledger import Ledger, also_measured
 from search.study.plan import Plan, run_seed
 from search.study.results import EndedRun, write_run
 from search.study.view import RunPurpose, RunView
@@ -105,7 +105,7 @@ class RunningRun:
         run, job = self.run, self.job
         if message.test is not None:
             assert self.opening is not None, "a worker opens the test set only when asked to"
-            ledger.enter(self.opening, message.test.accuracy)
+            ledger.enter(self.opening, message.test.accuracy, **also_measured(message.test))
             certify_saved(self.folder / "weights.safetensors", job.architecture, job.max_params)
         ended = EndedRun(run.candidate.identity, run.seed, job, self.history, message, ready, run.candidate.recipe)
         view = write_run(self.folder / "result.json", plan, ended)

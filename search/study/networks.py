@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from search.quantities import plural
 from search.study.view import RunView
 from search.study.way import Way
+from search.trained_network import Augmentation, AugmentedResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,13 @@ class Network:
     def deviation(self) -> float:
         """Over seeds; NaN for one."""
         return stdev(self.accuracies) if self.seeds > 1 else float("nan")
+
+    def augmented(self, augmentation: Augmentation) -> AugmentedResult | None:
+        """The mean accuracy over seeds with test-time augmentation; None where a run has not measured it."""
+        results = [result for run in self.runs for result in run.augmented if result.augmentation == augmentation]
+        if len(results) < self.seeds:
+            return None
+        return AugmentedResult(augmentation, results[0].passes, fmean(result.accuracy for result in results))
 
     @property
     def params(self) -> int:

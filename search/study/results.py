@@ -183,6 +183,7 @@ def write_run(path: Path, plan: Plan, run: EndedRun) -> RunView:
         recipe_values=recipe_values,
         data=plan.question.data.ledger_name,
         time=now(),
+        augmented=test.augmented if test else (),
         folder=path.parent,
     )
     values = (
@@ -233,6 +234,9 @@ def _require_sane(view: RunView) -> None:
     """
     if view.test_accuracy is not None and not 0 <= view.test_accuracy <= 1:
         raise ValueError(f"test_accuracy = {view.test_accuracy}")
+    for result in view.augmented:
+        if not 0 <= result.accuracy <= 1 or result.passes < 1:
+            raise ValueError(f"augmented: {result.augmentation} = {result.accuracy} by {result.passes} passes")
     if view.seed < 0 or view.params < 1 or view.epochs < 0:
         raise ValueError("a negative seed, size or length")
     if view.confusion is not None and any(len(row) != len(view.confusion) for row in view.confusion):

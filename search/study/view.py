@@ -9,6 +9,7 @@ from models.architecture import Architecture
 from search.identity import Identity
 from search.protocol import Measurement
 from search.study.way import Way, device_class, run_key
+from search.trained_network import AugmentedResult
 
 State = Literal["complete", "pruned", "failed", "running"]
 RunPurpose = Literal["finalist", "proxy", "final"]
@@ -77,6 +78,8 @@ class RunView:
         recipe_values: the recipe as it was asked for; `precision` is what its 'auto' stood for.
         data: the data set, as ledgers name it; older results may lack it.
         time: when it ended, ISO 8601 in UTC; older results may lack it.
+        augmented: test accuracies with test-time augmentation, measured on the same opening of the test set. They are
+            shown beside `test_accuracy`, and nothing is compared or chosen by them. Older results lack them.
         folder: where its result and its weights lie.
     """
 
@@ -103,6 +106,7 @@ class RunView:
     recipe_values: dict[str, Any] = field(default_factory=dict, hash=False)
     data: str = field(default="", compare=False)
     time: str = field(default="", compare=False)
+    augmented: tuple[AugmentedResult, ...] = ()
     folder: Path | None = field(default=None, compare=False)
 
     @property

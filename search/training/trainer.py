@@ -4,7 +4,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -36,7 +36,8 @@ from search.protocol import (
     TooSlow,
 )
 from search.quantities import plural
-from search.recipe import Recipe
+from search.recipe import Recipe, is_mirrored
+from search.trained_network import augmentations
 from search.training.certify import certify_built
 from search.training.contact_sheet import draw_contact_sheet
 from search.training.device import settle, use_device
@@ -57,6 +58,7 @@ from search.training.speed import (
     pace,
     peak_flops,
 )
+from search.training.views import evaluate_augmented
 
 # What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
 OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")
@@ -196,6 +198,12 @@ class Trainer:
                 requests.open.wait()  # until the ledger has the opening
             images = Images.from_arrays(*self.dataset.test(), self.device)
             test = evaluate(training.network, images, training.normalise, precision)
+            mirrored = is_mirrored(job.recipe.flip, self.dataset.name)
+            augmented = [
+                evaluate_augmented(training.network, images, training.normalise, precision, mirrored, augmentation)
+                for augmentation in augmentations(mirrored)
+            ]
+            test = replace(test, augmented=tuple(augmented))
         return log.finished(time.perf_counter() - started, test)
 
     def _begin(self, job: Job, precision: str, requests: Requests) -> Training:

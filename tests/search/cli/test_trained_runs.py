@@ -95,6 +95,25 @@ def test_a_file_of_the_test_images_has_the_accuracy_of_the_retraining(story: Sto
     assert story.openings() == before | {"digits": before["digits"] + 2}, "these are the study's own test images"
 
 
+def test_test_time_augmentation_of_the_test_set_is_what_the_retraining_measured(story: Story) -> None:
+    done = story.nas("evaluate", "--trial", "0", "--data", "digits", "--tta", "shifts", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    evaluation = json.loads(done.stdout)
+    (kept,) = story.result(0)["augmented"]
+    assert (evaluation["augmented"]["tta"], evaluation["augmented"]["passes"]) == ("shifts", 3)
+    assert evaluation["augmented"]["runs"][0] == {"seed": 0, "accuracy": kept["accuracy"]}
+    assert evaluation["runs"][0]["accuracy"] == story.result(0)["test_accuracy"]
+    how = "with test-time augmentation (shifts: logits averaged over 3 forward passes an image): accuracy "
+    assert how in done.stderr
+    predicted = story.nas(
+        "predict", "--trial", "0", "--input", "unlabelled.npz", "--output", "s.csv", "--tta", "shifts"
+    )
+    assert "trial 0 seed 0, test-time augmentation by 3 passes an image)" in predicted.stdout, predicted.stderr
+    labels = np.load(story.folder / "hidden.npz")["y_test"]
+    right = [int(label) for _, label in story.predicted("s.csv")] == labels
+    assert right.mean() == pytest.approx(kept["accuracy"])
+
+
 def test_one_seed_and_the_studys_own_test_set_by_its_name(story: Story) -> None:
     before = story.openings()
     done = story.nas("evaluate", "--trial", "0", "--data", "digits", "--seed", "1")
@@ -180,6 +199,8 @@ WRONG = [
     ((*EVALUATE, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
     ((*PREDICT, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
     (("export", "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
+    ((*EVALUATE, "--trial", "0", "--tta", "mirror"), 2, "tta = mirror: trial 0 was not trained on mirrored images, or"),
+    ((*PREDICT, "--trial", "0", "--tta", "six"), 2, "tta = 'six': must be one of mirror, shifts"),
     (("evaluate", "--trial", "0", "--data", "more.npz"), 2, "index 10: label = 10; labels must be 0 to 9"),
     (("predict", "--trial", "0", "--input", "empty", "--output", "p.csv"), 2, "holds no images; must be a folder"),
     ((*PREDICT[:-1], "small.yaml/p.csv", "--trial", "0"), 1, "cannot write small.yaml/p.csv"),

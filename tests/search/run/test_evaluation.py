@@ -14,20 +14,22 @@ from PIL import Image
 
 from models.architecture import Architecture, Stage, Stem
 from search.data.datasets import open_dataset
-from search.errors import DataError, StorageError, TrainingError
+from search.errors import DataError, InputError, StorageError, TrainingError
 from search.files import StudyFiles
 from search.flags import pack
 from search.protocol import Assignment, Message, Setup
 from search.protocol import TestResult as Result
+from search.recipe import Recipe
 from search.run import evaluation
 from search.run.evaluation import evaluate, predict
 from search.study.plan import Data, Plan
 from search.study.trained import trained_runs
-from search.trained_network import Evaluate, Evaluated, Predict, Predicted
+from search.trained_network import AugmentedResult, Evaluate, Evaluated, Predict, Predicted
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
 LABELS = np.arange(30) % 10
+DATA_OF_THINGS = Data(name="things", fingerprint="ab" * 32, image_size=8, channels=1, classes=tuple("0123456789"))
 
 Retrained = Callable[..., Any]
 
@@ -54,7 +56,9 @@ class Desk:
         self.labels = np.load(task.labels)
         counts = np.bincount(self.labels, minlength=10).tolist()
         confusion, correct = tuple((count, *(0,) * 9) for count in counts), pack(self.labels == 0)
-        return Evaluated((Result(2.3, counts[0] / len(self.labels), confusion, correct),) * len(task.networks))
+        augmented = (AugmentedResult(task.augmentation, 3, 0.25),) if task.augmentation else ()
+        result = Result(2.3, counts[0] / len(self.labels), confusion, correct, augmented)
+        return Evaluated((result,) * len(task.networks))
 
 
 @pytest.fixture
@@ -121,6 +125,36 @@ def test_a_set_stays_closed_when_the_ledger_cannot_be_written(
     with pytest.raises(StorageError):
         evaluate(files, plan, trained_runs(files, plan, 42), write_npz(tmp_path / "a.npz", x=IMAGES, y=LABELS), "cpu")
     assert len(desk.images) == 0
+
+
+def test_an_opening_with_test_time_augmentation_is_one_line_that_says_both(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        retrained(NETWORK, seed=seed)
+    spec = write_npz(tmp_path / "kaggle.npz", x=IMAGES, y=LABELS)
+    runs = trained_runs(files, plan, 42)
+    found = evaluate(files, plan, runs, spec, "cpu", augmentation="shifts")
+    assert (found.accuracies, [one.accuracy for one in found.augmented]) == ((0.1, 0.1), [0.25, 0.25])
+    lines = [json.loads(line) for line in found.ledgers[0].read_text().splitlines()]
+    assert [(line["accuracy"], line["augmented"]) for line in lines] == [(0.1, {"shifts": 0.25})] * 2
+    assert evaluate(files, plan, runs, spec, "cpu").augmented == ()
+
+
+def test_characters_are_not_mirrored_and_the_set_stays_closed(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK, recipe=Recipe(name="full", epochs=1, flip=True))
+    (run,) = trained_runs(files, plan, 42)
+    assert not run.network.mirrored, "whatever it was trained on: these are the digits"
+    images = plan.model_copy(update={"question": plan.question.model_copy(update={"data": DATA_OF_THINGS})})
+    assert trained_runs(files, images, 42)[0].network.mirrored
+    spec = write_npz(tmp_path / "kaggle.npz", x=IMAGES, y=LABELS)
+    with pytest.raises(InputError, match=r"^tta = mirror: trial 42 was not trained on mirrored images, or classifies"):
+        evaluate(files, plan, [run], spec, "cpu", augmentation="mirror")
+    with pytest.raises(InputError, match=r"^tta = mirror: trial 42 "):
+        predict(plan, run, Path(spec), "cpu", "mirror")
+    assert not ledgers(files) and len(desk.images) == 0
 
 
 def test_the_studys_own_test_part_is_tested_on_under_its_own_fingerprint(

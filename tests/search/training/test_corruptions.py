@@ -1,4 +1,4 @@
-"""Corrupted images are those of independent implementations: scipy's, Pillow's, torchvision's, colorsys' and numpy's."""
+"""Corrupted images are those of independent implementations: of scipy, Pillow, torchvision, colorsys and numpy."""
 
 import colorsys
 import warnings

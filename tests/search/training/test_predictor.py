@@ -97,6 +97,22 @@ def test_other_constants_of_normalisation_give_another_result(
     assert first != second
 
 
+def test_a_network_is_tested_and_predicts_with_the_views_that_are_asked_for(
+    trained: Callable[..., TrainedNetwork], digits: Dataset
+) -> None:
+    images, labels = digits.test()
+    network = trained(mirrored=True)
+    plain, mirrored = evaluation(digits, network), replace(evaluation(digits, network), augmentation="mirror")
+    ((result,), (both,)) = (evaluate_all(task, CPU) for task in (plain, mirrored))
+    assert replace(both, augmented=()) == result, "the plain numbers stay what they are"
+    (augmented,) = both.augmented
+    predicted = predict(network, images, CPU, augmentation="mirror")
+    assert (augmented.passes, augmented.accuracy) == (2, pytest.approx((predicted == labels).mean()))
+    assert (predicted != predict(network, images, CPU)).any()
+    of_mirrors = predict(network, images[:, :, ::-1], CPU, augmentation="mirror")
+    assert (predicted == of_mirrors).mean() > 0.99, "an image and its mirror are one"
+
+
 def test_weights_of_another_network_cannot_be_loaded(trained: Callable[..., TrainedNetwork]) -> None:
     other = Architecture(Stem(4), (Stage("basic", 1, 8), Stage("basic", 1, 8)), in_channels=1)
     with pytest.raises(TrainingError, match="cannot be loaded into its architecture") as caught:

@@ -63,19 +63,10 @@ def test_accuracies_are_those_of_averaged_logits_and_the_plain_one_stays() -> No
     data = Images(IMAGES, torch.arange(60) % 4)
     normalise = Normalisation.from_constants((0.5,) * 3, (0.25,) * 3, torch.device("cpu"))
     plain = evaluate(network, data, normalise, "fp32")
-    mirror, shifts = evaluate_augmented(network, data, normalise, "fp32", mirrored=True)
+    mirror = evaluate_augmented(network, data, normalise, "fp32", True, "mirror")
     assert evaluate(network, data, normalise, "fp32") == plain
     with torch.inference_mode():
         pixels = (IMAGES.double().float() / 255 - 0.5) / 0.25
         both = (network(pixels) + network(pixels.flip(-1))) / 2
     assert (mirror.augmentation, mirror.passes) == ("mirror", 2)
     assert mirror.accuracy == pytest.approx((both.argmax(1) == data.labels).double().mean().item())
-    assert (shifts.augmentation, shifts.passes) == ("shifts", 6)
-
-
-def test_what_must_not_be_mirrored_is_only_shifted() -> None:
-    data = Images(IMAGES, torch.arange(60) % 2)
-    normalise = Normalisation.from_constants((0.5,) * 3, (0.25,) * 3, torch.device("cpu"))
-    network = Pixels()
-    (only,) = evaluate_augmented(network, data, normalise, "fp32", mirrored=False)
-    assert (only.augmentation, only.passes, network.passes) == ("shifts", 3, 3)

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
 from models.architecture import Architecture
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Augmentation = Literal["mirror", "shifts"]  # at test time; see `search.training.views`
+Split = Literal["validation", "test"]
 NUM_STRENGTHS = 3  # of each corruption
 
 
@@ -82,6 +84,37 @@ class CorruptedResult:
     corruption: str
     strength: int
     accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """The accuracy of a network on the images of a split, and on the same under every corruption, at least one.
+
+    Attributes:
+        seen: whether it was trained on these images.
+    """
+
+    split: Split
+    clean: float
+    corrupted: tuple[CorruptedResult, ...]
+    seen: bool = False
+
+    @property
+    def mean(self) -> float:
+        """Of the accuracies on corrupted images."""
+        return fmean(result.accuracy for result in self.corrupted)
+
+    @property
+    def fall(self) -> float:
+        return self.clean - self.mean
+
+    def under(self, corruption: str) -> tuple[float, ...]:
+        """The accuracies under one corruption, the weakest strength first."""
+        return tuple(result.accuracy for result in self.corrupted if result.corruption == corruption)
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(result.corruption for result in self.corrupted))
 
 
 @dataclass(frozen=True, slots=True)

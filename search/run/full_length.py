@@ -69,6 +69,7 @@ class FullRun:
             checkpoints=checkpoints,
             holdout=self.way.holdout,
             key=self.key,
+            robust=self.way.select == "robust",
         )
 
 

@@ -23,7 +23,7 @@ from search.study.plan import Plan
 from search.study.results import fault_of_weights, read_results
 from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, Finalist, finalist_epochs, standings
 from search.study.view import RunPurpose, RunView
-from search.study.way import DeviceClass, Way, recipe_digest
+from search.study.way import DeviceClass, Select, Way, recipe_digest
 from search.trained_network import Precision
 from search.workers.crew import Crew, Restarted
 from search.workers.fleet import Fleet
@@ -39,6 +39,7 @@ class Retraining:
 
     Args:
         device: the kind of device that the fleet's workers have.
+        select: what finalists are ranked by, clean validation images or corrupted ones.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Retraining:
         device: DeviceClass,
         observer: Observer,
         interruption: Interruption | None = None,
+        select: Select = "clean",
     ) -> None:
         self.plan = plan
         self.files = files
@@ -57,6 +59,7 @@ class Retraining:
         self._ledger = Ledger(files, plan.question.data.ledger_name)
         self._fleet = fleet
         self._device = device
+        self._select = select
         self._running: list[RunningRun] = []
         self._done: dict[tuple[object, ...], RunView] = {}
 
@@ -66,8 +69,8 @@ class Retraining:
 
     def choose(self, candidates: list[Candidate]) -> list[tuple[Candidate, Finalist]]:
         """Train finalists on the training split for a part of the full length, then the best of them with each other
-        dropout that the study's space offers, and return those that have all seeds by mean validation accuracy, best
-        first. The first is the winner.
+        dropout that the study's space offers, and return those that have all seeds by their mean on the validation
+        split, as it is or corrupted, best first. The first is the winner.
 
         Of equal ones the earlier candidate comes first, and a trial with its own dropout before others. A dropout that
         cannot be trained is reported and left out.
@@ -105,7 +108,8 @@ class Retraining:
         """A run of the candidate with the part of its recipe by which finalists are trained."""
         epochs = finalist_epochs(candidate.recipe.epochs, self.plan.question.recipe.epochs)
         shortened = replace(candidate, recipe=candidate.recipe.model_copy(update={"epochs": epochs}))
-        return self._asked(shortened, seed, "finalist", may_fail=candidate.identity.dropout is not None)
+        run = self._asked(shortened, seed, "finalist", may_fail=candidate.identity.dropout is not None)
+        return replace(run, way=run.way._replace(select=self._select))
 
     def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
         """Train trials on the training split, as finalists are, to compare their values with those of the search.

@@ -8,6 +8,7 @@ that ended while it was testing, or just before.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import fmean
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
@@ -111,9 +112,11 @@ class Ledger:
 
 
 def also_measured(result: TestResult) -> dict[str, object]:
-    """What a line says of an opening beside its accuracy: accuracies with test-time augmentation."""
+    """What a line says of an opening beside its accuracy: accuracies with test-time augmentation, and the mean of those
+    on corrupted images."""
     augmented = {one.augmentation: one.accuracy for one in result.augmented}
-    return {"augmented": augmented} if augmented else {}
+    corrupted = [one.accuracy for one in result.corrupted]
+    return ({"augmented": augmented} if augmented else {}) | ({"corrupted": fmean(corrupted)} if corrupted else {})
 
 
 def _entry(line: str) -> LedgerEntry | None:

@@ -97,7 +97,8 @@ class Network:
     def training(self) -> str:
         """How it was trained, in words."""
         held_out = ", validation images held out" if self.holdout else ""
-        return f"{self.recipe}, {plural(self.epochs, 'epoch')}{held_out}"
+        ranked = ", ranked by corrupted images" if self.way.select == "robust" else ""
+        return f"{self.recipe}, {plural(self.epochs, 'epoch')}{held_out}{ranked}"
 
     def training_beside(self, other: "Network") -> str:
         """How it was trained, with all that tells it apart from another of its trial or baseline."""

@@ -8,6 +8,7 @@ from models.architecture import Architecture
 from search.identity import Identity
 
 DeviceClass = Literal["CPU", "GPU"]
+Select = Literal["clean", "robust"]
 
 
 class Way(NamedTuple):
@@ -17,12 +18,14 @@ class Way(NamedTuple):
         recipe: a digest of all values of the recipe, its length too, but for the precision.
         holdout: the validation split was left out though the recipe does not need it.
         precision: in which it was trained, whatever the recipe says.
+        select: what finalists are ranked by, validation images as they are or corrupted ones; others are 'clean'.
     """
 
     recipe: str
     holdout: bool
     precision: str
     device: DeviceClass
+    select: Select = "clean"
 
 
 def recipe_digest(values: dict[str, Any]) -> str:
@@ -46,5 +49,10 @@ def run_key(recipe: str, epochs: int, identity: Identity, architecture: Architec
         words.append(f"dropout-{str(identity.dropout).removesuffix('.0')}")
     if way.holdout:
         words.append("holdout")
-    digest = sha256(json.dumps([architecture.to_json(), *way]).encode()).hexdigest()[:8]
+    parts: tuple[object, ...] = way
+    if way.select == "clean":
+        parts = way[:-1]  # so have keys been since before there was a choice
+    else:
+        words.append(way.select)
+    digest = sha256(json.dumps([architecture.to_json(), *parts]).encode()).hexdigest()[:8]
     return "-".join([*words, digest])

@@ -25,6 +25,7 @@ from search.trained_network import (
     TestResult,
     TrainedNetwork,
 )
+from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
 from search.training.images import Images, Normalisation
 from search.training.loop import EVALUATION_BATCH, evaluate
@@ -92,6 +93,8 @@ def evaluate_all(
         if task.augmentation is not None:
             augmented = evaluate_augmented(model, images, normalise, precision, network.mirrored, task.augmentation)
             result = replace(result, augmented=(augmented,))
+        if task.corrupted:
+            result = replace(result, corrupted=evaluate_corrupted(model, images, normalise, precision))
         results.append(result)
     return tuple(results)
 

@@ -37,9 +37,10 @@ from search.protocol import (
 )
 from search.quantities import plural
 from search.recipe import Recipe, is_mirrored
-from search.trained_network import augmentations
+from search.trained_network import Robustness, augmentations
 from search.training.certify import certify_built
 from search.training.contact_sheet import draw_contact_sheet
+from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
 from search.training.graph import capture_on
 from search.training.images import Images, Normalisation, Splits
@@ -191,7 +192,9 @@ class Trainer:
             return log.finished(time.perf_counter() - started)
         if job.keep is not None:
             save(training.network, job.architecture, job.keep)
-        test = None
+        test = robustness = None
+        if job.robust:
+            robustness = self._robustness(training)
         if job.purpose == "final":
             send(Opening())
             with self._quiet.resting():
@@ -204,7 +207,12 @@ class Trainer:
                 for augmentation in augmentations(mirrored)
             ]
             test = replace(test, augmented=tuple(augmented))
-        return log.finished(time.perf_counter() - started, test)
+        return log.finished(time.perf_counter() - started, test, robustness)
+
+    def _robustness(self, training: Training) -> Robustness:
+        """Of the network that is kept, on the validation split."""
+        how = training.network, self.splits.validation, training.normalise, training.precision
+        return Robustness("validation", evaluate(*how).accuracy, evaluate_corrupted(*how))
 
     def _begin(self, job: Job, precision: str, requests: Requests) -> Training:
         def should_stop() -> bool:

@@ -158,7 +158,7 @@ def audit_round(runs: Iterable[RunView]) -> list[RunView]:
     return max(rounds.values(), key=size, default=[])
 
 
-def mean_score(network: Network) -> float:
+def mean_validation(network: Network) -> float:
     """Over seeds, what the weights that were kept are ranked by."""
     return fmean(run.score or 0.0 for run in network.runs)
 

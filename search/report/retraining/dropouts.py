@@ -7,7 +7,7 @@ from typing import NamedTuple
 from search.identity import Identity
 from search.report.notation import percent, sentence_list
 from search.study.networks import Network
-from search.study.rounds import SCORES, chosen_dropout, mean_score, tried_dropouts
+from search.study.rounds import SCORES, chosen_dropout, mean_validation, tried_dropouts
 from search.study.view import RunView
 from search.study.way import Select
 
@@ -47,4 +47,4 @@ def dropout_choice(runs: Iterable[RunView], number: int) -> DropoutChoice | None
 def _tried(network: Network) -> Tried:
     values = {stage.dropout for stage in network.runs[0].architecture.stages}
     dropout = f"{min(values):g}" if len(values) == 1 else f"{min(values):g} to {max(values):g}"
-    return Tried(network.runs[0].identity, dropout, mean_score(network))
+    return Tried(network.runs[0].identity, dropout, mean_validation(network))

@@ -18,6 +18,7 @@ from search.protocol import Failed, Message, Setup, Working
 from search.recipe import Recipe
 from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TrainedNetwork
 from search.training import predictor
+from search.training.corruptions import CORRUPTIONS
 from search.training.images import Images, Normalisation
 from search.training.loop import evaluate
 from search.training.mixed_precision import MEMORY_FORMAT
@@ -111,6 +112,19 @@ def test_a_network_is_tested_and_predicts_with_the_views_that_are_asked_for(
     assert (predicted != predict(network, images, CPU)).any()
     of_mirrors = predict(network, images[:, :, ::-1], CPU, augmentation="mirror")
     assert (predicted == of_mirrors).mean() > 0.99, "an image and its mirror are one"
+
+
+def test_corrupted_images_are_tested_beside_the_plain_ones_and_again_alike(
+    trained: Callable[..., TrainedNetwork], digits: Dataset
+) -> None:
+    plain = evaluation(digits, trained())
+    (result,), (corrupted,), (again,) = (
+        evaluate_all(task, CPU) for task in (plain, replace(plain, corrupted=True), replace(plain, corrupted=True))
+    )
+    assert replace(corrupted, corrupted=()) == result and corrupted == again
+    assert {(one.corruption, one.strength) for one in corrupted.corrupted} == {
+        (name, strength) for name in CORRUPTIONS for strength in (1, 2, 3)
+    }
 
 
 def test_weights_of_another_network_cannot_be_loaded(trained: Callable[..., TrainedNetwork]) -> None:

@@ -20,6 +20,7 @@ from search.protocol import (
     Failed,
     Finished,
     Job,
+    Measurement,
     Message,
     Opening,
     Purpose,
@@ -125,6 +126,19 @@ def test_kept_weights_give_the_tested_loss_whatever_the_scale_of_the_logits(
     normalise = Normalisation.from_constants((0.5,), (0.25,), torch.device("cpu"))
     plain = replace(answer.test, augmented=())
     assert evaluate(load(kept, torch.device("cpu")), test, normalise, "fp32") == plain
+
+
+def test_a_finalist_that_is_ranked_by_corrupted_images_measures_them_on_the_validation_split_again_alike(
+    trainer: Trainer,
+) -> None:
+    answers = [perform(trainer, replace(job(purpose="finalist"), robust=robust))[0] for robust in (True, True, False)]
+    first, again, clean = (answer for answer in answers if isinstance(answer, Finished))
+    assert first.robustness is not None and first.robustness == again.robustness and clean.robustness is None
+    assert (first.robustness.split, first.robustness.seen, first.test) == ("validation", False, None)
+    assert len(first.robustness.corrupted) == 21
+    _, messages = perform(trainer, job(purpose="finalist"))
+    (measured,) = (message for message in messages if isinstance(message, Measurement))
+    assert first.robustness.clean == measured.validation_accuracy
 
 
 @pytest.mark.parametrize(

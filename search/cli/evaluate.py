@@ -68,6 +68,8 @@ def evaluate(
     from search.study.trained import of_seeds
 
     part = parse_images(data, split, corrupted, tta)
+    if data is None and labels is not None:
+        raise InputError(f"labels = {labels!r}: is for --data; the study's own images have its classes")
     reading, augmentation = parse_labels(labels), parse_augmentation(tta)
     files, plan, runs = find_trained_runs("evaluate", studies, study, trial, baseline, recipe, dropout, seed)
     runs = of_seeds(runs, seed) if seed else runs

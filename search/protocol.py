@@ -13,7 +13,7 @@ from typing import Literal
 from models.architecture import Architecture
 from search.recipe import Recipe
 from search.teaching import Lesson
-from search.trained_network import Evaluate, Evaluated, Precision, Predict, Predicted, TestResult
+from search.trained_network import Evaluate, Evaluated, Precision, Predict, Predicted, Robustness, TestResult
 
 Purpose = Literal["search", "finalist", "proxy", "final", "teacher"]
 
@@ -57,6 +57,7 @@ class Job:
             the measurements up to there, and writes its own as those of `attempt`.
         captured: whether its steps are captured where the device can do that.
         key: tells it apart from trainings in other ways that have the same label.
+        robust: whether it measures the validation split under corruptions too, in the end.
         lesson: what teachers teach it; None without a teacher.
     """
 
@@ -73,6 +74,7 @@ class Job:
     holdout: bool = False
     captured: bool = True
     key: str = ""
+    robust: bool = False
     lesson: Lesson | None = None
 
 
@@ -175,6 +177,7 @@ class Finished:
     test: TestResult | None = None
     kept_epoch: int | None = None
     batch_size: int | None = None
+    robustness: Robustness | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,11 @@ class Recipe(RecipeFields):
         return (self.cutmix > 0 or self.mixup > 0) and self.mix_probability > 0
 
 
+def is_mirrored(flip: object, data: str) -> bool:
+    """Whether a network that was trained on a data set, with this `flip`, may be tested on mirrored images."""
+    return bool(flip) and data not in CHARACTERS
+
+
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     """The recipe with another length.
 

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Literal
 
 from models.architecture import Architecture
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Augmentation = Literal["mirror", "shifts"]  # at test time; see `search.training.views`
+Split = Literal["validation", "test"]
+NUM_STRENGTHS = 3  # of each corruption
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,7 @@ class TrainedNetwork:
         mean: what its images were normalised by, per channel on the scale 0 to 1; and so `std`. Of a teacher both may
             be empty: it sees images as its student does.
         precision: what it was measured in.
+        mirrored: whether it was trained on mirrored images, so that it may be tested on them too.
     """
 
     architecture: Architecture
@@ -25,23 +30,92 @@ class TrainedNetwork:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     precision: Precision
+    mirrored: bool = False
+
+
+def augmentations(mirrored: bool) -> tuple[Augmentation, ...]:
+    """Those that give other views of an image than itself, where mirrored ones are among them or not."""
+    return ("mirror", "shifts") if mirrored else ("shifts",)
+
+
+def num_passes(augmentation: Augmentation | None, mirrored: bool) -> int:
+    """How many forward passes an image takes with test-time augmentation, with mirrored images or without."""
+    return (3 if augmentation == "shifts" else 1) * (2 if augmentation is not None and mirrored else 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluate:
-    """Test trained networks on the same images: .npy files of uint8 (N, H, W, C) and of labels (N,)."""
+    """Test trained networks on the same images: .npy files of uint8 (N, H, W, C) and of labels (N,).
+
+    Attributes:
+        augmentation: with which they are tested as well.
+        corrupted: whether they are also tested on the images under every corruption.
+    """
 
     networks: tuple[TrainedNetwork, ...]
     images: Path
     labels: Path
+    augmentation: Augmentation | None = None
+    corrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Predict:
-    """Classify the images of a .npy file, uint8 (N, H, W, C)."""
+    """Classify the images of a .npy file, uint8 (N, H, W, C), with test-time augmentation or without."""
 
     network: TrainedNetwork
     images: Path
+    augmentation: Augmentation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentedResult:
+    """An accuracy with test-time augmentation, which takes `passes` forward passes an image. It is never compared with
+    one without."""
+
+    augmentation: Augmentation
+    passes: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class CorruptedResult:
+    """An accuracy on images under a corruption, as `search.training.corruptions` has them; `strength` is 1 to 3."""
+
+    corruption: str
+    strength: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """The accuracy of a network on the images of a split, and on the same under every corruption, at least one.
+
+    Attributes:
+        seen: whether it was trained on these images.
+    """
+
+    split: Split
+    clean: float
+    corrupted: tuple[CorruptedResult, ...]
+    seen: bool = False
+
+    @property
+    def mean(self) -> float:
+        """Of the accuracies on corrupted images."""
+        return fmean(result.accuracy for result in self.corrupted)
+
+    @property
+    def fall(self) -> float:
+        return self.clean - self.mean
+
+    def under(self, corruption: str) -> tuple[float, ...]:
+        """The accuracies under one corruption, the weakest strength first."""
+        return tuple(result.accuracy for result in self.corrupted if result.corruption == corruption)
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(result.corruption for result in self.corrupted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +125,16 @@ class TestResult:
     Attributes:
         confusion: `confusion[i][j]` counts images of class i taken for class j.
         correct: whether each image was classified correctly, as `search.flags.pack` writes it.
+        augmented: the same images with test-time augmentation, where that was asked for.
+        corrupted: the same images under every corruption, where that was asked for.
     """
 
     loss: float
     accuracy: float
     confusion: tuple[tuple[int, ...], ...]
     correct: str | None = None
+    augmented: tuple[AugmentedResult, ...] = ()
+    corrupted: tuple[CorruptedResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,13 +67,15 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
 
 def describe(run: "RunView", budget: int) -> str:
     """A final run in a line. `budget` is the most parameters that a network of the study may have."""
-    from search.report.notation import duration
+    from search.report.notation import duration, percent
 
     name = run.identity.name + (f" by {run.recipe}" if run.identity.baseline else "")
     within = f"budget {budget:,}" if run.params <= budget else f"a reference, over the budget of {budget:,}"
     kept = f" with the weights of epoch {run.kept_epoch}" if run.kept_epoch is not None else ""
     kept += ", validation images held out" if run.holdout else ""
     kept += f", {run.teaching.words}" if run.teaching is not None else ""
+    for result in run.augmented[-1:]:
+        kept += f" ({percent(result.accuracy)} with test-time augmentation, {result.passes} passes an image)"
     return (
         f"{name} seed {run.seed}: test accuracy {run.test_accuracy:.2%}{kept}, {run.params:,} parameters "
         f"({within}), {run.macs:,} MACs, {duration(run.seconds)}; weights in {run.folder}"

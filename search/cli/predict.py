@@ -13,11 +13,13 @@ from search.cli.paths import path_option
 from search.cli.studies import Studies, StudyName
 from search.cli.trained_runs import (
     LabelReading,
+    TestTimeAugmentation,
     TrainedBaseline,
     TrainedDropout,
     TrainedRecipe,
     TrainedTrial,
     find_trained_runs,
+    parse_augmentation,
     parse_labels,
 )
 from search.errors import InputError
@@ -34,6 +36,7 @@ def predict(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The run whose weights are used.")] = 0,
     labels: LabelReading = None,
     names: Annotated[bool, typer.Option("--names", help="As --labels names.")] = False,
+    tta: TestTimeAugmentation = None,
     device: Device = "auto",
     study: StudyName = None,
     studies: Studies = Path("studies"),
@@ -48,8 +51,9 @@ def predict(
     from search.files import replacing
     from search.run import evaluation
     from search.study.trained import of_seeds
+    from search.trained_network import num_passes
 
-    reading = parse_labels(labels)
+    reading, augmentation = parse_labels(labels), parse_augmentation(tta)
     if names and reading == "numbers":
         raise InputError("labels = 'numbers': --names asks for the names; give one of them")
     _, plan, runs = find_trained_runs("predict", studies, study, trial, baseline, recipe, dropout, [seed])
@@ -57,9 +61,11 @@ def predict(
     data = plan.question.data
     texts = label_texts(data.classes, data.are_named, "names" if names else reading)
     with replacing(output) as path:  # fails before the work if the file cannot be written
-        predictions = evaluation.predict(plan, run, input, parse_device(device))
+        predictions = evaluation.predict(plan, run, input, parse_device(device), augmentation)
         _write(path, ((id, texts[label]) for id, label in predictions))
-    print_written("predictions", output, f" ({plural(len(predictions), 'image')}, {run.name} seed {seed})")
+    passes = num_passes(augmentation, run.network.mirrored)
+    how = f", test-time augmentation by {passes} passes an image" if augmentation else ""
+    print_written("predictions", output, f" ({plural(len(predictions), 'image')}, {run.name} seed {seed}{how})")
 
 
 def _write(path: Path, rows: Iterable[tuple[str, str]]) -> None:

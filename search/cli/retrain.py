@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.cli.choices import one_of
 from search.cli.final_runs import print_final_runs, train_final_runs
 from search.cli.hand_made import known_baseline
 from search.cli.logs import LogName, open_log
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from search.run.candidates import Candidate
     from search.study.plan import Plan
     from search.study.rounds import Finalist
+    from search.study.way import Select
 
 
 def retrain(
@@ -41,6 +43,9 @@ def retrain(
         list[str] | None, typer.Option("--baseline", help="Named baseline to train beside them; may be repeated.")
     ] = None,
     guess: Annotated[bool, typer.Option(" /--no-guess", help="With --top: leave out the study's best guess.")] = True,
+    select: Annotated[
+        str, typer.Option("--select", help="What --top chooses by: validation images, clean or corrupted (robust).")
+    ] = "clean",
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs per network.")] = 1,
     epochs: Epochs = None,
     recipe: RecipeName = "full",
@@ -71,6 +76,9 @@ def retrain(
     schedule of a search favours none. With --top 1 the best trial of the search is trained finally as it is. Runs with
     --holdout are compared only with each other.
 
+    With --select robust finalists are ranked by their mean accuracy on corrupted validation images (see nas evaluate
+    --corrupted), in a round of its own.
+
     With --top the best guess of the study, a network that anybody would try, is one of the finalists, and is trained
     finally beside the winner, to see whether searching paid.
 
@@ -86,6 +94,9 @@ def retrain(
     from search.study.storage import read_study
 
     selection = parse_selection(trial, top, per_budget, dropout, baseline, guess)
+    ranked_by: Select = one_of("select", select, ("clean", "robust"))
+    if ranked_by == "robust" and not selection.chooses:
+        raise InputError("select = robust: is for --top 2 or more, which chooses among finalists")
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
     holds_out = holdout or selection.chooses
@@ -106,7 +117,9 @@ def retrain(
     by = full if holds_out else fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, True, machine.has_gpu)
     teachers = parse_teacher(teacher, temperature, teacher_share, files, plan, records, by)
     known = teachers_known(teachers, (*candidates, *baselines), selection.chooses) if teachers is not None else None
-    request = RetrainRequest(tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent, teachers)
+    request = RetrainRequest(
+        tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent, ranked_by, teachers
+    )
     num_workers = (
         len(machine.staff(dataset, 0, request.num_runs(len(plan.question.space.dropout)))) if not ray else None
     )
@@ -233,13 +246,15 @@ def print_choice(ranking: "Sequence[tuple[Candidate, Finalist]]") -> None:
     """The finalists, best first, and how the winner's dropout was chosen."""
     from search.report.notation import duration
     from search.report.retraining.dropouts import dropout_choice
+    from search.study.rounds import SCORES
 
     for candidate, finalist in ranking:
         cost = f"{finalist.network.macs:,} MACs, {duration(finalist.network.seconds)} a run"
         name = candidate.identity.name.removeprefix("trial ")
         epochs = plural(finalist.network.epochs, "epoch")
         kept = " (of the best epochs, whose weights are kept: optimistic)" if finalist.keeps_best else ""
-        print(f"finalist {name}: mean validation accuracy {finalist.mean:.2%} after {epochs}{kept}, {cost}")
+        clean = f" (clean {finalist.clean:.2%})" if finalist.select == "robust" else ""
+        print(f"finalist {name}: {SCORES[finalist.select]} {finalist.mean:.2%}{clean} after {epochs}{kept}, {cost}")
     winner = ranking[0][0].identity.trial
     runs = [run for _, finalist in ranking for run in finalist.network.runs]
     if winner is not None and (choice := dropout_choice(runs, winner)):

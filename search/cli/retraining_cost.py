@@ -40,9 +40,10 @@ def print_cost(
         choosing = finalists_waves(
             num_candidates, len(plan.question.space.dropout), epochs, plan.question.recipe.epochs
         )
+        ranked = " by corrupted validation images" if request.select == "robust" else ""
         num_runs = plural(sum(wave.num_runs for wave in choosing), "run")
         steps.insert(
-            0, f"{num_runs} of {plural(choosing[0].epochs, 'epoch')} to choose among {num_candidates} finalists"
+            0, f"{num_runs} of {plural(choosing[0].epochs, 'epoch')} to choose among {num_candidates} finalists{ranked}"
         )
         waves = [*choosing, *waves]
     if request.teachers is not None:

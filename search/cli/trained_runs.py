@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from search.files import StudyFiles
     from search.study.plan import Plan
     from search.study.trained import TrainedRun
+    from search.trained_network import Augmentation
 
 TrainedTrial = Annotated[int | None, typer.Option("--trial", help="Retrained trial.")]
 TrainedBaseline = Annotated[str | None, typer.Option("--baseline", help="Baseline that was trained in the study.")]
@@ -35,6 +36,22 @@ LabelReading = Annotated[
         help="Classes go by their names or by their numbers from 0; needed only where names are other numbers.",
     ),
 ]
+
+TestTimeAugmentation = Annotated[
+    str | None,
+    typer.Option(
+        "--tta", help="Average logits over mirrored images (mirror), or over shifted ones too (shifts: 6 passes)."
+    ),
+]
+
+
+def parse_augmentation(tta: str | None) -> "Augmentation | None":
+    """
+    Raises:
+        InputError: there is no such test-time augmentation.
+    """
+    augmentation: Augmentation | None = None if tta is None else one_of("tta", tta, ("mirror", "shifts"))
+    return augmentation
 
 
 def parse_labels(labels: str | None) -> "Reading | None":

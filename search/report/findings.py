@@ -15,7 +15,7 @@ from search.report.statistics.bootstrap import Counts
 from search.report.trials.leaderboard import Tested, ranked, tested_trials
 from search.study.meant import meant
 from search.study.networks import Network, alike, is_tested, quoted
-from search.study.rounds import Finalist, earlier_rounds, last_round, standings, unfinished_round
+from search.study.rounds import SCORES, Finalist, earlier_rounds, last_round, standings, unfinished_round
 from search.study.view import RunView, StudyView, TrialView
 
 
@@ -146,7 +146,7 @@ def _chosen_among(
     finalists: Sequence[Network], trial: TrialView, choice: DropoutChoice | None, stand_for: Mapping[int, Network]
 ) -> Answer:
     epochs = plural(max(finalist.epochs for finalist in finalists), "epoch")
-    how = f"the best mean validation accuracy of {plural(len(finalists), 'finalist')} trained for {epochs}"
+    how = f"the best {SCORES[finalists[0].way.select]} of {plural(len(finalists), 'finalist')} trained for {epochs}"
     chosen = Identity(trial=trial.number)
     if choice:
         how += f", and then with {choice.phrase}"

@@ -7,7 +7,16 @@ from models.architecture import ArchitectureError
 from search.report import caveats, proxy_audit, summary, time_ledger, verdicts
 from search.report.findings import Findings
 from search.report.notation import percent
-from search.report.retraining import comparisons, confusion, finalists, full_length_runs, openings, seeds, teachers
+from search.report.retraining import (
+    comparisons,
+    confusion,
+    finalists,
+    full_length_runs,
+    openings,
+    seeds,
+    shift,
+    teachers,
+)
 from search.report.retraining.training_curves import training_curves_figure, training_curves_frame
 from search.report.space_audit import audit_figure
 from search.report.space_draws import draws_figure
@@ -124,6 +133,7 @@ def _heading(trial: TrialView) -> str:
 def _retraining(findings: Findings) -> dict[str, Any]:
     every = full_length_runs.runs_frame(findings.view.runs)
     results = full_length_runs.results_frame(findings.networks, findings.view.budget)
+    corrupted = shift.shift_frame(findings.networks)
     of_finalists = training_curves_frame(quoted(findings.round))
     of_finals = training_curves_frame(quoted(findings.final_networks))
     return {
@@ -133,6 +143,7 @@ def _retraining(findings: Findings) -> dict[str, Any]:
         "seeds": seeds.seeds_figure(seeds.seeds_frame(findings.networks)) if len(results) else None,
         "tested": full_length_runs.results_figure(results, findings.view.budget) if len(results) else None,
         "teachers": teachers.effect_sentences(findings.effects, findings.view.budget),
+        "shift": shift.shift_table(corrupted) if len(corrupted) else None,
         "every_run": full_length_runs.runs_table(every) if len(every) else None,
         "run_curves": training_curves_figure(of_finals) if len(of_finals) else None,
     }

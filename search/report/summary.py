@@ -180,7 +180,7 @@ def _answer_facts(view: StudyView, answer: Answer) -> list[Fact]:
         test = Fact("Test accuracy", "not measured", f"retrain trial {trial.number} to measure it")
     else:
         deviation = f"; standard deviation {points(final.deviation)} points" if final.seeds > 1 else ""
-        test = Fact("Test accuracy", percent(final.mean), spread(final) + deviation)
+        test = Fact("Test accuracy", percent(final.mean), spread(final) + deviation + _augmented(final))
     epochs = plural(measured_epochs(trial), "epoch")
     return [
         test,
@@ -188,6 +188,14 @@ def _answer_facts(view: StudyView, answer: Answer) -> list[Fact]:
         Fact("Parameters", count(trial.params), f"{percent(trial.params / view.budget, 1)} of {count(view.budget)}"),
         Fact("MACs", short(trial.macs), f"multiply-accumulates for one {view.image_size} by {view.image_size} image"),
     ]
+
+
+def _augmented(final: Network) -> str:
+    """What test-time augmentation makes of the accuracy, and what it costs; nothing where it was not measured."""
+    result = final.augmented("shifts")
+    if result is None:
+        return ""
+    return f"; {percent(result.accuracy)} with test-time augmentation, which takes {result.passes} passes an image"
 
 
 def _cost_facts(view: StudyView) -> list[Fact]:

@@ -11,21 +11,35 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.cache import scratch_folder
+from search.data.cache import scratch_folder, writing
 from search.data.catalogue import from_anywhere, path_of, safe_name
 from search.data.datasets import open_cached, open_dataset
 from search.data.decoding import ArrayImages, Part, Shape, decode
 from search.data.labelled import decode_labelled, has_both_parts, read_labelled
 from search.data.matching import Reading, match_labels
+from search.data.splits import split as divide
 from search.data.unlabelled import read_unlabelled
-from search.errors import DataError
+from search.errors import DataError, InputError
 from search.files import StudyFiles
 from search.flags import unpack
 from search.protocol import Setup
-from search.study.ledger import Ledger
+from search.run.plans import open_study_data
+from search.study.ledger import Ledger, also_measured
 from search.study.plan import Data, Plan
+from search.study.robustness import write_robustness
 from search.study.trained import TrainedRun
-from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TestResult
+from search.trained_network import (
+    Augmentation,
+    AugmentedResult,
+    Evaluate,
+    Evaluated,
+    Predict,
+    Predicted,
+    Robustness,
+    Split,
+    TestResult,
+    augmentations,
+)
 from search.workers.devices import choose_devices
 from search.workers.local import ask
 
@@ -55,12 +69,14 @@ class _TestSet(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The results of runs on a test set, seed by seed.
+    """The results of runs on labelled images, seed by seed.
 
     Attributes:
         classes: the names of the rows of each confusion matrix.
         overlap: how many of the images are the study's own; None where these are no longer in the data cache.
         ledgers: the files with a line for each run: the set's, and the study's if some of its test images are in it.
+        split: the split of the study's own images that they are; None if they are other images.
+        seen: whether the networks were trained on them, as far as it is known that all of them are the study's.
     """
 
     data: str
@@ -69,6 +85,8 @@ class Evaluation:
     results: tuple[tuple[int, TestResult], ...]
     overlap: Overlap | None
     ledgers: tuple[Path, ...]
+    split: Split | None = None
+    seen: bool = False
 
     @property
     def accuracies(self) -> tuple[float, ...]:
@@ -79,6 +97,20 @@ class Evaluation:
     def num_images(self) -> int:
         return sum(map(sum, self.results[0][1].confusion))
 
+    @property
+    def augmented(self) -> tuple[AugmentedResult, ...]:
+        """One a seed; empty where no test-time augmentation was asked for."""
+        return tuple(one for _, result in self.results for one in result.augmented)
+
+    @property
+    def robustness(self) -> tuple[Robustness, ...]:
+        """One a seed; empty where no corruptions were asked for."""
+        return tuple(
+            Robustness(self.split or "test", result.accuracy, result.corrupted, self.seen)
+            for _, result in self.results
+            if result.corrupted
+        )
+
     def of_class(self, index: int) -> tuple[int, tuple[float, ...]]:
         """How many images a class has, and its accuracy for each seed; no accuracies where it has no image."""
         images = sum(self.results[0][1].confusion[index])
@@ -86,58 +118,100 @@ class Evaluation:
 
 
 def evaluate(
-    files: StudyFiles, plan: Plan, runs: list[TrainedRun], spec: str, device: str, reading: Reading | None = None
+    files: StudyFiles,
+    plan: Plan,
+    runs: list[TrainedRun],
+    spec: str | None,
+    device: str,
+    reading: Reading | None = None,
+    augmentation: Augmentation | None = None,
+    corrupted: bool = False,
+    split: Split = "test",
 ) -> Evaluation:
-    """The results of runs on another labelled set with the study's classes, or on the study's own test set again.
+    """The results of runs on another labelled set with the study's classes, or on the study's own images again.
 
     The test part of the set is used, or all of it if it has no training part or is not divided. The opening of every
     run is in the set's ledger before the set is opened. The study's own test images are recognised however they are
     packed: a set that holds nothing else counts as the study's; where they are among others, the opening is in the
-    study's ledger too, with the accuracy on these images alone. Classes are matched by `search.data.matching`.
+    study's ledger too, with the accuracy on these images alone. Classes are matched by `search.data.matching`. What was
+    measured on the study's own images under corruptions is kept beside the results of the runs.
+
+    Args:
+        spec: the set; None for the study's own images.
+        augmentation: with which the networks are tested as well, on the same opening.
+        corrupted: whether they are tested under every corruption as well, on the same opening.
+        split: which of the study's own images. Validation images open no test set.
 
     Raises:
+        InputError: the networks cannot be tested with this augmentation.
         DataError: the set cannot be read, or the networks cannot be tested on it.
         TrainingError: a network cannot be used.
         StorageError: the ledger or the data cache cannot be written.
     """
+    _require_views(runs[0], augmentation)
     setup, views = _setup(device), [run.view for run in runs]
-    with _test_set(spec, plan, reading) as (data, images, labels):
-        own, known = plan.question.data, _own_images(images, plan)
+    is_test = spec is not None or split == "test"
+    with _own_images_of(split, plan) if spec is None else _test_set(spec, plan, reading) as (data, images, labels):
+        own, known = plan.question.data, _own_images(images, plan) if is_test else None
+        part_of_own = None if data.fingerprint != own.fingerprint else split
         if data.fingerprint == own.fingerprint or (known is not None and known.test.all()):
             data = own
-        opened: dict[str, NDArray[np.bool_] | None] = {data.ledger_name: None}
+        opened: dict[str, NDArray[np.bool_] | None] = {data.ledger_name: None} if is_test else {}
         if known is not None and known.test.any():
             opened.setdefault(own.ledger_name, known.test)
         ledgers = [Ledger(files, name) for name in opened]
         lines = [
             [ledger.record(view.identity, view.seed, view.recipe, view.holdout) for view in views] for ledger in ledgers
         ]
-        answer = ask(setup, Evaluate(tuple(run.network for run in runs), images, labels), Path(os.devnull))
+        task = Evaluate(tuple(run.network for run in runs), images, labels, augmentation, corrupted)
+        answer = ask(setup, task, Path(os.devnull))
     assert isinstance(answer, Evaluated)
     for ledger, of_runs, part in zip(ledgers, lines, opened.values(), strict=True):
         for line, result in zip(of_runs, answer.results, strict=True):
-            ledger.enter(line, result.accuracy if part is None else _accuracy(result, part))
+            if part is None:
+                ledger.enter(line, result.accuracy, **also_measured(result))
+            else:
+                ledger.enter(line, _accuracy(result, part))
     results = tuple(zip((view.seed for view in views), answer.results, strict=True))
     overlap = None if known is None else Overlap(*(int(part.sum()) for part in known))
     ledger_files = tuple(map(files.ledger, opened))
-    return Evaluation(data.name, data.fingerprint, own.classes, results, overlap, ledger_files)
+    seen = not is_test and any(view.validation is None for view in views)
+    evaluation = Evaluation(data.name, data.fingerprint, own.classes, results, overlap, ledger_files, part_of_own, seen)
+    if part_of_own is not None:
+        for view, robustness in zip(views, evaluation.robustness, strict=False):
+            write_robustness(view, robustness)
+    return evaluation
 
 
-def predict(plan: Plan, run: TrainedRun, source: Path, device: str) -> list[tuple[str, int]]:
+def predict(
+    plan: Plan, run: TrainedRun, source: Path, device: str, augmentation: Augmentation | None = None
+) -> list[tuple[str, int]]:
     """The id and the class of every image, in the order of `search.data.unlabelled.read_unlabelled`.
 
     Raises:
+        InputError: the network cannot be used with this augmentation.
         DataError: the images cannot be read, or the network cannot take them.
         TrainingError: the network cannot be used.
         StorageError: the data cache cannot be written.
     """
+    _require_views(run, augmentation)
     setup, shape = _setup(device), _shape(plan)
     images, ids = read_unlabelled(source, shape)
     with scratch_folder() as folder:
         decode(images, len(ids), shape, folder / "images.npy")
-        answer = ask(setup, Predict(run.network, folder / "images.npy"), Path(os.devnull))
+        answer = ask(setup, Predict(run.network, folder / "images.npy", augmentation), Path(os.devnull))
     assert isinstance(answer, Predicted)
     return list(zip(ids, answer.labels, strict=True))
+
+
+def _require_views(run: TrainedRun, augmentation: Augmentation | None) -> None:
+    """
+    Raises:
+        InputError: the augmentation has no other views than the image itself, of a network of this training.
+    """
+    if augmentation is not None and augmentation not in augmentations(run.network.mirrored):
+        why = "was not trained on mirrored images, or classifies characters, which differ in a mirror"
+        raise InputError(f"tta = {augmentation}: {run.name} {why}; --tta shifts moves them alone")
 
 
 @contextmanager
@@ -166,6 +240,28 @@ def _test_set(spec: str, plan: Plan, reading: Reading | None) -> Iterator[_TestS
             name = safe_name(path.stem if path.is_file() else path.name)
             data = own.model_copy(update={"name": name, "fingerprint": fingerprint})
         yield _TestSet(data, images, labels)
+
+
+@contextmanager
+def _own_images_of(part: Split, plan: Plan) -> Iterator[_TestSet]:
+    """The study's own test set, or its validation split.
+
+    Raises:
+        DataError: the data is not found, or has changed.
+        StorageError: the data cache cannot be written.
+    """
+    dataset = open_study_data(plan)
+    if part == "test":
+        yield _TestSet(plan.question.data, dataset.folder / "test-images.npy", dataset.folder / "test-labels.npy")
+        return
+    images, labels = dataset.train()
+    _, validation = divide(labels, plan.question.seed)
+    with scratch_folder() as folder:
+        paths = folder / "images.npy", folder / "labels.npy"
+        with writing(folder):
+            np.save(paths[0], images[validation])
+            np.save(paths[1], labels[validation])
+        yield _TestSet(plan.question.data, *paths)
 
 
 def _own_images(images: Path, plan: Plan) -> _Own | None:

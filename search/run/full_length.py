@@ -6,7 +6,7 @@ from pathlib import Path
 
 from search.protocol import Finished, Job, Measurement, Ready
 from search.run.candidates import Candidate
-from search.study.ledger import Ledger
+from search.study.ledger import Ledger, also_measured
 from search.study.plan import Plan, run_seed
 from search.study.results import EndedRun, write_run
 from search.study.view import RunPurpose, RunView
@@ -81,6 +81,7 @@ class FullRun:
             checkpoints=checkpoints,
             holdout=self.way.holdout,
             key=self.key,
+            robust=self.way.select == "robust",
             lesson=self.lesson,
         )
 
@@ -118,7 +119,7 @@ class RunningRun:
         run, job = self.run, self.job
         if message.test is not None:
             assert self.opening is not None, "a worker opens the test set only when asked to"
-            ledger.enter(self.opening, message.test.accuracy)
+            ledger.enter(self.opening, message.test.accuracy, **also_measured(message.test))
         if run.keeps_weights:
             certify_saved(self.folder / "weights.safetensors", job.architecture, job.max_params)
         candidate, history = run.candidate, self.history

@@ -29,7 +29,7 @@ from search.study.plan import Plan, Question
 from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, Finalist
 from search.study.storage import Record, locked
 from search.study.view import RunView
-from search.study.way import DeviceClass
+from search.study.way import DeviceClass, Select
 from search.workers.fleet import Fleet
 from search.workers.local import LocalFleet
 from search.workers.machine import Machine
@@ -85,6 +85,7 @@ class RetrainRequest:
         choose: whether a finalists' round first picks one of the candidates, and its dropout.
         holdout: whether final runs leave out the validation split.
         opponent: a baseline that joins too, unless the network that is trained finally is of its design.
+        select: what the finalists' round ranks by.
         teachers: who teaches all others in as many further final runs; None for nobody.
     """
 
@@ -94,6 +95,7 @@ class RetrainRequest:
     choose: bool = False
     holdout: bool = False
     opponent: Candidate | None = None
+    select: Select = "clean"
     teachers: TeacherRequest | None = None
 
     def num_runs(self, num_dropouts: int) -> int:
@@ -226,7 +228,7 @@ def retrain(
         Interrupted: a signal asked for the end.
     """
     num_runs = request.num_runs(len(plan.question.space.dropout))
-    with _retraining(files, plan, machine, num_runs, observer, interruption) as retraining:
+    with _retraining(files, plan, machine, num_runs, observer, interruption, request.select) as retraining:
         ranking = retraining.choose([*request.candidates]) if request.choose else []
         winners = [ranking[0][0]] if request.choose else [*request.candidates]
         opponent = request.opponent
@@ -267,6 +269,7 @@ def _retraining(
     num_runs: int,
     observer: Observer,
     interruption: Interruption | None,
+    select: Select = "clean",
 ) -> Iterator[Retraining]:
     """Full-length training in a study, under its lock, on workers that end with the block. They start once there is
     something to train."""
@@ -283,7 +286,7 @@ def _retraining(
             fleets.callback(fleet.close)
             return fleet
 
-        yield Retraining(plan, files, fleet, device, observer, interruption)
+        yield Retraining(plan, files, fleet, device, observer, interruption, select)
 
 
 def remember(files: StudyFiles) -> None:

@@ -25,7 +25,7 @@ from search.study.results import fault_of_weights, read_results
 from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, Finalist, finalist_epochs, standings
 from search.study.trained import trained_run
 from search.study.view import RunPurpose, RunView
-from search.study.way import DeviceClass, Way, recipe_digest
+from search.study.way import DeviceClass, Select, Way, recipe_digest
 from search.teaching import Lesson, Teaching
 from search.trained_network import Precision, TrainedNetwork
 from search.workers.crew import Crew, Restarted
@@ -42,6 +42,7 @@ class Retraining:
 
     Args:
         device: the kind of device that the fleet's workers have.
+        select: what finalists are ranked by, clean validation images or corrupted ones.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Retraining:
         device: DeviceClass,
         observer: Observer,
         interruption: Interruption | None = None,
+        select: Select = "clean",
     ) -> None:
         self.plan = plan
         self.files = files
@@ -60,6 +62,7 @@ class Retraining:
         self._ledger = Ledger(files, plan.question.data.ledger_name)
         self._fleet = fleet
         self._device = device
+        self._select = select
         self._running: list[RunningRun] = []
         self._done: dict[tuple[object, ...], RunView] = {}
 
@@ -69,8 +72,8 @@ class Retraining:
 
     def choose(self, candidates: list[Candidate]) -> list[tuple[Candidate, Finalist]]:
         """Train finalists on the training split for a part of the full length, then the best of them with each other
-        dropout that the study's space offers, and return those that have all seeds by mean validation accuracy, best
-        first. The first is the winner.
+        dropout that the study's space offers, and return those that have all seeds by their mean on the validation
+        split, as it is or corrupted, best first. The first is the winner.
 
         Of equal ones the earlier candidate comes first, and a trial with its own dropout before others. A dropout that
         cannot be trained is reported and left out.
@@ -108,7 +111,8 @@ class Retraining:
         """A run of the candidate with the part of its recipe by which finalists are trained."""
         epochs = finalist_epochs(candidate.recipe.epochs, self.plan.question.recipe.epochs)
         shortened = replace(candidate, recipe=candidate.recipe.model_copy(update={"epochs": epochs}))
-        return self._asked(shortened, seed, "finalist", may_fail=candidate.identity.dropout is not None)
+        run = self._asked(shortened, seed, "finalist", may_fail=candidate.identity.dropout is not None)
+        return replace(run, way=run.way._replace(select=self._select))
 
     def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:
         """Train trials on the training split, as finalists are, to compare their values with those of the search.
@@ -177,7 +181,8 @@ class Retraining:
         there = self._there()
         finals = [replace(run, purpose="final") for run in teachers]
         chosen = [final if self._is_usable(final, there) else run for run, final in zip(teachers, finals, strict=True)]
-        return [trained_run(view).network for view in self._train(chosen)]
+        data = self.plan.question.data.name
+        return [trained_run(view, data).network for view in self._train(chosen)]
 
     def _finals(self, candidates: list[Candidate], num_seeds: int, holdout: bool) -> list[FullRun]:
         return [

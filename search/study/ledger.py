@@ -8,6 +8,7 @@ that ended while it was testing, or just before.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import fmean
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +18,7 @@ from search.files import StudyFiles, append_line, why, write_atomically
 from search.identity import Identity
 from search.study.plan import now
 from search.study.view import LedgerEntry
+from search.trained_network import TestResult
 
 LOCK_SECONDS = 60.0
 _ENTRY = TypeAdapter(LedgerEntry)
@@ -42,13 +44,13 @@ class Ledger:
             append_line(self._path, values)
         return json.dumps(values)
 
-    def enter(self, line: str, accuracy: float) -> None:
-        """Write the accuracy into the line of its opening.
+    def enter(self, line: str, accuracy: float, **others: object) -> None:
+        """Write the accuracy into the line of its opening, and what else was measured on the same images.
 
         Raises:
             StorageError: it cannot be written; the opening itself is in the ledger.
         """
-        whole = json.dumps(json.loads(line) | {"accuracy": accuracy})
+        whole = json.dumps(json.loads(line) | {"accuracy": accuracy} | others)
         with self._locked():
             lines = self._read().splitlines()
             if line in lines:
@@ -107,6 +109,14 @@ class Ledger:
             yield
         finally:
             lock.release()
+
+
+def also_measured(result: TestResult) -> dict[str, object]:
+    """What a line says of an opening beside its accuracy: accuracies with test-time augmentation, and the mean of those
+    on corrupted images."""
+    augmented = {one.augmentation: one.accuracy for one in result.augmented}
+    corrupted = [one.accuracy for one in result.corrupted]
+    return ({"augmented": augmented} if augmented else {}) | ({"corrupted": fmean(corrupted)} if corrupted else {})
 
 
 def _entry(line: str) -> LedgerEntry | None:

@@ -13,6 +13,7 @@ from search.quantities import plural
 from search.study.view import RunView
 from search.study.way import Way
 from search.teaching import Teaching
+from search.trained_network import Augmentation, AugmentedResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,13 @@ class Network:
     def deviation(self) -> float:
         """Over seeds; NaN for one."""
         return stdev(self.accuracies) if self.seeds > 1 else float("nan")
+
+    def augmented(self, augmentation: Augmentation) -> AugmentedResult | None:
+        """The mean accuracy over seeds with test-time augmentation; None where a run has not measured it."""
+        results = [result for run in self.runs for result in run.augmented if result.augmentation == augmentation]
+        if len(results) < self.seeds:
+            return None
+        return AugmentedResult(augmentation, results[0].passes, fmean(result.accuracy for result in results))
 
     @property
     def params(self) -> int:
@@ -95,8 +103,9 @@ class Network:
     def training(self) -> str:
         """How it was trained, in words."""
         held_out = ", validation images held out" if self.holdout else ""
+        ranked = ", ranked by corrupted images" if self.way.select == "robust" else ""
         taught = f", {self.teaching.words}" if self.teaching is not None else ""
-        return f"{self.recipe}, {plural(self.epochs, 'epoch')}{held_out}{taught}"
+        return f"{self.recipe}, {plural(self.epochs, 'epoch')}{held_out}{ranked}{taught}"
 
     def training_beside(self, other: "Network") -> str:
         """How it was trained, with all that tells it apart from another of its trial or baseline."""

@@ -17,6 +17,7 @@ from search.protocol import Finished, Job, Measurement, Ready
 from search.quantities import brief
 from search.recipe import Recipe
 from search.study.plan import Plan, now
+from search.study.robustness import require_sane, with_robustness
 from search.study.view import RunView
 from search.study.way import recipe_digest
 from search.study.weights import certify_saved
@@ -50,6 +51,8 @@ def read_results(files: StudyFiles, data: str | None = None) -> Results:
         except StorageError as error:
             unread.append(str(error))
             continue
+        run, faults = with_robustness(run)
+        unread += faults
         if data and run.data and run.data != data:
             unread.append(f"{path}: was trained on other data, {run.data}, and counts for nothing")
             continue
@@ -187,6 +190,9 @@ def write_run(path: Path, plan: Plan, run: EndedRun) -> RunView:
         teaching=run.teaching,
         data=plan.question.data.ledger_name,
         time=now(),
+        augmented=test.augmented if test else (),
+        select="robust" if job.robust else "clean",
+        robustness=(finished.robustness,) if finished.robustness is not None else (),
         folder=path.parent,
     )
     values = (
@@ -237,6 +243,13 @@ def _require_sane(view: RunView) -> None:
     """
     if view.test_accuracy is not None and not 0 <= view.test_accuracy <= 1:
         raise ValueError(f"test_accuracy = {view.test_accuracy}")
+    for result in view.augmented:
+        if not 0 <= result.accuracy <= 1 or result.passes < 1:
+            raise ValueError(f"augmented: {result.augmentation} = {result.accuracy} by {result.passes} passes")
+    if view.select == "robust" and not view.robustness:
+        raise ValueError("robustness: it has none and is ranked by it")
+    for robustness in view.robustness:
+        require_sane(robustness)
     if view.seed < 0 or view.params < 1 or view.epochs < 0:
         raise ValueError("a negative seed, size or length")
     if view.confusion is not None and any(len(row) != len(view.confusion) for row in view.confusion):

@@ -4,6 +4,9 @@ Finalists are trained for longer than trials of the search (`finalist_epochs`), 
 seed, then the best `NUM_LEADERS` of them with a second. Of 33 small networks the order by 9 epochs agreed far better
 with the one by 27 than that by 3 did (benchmarks/LOG.md); other lengths and sizes were not measured.
 
+A round may rank its finalists by their mean accuracy on corrupted validation images instead, `--select robust`, and is
+then another round than one that ranks them by clean images.
+
 A finalist's number is the validation accuracy of the weights that it kept: the last epoch's or, where the recipe keeps
 the best, the best epoch's, which is optimistic because it was picked for being the best. It ranks finalists, all of
 which it flatters alike, and is never quoted as a result.
@@ -18,10 +21,15 @@ from models.architecture import Architecture
 from search.identity import Identity
 from search.study.networks import Network, alike
 from search.study.view import RunView, at_dropout
-from search.study.way import Way
+from search.study.way import Select, Way
 
 NUM_FINALIST_SEEDS = 2  # of each of the leaders in the round that picks a winner
 NUM_LEADERS = 3  # of many finalists so many have all seeds; few have them from the start
+# What finalists are ranked by, in words.
+SCORES: Mapping[Select, str] = {
+    "clean": "mean validation accuracy",
+    "robust": "mean accuracy on corrupted validation images",
+}
 FINALIST_FACTOR = 3  # finalists are trained for so many times the epochs of a trial, if not at full length
 
 
@@ -32,7 +40,7 @@ def finalist_epochs(epochs: int, searched: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """A network of the round, and its validation accuracy over seeds; the deviation is NaN for one."""
+    """A network of the round, and what it is ranked by over seeds (`SCORES`); the deviation is NaN for one."""
 
     network: Network
     mean: float
@@ -41,6 +49,15 @@ class Finalist:
     @property
     def identity(self) -> Identity:
         return self.network.runs[0].identity
+
+    @property
+    def select(self) -> Select:
+        return self.network.way.select
+
+    @property
+    def clean(self) -> float:
+        """The mean of its clean validation accuracies."""
+        return fmean(run.validation or 0.0 for run in self.network.runs)
 
     @property
     def keeps_best(self) -> bool:
@@ -88,7 +105,7 @@ def unfinished_round(round: Iterable[RunView]) -> str | None:
     """
     finalists: dict[Identity, dict[int, float]] = defaultdict(dict)
     for run in round:
-        finalists[run.identity][run.seed] = run.validation or 0.0
+        finalists[run.identity][run.seed] = run.score or 0.0
     own = [by_seed for identity, by_seed in finalists.items() if identity.dropout is None]
     # Of equal ones those that have all their seeds.
     leaders = sorted(own, key=lambda by_seed: (by_seed.get(0, 0.0), len(by_seed)), reverse=True)[:NUM_LEADERS]
@@ -118,7 +135,7 @@ def tried_dropouts(finalists: Iterable[RunView], trial: int) -> list[Network]:
     groups: dict[float, list[RunView]] = defaultdict(list)
     for run in finalists:
         dropout = run.identity.dropout
-        if run.purpose == "finalist" and run.identity.trial == trial and run.validation is not None:
+        if run.purpose == "finalist" and run.identity.trial == trial and run.score is not None:
             (own if dropout is None else groups[dropout]).append(run)
     ways, seeds = {_but_for_dropout(run) for run in own}, {run.seed for run in own}
     if len(ways) != 1:
@@ -142,8 +159,8 @@ def audit_round(runs: Iterable[RunView]) -> list[RunView]:
 
 
 def mean_validation(network: Network) -> float:
-    """Over seeds, the validation accuracy of the weights that were kept."""
-    return fmean(run.validation or 0.0 for run in network.runs)
+    """Over seeds, what the weights that were kept are ranked by."""
+    return fmean(run.score or 0.0 for run in network.runs)
 
 
 def _best_first(networks: Iterable[Network], ranks: Mapping[int, int]) -> list[Finalist]:
@@ -158,7 +175,7 @@ def _best_first(networks: Iterable[Network], ranks: Mapping[int, int]) -> list[F
 
 
 def _finalist(network: Network) -> Finalist:
-    values = [run.validation or 0.0 for run in network.runs]
+    values = [run.score or 0.0 for run in network.runs]
     return Finalist(network, fmean(values), stdev(values) if len(values) > 1 else float("nan"))
 
 
@@ -166,7 +183,7 @@ def _rounds(runs: Iterable[RunView]) -> list[list[RunView]]:
     """The finalists' runs that were trained alike, a list for each way."""
     rounds: dict[Way, list[RunView]] = defaultdict(list)
     for run in runs:
-        if run.purpose == "finalist" and run.validation is not None:
+        if run.purpose == "finalist" and run.score is not None:
             rounds[run.way].append(run)
     return list(rounds.values())
 

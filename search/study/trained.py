@@ -8,6 +8,7 @@ from typing import Any
 from models.architecture import Architecture
 from search.errors import NasError, StorageError, StudyError
 from search.files import StudyFiles
+from search.recipe import is_mirrored
 from search.space.guesses import find_hand_made, is_guess
 from search.study.meant import is_of, meant, others
 from search.study.networks import is_tested
@@ -98,7 +99,7 @@ def trained_runs(
         seeds_taken = ("seed " if network.seeds == 1 else "seeds ") + _seeds(network.runs)
         taken = f"{network.training_beside(rest[0])}, {seeds_taken}"
         note(f"{what}: taken is {taken}; it was also trained by {names}")
-    chosen = [trained_run(run) for run in network.runs]
+    chosen = [trained_run(run, plan.question.data.name) for run in network.runs]
     for run in chosen:
         if seeds is None or run.view.seed in seeds:
             require_weights(plan, run)
@@ -159,7 +160,7 @@ def _seeds(runs: Iterable[RunView]) -> str:
     return ", ".join(str(run.seed) for run in runs)
 
 
-def trained_run(view: RunView) -> TrainedRun:
+def trained_run(view: RunView, data: str) -> TrainedRun:
     """A run that has kept its weights, with its network.
 
     Raises:
@@ -176,5 +177,6 @@ def trained_run(view: RunView) -> TrainedRun:
         precision = next(known for known in PRECISIONS if known == view.precision)
     except (ValueError, LookupError, TypeError, StopIteration) as error:
         raise StorageError(f"{path}: cannot be read ({error or 'precision'})") from None
-    network = TrainedNetwork(view.architecture, view.folder / "weights.safetensors", mean, std, precision)
+    mirrored = is_mirrored(view.recipe_values.get("flip"), data)
+    network = TrainedNetwork(view.architecture, view.folder / "weights.safetensors", mean, std, precision, mirrored)
     return TrainedRun(view, network, values)

@@ -8,8 +8,9 @@ from typing import Any, Literal
 from models.architecture import Architecture
 from search.identity import Identity
 from search.protocol import Measurement
-from search.study.way import Way, device_class, run_key
+from search.study.way import Select, Way, device_class, run_key
 from search.teaching import Teaching
+from search.trained_network import AugmentedResult, Robustness
 
 State = Literal["complete", "pruned", "failed", "running"]
 RunPurpose = Literal["finalist", "proxy", "final", "teacher"]
@@ -79,6 +80,11 @@ class RunView:
         teaching: what it learned from teachers; None without a teacher.
         data: the data set, as ledgers name it; older results may lack it.
         time: when it ended, ISO 8601 in UTC; older results may lack it.
+        augmented: test accuracies with test-time augmentation, measured on the same opening of the test set. They are
+            shown beside `test_accuracy`, and nothing is compared or chosen by them. Older results lack them.
+        select: what a finalist is ranked by.
+        robustness: what was measured on corrupted images: of a finalist that is ranked by them, on validation images;
+            of a final run, on either split, by `nas evaluate --corrupted`.
         folder: where its result and its weights lie.
     """
 
@@ -106,6 +112,9 @@ class RunView:
     teaching: Teaching | None = None
     data: str = field(default="", compare=False)
     time: str = field(default="", compare=False)
+    augmented: tuple[AugmentedResult, ...] = ()
+    select: Select = "clean"
+    robustness: tuple[Robustness, ...] = ()
     folder: Path | None = field(default=None, compare=False)
 
     @property
@@ -118,7 +127,7 @@ class RunView:
         ones."""
         recipe = self.recipe_digest or f"{self.recipe} {self.epochs}"
         teaching = self.teaching.digest if self.teaching is not None else ""
-        return Way(recipe, self.holdout, self.precision, device_class(self.device), teaching)
+        return Way(recipe, self.holdout, self.precision, device_class(self.device), self.select, teaching)
 
     @property
     def key(self) -> str:
@@ -147,6 +156,13 @@ class RunView:
         """The validation accuracy of the weights that the network has; None if there is none, or not a finite one."""
         value = self.kept.validation_accuracy if self.kept else None
         return value if value is not None and isfinite(value) else None
+
+    @property
+    def score(self) -> float | None:
+        """What ranks a finalist: its validation accuracy, or its mean accuracy on corrupted validation images."""
+        if self.select == "clean":
+            return self.validation
+        return self.robustness[0].mean if self.robustness else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,27 @@
 """Muon for the weights of convolutions, beside SGD for all else."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+# As in torch.optim.Muon: of https://kellerjordan.github.io/posts/muon/.
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+NUM_ITERATIONS = 5
+EPSILON = 1e-7
+
 
 class MuonAndSGD(torch.optim.SGD):
-    """Torch's fused SGD, which goes along the directions of torch's Muon in the group of `kernels`.
+    """Torch's fused SGD, which goes along the directions of Muon in the group of `kernels`.
 
     A kernel (out, in / groups, k, k) is to Muon the matrix (out, in / groups * k * k); one of a depthwise convolution
-    is (out, k * k). Muon takes its rate as a number, which a CUDA graph would freeze. So it makes a step of rate 1 from
-    zeros, and what comes of it is the gradient for SGD without momentum. That takes the rate as a tensor, and lets the
-    step out where a loss in fp16 has overflowed.
+    is (out, k * k). Muon's direction takes the place of the gradient for SGD without momentum, which takes the rate as
+    a tensor, so that a CUDA graph does not freeze it, and lets the step out where a loss in fp16 has overflowed.
+
+    The directions are those of `torch.optim.Muon`, which takes the rate as a number and orthogonalises one matrix after
+    the other. Here all matrices of one shape are one batch: of the many layers of a deep network few shapes differ.
 
     Args:
         groups: of SGD, without that of the kernels.
@@ -27,11 +35,15 @@ class MuonAndSGD(torch.optim.SGD):
     ) -> None:
         own = kernels | {"momentum": 0.0, "nesterov": False}
         super().__init__([*groups, own], momentum=momentum, nesterov=nesterov, fused=True)
+        self._momentum = momentum
+        self._nesterov = nesterov
         self._kernels: list[Tensor] = kernels["params"]
-        self._directions = [torch.zeros_like(kernel.detach().flatten(1)) for kernel in self._kernels]
-        self._muon = torch.optim.Muon(self._directions, lr=1.0, weight_decay=0.0, momentum=momentum, nesterov=nesterov)
-        for kernel, direction in zip(self._kernels, self._directions, strict=True):
-            self.state[kernel]["momentum_buffer"] = torch.zeros_like(direction)
+        alike = defaultdict(list)
+        for index, kernel in enumerate(self._kernels):
+            matrix = kernel.detach().flatten(1)
+            alike[matrix.shape].append(index)
+            self.state[kernel]["momentum_buffer"] = torch.zeros_like(matrix)
+        self._alike = list(alike.values())
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         self._orthogonalise()
@@ -43,22 +55,36 @@ class MuonAndSGD(torch.optim.SGD):
         """Replace the gradients of the kernels by Muon's directions."""
         scale: Tensor | None = getattr(self, "grad_scale", None)
         overflowed: Tensor | None = getattr(self, "found_inf", None)
-        pairs = [*zip(self._kernels, self._directions, strict=True)]
-        for kernel, direction in pairs:
-            assert kernel.grad is not None
-            momentum = self.state[kernel]["momentum_buffer"]
-            gradient = kernel.grad.flatten(1)
+        momenta: list[Tensor] = [self.state[kernel]["momentum_buffer"] for kernel in self._kernels]
+        own = [kernel.grad for kernel in self._kernels if kernel.grad is not None]
+        gradients = [gradient.flatten(1) for gradient in own]
+        if scale is not None:
+            gradients = [gradient / scale for gradient in gradients]
+        if overflowed is not None:  # momenta then stay as they are
+            pairs = zip(momenta, gradients, strict=True)
+            gradients = [torch.where(overflowed > 0, momentum, gradient) for momentum, gradient in pairs]
+        torch._foreach_lerp_(momenta, gradients, 1 - self._momentum)
+        directions = torch._foreach_lerp(gradients, momenta, self._momentum) if self._nesterov else momenta
+        for indices in self._alike:
+            batch = orthogonalised(torch.stack([directions[index] for index in indices]))
+            batch = batch * max(1.0, batch.shape[1] / batch.shape[2]) ** 0.5
             if scale is not None:
-                gradient = gradient / scale
-            if overflowed is not None:
-                gradient = torch.where(overflowed > 0, momentum, gradient)  # the momentum then stays as it is
-            direction.zero_()
-            direction.grad = gradient
-            self._muon.state[direction]["momentum_buffer"] = momentum
-        self._muon.step()  # type: ignore[no-untyped-call]  # torch's own gap
-        for kernel, direction in pairs:
-            assert kernel.grad is not None
-            kernel.grad.copy_(direction.view_as(kernel)).neg_()
-            if scale is not None:
-                kernel.grad.mul_(scale)
-            direction.grad = None
+                batch = batch * scale
+            for index, direction in zip(indices, batch, strict=True):
+                own[index].copy_(direction.view_as(own[index]))
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """Matrices (n, rows, columns) with the same singular vectors, and all singular values near 1, in bfloat16.
+
+    So do the steps of Newton and Schulz that `torch.optim.Muon` makes with one matrix.
+    """
+    a, b, c = COEFFICIENTS
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    values = matrices.bfloat16()
+    values = values.mT if is_tall else values
+    values = values / values.norm(dim=(1, 2), keepdim=True).clamp(min=EPSILON)
+    for _ in range(NUM_ITERATIONS):
+        gram = values @ values.mT
+        values = torch.baddbmm(values, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), values, beta=a)
+    return values.mT if is_tall else values

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,12 +16,22 @@ from search.data.cache import cache_folder
 from search.errors import NasError, TrainingError
 from search.protocol import Assignment, Failed, Message, Ready, Setup, Working
 from search.quantities import brief
-from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TestResult, TrainedNetwork
+from search.trained_network import (
+    Augmentation,
+    Evaluate,
+    Evaluated,
+    Predict,
+    Predicted,
+    TestResult,
+    TrainedNetwork,
+)
+from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
 from search.training.images import Images, Normalisation
 from search.training.loop import EVALUATION_BATCH, evaluate
 from search.training.mixed_precision import MEMORY_FORMAT, forward
 from search.training.quiet import Quiet
+from search.training.views import Views, evaluate_augmented
 
 SECONDS_BETWEEN_WORDS = 10.0  # that a task goes on
 
@@ -55,7 +66,8 @@ class Predictor:
             if isinstance(task, Evaluate):
                 return Evaluated(evaluate_all(task, self.device, pulse))
             assert isinstance(task, Predict), "a worker without data does not train"
-            return Predicted(tuple(predict(task.network, load_images(task), self.device, pulse).tolist()))
+            labels = predict(task.network, load_images(task), self.device, pulse, task.augmentation)
+            return Predicted(tuple(labels.tolist()))
         except NasError as error:
             return Failed(str(error))
         except (RuntimeError, OSError, ValueError, MemoryError) as error:
@@ -65,8 +77,8 @@ class Predictor:
 def evaluate_all(
     task: Evaluate, device: torch.device, pulse: Callable[[], None] = lambda: None
 ) -> tuple[TestResult, ...]:
-    """What `evaluate` gives for each network, in the precision in which it was tested after its training; `pulse` is
-    called before every batch.
+    """What `evaluate` gives for each network, in the precision in which it was tested after its training, and what the
+    task asks for besides; `pulse` is called before every batch.
 
     Raises:
         TrainingError: weights do not belong to their architecture, or a loss is not finite.
@@ -76,7 +88,14 @@ def evaluate_all(
     results = []
     for network in task.networks:
         normalise = Normalisation.from_constants(network.mean, network.std, device)
-        results.append(evaluate(load(network, device, pulse), images, normalise, precision_on(device, network)))
+        model, precision = load(network, device, pulse), precision_on(device, network)
+        result = evaluate(model, images, normalise, precision)
+        if task.augmentation is not None:
+            augmented = evaluate_augmented(model, images, normalise, precision, network.mirrored, task.augmentation)
+            result = replace(result, augmented=(augmented,))
+        if task.corrupted:
+            result = replace(result, corrupted=evaluate_corrupted(model, images, normalise, precision))
+        results.append(result)
     return tuple(results)
 
 
@@ -86,13 +105,17 @@ def predict(
     images: NDArray[np.uint8],
     device: torch.device,
     pulse: Callable[[], None] = lambda: None,
+    augmentation: Augmentation | None = None,
 ) -> NDArray[np.int64]:
-    """The most likely class (N,) of each of the images (N, H, W, C); `pulse` is called before every batch.
+    """The most likely class (N,) of each of the images (N, H, W, C), by logits averaged over the views of an
+    augmentation if there is one; `pulse` is called before every batch.
 
     Raises:
         TrainingError: the weights do not belong to the architecture.
     """
     model, normalise = load(network, device, pulse), Normalisation.from_constants(network.mean, network.std, device)
+    if augmentation is not None:
+        model = Views(model, augmentation, network.mirrored)
     labels = []
     for start in range(0, len(images), EVALUATION_BATCH):
         batch = images[start : start + EVALUATION_BATCH]

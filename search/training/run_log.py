@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from search.protocol import Finished, Job, Measurement, Message, Resumed
-from search.trained_network import TestResult
+from search.trained_network import Robustness, TestResult
 from search.training.checkpoint import Checkpoints
 from search.training.loop import Training
 
@@ -87,9 +87,12 @@ class RunLog:
         self._checkpoints.write(self.training.epoch, state)
         self._written = time.monotonic()
 
-    def finished(self, seconds: float, test: TestResult | None = None) -> Finished:
+    def finished(
+        self, seconds: float, test: TestResult | None = None, robustness: Robustness | None = None
+    ) -> Finished:
         """The job's last message; `seconds` is what this attempt took."""
         normalise = self.training.normalise
         kept_epoch = self.training.best.epoch if self.job.recipe.keep_best else None
         batch_size, _, _ = self.training.recipe.sizes
-        return Finished(self._earlier_seconds + seconds, normalise.mean, normalise.std, test, kept_epoch, batch_size)
+        seconds += self._earlier_seconds
+        return Finished(seconds, normalise.mean, normalise.std, test, kept_epoch, batch_size, robustness)

@@ -4,7 +4,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -36,9 +36,11 @@ from search.protocol import (
     TooSlow,
 )
 from search.quantities import plural
-from search.recipe import Recipe
+from search.recipe import Recipe, is_mirrored
+from search.trained_network import Robustness, augmentations
 from search.training.certify import certify_built
 from search.training.contact_sheet import draw_contact_sheet
+from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
 from search.training.graph import capture_on
 from search.training.images import Images, Normalisation, Splits
@@ -59,6 +61,7 @@ from search.training.speed import (
     peak_flops,
 )
 from search.training.teachers import Teachers
+from search.training.views import evaluate_augmented
 
 # What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
 OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")
@@ -191,14 +194,27 @@ class Trainer:
             return log.finished(time.perf_counter() - started)
         if job.keep is not None:
             save(training.network, job.architecture, job.keep)
-        test = None
+        test = robustness = None
+        if job.robust:
+            robustness = self._robustness(training)
         if job.purpose == "final":
             send(Opening())
             with self._quiet.resting():
                 requests.open.wait()  # until the ledger has the opening
             images = Images.from_arrays(*self.dataset.test(), self.device)
             test = evaluate(training.network, images, training.normalise, precision)
-        return log.finished(time.perf_counter() - started, test)
+            mirrored = is_mirrored(job.recipe.flip, self.dataset.name)
+            augmented = [
+                evaluate_augmented(training.network, images, training.normalise, precision, mirrored, augmentation)
+                for augmentation in augmentations(mirrored)
+            ]
+            test = replace(test, augmented=tuple(augmented))
+        return log.finished(time.perf_counter() - started, test, robustness)
+
+    def _robustness(self, training: Training) -> Robustness:
+        """Of the network that is kept, on the validation split."""
+        how = training.network, self.splits.validation, training.normalise, training.precision
+        return Robustness("validation", evaluate(*how).accuracy, evaluate_corrupted(*how))
 
     def _begin(self, job: Job, precision: str, requests: Requests) -> Training:
         def should_stop() -> bool:

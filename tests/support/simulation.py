@@ -24,7 +24,7 @@ from search.protocol import (
     Timing,
     TooSlow,
 )
-from search.trained_network import Precision, TestResult
+from search.trained_network import CorruptedResult, Precision, Robustness, TestResult
 from search.workers.fleet import Worker
 
 Curve = Callable[[Job, int], float | TooSlow | Failed | Lost | None]
@@ -86,7 +86,11 @@ class SimulatedWorker:
         assert self.job is not None
         seconds, batch_size = self.now - self.started, self.job.recipe.sizes[0]
         kept = self.best_epoch if self.job.recipe.keep_best else None
-        self.fleet.post(0.0, self, Finished(seconds, (0.5,), (0.25,), test, kept, batch_size))
+        robustness = None
+        if self.job.robust:
+            corrupted = CorruptedResult("noise", 1, self.last_accuracy - self.fleet.fall(self.job))
+            robustness = Robustness("validation", self.last_accuracy, (corrupted,))
+        self.fleet.post(0.0, self, Finished(seconds, (0.5,), (0.25,), test, kept, batch_size, robustness))
 
     def advance(self) -> None:
         """Post what follows the last message."""
@@ -129,6 +133,7 @@ class SimulatedFleet:
         peak: the FLOP/s of every worker's GPU; None for CPUs.
         device: what every worker runs on.
         precision: what 'auto' stands for there.
+        fall: how much lower the accuracy of a job is on corrupted images.
 
     Attributes:
         starts: every job that was handed to a worker, in order.
@@ -144,11 +149,13 @@ class SimulatedFleet:
         peak: float | None = None,
         device: str = "simulated",
         precision: Precision = "fp32",
+        fall: Callable[[Job], float] = lambda job: 0.1,
     ) -> None:
         self.ready = Ready(device, precision, {"python": "simulated"}, peak=peak)
         self.curve = curve
         self.epoch_seconds = epoch_seconds
         self.length = length or (lambda job, epoch: epoch_seconds)
+        self.fall = fall
         self.starts: list[Start] = []
         self.replaced = 0
         self.closed = False

@@ -9,6 +9,7 @@ from models.architecture import Architecture, Block, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.identity import Identity
 from search.study.view import Epoch, LedgerEntry, RunView, StudyView, TrialView, at_dropout
+from search.trained_network import CorruptedResult, Robustness
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGE_SIZE = 32
@@ -207,7 +208,10 @@ def make_realistic(number: int = 40) -> StudyView:
         for seed in range(3):
             test = accuracy + 0.0013 * (seed - 1) * (index + 1) / 2
             matrix = make_confusion(test, seed=10 * index + seed)
-            runs.append(make_run(label, seed, test, architecture=architecture, confusion=matrix))
+            corrupted = (CorruptedResult("noise", 1, test - 0.1), CorruptedResult("blur", 1, test - 0.2))
+            robustness = (Robustness("test", test, corrupted),)
+            run = make_run(label, seed, test, architecture=architecture, confusion=matrix, robustness=robustness)
+            runs.append(run)
     ledger = [
         LedgerEntry(f"2026-11-20T1{run.seed}:05:00Z", "cifar10-5M", run.label, run.seed, run.test_accuracy)
         for run in runs

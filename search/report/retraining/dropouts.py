@@ -7,12 +7,13 @@ from typing import NamedTuple
 from search.identity import Identity
 from search.report.notation import percent, sentence_list
 from search.study.networks import Network
-from search.study.rounds import chosen_dropout, mean_validation, tried_dropouts
+from search.study.rounds import SCORES, chosen_dropout, mean_validation, tried_dropouts
 from search.study.view import RunView
+from search.study.way import Select
 
 
 class Tried(NamedTuple):
-    """A trial's runs with one dropout: their network, the dropout in words, the mean validation accuracy over seeds."""
+    """A trial's runs with one dropout: their network, the dropout in words, the mean over seeds of what ranks them."""
 
     identity: Identity
     dropout: str
@@ -25,13 +26,14 @@ class DropoutChoice:
 
     tried: tuple[Tried, ...]
     best: Tried
+    select: Select = "clean"
 
     @property
     def phrase(self) -> str:
         """What was compared and what was chosen, in words that follow 'with'."""
         in_order = sorted(self.tried, key=lambda tried: tried.dropout)
         compared = sentence_list([f"{tried.dropout} ({percent(tried.mean)})" for tried in in_order])
-        return f"dropout {self.best.dropout}, by mean validation accuracy the best of {compared}"
+        return f"dropout {self.best.dropout}, by {SCORES[self.select]} the best of {compared}"
 
 
 def dropout_choice(runs: Iterable[RunView], number: int) -> DropoutChoice | None:
@@ -39,7 +41,7 @@ def dropout_choice(runs: Iterable[RunView], number: int) -> DropoutChoice | None
     runs = list(runs)
     chosen = chosen_dropout(runs, number)
     tried = map(_tried, tried_dropouts(runs, number))
-    return DropoutChoice(tuple(tried), _tried(chosen.network)) if chosen else None
+    return DropoutChoice(tuple(tried), _tried(chosen.network), chosen.select) if chosen else None
 
 
 def _tried(network: Network) -> Tried:

@@ -7,14 +7,27 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from search.report.drawing import BLUE, ORANGE, Drawing, accuracy_axis, blank, cost_axis, records, safe, short_name
-from search.report.notation import count, decimal, duration, exists, interval, network_name, percent, points, short
+from search.report.notation import (
+    MISSING,
+    count,
+    decimal,
+    duration,
+    exists,
+    interval,
+    network_name,
+    percent,
+    points,
+    short,
+)
 from search.report.retraining.known_runs import results_order, run_order
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.report.tables import Column, Table, named, table, trainings
 from search.study.meant import RULE
 from search.study.networks import Network
 from search.study.view import RunView
+from search.trained_network import Augmentation
 
+AUGMENTED = ("mirror", "shifts")
 RUN_COLUMNS = [
     "label", "kind", "purpose", "seed", "recipe", "epochs", "holdout", "params", "macs", "train_accuracy",
     "validation_accuracy", "test_accuracy", "test_loss", "seconds", "device", "precision", "recipe_digest", "key",
@@ -22,7 +35,8 @@ RUN_COLUMNS = [
 ]  # fmt: skip
 RESULT_COLUMNS = [
     "label", "kind", "recipe", "epochs", "holdout", "seeds", "mean", "deviation", "half_width", "params", "macs",
-    "seconds", "over", "recipe_digest", "precision", "device", "key", "teaching",
+    "seconds", "over", "recipe_digest", "precision", "device", "key", "teaching", "mirror", "mirror_passes", "shifts",
+    "shifts_passes",
 ]  # fmt: skip
 
 
@@ -69,16 +83,28 @@ def results_frame(networks: Iterable[Network], budget: int) -> pd.DataFrame:
     `epochs` are those of the longest run, `holdout` marks runs that were asked to leave out the validation split,
     `over` a network over the budget, which can only be a reference, and `recipe_digest` distinguishes recipes of one
     name, `teaching` teachers, `device` kinds of device, and `key` names the network and how it was trained. Where a
-    label was trained in several ways, the one that is `quoted` comes last.
+    label was trained in several ways, the one that is `quoted` comes last. `mirror` and `shifts` are means with
+    test-time augmentation, and `mirror_passes` and `shifts_passes` what it takes an image.
     """
     rows = [
         (network.label, network.runs[0].identity.kind, network.recipe, network.epochs, network.holdout, network.seeds,
          network.mean, network.deviation, half_width(network.deviation, network.seeds), network.params, network.macs,
          network.seconds, network.params > budget, network.runs[0].recipe_digest, network.way.precision,
-         network.way.device, network.key, network.way.teaching)
+         network.way.device, network.key, network.way.teaching, *_augmented(network, "mirror"),
+         *_augmented(network, "shifts"))
         for network in sorted(networks, key=results_order)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
+
+
+def _augmented(network: Network, augmentation: Augmentation) -> tuple[float, float]:
+    """Mean accuracy and passes; NaN where they were not measured."""
+    result = network.augmented(augmentation)
+    return (result.accuracy, result.passes) if result is not None else (math.nan, math.nan)
+
+
+def _or_missing(text: object) -> str:
+    return text if isinstance(text, str) else MISSING
 
 
 def results_table(frame: pd.DataFrame) -> Table:
@@ -88,10 +114,16 @@ def results_table(frame: pd.DataFrame) -> Table:
         Column("network", "Network"), Column("seeds", "Seeds", str),
         Column("mean", "Test, mean", percent), Column("deviation", "Deviation, points", points),
         Column("interval", f"{CONFIDENCE:.0%} interval", str),
+        Column("mirror", "Mirrored", _or_missing), Column("shifts", "Shifted", _or_missing),
         Column("params", "Parameters", count), Column("macs", "MACs", short), Column("seconds", "Time a run", duration),
         Column("recipe", "Recipe"), Column("epochs", "Epochs", count), Column("hardware", "Trained in"),
     ]  # fmt: skip
     caption = "Test accuracy after full training: mean, standard deviation and Student's interval over seeds."
+    if frame[[*AUGMENTED]].notna().to_numpy().any():
+        caption += (
+            " Beside it stands the mean with test-time augmentation: logits averaged over mirrored images, or over"
+            " images shifted by a pixel too, in so many passes an image. Nothing is compared or chosen by it."
+        )
     if frame["label"].duplicated().any():
         caption += f" Of several rows of a network the last one is quoted: {RULE}."
     rows = named(frame)
@@ -100,6 +132,11 @@ def results_table(frame: pd.DataFrame) -> Table:
     rows["network"] += [" (with a teacher)" if taught else "" for taught in frame["teaching"]]
     alike = frame.duplicated(["label", "recipe", "epochs", "holdout", "teaching"], keep=False)  # recipes of one name
     digests = zip(frame["recipe_digest"], alike, strict=True)
+    for name in AUGMENTED:
+        rows[name] = [
+            f"{percent(mean)} in {passes:.0f} passes" if exists(mean) else None
+            for mean, passes in zip(frame[name], frame[f"{name}_passes"], strict=True)
+        ]
     rows["recipe"] += [f" ({digest})" if digest and is_alike else "" for digest, is_alike in digests]
     hardware = rows["precision"] + " on a " + rows["device"]
     return table(caption, rows.assign(interval=intervals, hardware=hardware), columns)

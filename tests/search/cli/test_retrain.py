@@ -13,7 +13,9 @@ from search.errors import InputError
 from search.files import StudyFiles
 from search.protocol import Job
 from search.recipes import FAST
+from search.report.caveats import caveats
 from search.report.findings import find
+from search.report.retraining.finalists import finalists_table
 from search.report.summary import conclusion
 from search.run.candidates import best_trials
 from search.study.best_guess import guess_trial, ranked_guesses
@@ -118,6 +120,44 @@ def test_the_best_guess_is_a_finalist_whatever_its_rank(nas: Nas, simulation: Si
     without = nas("retrain", "--top", "2", "--no-guess", "--epochs", "2", "--workers", "2", "--device", "cpu")
     assert without.returncode == 0, without.stderr
     assert {int(job.label.split()[0]) for job in simulation.last_jobs if job.purpose == "finalist"} == {*best}
+
+
+def test_a_robust_choice_is_said_and_the_page_says_what_it_chose_by(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = keeping
+    done = nas("retrain", "--top", "2", "--no-guess", "--select", "robust", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    assert " to choose among 2 finalists by corrupted validation images, " in done.stdout
+    assert "mean accuracy on corrupted validation images " in done.stdout and " (clean " in done.stdout
+    assert "mean validation accuracy" not in done.stdout
+    assert {job.robust for job in simulation.last_jobs if job.purpose == "finalist"} == {True}
+    assert {job.robust for job in simulation.last_jobs if job.purpose == "final"} == {False}
+    findings = find(read_view(searched))
+    assert findings.answer is not None
+    assert findings.answer.how.startswith("the best mean accuracy on corrupted validation images of 2 finalists")
+    shown = finalists_table(findings.finalists)
+    assert "Corrupted validation, mean" in shown.heads and "Clean validation, mean" in shown.heads
+    assert "ranked by their mean accuracy on corrupted validation images" in shown.caption
+    again = nas("retrain", "--top", "2", "--no-guess", *BRIEF)
+    assert again.returncode == 0 and "mean validation accuracy" in again.stdout, again.stderr
+    assert "by full, 1 epoch, ranked by corrupted images" in " ".join(caveats(find(read_view(searched))))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--top", "1", "--select", "robust"),
+            "select = robust: is for --top 2 or more, which chooses among finalists",
+        ),
+        (("--trial", "0", "--select", "robust"), "select = robust: is for --top 2 or more, which chooses among"),
+        (("--top", "2", "--select", "best"), "select = 'best': must be one of clean, robust"),
+    ],
+)
+def test_another_choice_is_one_line(nas: Nas, searched: StudyFiles, options: tuple[str, ...], message: str) -> None:
+    done = nas("retrain", *options, *BRIEF)
+    assert done.returncode == 2 and f"nas: {message}" in done.stderr
 
 
 @pytest.mark.parametrize("options", [("--top", "1", "--no-guess"), ("--trial", "7"), ("--trial", "7", "--no-guess")])

@@ -95,6 +95,47 @@ def test_a_file_of_the_test_images_has_the_accuracy_of_the_retraining(story: Sto
     assert story.openings() == before | {"digits": before["digits"] + 2}, "these are the study's own test images"
 
 
+def test_test_time_augmentation_of_the_test_set_is_what_the_retraining_measured(story: Story) -> None:
+    done = story.nas("evaluate", "--trial", "0", "--data", "digits", "--tta", "shifts", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    evaluation = json.loads(done.stdout)
+    (kept,) = story.result(0)["augmented"]
+    assert (evaluation["augmented"]["tta"], evaluation["augmented"]["passes"]) == ("shifts", 3)
+    assert evaluation["augmented"]["runs"][0] == {"seed": 0, "accuracy": kept["accuracy"]}
+    assert evaluation["runs"][0]["accuracy"] == story.result(0)["test_accuracy"]
+    how = "with test-time augmentation (shifts: logits averaged over 3 forward passes an image): accuracy "
+    assert how in done.stderr
+    predicted = story.nas(
+        "predict", "--trial", "0", "--input", "unlabelled.npz", "--output", "s.csv", "--tta", "shifts"
+    )
+    assert "trial 0 seed 0, test-time augmentation by 3 passes an image)" in predicted.stdout, predicted.stderr
+    labels = np.load(story.folder / "hidden.npz")["y_test"]
+    right = [int(label) for _, label in story.predicted("s.csv")] == labels
+    assert right.mean() == pytest.approx(kept["accuracy"])
+
+
+def test_corrupted_images_of_either_split_give_the_same_numbers_twice_and_stand_on_the_page(story: Story) -> None:
+    before = story.openings()
+    command = ("evaluate", "--trial", "0", "--corrupted", "--seed", "1", "--format", "json")
+    test, validation = (story.nas(*command, *extra) for extra in ((), ("--split", "validation")))
+    again = story.nas(*command, "--split", "validation")
+    assert test.returncode == validation.returncode == 0, test.stderr + validation.stderr
+    assert again.stdout == validation.stdout
+    assert story.openings()["digits"] == before["digits"] + 1, "validation images open no test set"
+    values = json.loads(test.stdout)
+    assert values["split"] == "test" and values["accuracy"] == story.result(1)["test_accuracy"]
+    (run,) = values["corrupted"]["runs"]
+    assert [len(by_strength) for by_strength in run["corruptions"].values()] == [3] * 7
+    assert values["corrupted"]["fall"] == pytest.approx(run["clean"] - run["mean"])
+    assert "warning: the network was trained on these images" in validation.stderr
+    assert "test set openings" in test.stderr and "test set openings" not in validation.stderr
+    assert story.nas("report").returncode == 0
+    page = (story.folder / "studies" / "digits-20k" / "report.html").read_text()
+    assert "Under corrupted images" in page and f"{100 * run['mean']:.2f}%" in page
+    table = story.nas("evaluate", "--trial", "0", "--corrupted", "--split", "validation")
+    assert "strength_3" in table.stdout and "points below the clean ones" in table.stdout
+
+
 def test_one_seed_and_the_studys_own_test_set_by_its_name(story: Story) -> None:
     before = story.openings()
     done = story.nas("evaluate", "--trial", "0", "--data", "digits", "--seed", "1")
@@ -180,6 +221,14 @@ WRONG = [
     ((*EVALUATE, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
     ((*PREDICT, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
     (("export", "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
+    ((*EVALUATE, "--trial", "0", "--tta", "mirror"), 2, "tta = mirror: trial 0 was not trained on mirrored images, or"),
+    ((*PREDICT, "--trial", "0", "--tta", "six"), 2, "tta = 'six': must be one of mirror, shifts"),
+    (
+        ("evaluate", "--trial", "0", "--split", "test", "--labels", "names"),
+        2,
+        "labels = 'names': is for --data; the",
+    ),
+    (("evaluate", "--trial", "0"), 2, "evaluate: give --data, or --split test or validation for the study's own"),
     (("evaluate", "--trial", "0", "--data", "more.npz"), 2, "index 10: label = 10; labels must be 0 to 9"),
     (("predict", "--trial", "0", "--input", "empty", "--output", "p.csv"), 2, "holds no images; must be a folder"),
     ((*PREDICT[:-1], "small.yaml/p.csv", "--trial", "0"), 1, "cannot write small.yaml/p.csv"),

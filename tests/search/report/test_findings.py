@@ -21,6 +21,7 @@ from search.report.trials import importances, leaderboard, learning_curves
 from search.report.trials.leaderboard import budgets_frame, leaderboard_frame
 from search.report.verdicts import comparison_sentences
 from search.study import reading, rounds
+from search.trained_network import AugmentedResult
 
 
 def results(view):
@@ -277,3 +278,24 @@ def test_the_leaderboard_has_the_test_accuracy_that_is_quoted(study, trial, run,
     assert answer is not None and answer.final is not None and answer.final.mean == 0.91
     assert board(view)["test_accuracy"].tolist() == [0.91]
     assert "tested with dropout 0.1" in board(view)["design"].tolist()[0]
+
+
+def test_nothing_is_compared_chosen_or_said_to_pay_by_test_time_augmentation(realistic):
+    """Augmented accuracies that would turn every order around change nothing but the numbers that bear their name."""
+
+    def with_augmented(run):
+        if run.test_accuracy is None:
+            return run
+        return replace(run, augmented=(AugmentedResult("shifts", 6, 1 - run.test_accuracy),))
+
+    plain, augmented = find(realistic), find(replace(realistic, runs=tuple(map(with_augmented, realistic.runs))))
+    assert any(network.augmented("shifts") for network in augmented.compared)
+    assert plain.comparisons and plain.answer is not None
+    for mine, other in zip(plain.comparisons, augmented.comparisons, strict=True):
+        assert repr(replace(mine, trial=None, baseline=None)) == repr(replace(other, trial=None, baseline=None))
+        assert (mine.trial.mean, mine.baseline.mean) == (other.trial.mean, other.baseline.mean)
+    assert comparison_sentences(plain) == comparison_sentences(augmented)
+    assert conclusion(plain) == conclusion(augmented) and caveats(plain) == caveats(augmented)
+    assert plain.answer.trial == augmented.answer.trial and plain.finalists == augmented.finalists
+    (fact,) = [fact for fact in summary.facts(augmented) if fact.term == "Test accuracy"]
+    assert fact.value == summary.facts(plain)[0].value and " with test-time augmentation, which takes 6" in fact.note

@@ -14,20 +14,24 @@ from PIL import Image
 
 from models.architecture import Architecture, Stage, Stem
 from search.data.datasets import open_dataset
-from search.errors import DataError, StorageError, TrainingError
+from search.data.splits import split
+from search.errors import DataError, InputError, StorageError, TrainingError
 from search.files import StudyFiles
 from search.flags import pack
 from search.protocol import Assignment, Message, Setup
 from search.protocol import TestResult as Result
+from search.recipe import Recipe
 from search.run import evaluation
 from search.run.evaluation import evaluate, predict
 from search.study.plan import Data, Plan
+from search.study.results import read_results, read_runs
 from search.study.trained import trained_runs
-from search.trained_network import Evaluate, Evaluated, Predict, Predicted
+from search.trained_network import AugmentedResult, CorruptedResult, Evaluate, Evaluated, Predict, Predicted
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
 LABELS = np.arange(30) % 10
+DATA_OF_THINGS = Data(name="things", fingerprint="ab" * 32, image_size=8, channels=1, classes=tuple("0123456789"))
 
 Retrained = Callable[..., Any]
 
@@ -54,7 +58,11 @@ class Desk:
         self.labels = np.load(task.labels)
         counts = np.bincount(self.labels, minlength=10).tolist()
         confusion, correct = tuple((count, *(0,) * 9) for count in counts), pack(self.labels == 0)
-        return Evaluated((Result(2.3, counts[0] / len(self.labels), confusion, correct),) * len(task.networks))
+        augmented = (AugmentedResult(task.augmentation, 3, 0.25),) if task.augmentation else ()
+        corrupted = tuple(CorruptedResult("noise", strength, 0.08 - 0.02 * strength) for strength in (1, 2, 3))
+        corrupted = corrupted if task.corrupted else ()
+        result = Result(2.3, counts[0] / len(self.labels), confusion, correct, augmented, corrupted)
+        return Evaluated((result,) * len(task.networks))
 
 
 @pytest.fixture
@@ -121,6 +129,89 @@ def test_a_set_stays_closed_when_the_ledger_cannot_be_written(
     with pytest.raises(StorageError):
         evaluate(files, plan, trained_runs(files, plan, 42), write_npz(tmp_path / "a.npz", x=IMAGES, y=LABELS), "cpu")
     assert len(desk.images) == 0
+
+
+def test_an_opening_with_test_time_augmentation_is_one_line_that_says_both(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    for seed in range(2):
+        retrained(NETWORK, seed=seed)
+    spec = write_npz(tmp_path / "kaggle.npz", x=IMAGES, y=LABELS)
+    runs = trained_runs(files, plan, 42)
+    found = evaluate(files, plan, runs, spec, "cpu", augmentation="shifts")
+    assert (found.accuracies, [one.accuracy for one in found.augmented]) == ((0.1, 0.1), [0.25, 0.25])
+    lines = [json.loads(line) for line in found.ledgers[0].read_text().splitlines()]
+    assert [(line["accuracy"], line["augmented"]) for line in lines] == [(0.1, {"shifts": 0.25})] * 2
+    assert evaluate(files, plan, runs, spec, "cpu").augmented == ()
+
+
+def test_corrupted_test_images_are_one_opening_whose_fall_is_kept_beside_the_result(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk
+) -> None:
+    for seed in range(2):
+        retrained(NETWORK, seed=seed)
+    runs = trained_runs(files, plan, 42)
+    found = evaluate(files, plan, runs, None, "cpu", corrupted=True)
+    np.testing.assert_array_equal(desk.images, open_dataset("digits").test()[0])
+    assert [line["accuracy"] for line in desk.lines] == [None, None], "both lines before the set is opened"
+    lines = [json.loads(line) for line in files.ledger(plan.question.data.ledger_name).read_text().splitlines()]
+    assert [line["corrupted"] for line in lines] == pytest.approx([0.04] * 2)
+    (first, _) = found.robustness
+    assert (first.split, first.clean, first.mean) == ("test", found.accuracies[0], pytest.approx(0.04))
+    assert [run.robustness for run in read_runs(files)] == [(one,) for one in found.robustness]
+    assert [run.test_accuracy for run in read_runs(files)] == [0.9876] * 2
+
+
+def test_validation_images_are_measured_with_the_test_set_closed(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk
+) -> None:
+    retrained(NETWORK)
+    images, labels = open_dataset("digits").train()
+    _, validation = split(labels, plan.question.seed)
+    found = evaluate(files, plan, trained_runs(files, plan, 42), None, "cpu", corrupted=True, split="validation")
+    np.testing.assert_array_equal(desk.images, images[validation])
+    np.testing.assert_array_equal(desk.labels, labels[validation])
+    assert ledgers(files) == [] and found.ledgers == ()
+    assert found.seen and (found.split, found.robustness[0].seen) == ("validation", True)
+    evaluate(files, plan, trained_runs(files, plan, 42), None, "cpu", corrupted=True)
+    assert [one.split for one in read_runs(files)[0].robustness] == ["validation", "test"]
+
+
+def test_what_was_measured_of_other_weights_or_on_other_images_is_not_the_runs(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK)
+    (run,) = trained_runs(files, plan, 42)
+    spec = write_npz(tmp_path / "kaggle.npz", x=IMAGES, y=LABELS)
+    assert evaluate(files, plan, [run], spec, "cpu", corrupted=True).robustness
+    assert read_runs(files)[0].robustness == (), "they are not the study's images"
+    evaluate(files, plan, [run], None, "cpu", corrupted=True)
+    assert run.view.folder is not None
+    path = run.view.folder / "robustness-test.json"
+    whole = path.read_text()
+    path.write_text(json.dumps(json.loads(whole) | {"time": "another training's"}))
+    assert read_runs(files)[0].robustness == ()
+    for damaged in (whole[:20], json.dumps(json.loads(whole) | {"corrupted": []}), "[]"):
+        path.write_text(damaged)
+        runs, unread = read_results(files)
+        assert runs[0].robustness == () and runs[0].test_accuracy == 0.9876
+        assert len(unread) == 1 and unread[0].startswith(f"{path}: cannot be read") and "\n" not in unread[0]
+
+
+def test_characters_are_not_mirrored_and_the_set_stays_closed(
+    files: StudyFiles, plan: Plan, retrained: Retrained, desk: Desk, tmp_path: Path
+) -> None:
+    retrained(NETWORK, recipe=Recipe(name="full", epochs=1, flip=True))
+    (run,) = trained_runs(files, plan, 42)
+    assert not run.network.mirrored, "whatever it was trained on: these are the digits"
+    images = plan.model_copy(update={"question": plan.question.model_copy(update={"data": DATA_OF_THINGS})})
+    assert trained_runs(files, images, 42)[0].network.mirrored
+    spec = write_npz(tmp_path / "kaggle.npz", x=IMAGES, y=LABELS)
+    with pytest.raises(InputError, match=r"^tta = mirror: trial 42 was not trained on mirrored images, or classifies"):
+        evaluate(files, plan, [run], spec, "cpu", augmentation="mirror")
+    with pytest.raises(InputError, match=r"^tta = mirror: trial 42 "):
+        predict(plan, run, Path(spec), "cpu", "mirror")
+    assert not ledgers(files) and len(desk.images) == 0
 
 
 def test_the_studys_own_test_part_is_tested_on_under_its_own_fingerprint(

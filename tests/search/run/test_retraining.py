@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from search.run.retraining import Retraining
 from search.study.networks import alike
 from search.study.plan import Plan, run_seed
 from search.study.results import read_results, read_run, read_runs
-from search.study.rounds import chosen_dropout, finalist_epochs, standings, unfinished_round
+from search.study.rounds import Finalist, chosen_dropout, finalist_epochs, standings, unfinished_round
 from search.study.view import RunView
-from search.study.way import device_class
+from search.study.way import Select, Way, device_class, run_key
 from search.trained_network import Precision
 from search.workers.fleet import Worker
 
@@ -87,6 +88,41 @@ def test_the_winner_is_chosen_by_its_mean_not_by_the_best_single_run(
     ranking = retrain(SimulatedFleet(num_workers, saving)).choose(CANDIDATES)
     assert [each.identity.label for each, _ in ranking] == ["0007", "0003", "0011"]
     assert [finalist.mean for _, finalist in ranking] == pytest.approx([0.80, 0.70, 0.60])
+
+
+def falling(job: Job) -> float:
+    """Width 16 has the best clean accuracy in the mean, and falls furthest."""
+    return 0.5 if job.architecture.stages[0].width == 16 else 0.1
+
+
+def test_a_robust_winner_is_chosen_by_corrupted_images_in_a_round_of_its_own(
+    files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    def choose(select: Select) -> tuple[list[tuple[Candidate, Finalist]], SimulatedFleet]:
+        fleet = SimulatedFleet(2, saving, fall=falling)
+        retraining = Retraining(make_plan(seed=5), files, lambda: fleet, "GPU", Observer(), select=select)
+        return retraining.choose(CANDIDATES), fleet
+
+    clean, _ = choose("clean")
+    robust, fleet = choose("robust")
+    assert [each.identity.label for each, _ in clean] == ["0007", "0003", "0011"]
+    assert [each.identity.label for each, _ in robust] == ["0003", "0011", "0007"]
+    assert [finalist.mean for _, finalist in robust] == pytest.approx([0.60, 0.50, 0.30])
+    assert [finalist.clean for _, finalist in robust] == pytest.approx([0.70, 0.60, 0.80])
+    assert all(job.robust and "-robust-" in job.key for job in jobs(fleet))
+    assert {run.select for run in read_runs(files)} == {"clean", "robust"} and len(read_runs(files)) == 12
+    for select, ranking in (("clean", clean), ("robust", robust)):
+        again, fleet = choose(select)  # type: ignore[arg-type]
+        assert again == ranking and jobs(fleet) == [], "what is there is not trained again"
+    assert not ledger(files, make_plan(seed=5))
+
+
+def test_a_key_without_a_choice_is_what_it_was_before_there_was_one() -> None:
+    architecture, identity = CANDIDATES[0].architecture, CANDIDATES[0].identity
+    way = Way("abc", False, "fp32", "GPU")
+    digest = sha256(json.dumps([architecture.to_json(), "abc", False, "fp32", "GPU"]).encode()).hexdigest()[:8]
+    assert run_key("full", 3, identity, architecture, way) == f"full-3ep-{digest}"
+    assert run_key("full", 3, identity, architecture, way._replace(select="robust")).startswith("full-3ep-robust-")
 
 
 def test_epochs_that_an_interrupted_run_has_told_are_not_told_again(retrain: Callable[..., Retraining]) -> None:

@@ -31,6 +31,13 @@ def test_an_opening_is_a_line_without_an_accuracy_until_the_result_has_come(file
     assert book.entries() == (LedgerEntry(str(line["time"]), "toy", "0003", 1, 0.75),)
 
 
+def test_what_else_an_opening_measured_stands_in_its_line_beside_its_accuracy(files: StudyFiles) -> None:
+    book = Ledger(files, "toy")
+    book.enter(book.record(Identity(trial=3), 0, "full"), 0.75, augmented={"shifts": 0.8})
+    assert [(line["accuracy"], line["augmented"]) for line in lines(files)] == [(0.75, {"shifts": 0.8})]
+    assert [entry.accuracy for entry in book.entries()] == [0.75] and not book.damaged()
+
+
 def test_a_result_goes_to_its_own_line(files: StudyFiles) -> None:
     book = Ledger(files, "toy")
     book.record(Identity(trial=3), 0, "full")

@@ -14,6 +14,7 @@ from search.recipe import Recipe
 from search.study.results import fault_of_weights, read_results, read_run
 from search.study.way import Way, recipe_digest
 from search.teaching import Teacher, Teaching
+from search.trained_network import AugmentedResult
 
 RECIPE = Recipe(name="mine", epochs=60, stop_patience=5)
 EPOCH = {"epoch": 1, "train_loss": 0.5, "train_accuracy": 0.8, "lr": 0.1, "seconds": 1.0, "validation_loss": None}
@@ -42,6 +43,16 @@ def test_a_result_of_an_older_version_is_trained_like_one_of_today(tmp_path: Pat
     assert old.recipe_values == values
     assert (old.time, new.time) == ("", "2026-01-01T00:00:00+00:00")
     assert old.way == new.way == Way(recipe_digest(values), False, "fp32", "CPU")
+
+
+def test_accuracies_with_test_time_augmentation_are_read_and_older_results_lack_them(tmp_path: Path) -> None:
+    values = [{"augmentation": "mirror", "passes": 2, "accuracy": 0.91}]
+    run = read_run(write(tmp_path / "run.json", augmented=values))
+    assert run.augmented == (AugmentedResult("mirror", 2, 0.91),) and run.test_accuracy == 0.9
+    assert read_run(write(tmp_path / "old.json")).augmented == ()
+    for wrong in ({"accuracy": 1.5}, {"passes": 0}, {"augmentation": "upside down"}):
+        with pytest.raises(StorageError, match=r"cannot be read \(augmented"):
+            read_run(write(tmp_path / "run.json", augmented=[values[0] | wrong]))
 
 
 def test_another_recipe_of_the_same_name_is_another_way(tmp_path: Path) -> None:

@@ -17,6 +17,6 @@ def test_a_key_without_a_teacher_is_what_it_always_was() -> None:
 
 
 def test_every_teaching_has_a_key_of_its_own() -> None:
-    ways = [Way("3f9a1c77aaaa", False, "bf16", "GPU", teaching) for teaching in ("", "abc", "def")]
+    ways = [Way("3f9a1c77aaaa", False, "bf16", "GPU", teaching=teaching) for teaching in ("", "abc", "def")]
     keys = [run_key("full", 40, Identity(trial=3), NETWORK, way) for way in ways]
     assert len(set(keys)) == 3 and [key.startswith("full-40ep-taught-") for key in keys] == [False, True, True]

@@ -18,6 +18,7 @@ from search.protocol import Failed, Message, Setup, Working
 from search.recipe import Recipe
 from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TrainedNetwork
 from search.training import predictor
+from search.training.corruptions import CORRUPTIONS
 from search.training.images import Images, Normalisation
 from search.training.loop import evaluate
 from search.training.mixed_precision import MEMORY_FORMAT
@@ -95,6 +96,35 @@ def test_other_constants_of_normalisation_give_another_result(
     task = evaluation(digits, trained(), trained(mean=(0.9,), std=(0.1,)))
     first, second = evaluate_all(task, CPU)
     assert first != second
+
+
+def test_a_network_is_tested_and_predicts_with_the_views_that_are_asked_for(
+    trained: Callable[..., TrainedNetwork], digits: Dataset
+) -> None:
+    images, labels = digits.test()
+    network = trained(mirrored=True)
+    plain, mirrored = evaluation(digits, network), replace(evaluation(digits, network), augmentation="mirror")
+    ((result,), (both,)) = (evaluate_all(task, CPU) for task in (plain, mirrored))
+    assert replace(both, augmented=()) == result, "the plain numbers stay what they are"
+    (augmented,) = both.augmented
+    predicted = predict(network, images, CPU, augmentation="mirror")
+    assert (augmented.passes, augmented.accuracy) == (2, pytest.approx((predicted == labels).mean()))
+    assert (predicted != predict(network, images, CPU)).any()
+    of_mirrors = predict(network, images[:, :, ::-1], CPU, augmentation="mirror")
+    assert (predicted == of_mirrors).mean() > 0.99, "an image and its mirror are one"
+
+
+def test_corrupted_images_are_tested_beside_the_plain_ones_and_again_alike(
+    trained: Callable[..., TrainedNetwork], digits: Dataset
+) -> None:
+    plain = evaluation(digits, trained())
+    (result,), (corrupted,), (again,) = (
+        evaluate_all(task, CPU) for task in (plain, replace(plain, corrupted=True), replace(plain, corrupted=True))
+    )
+    assert replace(corrupted, corrupted=()) == result and corrupted == again
+    assert {(one.corruption, one.strength) for one in corrupted.corrupted} == {
+        (name, strength) for name in CORRUPTIONS for strength in (1, 2, 3)
+    }
 
 
 def test_weights_of_another_network_cannot_be_loaded(trained: Callable[..., TrainedNetwork]) -> None:

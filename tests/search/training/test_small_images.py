@@ -47,9 +47,11 @@ def test_the_size_is_the_recipes_or_the_next_that_the_network_takes(
 
 
 def test_the_size_is_one_that_teachers_take_too() -> None:
-    recipe = make_recipe(size=0.5)
-    assert (small_size(ODD, recipe, 9), small_size(ODD, recipe, 9, [EVEN])) == (4, 8)
-    assert small_size(ODD, recipe, 8, [ODD, Architecture(Stem(4, 7, 1, 0), (Stage("basic", 1, 4),))]) == 7
+    recipe = make_recipe(size=0.55)
+    assert (small_size(ODD, recipe, 32), small_size(ODD, recipe, 32, [EVEN])) == (18, 20)
+    assert (
+        small_size(ODD, make_recipe(size=0.5), 8, [ODD, Architecture(Stem(4, 7, 1, 0), (Stage("basic", 1, 4),))]) == 7
+    )
 
 
 def test_images_are_made_smaller_as_torchvision_does_it() -> None:

@@ -20,6 +20,7 @@ from search.protocol import (
     Failed,
     Finished,
     Job,
+    Measurement,
     Message,
     Opening,
     Purpose,
@@ -137,7 +138,40 @@ def test_kept_weights_give_the_tested_loss_whatever_the_scale_of_the_logits(
     kept = TrainedNetwork(NETWORK, tmp_path / "weights.safetensors", (0.5,), (0.25,), "fp32")
     test = Images.from_arrays(*trainer.dataset.test(), "cpu")
     normalise = Normalisation.from_constants((0.5,), (0.25,), torch.device("cpu"))
-    assert evaluate(load(kept, torch.device("cpu")), test, normalise, "fp32") == answer.test
+    plain = replace(answer.test, augmented=())
+    assert evaluate(load(kept, torch.device("cpu")), test, normalise, "fp32") == plain
+
+
+def test_a_finalist_that_is_ranked_by_corrupted_images_measures_them_on_the_validation_split_again_alike(
+    trainer: Trainer,
+) -> None:
+    answers = [perform(trainer, replace(job(purpose="finalist"), robust=robust))[0] for robust in (True, True, False)]
+    first, again, clean = (answer for answer in answers if isinstance(answer, Finished))
+    assert first.robustness is not None and first.robustness == again.robustness and clean.robustness is None
+    assert (first.robustness.split, first.robustness.seen, first.test) == ("validation", False, None)
+    assert len(first.robustness.corrupted) == 21
+    _, messages = perform(trainer, job(purpose="finalist"))
+    (measured,) = (message for message in messages if isinstance(message, Measurement))
+    assert first.robustness.clean == measured.validation_accuracy
+
+
+@pytest.mark.parametrize(
+    ("data", "flip", "expected"),
+    [
+        ("cifar10", True, [("mirror", 2), ("shifts", 6)]),
+        ("cifar10", "alternating", [("mirror", 2), ("shifts", 6)]),
+        ("cifar10", False, [("shifts", 3)]),
+        ("svhn", True, [("shifts", 3)]),
+    ],
+)
+def test_a_final_job_measures_test_time_augmentation_on_its_one_opening_and_mirrors_no_characters(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, data: str, flip: bool | str, expected: list[tuple[str, int]]
+) -> None:
+    monkeypatch.setattr(trainer, "dataset", replace(trainer.dataset, name=data))
+    answer, messages = perform(trainer, job(RECIPE.model_copy(update={"flip": flip}), "final"))
+    assert isinstance(answer, Finished) and answer.test is not None
+    assert [(one.augmentation, one.passes) for one in answer.test.augmented] == expected
+    assert messages.count(Opening()) == 1
 
 
 def test_images_are_surveyed_once_for_all_jobs_that_train_on_them(

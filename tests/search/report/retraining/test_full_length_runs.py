@@ -6,6 +6,7 @@ import pytest
 
 from search.report.findings import find
 from search.report.retraining.full_length_runs import results_figure, results_frame, results_table, runs_frame
+from search.trained_network import AugmentedResult
 
 
 def results(view):
@@ -30,6 +31,23 @@ def test_interval_of_three_seeds_is_students(study, run):
     assert summary["deviation"].iloc[0] == pytest.approx(0.01)
     # Student's 97.5% quantile for 2 degrees of freedom is 4.3027.
     assert summary["half_width"].iloc[0] == pytest.approx(4.3027 * 0.01 / math.sqrt(3), rel=1e-4)
+
+
+def test_test_time_augmentation_stands_beside_the_plain_accuracy_with_its_passes(study, run):
+    augmented = (AugmentedResult("mirror", 2, 0.92), AugmentedResult("shifts", 6, 0.94))
+    with_it = [run("0001", seed, 0.9 + 0.01 * seed, augmented=augmented) for seed in range(2)]
+    older = [run("resnet20-b", 0, 0.8), run("resnet20-b", 1, 0.8, augmented=augmented)]  # a seed lacks them
+    summary = results(study(runs=(*with_it, *older)))
+    assert summary["mean"].tolist() == pytest.approx([0.905, 0.8])
+    assert summary["shifts"].tolist() == pytest.approx([0.94, math.nan], nan_ok=True)
+    shown = results_table(summary)
+    columns = [shown.heads.index(head) for head in ("Test, mean", "Mirrored", "Shifted")]
+    assert [[row[column] for column in columns] for row in shown.rows] == [
+        ["90.50%", "92.00% in 2 passes", "94.00% in 6 passes"], ["80.00%", "\N{EN DASH}", "\N{EN DASH}"],
+    ]  # fmt: skip
+    assert "test-time augmentation" in shown.caption
+    old = results_table(results(study(runs=older[:1])))
+    assert "Shifted" not in old.heads and "test-time" not in old.caption
 
 
 def test_trials_come_before_baselines(study, run):

@@ -150,13 +150,15 @@ class CompletionTables:
                 table = np.cumsum(table, axis=axis, dtype=self._dtype)
             return table
         # Many stages cost the same number of cells and lead to the same feature map.
-        merged: dict[tuple[int, ...], Any] = {}
-        columns = zip(candidates.tables.tolist(), *candidates.cells.tolist(), strict=True)
-        for column, weight in zip(columns, candidates.weights.tolist(), strict=True):
-            merged[column] = merged.get(column, 0) + weight
-        for (number, *cells), weight in merged.items():
-            if all(cell < size for cell, size in zip(cells, self._shape, strict=True)):
-                into = tuple(slice(cell, None) for cell in cells)
-                out_of = tuple(slice(None, size - cell) for cell, size in zip(cells, self._shape, strict=True))
-                table[into] += weight * self._tables[number][out_of]
+        within = np.all(candidates.cells < np.array(self._shape)[:, None], axis=0)
+        columns = np.vstack([candidates.tables, candidates.cells])[:, within]
+        numbers = np.ravel_multi_index(tuple(columns), (len(self._tables), *self._shape))
+        _, firsts, places = np.unique(numbers, return_index=True, return_inverse=True)
+        merged: Weights = np.zeros(len(firsts), self._dtype)
+        np.add.at(merged, places, candidates.weights[within])
+        for place in np.argsort(firsts).tolist():  # as they come, since the sums of floats depend on their order
+            number, *cells = columns[:, firsts[place]].tolist()
+            into = tuple(slice(cell, None) for cell in cells)
+            out_of = tuple(slice(None, size - cell) for cell, size in zip(cells, self._shape, strict=True))
+            table[into] += merged[place] * self._tables[number][out_of]
         return table

@@ -112,6 +112,7 @@ class _Ways:
         numbers: (n,), of vectors that give each.
         shares: (n,), their weight.
         single: the m different ones among them, of depth 1.
+        double: the same of depth 2.
         places: (n,), the index of each stage in `single`.
         depths: (n,).
         strides: (n,), of the first block.
@@ -122,6 +123,7 @@ class _Ways:
     numbers: NDArray[np.int64]
     shares: NDArray[np.float64]
     single: tuple[Stage, ...]
+    double: tuple[Stage, ...]
     places: NDArray[np.int64]
     depths: NDArray[np.int64]
     strides: NDArray[np.int64]
@@ -159,6 +161,7 @@ class Parts:
         self._groups_of_width = cache(self._find_groups)
         self._ways = cache(self._find_ways)
         self._costs_of_blocks = cache(self._find_costs_of_blocks)
+        self._costs_of_others = cache(self._find_costs_of_others)
 
     @cached_property
     def _uses_size(self) -> bool:
@@ -295,6 +298,7 @@ class Parts:
             np.array([number for number, _ in ways.values()], np.int64),
             np.array([share for _, share in ways.values()], np.float64),
             tuple(single),
+            tuple(replace(stage, depth=2) for stage in single),
             np.array(places, np.int64),
             np.array([stage.depth for stage in ways], np.int64),
             np.array([stage_stride(stage.stride, is_first) for stage in ways], np.int64),
@@ -344,23 +348,38 @@ class Parts:
         All blocks of a stage but the first cost the same, so a depth of one and of two give all depths.
         """
         ways, (in_width, size) = self._ways(position, width), received
-        costs = np.zeros((2, len(self.metrics), len(ways.single)), np.int64)
+        of_first = np.zeros((len(self.metrics), len(ways.single)), np.int64)
         possible = np.ones((2, len(ways.single)), np.bool_)
-        for place, stage in enumerate(ways.single):
+        for place, (stage, double) in enumerate(zip(ways.single, ways.double, strict=True)):
             stride = stage_stride(stage.stride, position == 0)
             if self._uses_size and not takes(stage, size, stride):
                 possible[:, place] = False
                 continue
-            for index, of_depth in enumerate((stage, replace(stage, depth=2))):
-                if self._max_activations is not None:
+            of_first[:, place] = self._bare_costs(stage, in_width, size, stride, preactivation)
+            if self._max_activations is not None:
+                for index, of_depth in enumerate((stage, double)):
                     peak = stage_peak(of_depth, in_width, size, stride, preactivation)
                     possible[index, place] = not self._forbids(peak)
-                params = stage_parameters(of_depth, in_width, "A", stride, preactivation)
-                macs = stage_macs(of_depth, in_width, size, "A", stride) if "macs" in self.metrics else 0
-                costs[index, :, place] = self._of_metrics(params, min(macs, _MAX_MACS))
-        of_first, of_others = costs[0], costs[1] - costs[0]
+        of_others = self._costs_of_others(preactivation, position, size, width)
         total = of_first[:, ways.places] + of_others[:, ways.places] * (ways.depths - 1)
         return total, possible[np.minimum(ways.depths, 2) - 1, ways.places]
+
+    def _find_costs_of_others(self, preactivation: bool, position: int, size: int, width: int) -> Costs:
+        """What each block but the first costs in the different stages of a width (metrics, m) that receive this size."""
+        ways = self._ways(position, width)
+        costs = np.zeros((len(self.metrics), len(ways.single)), np.int64)
+        for place, (stage, double) in enumerate(zip(ways.single, ways.double, strict=True)):
+            stride = stage_stride(stage.stride, position == 0)
+            if not self._uses_size or takes(stage, size, stride):
+                one, two = (self._bare_costs(each, width, size, stride, preactivation) for each in (stage, double))
+                costs[:, place] = np.minimum(two - one, _MAX_MACS)
+        return costs
+
+    def _bare_costs(self, stage: Stage, in_width: int, size: int, stride: int, preactivation: bool) -> Costs:
+        """What a stage costs without a shortcut, one per metric."""
+        params = stage_parameters(stage, in_width, "A", stride, preactivation) if "params" in self.metrics else 0
+        macs = stage_macs(stage, in_width, size, "A", stride) if "macs" in self.metrics else 0
+        return self._of_metrics(params, min(macs, _MAX_MACS))
 
     def _forbids(self, peak: int) -> bool:
         return self._max_activations is not None and peak > self._max_activations

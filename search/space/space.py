@@ -6,6 +6,7 @@ of absent stages are drawn and ignored, so a sampler always sees the same joint 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from itertools import pairwise
@@ -34,6 +35,7 @@ from search.space.weights import Weights, in_order_of_choices, in_words, shares,
 from search.yamlfile import read_model, read_text
 
 Vector = Mapping[str, int | str]
+NAMES = ("resnet", "modern", "tiny")  # of the spaces that come with the package; the first is the default
 
 
 class Task(NamedTuple):
@@ -326,13 +328,26 @@ def _word(choice: Choice) -> str:
 
 
 def load_space(path: Path | None = None) -> Space:
-    """The space of a YAML file, or the default space of the package.
+    """The space of a name (see `NAMES`) or of a YAML file, or the default space of the package.
 
     Raises:
-        SpaceError: there is no such file, or it does not describe a search space.
+        SpaceError: there is no such name or file, or it does not describe a search space.
     """
-    text = read_text(path, SpaceError) if path is not None else default_space_text()
-    return read_model(text, str(path or "space.yaml"), Space, SpaceError)
+    name = str(path or NAMES[0])
+    if name in NAMES:
+        return read_model(space_text(name), f"{name}.yaml" if path else "space.yaml", Space, SpaceError)
+    assert path is not None
+    if not path.suffix and not path.exists():
+        near = get_close_matches(name, NAMES, n=1) or NAMES
+        raise SpaceError(f"space = {name!r}: no such space or file; there is {', '.join(near)}, or a .yaml file")
+    return read_model(read_text(path, SpaceError), name, Space, SpaceError)
+
+
+def space_text(name: str) -> str:
+    """The file of a space that is known by its name."""
+    if name == NAMES[0]:
+        return default_space_text()
+    return files("search.space").joinpath("named", f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def default_space_text() -> str:

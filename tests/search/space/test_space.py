@@ -14,7 +14,7 @@ from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.baselines import find_baseline
 from models.count import count_parameters
 from search.errors import SpaceError
-from search.space.space import Space, Task, default_space_text, load_space
+from search.space.space import NAMES, Space, Task, default_space_text, load_space, space_text
 
 CIFAR = Task(32, 3, 10)
 
@@ -597,3 +597,33 @@ def test_a_network_has_as_many_vectors_as_decode_to_it(searched: Space) -> None:
                     continue
             number *= same
         assert searched.num_vectors(architecture) == number
+
+
+# Spaces by name.
+
+
+def test_the_default_space_is_called_resnet() -> None:
+    assert load_space(Path("resnet")) == load_space()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_named_space_says_what_it_holds_and_its_text_is_a_file_of_it(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "copy.yaml"
+    path.write_text(space_text(name), encoding="utf-8")
+    assert load_space(path) == load_space(Path(name))
+    assert space_text(name).startswith("# ")
+
+
+def test_named_spaces_hold_the_blocks_of_the_best_small_networks() -> None:
+    modern, tiny = load_space(Path("modern")), load_space(Path("tiny"))
+    for each in (modern, tiny):
+        assert each.stage.block == ("basic", "bottleneck", "inverted") and each.rules.last_may_narrow
+        assert 7 in each.stage.kernel and 1 in each.stage.group_width and None in each.stage.squeeze_excitation
+    assert modern.stage.stride == (None,) and tiny.stage.stride == (1, None)
+
+
+def test_an_unknown_name_is_answered_with_those_there_are() -> None:
+    with pytest.raises(SpaceError, match=r"^space = 'modem': no such space or file; there is modern, or a .yaml file$"):
+        load_space(Path("modem"))
+    with pytest.raises(SpaceError, match=r"there is resnet, modern, tiny, or a .yaml file$"):
+        load_space(Path("x"))

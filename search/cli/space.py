@@ -27,7 +27,7 @@ def space(
     data: Annotated[str | None, typer.Option("--data", help="Data set whose images the networks take.")] = None,
     copy: Annotated[
         str | None,
-        typer.Option("--copy", help="Write the file of a named space, modern.yaml for modern, to change it."),
+        typer.Option("--copy", help="Write a named space to a file, modern to modern.yaml, to change it."),
     ] = None,
     study: Annotated[str | None, typer.Option("--study", help="Use this study's space, limits and data.")] = None,
     studies: Studies = Path("studies"),

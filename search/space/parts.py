@@ -365,7 +365,7 @@ class Parts:
         return total, possible[np.minimum(ways.depths, 2) - 1, ways.places]
 
     def _find_costs_of_others(self, preactivation: bool, position: int, size: int, width: int) -> Costs:
-        """What each block but the first costs in the different stages of a width (metrics, m) that receive this size."""
+        """What each block but the first costs in the single stages of a width that receive this size: (metrics, m)."""
         ways = self._ways(position, width)
         costs = np.zeros((len(self.metrics), len(ways.single)), np.int64)
         for place, (stage, double) in enumerate(zip(ways.single, ways.double, strict=True)):

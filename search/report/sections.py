@@ -35,7 +35,7 @@ def contents(findings: Findings, audit: Audit | None, draws: Profile | None, bud
         **_summary(findings),
         **_leaderboard(findings, budgets),
         **_search(findings),
-        "audit": audit_figure(audit) if audit is not None else None,
+        "audit": audit_figure(audit) if audit is not None and audit.histogram else None,
         "draws": draws_figure(draws) if draws is not None else None,
         **_networks(findings),
         **_retraining(findings),

@@ -109,8 +109,8 @@ def audit_figure(audit: Audit) -> Drawing:
     about = "about " if audit.error else ""
     caption = (
         f"The search space holds {plural(audit.total, 'different network')} of {short(audit.smallest)} to "
-        f"{short(audit.largest)} parameters; {about}{count(audit.feasible)} of them, {_odds(audit.share)}, {are} within "
-        "the limits. Bars that lie within the budget as a whole are blue; both axes are logarithmic."
+        f"{short(audit.largest)} parameters; {about}{count(audit.feasible)} of them, {_odds(audit.share)}, {are} "
+        "within the limits. Bars that lie within the budget as a whole are blue; both axes are logarithmic."
     )
     return Drawing("audit", figure, caption, frame)
 

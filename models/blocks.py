@@ -4,12 +4,18 @@ This file imports torch alone, for `nas export` gives users a copy. A network is
 have the names and the meaning of the fields in `models.architecture`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+}
 
 
 class Conv(nn.Conv2d):
@@ -26,7 +32,7 @@ class Conv(nn.Conv2d):
         assert self.padding == (0, 0)
         # A slice would do, but the gradient of a slice is not in channels_last, which slows narrow networks by a tenth.
         pixels = functional.avg_pool2d(x, 1, self.stride)
-        return functional.conv2d(pixels, self.weight, self.bias)
+        return functional.conv2d(pixels, self.weight, self.bias, groups=self.groups)
 
 
 class ZeroPadShortcut(nn.Module):
@@ -56,15 +62,25 @@ def make_shortcut(kind: str, in_width: int, width: int, stride: int) -> nn.Modul
 
 
 class ConvNorm(nn.Sequential):
-    """A bias-free convolution, a 2x2 average pooling of stride 1 if `pool`, and BatchNorm."""
+    """A bias-free convolution, a 2x2 average pooling of stride 1 if `pool`, and BatchNorm if `norm`."""
 
     def __init__(
-        self, in_width: int, width: int, kernel: int, stride: int = 1, padding: int = 0, pool: bool = False
+        self,
+        in_width: int,
+        width: int,
+        kernel: int,
+        stride: int = 1,
+        padding: int = 0,
+        pool: bool = False,
+        groups: int = 1,
+        norm: bool = True,
     ) -> None:
-        layers: list[nn.Module] = [Conv(in_width, width, kernel, stride, padding, bias=False)]
+        layers: list[nn.Module] = [Conv(in_width, width, kernel, stride, padding, groups=groups, bias=False)]
         if pool:
             layers.append(nn.AvgPool2d(2, stride=1))
-        super().__init__(*layers, nn.BatchNorm2d(width))
+        if norm:
+            layers.append(nn.BatchNorm2d(width))
+        super().__init__(*layers)
 
     @property
     def norm(self) -> nn.BatchNorm2d:
@@ -73,8 +89,89 @@ class ConvNorm(nn.Sequential):
         return norm
 
 
-class BasicBlock(nn.Module):
-    """Two kxk convolutions and a shortcut: (N, in_width, H, W) to (N, width, H / stride, W / stride)."""
+class SqueezeExcitation(nn.Module):
+    """Each channel times a gate from 0 to 1, which two 1x1 convolutions compute from the means of all channels.
+
+    It is torchvision's, with the same names of parameters: this file needs torch alone.
+    """
+
+    def __init__(self, width: int, squeezed_width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(width, squeezed_width, 1)
+        self.fc2 = nn.Conv2d(squeezed_width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = torch.mean(x, dim=(2, 3), keepdim=True)
+        return x * torch.sigmoid(self.fc2(functional.relu(self.fc1(means))))
+
+
+class Block(nn.Module):
+    """A main path of convolutions, to which a shortcut is added: (N, in_width, H, W) to (N, width, H / stride,
+    W / stride).
+
+    Args:
+        path: the convolutions, with activation between them.
+        shortcut: what is added, made from the block's input; None for nothing.
+        dropout: the probability of zeroing an activation before the last convolution.
+        gate: what follows the main path.
+        activation: relu, silu or gelu.
+        last_activation: whether activation follows the sum.
+        norm: the BatchNorm before the first convolution of a preactivated block, with activation; None for neither. The
+            shortcut then takes what they give, unless it is the identity.
+    """
+
+    def __init__(
+        self,
+        path: Sequence[ConvNorm],
+        shortcut: nn.Module | None,
+        dropout: float,
+        gate: nn.Module | None,
+        activation: str,
+        last_activation: bool = True,
+        norm: nn.BatchNorm2d | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_convolutions = len(path)
+        for number, convolution in enumerate(path, 1):
+            self.add_module(f"conv{number}", convolution)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.stochastic_depth: nn.Module = nn.Identity()  # for who trains the network to replace
+        self.shortcut = shortcut
+        self.gate = gate
+        self.norm = norm
+        self.activation = ACTIVATIONS[activation]
+        self.last_activation = last_activation
+
+    @property
+    def path(self) -> Iterator[nn.Module]:
+        return (self.get_submodule(f"conv{number}") for number in range(1, self.num_convolutions + 1))
+
+    @property
+    def last_scale(self) -> Tensor:
+        """What the main path ends with: at zero, there is nothing of it in the sum."""
+        *_, last = self.path
+        assert isinstance(last, ConvNorm)
+        end = last[0] if self.norm is not None else last.norm
+        assert isinstance(end, nn.Conv2d | nn.BatchNorm2d)
+        return end.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        begun = x if self.norm is None else self.activation(self.norm(x))
+        *convolutions, last = self.path
+        out = begun
+        for convolution in convolutions:
+            out = self.activation(convolution(out))
+        out = last(self.dropout(out))
+        if self.gate is not None:
+            out = self.gate(out)
+        if self.shortcut is not None:
+            added = self.shortcut(x if isinstance(self.shortcut, nn.Identity) else begun)
+            out = self.stochastic_depth(out) + added
+        return self.activation(out) if self.last_activation else out
+
+
+class BasicBlock(Block):
+    """Two kxk convolutions and a shortcut."""
 
     def __init__(
         self,
@@ -85,28 +182,29 @@ class BasicBlock(nn.Module):
         kernel: int = 3,
         dropout: float = 0.0,
         even_kernel: str = "pad-then-valid",
-        reduction: int = 4,
+        activation: str = "relu",
+        preactivation: bool = False,
+        squeezed_width: int = 0,
     ) -> None:
-        super().__init__()
         pool = kernel % 2 == 0 and even_kernel == "average-pool"
         second_padding = kernel // 2 if kernel % 2 or pool else kernel // 2 - 1
-        self.conv1 = ConvNorm(in_width, width, kernel, stride, kernel // 2, pool)
-        self.conv2 = ConvNorm(width, width, kernel, 1, second_padding, pool)
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
-        self.stochastic_depth: nn.Module = nn.Identity()  # for who trains the network to replace
-        self.shortcut = make_shortcut(shortcut, in_width, width, stride)
+        path = [
+            ConvNorm(in_width, width, kernel, stride, kernel // 2, pool),
+            ConvNorm(width, width, kernel, 1, second_padding, pool, norm=not preactivation),
+        ]
+        super().__init__(
+            path,
+            make_shortcut(shortcut, in_width, width, stride),
+            dropout,
+            make_gate(width, squeezed_width),
+            activation,
+            last_activation=not preactivation,
+            norm=nn.BatchNorm2d(in_width) if preactivation else None,
+        )
 
-    @property
-    def last_norm(self) -> nn.BatchNorm2d:
-        return self.conv2.norm
 
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.conv2(self.dropout(functional.relu(self.conv1(x))))
-        return functional.relu(self.stochastic_depth(out) + self.shortcut(x))
-
-
-class Bottleneck(nn.Module):
-    """1x1, kxk and 1x1 convolutions and a shortcut: (N, in_width, H, W) to (N, width, H / stride, W / stride)."""
+class Bottleneck(Block):
+    """1x1, kxk (in groups of `group_width` channels, if it is given) and 1x1 convolutions and a shortcut."""
 
     def __init__(
         self,
@@ -116,25 +214,73 @@ class Bottleneck(nn.Module):
         shortcut: str,
         kernel: int = 3,
         dropout: float = 0.0,
-        even_kernel: str = "average-pool",
         reduction: int = 4,
+        group_width: int | None = None,
+        activation: str = "relu",
+        preactivation: bool = False,
+        squeezed_width: int = 0,
     ) -> None:
-        super().__init__()
         inner = width // reduction
-        self.conv1 = ConvNorm(in_width, inner, 1)
-        self.conv2 = ConvNorm(inner, inner, kernel, stride, kernel // 2, pool=kernel % 2 == 0)
-        self.conv3 = ConvNorm(inner, width, 1)
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
-        self.stochastic_depth: nn.Module = nn.Identity()  # for who trains the network to replace
-        self.shortcut = make_shortcut(shortcut, in_width, width, stride)
+        groups = max(1, inner // group_width) if group_width is not None else 1
+        path = [
+            ConvNorm(in_width, inner, 1),
+            ConvNorm(inner, inner, kernel, stride, kernel // 2, pool=kernel % 2 == 0, groups=groups),
+            ConvNorm(inner, width, 1, norm=not preactivation),
+        ]
+        super().__init__(
+            path,
+            make_shortcut(shortcut, in_width, width, stride),
+            dropout,
+            make_gate(width, squeezed_width),
+            activation,
+            last_activation=not preactivation,
+            norm=nn.BatchNorm2d(in_width) if preactivation else None,
+        )
 
-    @property
-    def last_norm(self) -> nn.BatchNorm2d:
-        return self.conv3.norm
 
-    def forward(self, x: Tensor) -> Tensor:
-        out = functional.relu(self.conv2(functional.relu(self.conv1(x))))
-        return functional.relu(self.stochastic_depth(self.conv3(self.dropout(out))) + self.shortcut(x))
+class InvertedBlock(Block):
+    """1x1 (unless `expansion` is 1), depthwise kxk and 1x1 convolutions; its input is added where the shape stays."""
+
+    def __init__(
+        self,
+        in_width: int,
+        width: int,
+        stride: int,
+        kernel: int = 3,
+        dropout: float = 0.0,
+        expansion: int = 6,
+        activation: str = "relu",
+        squeezed_width: int = 0,
+    ) -> None:
+        inner = in_width * expansion
+        path = [ConvNorm(in_width, inner, 1)] if expansion > 1 else []
+        path += [
+            ConvNorm(inner, inner, kernel, stride, kernel // 2, pool=kernel % 2 == 0, groups=inner),
+            ConvNorm(inner, width, 1),
+        ]
+        shortcut = nn.Identity() if stride == 1 and in_width == width else None
+        super().__init__(path, shortcut, dropout, make_gate(width, squeezed_width), activation, last_activation=False)
+
+
+def make_gate(width: int, squeezed_width: int) -> nn.Module | None:
+    """Squeeze-and-excitation through so many channels; None for 0."""
+    return SqueezeExcitation(width, squeezed_width) if squeezed_width else None
+
+
+def make_block(
+    stage: Mapping[str, Any], in_width: int, stride: int, shortcut: str, activation: str, preactivation: bool
+) -> Block:
+    """A block of a stage, given the stage's fields, of which those that came later may be missing."""
+    width, squeeze = stage["width"], stage.get("squeeze_excitation")
+    common = {key: stage[key] for key in ("kernel", "dropout")}
+    common |= {"activation": activation, "squeezed_width": 0 if squeeze is None else width // squeeze}
+    if stage["block"] == "inverted":
+        return InvertedBlock(in_width, width, stride, expansion=stage.get("expansion", 6), **common)
+    common["preactivation"] = preactivation
+    if stage["block"] == "basic":
+        return BasicBlock(in_width, width, stride, shortcut, even_kernel=stage["even_kernel"], **common)
+    groups = {"reduction": stage["reduction"], "group_width": stage.get("group_width")}
+    return Bottleneck(in_width, width, stride, shortcut, **groups, **common)
 
 
 class ResNet(nn.Module):
@@ -142,8 +288,12 @@ class ResNet(nn.Module):
 
     Args:
         stem: width, kernel, stride and padding of the first convolution.
-        stages: for each stage its block, depth, width, kernel, dropout, reduction and even_kernel.
+        stages: for each stage its block, depth, width, kernel, dropout, reduction and even_kernel, and what else it has
+            of stride, group_width, expansion and squeeze_excitation.
         shortcut: A, B or b.
+        preactivation: whether BatchNorm and activation stand before convolutions.
+        activation: relu, silu or gelu.
+        head_width: the channels of a 1x1 convolution before the pooling; None for no such convolution.
 
     Shape: images (N, in_channels, H, W) to logits (N, num_classes).
     """
@@ -155,23 +305,34 @@ class ResNet(nn.Module):
         shortcut: str,
         in_channels: int,
         num_classes: int,
+        preactivation: bool = False,
+        activation: str = "relu",
+        head_width: int | None = None,
     ) -> None:
         super().__init__()
         width = stem["width"]
-        self.stem = ConvNorm(in_channels, width, stem["kernel"], stem["stride"], stem["padding"])
+        sizes = stem["kernel"], stem["stride"], stem["padding"]
+        self.stem = ConvNorm(in_channels, width, *sizes, norm=not preactivation)
+        self.activation = ACTIVATIONS[activation]
         self.stages = nn.Sequential()
         for index, stage in enumerate(stages):
-            kind = BasicBlock if stage["block"] == "basic" else Bottleneck
-            options = {key: stage[key] for key in ("kernel", "dropout", "even_kernel", "reduction")}
+            first_stride = stage.get("stride") or (2 if index > 0 else 1)
             blocks = nn.Sequential()
             for position in range(stage["depth"]):
-                stride = 2 if index > 0 and position == 0 else 1
-                blocks.append(kind(width, stage["width"], stride, shortcut, **options))
+                stride = first_stride if position == 0 else 1
+                blocks.append(make_block(stage, width, stride, shortcut, activation, preactivation))
                 width = stage["width"]
             self.stages.append(blocks)
-        self.head = nn.Linear(width, num_classes)
+        self.norm = nn.BatchNorm2d(width) if preactivation else None
+        self.head_convolution = ConvNorm(width, head_width, 1) if head_width is not None else None
+        self.head = nn.Linear(width if head_width is None else head_width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stages(functional.relu(self.stem(images)))
+        x = self.stem(images)
+        x = self.stages(x if self.norm is not None else self.activation(x))
+        if self.norm is not None:
+            x = self.activation(self.norm(x))
+        if self.head_convolution is not None:
+            x = self.activation(self.head_convolution(x))
         logits: Tensor = self.head(torch.mean(x, dim=(2, 3)))
         return logits

@@ -40,6 +40,8 @@ def test_the_wheel_holds_the_two_packages_and_the_default_space(wheel: Path) -> 
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"models", "search"}
+    for name in ("modern", "tiny"):
+        assert f"search/space/named/{name}.yaml" in names
     for needed in ("search/space/space.yaml", "search/report/templates/page.html", "models/blocks.py"):
         assert needed in names
     space = zipfile.ZipFile(wheel).read("search/space/space.yaml")

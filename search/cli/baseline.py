@@ -57,8 +57,8 @@ def list_baselines(
 
 
 def baseline_rows(space: "Space", task: "Task", limits: "Limits") -> list[dict[str, Any]]:
-    """One row per baseline of a report, as a network for these images, then one per guess. MACs are None if it cannot
-    take them. Where there is no guess, that is said on stderr."""
+    """One row per baseline of a report or paper, as a network for these images, then one per guess. MACs are None if it
+    cannot take them. Where there is no guess, that is said on stderr."""
     from models.baselines import BASELINES, Baseline, find_baseline
     from models.count import count_macs, count_parameters
     from search.space.guesses import RECIPE, first_guesses, guesses, no_guess
@@ -84,7 +84,7 @@ def baseline_rows(space: "Space", task: "Task", limits: "Limits") -> list[dict[s
 
     def row_of_report(made: Baseline) -> dict[str, Any]:
         network = find_baseline(made.name, task.in_channels, task.num_classes)
-        return row(made.name, network, f"report {made.report}", made.recipe, made.reported, made.note)
+        return row(made.name, network, made.origin, made.recipe, made.reported, made.note)
 
     family = guesses(space, task, limits)
     if not family:

@@ -12,7 +12,9 @@ from search.cli.paths import path_option
 if TYPE_CHECKING:
     from search.space.limits import Limits
 
-SpaceFile = Annotated[Path | None, path_option("--space", "Search space, a YAML file; by default, space.yaml.")]
+SpaceFile = Annotated[
+    Path | None, path_option("--space", "Search space: resnet (the default), modern, tiny, or a YAML file.")
+]
 LimitTexts = Annotated[
     list[str] | None,
     typer.Option("--limit", help="Another limit: macs=auto|none|6e8, bytes=300KB@int8, activations=1MiB, latency=5ms."),

@@ -25,6 +25,10 @@ def space(
     limit: LimitTexts = None,
     fill: Annotated[str | None, typer.Option("--fill", help="Least share of the budget to use, such as 0.8.")] = None,
     data: Annotated[str | None, typer.Option("--data", help="Data set whose images the networks take.")] = None,
+    copy: Annotated[
+        str | None,
+        typer.Option("--copy", help="Write a named space to a file, modern to modern.yaml, to change it."),
+    ] = None,
     study: Annotated[str | None, typer.Option("--study", help="Use this study's space, limits and data.")] = None,
     studies: Studies = Path("studies"),
     format: OutputFormat = Format.TABLE,
@@ -34,6 +38,11 @@ def space(
     from search.space.audit import audit
     from search.space.profile import profile
 
+    if copy is not None:
+        if any(option is not None for option in (space, budget, limit, fill, data, study)):
+            raise InputError(f"copy = {copy}: writes a file; leave out the other options")
+        print(f"wrote {copy_space(copy, Path())}")
+        return
     if study is None:
         chosen, task, limits = parse_space(space, budget, limit, fill, data)
         unsaid = unsaid_limit(limits, limit, task)
@@ -46,6 +55,27 @@ def space(
     print_audit(audited, profile(chosen, task, limits) if audited.feasible else None, task, format)
     if unsaid and format is Format.TABLE:
         print("", unsaid, sep="\n")
+
+
+def copy_space(name: str, folder: Path) -> Path:
+    """The file of a named space, written to a folder.
+
+    Raises:
+        InputError: there is no such space, or the file is there already or cannot be written.
+    """
+    from search.space.space import NAMES, space_text
+
+    if name not in NAMES:
+        raise InputError(f"copy = {name!r}: no such space; there are {', '.join(NAMES)}")
+    path = folder / f"{name}.yaml"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(space_text(name))
+    except FileExistsError:
+        raise InputError(f"copy = {name}: {path} is there already; move it away first") from None
+    except OSError as error:
+        raise InputError(f"copy = {name}: {path} cannot be written ({error.strerror})") from None
+    return path
 
 
 def parse_space(

@@ -76,21 +76,37 @@ def network_name(label: str) -> str:
 def design(architecture: Architecture) -> str:
     """A network on one line: `stem 16; basic 3x16, 3x32 k5, bottleneck 4x256 p0.1; shortcut A`.
 
-    A stage is depth times width; the block is named where it changes, the kernel where it is not 3, dropout where there
-    is some, the shortcut where it is not B.
+    A stage is depth times width. The block is named where it changes; what else a stage or network has, where it is not
+    the default: the kernel (k5), dropout (p0.1), a bottleneck's ratio (/2) and group width (g16), an inverted block's
+    expansion (x3), squeeze-and-excitation (se4) and the stride (s1); preactivation, the activation, the head's width,
+    and the shortcut.
     """
     words, block = [], ""
     for stage in architecture.stages:
         words.append((f"{stage.block} " if stage.block != block else "") + _stage(stage))
         block = stage.block
-    shortcut = f"; shortcut {architecture.shortcut}" if architecture.shortcut != "B" else ""
-    return f"{_stem(architecture.stem)}; {', '.join(words)}{shortcut}"
+    rest = [f"head {architecture.head_width}"] if architecture.head_width is not None else []
+    rest += ["preactivated"] if architecture.preactivation else []
+    rest += [architecture.activation] if architecture.activation != "relu" else []
+    rest += [f"shortcut {architecture.shortcut}"] if architecture.shortcut != "B" else []
+    return "; ".join([_stem(architecture.stem), ", ".join(words), *rest])
 
 
 def _stage(stage: Stage) -> str:
     kernel = f" k{stage.kernel}" if stage.kernel != 3 else ""
     dropout = f" p{stage.dropout:g}" if stage.dropout else ""
-    return f"{stage.depth}{MULTIPLIED}{stage.width}{kernel}{dropout}"
+    return f"{stage.depth}{MULTIPLIED}{stage.width}{kernel}{dropout}{stage_extras(stage)}"
+
+
+def stage_extras(stage: Stage) -> str:
+    """What sets a stage's blocks apart from plain ones of their kind, each with a space before it: ` /2 g16 se4 s1`."""
+    stage = stage.canonical()
+    texts = [f"/{stage.reduction}"] if stage.block == "bottleneck" and stage.reduction != 4 else []
+    texts += [f"g{stage.group_width}"] if stage.group_width is not None else []
+    texts += [f"x{stage.expansion}"] if stage.block == "inverted" and stage.expansion != 6 else []
+    texts += [f"se{stage.squeeze_excitation}"] if stage.squeeze_excitation is not None else []
+    texts += [f"s{stage.stride}"] if stage.stride is not None else []
+    return "".join(f" {text}" for text in texts)
 
 
 def _stem(stem: Stem) -> str:

@@ -44,7 +44,7 @@ def contents(findings: Findings, audit: Audit | None, draws: Profile | None, bud
         **_summary(findings),
         **_leaderboard(findings, budgets),
         **_search(findings),
-        "audit": audit_figure(audit) if audit is not None else None,
+        "audit": audit_figure(audit) if audit is not None and audit.histogram else None,
         "draws": draws_figure(draws) if draws is not None else None,
         **_networks(findings),
         **_retraining(findings),
@@ -112,7 +112,7 @@ def _networks(findings: Findings) -> dict[str, Any]:
             frames.append((trial, network_diagram.diagram_frame(trial.architecture, image_size)))
         except ArchitectureError as error:
             problems.append(f"Trial {trial.number} cannot be laid out for these images: {error}")
-    most = max((frame["width"][:-1].max() for _, frame in frames), default=1)
+    most = max((frame[["width", "inner_width"]][:-1].to_numpy().max() for _, frame in frames), default=1)
     shown = {
         "diagrams": [
             network_diagram.draw_network(frame, f"diagram-{trial.number}", _heading(trial), most)

@@ -40,15 +40,18 @@ def lines(audit: Audit) -> list[str]:
 
 
 def _fitting(audit: Audit) -> list[str]:
-    assert audit.budget is not None and audit.near_budget is not None and audit.added is not None
+    assert audit.budget is not None
+    near, added = ("too many designs to be counted",) * 2
+    if audit.near_budget is not None and audit.added is not None:
+        near, added = plural(audit.near_budget, "design"), plural(audit.added, "design")
     further = [*audit.limits, *([f"at least {audit.fill} of them used"] if audit.fill else [])]
     exact = "" if not audit.error else f" (estimated, standard error {count(audit.error)})"
     return [
         f"limit      {count(audit.budget)} parameters" + "".join(f", {text}" for text in further),
         f"fitting    {plural(audit.feasible, 'design')}, {_share(audit.share)}{exact}; "
         f"{_share(audit.vectors_share)} of the vectors that are networks",
-        f"near it    {plural(audit.near_budget, 'design')} of 90 to 100% of the parameters",
-        f"10% more   parameters would add {plural(audit.added, 'design')}",
+        f"near it    {near} of 90 to 100% of the parameters",
+        f"10% more   parameters would add {added}",
     ]
 
 
@@ -57,6 +60,8 @@ def _share(share: float) -> str:
 
 
 def _bars(audit: Audit) -> list[str]:
+    if not audit.histogram:
+        return ["  too many to be counted by their parameters"]
     most = max(bin.designs for bin in audit.histogram)
     rows = []
     for bin in audit.histogram:
@@ -75,7 +80,8 @@ def histogram_frame(audit: Audit) -> pd.DataFrame:
 
 
 def audit_figure(audit: Audit) -> Drawing:
-    """Draw `histogram_frame`, with the budget's line. Both axes are logarithmic: few designs are small."""
+    """Draw `histogram_frame` of an audit that has one, with the budget's line. Both axes are logarithmic: few designs
+    are small."""
     frame = histogram_frame(audit)
     figure = blank(280, bargap=0, showlegend=False, margin={"l": 8, "r": 16, "t": 26, "b": 8})
     budget = audit.budget if audit.budget is not None else audit.largest
@@ -100,10 +106,11 @@ def audit_figure(audit: Audit) -> Drawing:
         type="log", range=[-0.3, 1.06 * top + 0.1], title={"text": "Designs"}, tickformat="~s", nticks=6
     )
     are = "is" if audit.feasible == 1 else "are"
+    about = "about " if audit.error else ""
     caption = (
         f"The search space holds {plural(audit.total, 'different network')} of {short(audit.smallest)} to "
-        f"{short(audit.largest)} parameters; {count(audit.feasible)} of them, {_odds(audit.share)}, {are} within the "
-        "limits. Bars that lie within the budget as a whole are blue; both axes are logarithmic."
+        f"{short(audit.largest)} parameters; {about}{count(audit.feasible)} of them, {_odds(audit.share)}, {are} "
+        "within the limits. Bars that lie within the budget as a whole are blue; both axes are logarithmic."
     )
     return Drawing("audit", figure, caption, frame)
 

@@ -1,16 +1,36 @@
 """The sections of space.yaml: the choices for every field of a network."""
 
+from math import inf
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
-from models.architecture import Block, EvenKernel
+from models.architecture import MAX_EXPANSION, Block, EvenKernel
 
 Value = TypeVar("Value")
+Choice = int | float | str | None  # of a field; None is `none` in the file
+
+# Keys that came after plans of studies had been written, which are not written where they are the default.
+LATER = frozenset({
+    "stride", "group_width", "expansion", "squeeze_excitation", "preactivation", "activation", "head_width",
+    "last_may_narrow",
+})  # fmt: skip
 
 
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
+
+
+def _with_none(value: Any) -> Any:
+    return [None if choice == "none" else choice for choice in _as_list(value)]
 
 
 def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -18,19 +38,40 @@ def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
         raise ValueError("must have at least one choice")
     if len(set(values)) < len(values):
         raise ValueError("has the same choice twice")
-    if all(isinstance(value, int | float) for value in values):
-        return tuple(sorted(values))  # type: ignore[type-var]  # mypy does not see that all are numbers
+    if all(isinstance(value, int | float | None) for value in values):
+        return tuple(sorted(values, key=rank))
     return values
 
 
+def rank(choice: Any) -> float:
+    """Where a number stands among the choices of its field, which are sorted: none is the last."""
+    return inf if choice in (None, "none") else float(choice)
+
+
 Choices = Annotated[tuple[Value, ...], BeforeValidator(_as_list), AfterValidator(_distinct)]
+ChoicesOrNone = Annotated[tuple[Value | None, ...], BeforeValidator(_with_none), AfterValidator(_distinct)]
 Count = Annotated[int, Field(ge=1, le=65_536, strict=True)]
+Stride = Annotated[int, Field(ge=1, le=2, strict=True)]
+Expansion = Annotated[int, Field(ge=1, le=MAX_EXPANSION, strict=True)]
 
 
 class Section(BaseModel):
     """A frozen section of the file, in which an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GrownSection(Section):
+    """A section with keys that came later."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if name not in LATER or getattr(self, name) != fields[name].default
+        }
 
 
 class StemChoices(Section):
@@ -42,7 +83,7 @@ class StemChoices(Section):
     padding: Choices[Annotated[int, Field(ge=0, le=16, strict=True)]] = (1,)
 
 
-class StageChoices(Section):
+class StageChoices(GrownSection):
     """Choices of a stage; see `models.architecture.Stage`."""
 
     block: Choices[Block]
@@ -51,9 +92,13 @@ class StageChoices(Section):
     kernel: Choices[Count] = (3,)
     reduction: Choices[Count] = (4,)
     even_kernel: Choices[EvenKernel] = ("pad-then-valid",)
+    stride: ChoicesOrNone[Stride] = (None,)
+    group_width: ChoicesOrNone[Count] = (None,)
+    expansion: Choices[Expansion] = (6,)
+    squeeze_excitation: ChoicesOrNone[Count] = (None,)
 
 
-class StageOverride(Section):
+class StageOverride(GrownSection):
     """Choices for one stage, in place of those of `stage`."""
 
     block: Choices[Block] | None = None
@@ -62,9 +107,23 @@ class StageOverride(Section):
     kernel: Choices[Count] | None = None
     reduction: Choices[Count] | None = None
     even_kernel: Choices[EvenKernel] | None = None
+    stride: ChoicesOrNone[Stride] | None = None
+    group_width: ChoicesOrNone[Count] | None = None
+    expansion: Choices[Expansion] | None = None
+    squeeze_excitation: ChoicesOrNone[Count] | None = None
 
 
-class Rules(Section):
-    """Rules that every design of the space keeps."""
+class Rules(GrownSection):
+    """Rules that every design of the space keeps.
+
+    Attributes:
+        non_decreasing_width: no stage is narrower than the one before it, or than the stem.
+        last_may_narrow: but for a network's last stage.
+    """
 
     non_decreasing_width: bool = False
+    last_may_narrow: bool = False
+
+    def allow(self, width: int, before: int, is_last: bool) -> bool:
+        """Whether a stage may have this width after so many channels."""
+        return width >= before or not self.non_decreasing_width or (is_last and self.last_may_narrow)

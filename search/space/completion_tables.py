@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from models.architecture import Shortcut, Stage
+from models.architecture import Stage
 from search.space.counting import count_all
-from search.space.parts import Costs, FeatureMap, Measure, Parts, Start, Weights
+from search.space.parts import Costs, FeatureMap, Measure, Parts, Start, Style, Weights
 
 # Along each axis, by the number of axes. More cells let in fewer designs and take longer to fill.
 CELLS = {1: 2_048, 2: 96}
@@ -24,7 +24,7 @@ CELLS_OF_PYTHON_INTEGERS = {1: 512, 2: 32}
 MOST_CELLS = {1: 65_536, 2: 640}
 CELLS_OF_AN_INTERVAL = 16
 
-Key = tuple[Shortcut, tuple[int, ...], FeatureMap]  # the positions of the stages still to come, and what they receive
+Key = tuple[Style, tuple[int, ...], FeatureMap]  # the positions of the stages still to come, and what they receive
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ class CompletionTables:
 
     def first(self, start: Start) -> NextStages:
         """The first stages that may follow a start."""
-        return self._gather(start.shortcut, 0, tuple(self._parts.positions[1 : start.num_stages]), start.output)
+        return self._gather(start.style, 0, tuple(self._parts.positions[1 : start.num_stages]), start.output)
 
     def following(self, key: Key) -> NextStages:
         """The stages that may come next where the stages of `key` are still to come."""
         if key not in self._following:
-            shortcut, positions, features = key
-            self._following[key] = self._gather(shortcut, positions[0], positions[1:], features)
+            style, positions, features = key
+            self._following[key] = self._gather(style, positions[0], positions[1:], features)
         return self._following[key]
 
     def weigh(self, candidates: NextStages, low: Costs, high: Costs) -> Weights:
@@ -108,21 +108,21 @@ class CompletionTables:
         weights: Weights = completions * candidates.weights
         return weights
 
-    def _gather(self, shortcut: Shortcut, position: int, rest: tuple[int, ...], features: FeatureMap) -> NextStages:
+    def _gather(self, style: Style, position: int, rest: tuple[int, ...], features: FeatureMap) -> NextStages:
         """The stages at a position that the positions `rest` follow. The last stage carries the head's costs."""
         axes = len(self.step)
         stages: list[Stage] = []
         outputs: list[FeatureMap] = []
         costs, weights, tables = [np.zeros((axes, 0), np.int64)], [np.zeros(0, self._dtype)], []
-        for group in self._parts.following(shortcut, position, features):
-            head = self._parts.head_costs(group.output) if not rest else np.zeros(axes, np.int64)
-            if head is None:
+        for group in self._parts.following(style, position, features, is_last=not rest):
+            head = self._parts.head_costs(style, group.output) if not rest else np.zeros(axes, np.int64)
+            if head is None or not (rest or self._parts.is_counted(style, group.output, self._measure)):
                 continue
             stages += group.stages
             outputs += [group.output] * len(group.stages)
             costs.append(group.costs + head[:, None])
             weights.append(group.weights_in(self._measure))
-            tables += [self._table((shortcut, rest, group.output))] * len(group.stages)
+            tables += [self._table((style, rest, group.output))] * len(group.stages)
         cost = np.concatenate(costs, axis=1)
         weight: Weights = np.concatenate(weights).astype(self._dtype)
         return NextStages(stages, outputs, cost, cost // self.step[:, None], weight, np.array(tables, np.int64))
@@ -130,7 +130,7 @@ class CompletionTables:
     def _table(self, key: Key) -> int:
         """The number of the table for a key, which holds for each number of cells the weight of all ways within it."""
         if not key[1]:
-            key = ("A", (), FeatureMap(0, 0))  # nothing more to come, whatever came before
+            key = (Style("A", False, None), (), FeatureMap(0, 0))  # nothing more to come, whatever came before
         if key not in self._numbers:
             table = self._filled(key)
             self._tables.append(table)
@@ -150,13 +150,15 @@ class CompletionTables:
                 table = np.cumsum(table, axis=axis, dtype=self._dtype)
             return table
         # Many stages cost the same number of cells and lead to the same feature map.
-        merged: dict[tuple[int, ...], Any] = {}
-        columns = zip(candidates.tables.tolist(), *candidates.cells.tolist(), strict=True)
-        for column, weight in zip(columns, candidates.weights.tolist(), strict=True):
-            merged[column] = merged.get(column, 0) + weight
-        for (number, *cells), weight in merged.items():
-            if all(cell < size for cell, size in zip(cells, self._shape, strict=True)):
-                into = tuple(slice(cell, None) for cell in cells)
-                out_of = tuple(slice(None, size - cell) for cell, size in zip(cells, self._shape, strict=True))
-                table[into] += weight * self._tables[number][out_of]
+        within = np.all(candidates.cells < np.array(self._shape)[:, None], axis=0)
+        columns = np.vstack([candidates.tables, candidates.cells])[:, within]
+        numbers = np.ravel_multi_index(tuple(columns), (len(self._tables), *self._shape))
+        _, firsts, places = np.unique(numbers, return_index=True, return_inverse=True)
+        merged: Weights = np.zeros(len(firsts), self._dtype)
+        np.add.at(merged, places, candidates.weights[within])
+        for place in np.argsort(firsts).tolist():  # as they come, since the sums of floats depend on their order
+            number, *cells = columns[:, firsts[place]].tolist()
+            into = tuple(slice(cell, None) for cell in cells)
+            out_of = tuple(slice(None, size - cell) for cell, size in zip(cells, self._shape, strict=True))
+            table[into] += merged[place] * self._tables[number][out_of]
         return table

@@ -14,9 +14,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from models.architecture import Shortcut
 from search.space.extremes import Extremes
-from search.space.parts import FeatureMap, Measure, Parts, StageOptions, Start, Weights
+from search.space.parts import FeatureMap, Measure, Parts, StageOptions, Start, Style, Weights
 
 MAX_LISTED = 10**8  # items of all lists, beyond which they take gigabytes and minutes
 
@@ -97,13 +96,13 @@ class DesignCounter:
         halves = _Halves(self.parts, self.measure, max(counts, default=0), self.total)
         # Where every bound is beyond the largest design there is nothing to list.
         starts = self.parts.starts if counts else ()
-        for (shortcut, num_stages), group in groupby(starts, lambda start: (start.shortcut, start.num_stages)):
-            weight = len(self.parts.space.dropout)
+        for (style, num_stages), group in groupby(starts, lambda start: (start.style, start.num_stages)):
+            weight = self.parts.space.num_free
             weight *= self.parts.absent_weight(num_stages) if self.measure == "vectors" else 1
             positions = tuple(self.parts.positions[:num_stages])
             middle = max(1, num_stages // 2)
             for features, beginnings in halves.beginnings(list(group), middle).items():
-                completions = halves.completions(shortcut, positions[middle:], features)
+                completions = halves.completions(style, positions[middle:], features)
                 shorter, longer = sorted((beginnings, completions), key=lambda half: len(half.costs))
                 for bound in counts:
                     counts[bound] += weight * shorter.pairs_within(longer, bound)
@@ -117,22 +116,20 @@ def count_all(parts: Parts, measure: Measure) -> int:
         return int(group.weights.sum()) if measure == "vectors" else len(group.stages)
 
     @cache
-    def num_completions(shortcut: Shortcut, positions: tuple[int, ...], features: FeatureMap) -> int:
+    def num_completions(style: Style, positions: tuple[int, ...], features: FeatureMap) -> int:
         if not positions:
-            return int(parts.head_costs(features) is not None)
+            is_counted = parts.is_counted(style, features, measure)
+            return int(is_counted and parts.head_costs(style, features) is not None)
         return sum(
-            size(group) * num_completions(shortcut, positions[1:], group.output)
-            for group in parts.following(shortcut, positions[0], features)
+            size(group) * num_completions(style, positions[1:], group.output)
+            for group in parts.following(style, positions[0], features, is_last=len(positions) == 1)
         )
 
     total = 0
     for start in parts.starts:
         absent = parts.absent_weight(start.num_stages) if measure == "vectors" else 1
-        rest = tuple(parts.positions[1 : start.num_stages])
-        for group in parts.following(start.shortcut, 0, start.output):
-            if parts.is_counted(start, group.output.width, measure):
-                total += absent * size(group) * num_completions(start.shortcut, rest, group.output)
-    return len(parts.space.dropout) * total
+        total += absent * num_completions(start.style, tuple(parts.positions[: start.num_stages]), start.output)
+    return parts.space.num_free * total
 
 
 class _Halves:
@@ -146,38 +143,41 @@ class _Halves:
         self._dtype: type[np.unsignedinteger] = np.uint32 if most < 2**31 else np.uint64
         self._weight_dtype = np.int64 if total < 2**62 else object
         self._has_unit_weights = measure == "designs" or parts.has_unit_weights
-        self._completions: dict[tuple[Shortcut, tuple[int, ...], FeatureMap], _SortedCosts] = {}
+        self._completions: dict[tuple[Style, tuple[int, ...], FeatureMap], _SortedCosts] = {}
         self._num_listed = 0
 
     def beginnings(self, starts: list[Start], num_stages: int) -> dict[FeatureMap, _SortedCosts]:
-        """All ways through the first `num_stages` stages, by where they lead. The starts share one shortcut."""
+        """All ways through the first `num_stages` stages, by where they lead. The starts share a style and a number of
+        stages."""
+        style, is_last = starts[0].style, starts[0].num_stages == 1
         items: dict[FeatureMap, list[_Weighted]] = {}
         for start in starts:
             stem = self._costs(start.costs[:1])
-            for group in self.parts.following(start.shortcut, 0, start.output):
-                if len(stem) and self.parts.is_counted(start, group.output.width, self.measure):
+            for group in self.parts.following(style, 0, start.output, is_last):
+                if len(stem):
                     item = self._added((stem, self._unit_weights(1)), group)
                     items.setdefault(group.output, []).append(item)
         for position in self.parts.positions[1:num_stages]:
             shorter = {features: self._joined(lists) for features, lists in items.items()}
             items = {}
             for features, item in shorter.items():
-                for group in self.parts.following(starts[0].shortcut, position, features):
+                for group in self.parts.following(style, position, features, is_last=False):
                     items.setdefault(group.output, []).append(self._added(item, group))
         return {features: self._sorted(lists) for features, lists in items.items()}
 
-    def completions(self, shortcut: Shortcut, positions: tuple[int, ...], features: FeatureMap) -> _SortedCosts:
+    def completions(self, style: Style, positions: tuple[int, ...], features: FeatureMap) -> _SortedCosts:
         """All ways to complete a network by stages at these positions, the first of which receives `features`."""
-        key = (shortcut, positions, features)
+        key = (style, positions, features)
         if key not in self._completions:
             items: list[_Weighted] = []
             if not positions:
-                head = self.parts.head_costs(features)
-                costs = self._costs(head[:1]) if head is not None else np.zeros(0, self._dtype)
+                head = self.parts.head_costs(style, features)
+                is_counted = head is not None and self.parts.is_counted(style, features, self.measure)
+                costs = self._costs(head[:1]) if head is not None and is_counted else np.zeros(0, self._dtype)
                 items.append((costs, self._unit_weights(len(costs))))
             else:
-                for group in self.parts.following(shortcut, positions[0], features):
-                    rest = self.completions(shortcut, positions[1:], group.output)
+                for group in self.parts.following(style, positions[0], features, is_last=len(positions) == 1):
+                    rest = self.completions(style, positions[1:], group.output)
                     weights = None if rest.cumulative is None else np.diff(rest.cumulative)
                     items.append(self._added((rest.costs, weights), group))
             self._completions[key] = self._sorted(items)

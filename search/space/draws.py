@@ -7,6 +7,7 @@ the rest have exactly their weights: in whole numbers, or by the weights of a sp
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -105,7 +106,7 @@ class Draws:
         metrics: tuple[Metric, ...] = ("params",) if limits.macs is None else ("params", "macs")
         self._parts = Parts(space, task, metrics, limits.max_activations)
         self._measure = measure
-        self._dropouts = space.dropout
+        self._space = space
         self._least = np.array([limits.min_params, 0][: len(metrics)], np.int64)
         self._most = np.array([limits.max_params, limits.macs or 0][: len(metrics)], np.int64)
         weights = space.weights if measure == "weighed" else None
@@ -114,7 +115,7 @@ class Draws:
         self._roots = list(self._find_roots())
         self._groups = self._grouped()
         total = sum(group.total for group in self._groups)
-        self.upper_bound = total if measure == "weighed" else len(space.dropout) * total
+        self.upper_bound = total if measure == "weighed" else space.num_free * total
 
     @classmethod
     def weighed(cls, space: Space, task: Task, limits: Limits) -> "Draws":
@@ -176,13 +177,15 @@ class Draws:
             beginning = _extended(beginning, candidates, picked)
         if not self._fits(beginning.spent):
             return None
-        architecture = self._parts.architecture(root.start, beginning.stages, self._draw_dropout(rng))
-        return architecture, beginning.spent
+        dropout, activation = self._space.dropout[self._draw_choice("dropout", rng)], self._space.activation[0]
+        if len(self._space.activation) > 1:
+            activation = self._space.activation[self._draw_choice("activation", rng)]
+        return self._parts.architecture(root.start, beginning.stages, dropout, activation), beginning.spent
 
-    def _draw_dropout(self, rng: np.random.Generator) -> float:
-        if self._measure == "weighed":
-            return self._dropouts[pick(np.cumsum(self._parts.space.choice_shares["dropout"]), rng)]
-        return self._dropouts[int(rng.integers(len(self._dropouts)))]
+    def _draw_choice(self, field: str, rng: np.random.Generator) -> int:
+        """The index of a choice that costs nothing."""
+        shares = self._space.choice_shares[field]
+        return pick(np.cumsum(shares), rng) if self._measure == "weighed" else int(rng.integers(len(shares)))
 
     @property
     def can_be_listed(self) -> bool:
@@ -201,8 +204,9 @@ class Draws:
                     possible = np.flatnonzero(self._tables.weigh(candidates, low, high)).tolist()
                     beginnings += [_extended(beginning, candidates, picked) for picked in possible]
             for beginning in beginnings:
-                for dropout in self._dropouts if self._fits(beginning.spent) else ():
-                    yield self._parts.architecture(root.start, beginning.stages, dropout)
+                free = product(self._space.dropout, self._space.activation)
+                for dropout, activation in free if self._fits(beginning.spent) else ():
+                    yield self._parts.architecture(root.start, beginning.stages, dropout, activation)
 
     def _fits(self, spent: Costs) -> bool:
         """Whether a whole network of these costs is within the limits. The last stage's costs include the head's."""
@@ -221,8 +225,7 @@ class Draws:
             left = (self._most - start.costs)[:, None] - candidates.costs
             least = (self._least - start.costs)[:, None] - candidates.costs - (start.num_stages - 1) * (step - 1)
             high, low = left // step, -(-least // step)
-            counted = [self._parts.is_counted(start, output.width, self._measure) for output in candidates.outputs]
-            weights = self._tables.weigh(candidates, low, high) * np.array(counted, np.int64)
+            weights = self._tables.weigh(candidates, low, high)
             if self._measure == "vectors":
                 weights = weights * self._parts.absent_weight(start.num_stages)
             elif self._measure == "weighed":
@@ -237,7 +240,7 @@ class Draws:
 
     def _next(self, root: _Root, positions: tuple[int, ...], beginning: _Beginning) -> tuple[NextStages, Costs, Costs]:
         """The stages that may come next, and the fewest and the most cells that each leaves for the rest."""
-        candidates = self._tables.following((root.start.shortcut, positions, beginning.output))
+        candidates = self._tables.following((root.start.style, positions, beginning.output))
         return candidates, beginning.low[:, None] - candidates.cells, beginning.high[:, None] - candidates.cells
 
 

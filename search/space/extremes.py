@@ -6,13 +6,15 @@ are found stage by stage, and the best network with a certain stage between them
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.architecture import Shortcut
-from search.space.choices import StageChoices, StemChoices
-from search.space.parts import FeatureMap, Parts, Start
+from search.space.choices import Choice as Value
+from search.space.choices import StemChoices
+from search.space.parts import FeatureMap, Parts, Start, Style
+from search.space.space import STAGE_FIELDS, same_choices
 
 _NONE = 2**62  # more than any network costs
 
@@ -26,7 +28,7 @@ class Choice:
 
     stage: int | None
     field: str
-    value: int | float | str
+    value: Value
     block: str | None = None
 
 
@@ -36,7 +38,7 @@ class Extremes:
     def __init__(self, parts: Parts, largest: bool = False) -> None:
         self.parts = parts
         self._sign = -1 if largest else 1  # the largest cost is the smallest negative one
-        self._rest: dict[tuple[Shortcut, tuple[int, ...], FeatureMap], int] = {}
+        self._rest: dict[tuple[Style, tuple[int, ...], FeatureMap], int] = {}
 
     @cached_property
     def cost(self) -> int | None:
@@ -49,12 +51,14 @@ class Extremes:
         costs: dict[Choice, int] = {}
         for name in StemChoices.model_fields:
             costs |= {Choice(None, f"stem_{name}", value): _NONE for value in getattr(space.stem, name)}
-        costs |= {Choice(None, "shortcut", value): _NONE for value in space.shortcut}
+        for name in Style._fields:
+            costs |= {Choice(None, name, value): _NONE for value in getattr(space, name)}
         costs |= {Choice(None, "num_stages", value): _NONE for value in space.num_stages}
         for start in self.parts.starts:
             cost = self._with_start(start)
             choices = [Choice(None, f"stem_{name}", getattr(start.stem, name)) for name in StemChoices.model_fields]
-            choices += [Choice(None, "shortcut", start.shortcut), Choice(None, "num_stages", start.num_stages)]
+            choices += [Choice(None, name, value) for name, value in start.style._asdict().items()]
+            choices += [Choice(None, "num_stages", start.num_stages)]
             costs |= {choice: min(cost, costs[choice]) for choice in choices}
         for index in range(self.parts.max_stages):
             costs |= self._by_choice_of_stage(index)
@@ -66,68 +70,68 @@ class Extremes:
 
     def _with_start(self, start: Start) -> int:
         positions = tuple(self.parts.positions[: start.num_stages])
-        return self._sign * int(start.costs[0]) + self._to_complete(start.shortcut, positions, start.output)
+        return self._sign * int(start.costs[0]) + self._to_complete(start.style, positions, start.output)
 
-    def _to_complete(self, shortcut: Shortcut, positions: tuple[int, ...], features: FeatureMap) -> int:
+    def _to_complete(self, style: Style, positions: tuple[int, ...], features: FeatureMap) -> int:
         """The least cost of the stages still to come, the first of which receives `features`, and the head."""
-        key = (shortcut, positions, features)
+        key = (style, positions, features)
         if key not in self._rest:
             if not positions:
-                head = self.parts.head_costs(features)
+                head = self.parts.head_costs(style, features)
                 self._rest[key] = _NONE if head is None else self._sign * int(head[0])
             else:
                 self._rest[key] = min(
                     (
-                        int((self._sign * group.costs[0]).min())
-                        + self._to_complete(shortcut, positions[1:], group.output)
-                        for group in self.parts.following(shortcut, positions[0], features)
+                        int((self._sign * group.costs[0]).min()) + self._to_complete(style, positions[1:], group.output)
+                        for group in self.parts.following(style, positions[0], features, is_last=len(positions) == 1)
                     ),
                     default=_NONE,
                 )
             self._rest[key] = min(self._rest[key], _NONE)
         return self._rest[key]
 
-    def _to_reach(self, index: int) -> dict[tuple[Shortcut, FeatureMap], int]:
-        """The least cost of everything before stage `index`, for every shortcut and feature map that it may receive."""
-        costs: dict[tuple[Shortcut, FeatureMap], int] = {}
+    def _to_reach(self, index: int) -> dict[tuple[Style, FeatureMap], int]:
+        """The least cost of everything before stage `index`, for every style and feature map that it may receive."""
+        costs: dict[tuple[Style, FeatureMap], int] = {}
         if index == 0:
             for start in self.parts.starts:
-                key = (start.shortcut, start.output)
+                key = (start.style, start.output)
                 costs[key] = min(costs.get(key, _NONE), self._sign * int(start.costs[0]))
             return costs
-        for (shortcut, features), cost in self._to_reach(index - 1).items():
-            for group in self.parts.following(shortcut, self.parts.positions[index - 1], features):
-                key = (shortcut, group.output)
+        for (style, features), cost in self._to_reach(index - 1).items():
+            for group in self.parts.following(style, self.parts.positions[index - 1], features, is_last=False):
+                key = (style, group.output)
                 costs[key] = min(costs.get(key, _NONE), cost + int((self._sign * group.costs[0]).min()))
         return costs
 
     def _by_choice_of_stage(self, index: int) -> dict[Choice, int]:
         position, choices = self.parts.positions[index], self.parts.space.stage_choices(index)
         best: dict[int, NDArray[np.int64]] = {
-            width: np.full(len(self.parts.stage_weights(position, width)), _NONE, np.int64) for width in choices.width
+            width: np.full(len(self.parts.stages_of_width(position, width)), _NONE, np.int64) for width in choices.width
         }
         lengths = [number for number in self.parts.space.num_stages if number > index]
-        for (shortcut, features), cost in self._to_reach(index).items():
-            for group in self.parts.following(shortcut, position, features):
+        # The last stage of a network may have widths that others may not.
+        as_last = [[number for number in lengths if (number == index + 1) == is_last] for is_last in (False, True)]
+        for ((style, features), cost), is_last in product(self._to_reach(index).items(), (False, True)):
+            for group in self.parts.following(style, position, features, is_last) if as_last[is_last] else ():
                 rest = min(
-                    self._to_complete(shortcut, tuple(self.parts.positions[index + 1 : length]), group.output)
-                    for length in lengths
+                    self._to_complete(style, tuple(self.parts.positions[index + 1 : length]), group.output)
+                    for length in as_last[is_last]
                 )
                 if rest < _NONE // 2:
                     of_width = best[group.output.width]
                     totals = self._sign * group.costs[0] + cost + rest
                     of_width[group.indices] = np.minimum(of_width[group.indices], totals)
-        fields = [name for name in StageChoices.model_fields if name != "width"]
+        fields = [name for name in STAGE_FIELDS if name != "width"]
         costs = {Choice(index + 1, name, value): _NONE for name in fields for value in getattr(choices, name)}
         for width, of_width in best.items():
             costs[Choice(index + 1, "width", width)] = int(of_width.min(initial=_NONE))
             costs |= {Choice(index + 1, "width", width, block): _NONE for block in choices.block}
-            for stage, total in zip(self.parts.stage_weights(position, width), of_width.tolist(), strict=True):
-                ignored = {"reduction": stage.block == "basic", "even_kernel": stage.kernel % 2 == 1}
+            for stage, total in zip(self.parts.stages_of_width(position, width), of_width.tolist(), strict=True):
                 present = [Choice(index + 1, "width", width, stage.block)]
                 for name in fields:
-                    # A stage that ignores a field stands for all choices of that field.
-                    values = getattr(choices, name) if ignored.get(name) else (getattr(stage, name),)
+                    # A stage may stand for several choices of a field, or for all where it ignores the field.
+                    values = same_choices(stage, index == 0, name, getattr(choices, name))
                     present += [Choice(index + 1, name, value) for value in values]
                 costs |= {choice: min(costs[choice], total) for choice in present}
         return costs

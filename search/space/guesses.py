@@ -169,7 +169,15 @@ def _network(space: Space, task: Task, depth: int, stem_width: int, widths: list
     sizes = _preferred(stem.kernel, 3), _preferred(stem.stride, 1), _preferred(stem.padding, 1)
     stages = tuple(_stage(space, index, depth, width) for index, width in enumerate(widths))
     shortcut = _preferred(space.shortcut, "B", "b")
-    return Architecture(Stem(stem_width, *sizes), stages, shortcut, *task[1:]).canonical()
+    return Architecture(
+        Stem(stem_width, *sizes),
+        stages,
+        shortcut,
+        *task[1:],
+        preactivation=_preferred(space.preactivation, False),
+        activation=_preferred(space.activation, "relu"),
+        head_width=_preferred(space.head_width, None),
+    ).canonical()
 
 
 def _stage(space: Space, index: int, depth: int, width: int) -> Stage:
@@ -182,6 +190,10 @@ def _stage(space: Space, index: int, depth: int, width: int) -> Stage:
         _preferred(space.dropout, 0.0),
         _preferred(choices.reduction, 4),
         _preferred(choices.even_kernel, "average-pool"),  # which every block can have
+        _preferred(choices.stride, None, 2 if index else 1),
+        _preferred(choices.group_width, None),
+        _preferred(choices.expansion, 6),
+        _preferred(choices.squeeze_excitation, None),
     )
 
 

@@ -30,7 +30,8 @@ class ImpossibleChoice:
         """The choice and why it is impossible, in one line."""
         choice = self.choice
         where = f"stage {choice.stage}: " if choice.stage is not None else ""
-        what = f"{where}{choice.field} {choice.value}" + (f" with {choice.block}" if choice.block else "")
+        value = "none" if choice.value is None else choice.value
+        what = f"{where}{choice.field} {value}" + (f" with {choice.block}" if choice.block else "")
         if self.limit == "activations":
             return f"{what} needs more activations than the limit"
         if self.extreme is None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from models.architecture import Architecture, ArchitectureError
 from models.count import count_parameters
+from search.space.choices import rank
 from search.space.limits import Limits
 from search.space.space import Slot, Space, Task
 
@@ -20,10 +21,12 @@ def repair(
 
     Widths that break the rule are raised first. Then one number of the network at a time, drawn at random from those
     that it depends on (widths, depths, kernels and the like), moves to its next choice: down while the network is over
-    a limit, up while it does not fill the budget. The number of stages, blocks, shortcut and dropout are kept.
+    a limit, up while it does not fill the budget. The number of stages, blocks, shortcut, dropout, activation
+    and preactivation are kept.
     """
     repaired = _with_ordered_widths(space, dict(vector))
-    slots = {slot.name: slot for slot in space.slots if slot.ordered and slot.name not in ("num_stages", "dropout")}
+    kept = ("num_stages", "dropout", "preactivation")
+    slots = {slot.name: slot for slot in space.slots if slot.ordered and slot.name not in kept}
     for _ in range(MAX_STEPS):
         architecture = _decoded(space, task, repaired)
         if architecture is None:
@@ -67,7 +70,7 @@ def _with_ordered_widths(space: Space, vector: dict[str, Any]) -> dict[str, Any]
     for number in range(1, chosen["num_stages"] + 1):
         name = f"stage{number}_width"
         if name in slots:
-            wide = [index for index, choice in enumerate(slots[name].choices) if int(choice) >= width]
+            wide = [index for index, choice in enumerate(slots[name].choices) if rank(choice) >= width]
             if chosen[name] < width and wide:
                 vector[name] = wide[0]
                 chosen[name] = slots[name].choices[wide[0]]

@@ -4,9 +4,10 @@ The vector has a fixed length: a slot for every choice of every stage, whether o
 of absent stages are drawn and ignored, so a sampler always sees the same joint space.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from itertools import pairwise
 from math import prod
@@ -16,14 +17,25 @@ from typing import Annotated, Any, NamedTuple, Self
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from pydantic import Field, field_validator, model_validator
 
-from models.architecture import Architecture, ArchitectureError, Block, EvenKernel, Shortcut, Stage, Stem
+from models.architecture import Activation, Architecture, ArchitectureError, Shortcut, Stage, Stem, stage_stride
 from search.errors import SpaceError
 from search.quantities import brief
-from search.space.choices import Choices, Rules, Section, StageChoices, StageOverride, StemChoices
+from search.space.choices import (
+    Choice,
+    Choices,
+    ChoicesOrNone,
+    Count,
+    GrownSection,
+    Rules,
+    StageChoices,
+    StageOverride,
+    StemChoices,
+)
 from search.space.weights import Weights, in_order_of_choices, in_words, shares, shares_of_some
 from search.yamlfile import read_model, read_text
 
 Vector = Mapping[str, int | str]
+NAMES = ("resnet", "modern", "tiny")  # of the spaces that come with the package; the first is the default
 
 
 class Task(NamedTuple):
@@ -39,7 +51,7 @@ class Slot:
     """One entry of the vector: the index of a choice if the slot is ordered, else the choice itself."""
 
     name: str
-    choices: tuple[int | float | str, ...]
+    choices: tuple[Choice, ...]
     ordered: bool
 
     def distribution(self) -> BaseDistribution:
@@ -47,22 +59,54 @@ class Slot:
             return IntDistribution(0, len(self.choices) - 1)
         return CategoricalDistribution(self.choices)
 
-    def choice(self, value: int | str) -> int | float | str:
+    def choice(self, value: int | str) -> Choice:
         return self.choices[int(value)] if self.ordered else value
 
     def value(self, index: int) -> int | str:
         return index if self.ordered else str(self.choices[index])
 
 
+STAGE_FIELDS = tuple(StageChoices.model_fields)
+NETWORK_FIELDS = ("shortcut", "preactivation", "activation", "head_width")
+# Fields of a stage of which several choices may make the same network.
+_SOMETIMES_FREE = frozenset(STAGE_FIELDS) - {"block", "depth", "width", "kernel"}
+
+
 @lru_cache(maxsize=200_000)
-def _stage(
-    block: Block, depth: int, width: int, kernel: int, dropout: float, reduction: int, even_kernel: EvenKernel
-) -> Stage:
-    """A canonical stage. Stages are immutable, so equal ones are shared: every draw decodes a vector."""
-    return Stage(block, depth, width, kernel, dropout, reduction, even_kernel).canonical()
+def _stage(dropout: float, *values: Any) -> Stage:
+    """A canonical stage of values for `STAGE_FIELDS`. Stages are immutable, so equal ones are shared: every draw
+    decodes a vector."""
+    return stage_of(values, dropout).canonical()
 
 
-class Space(Section):
+def stage_of(values: Sequence[Any], dropout: float = 0.0) -> Stage:
+    """The stage of values for `STAGE_FIELDS`.
+
+    Raises:
+        ArchitectureError: the values contradict each other.
+    """
+    return Stage(**dict(zip(STAGE_FIELDS, values, strict=True)), dropout=dropout)
+
+
+@lru_cache(maxsize=200_000)
+def same_choices(stage: Stage, is_first: bool, field: str, choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    """Those choices of a field with which a canonical stage, the first of its network or not, stays what it is."""
+    if field not in _SOMETIMES_FREE:
+        return tuple(choice for choice in choices if choice == getattr(stage, field))
+    if field == "stride":
+        own = stage_stride(stage.stride, is_first)
+        return tuple(choice for choice in choices if stage_stride(choice, is_first) == own)  # type: ignore[arg-type]
+
+    def is_same(choice: Choice) -> bool:
+        try:
+            return replace(stage, **{field: choice}).canonical() == stage  # type: ignore[arg-type]
+        except ArchitectureError:
+            return False
+
+    return tuple(filter(is_same, choices))
+
+
+class Space(GrownSection):
     """A search space, as space.yaml describes it.
 
     Attributes:
@@ -76,6 +120,9 @@ class Space(Section):
     overrides: dict[Annotated[int, Field(ge=1, le=16)], StageOverride] = Field(default_factory=dict)
     dropout: Choices[Annotated[float, Field(ge=0, lt=1)]] = (0.0,)
     shortcut: Choices[Shortcut] = ("B",)
+    preactivation: Choices[bool] = (False,)
+    activation: Choices[Activation] = ("relu",)
+    head_width: ChoicesOrNone[Count] = (None,)
     rules: Rules = Rules()
     weights: Weights | None = None
 
@@ -108,7 +155,8 @@ class Space(Section):
         override = self.overrides.get(index + 1)
         if override is None:
             return self.stage
-        return self.stage.model_copy(update=override.model_dump(exclude_none=True))
+        own = {name: choices for name in STAGE_FIELDS if (choices := getattr(override, name)) is not None}
+        return self.stage.model_copy(update=own)
 
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
@@ -123,12 +171,20 @@ class Space(Section):
             slots.append(Slot(f"stem_{name}", getattr(self.stem, name), ordered=True))
         slots.append(Slot("shortcut", self.shortcut, ordered=False))
         slots.append(Slot("dropout", self.dropout, ordered=True))
+        slots.append(Slot("preactivation", self.preactivation, ordered=True))
+        slots.append(Slot("activation", self.activation, ordered=False))
+        slots.append(Slot("head_width", self.head_width, ordered=True))
         for index in range(self.num_stages[-1]):
             choices = self.stage_choices(index)
-            for name in StageChoices.model_fields:
+            for name in STAGE_FIELDS:
                 ordered = name not in ("block", "even_kernel")
                 slots.append(Slot(f"stage{index + 1}_{name}", getattr(choices, name), ordered))
         return {slot.name: slot for slot in slots}
+
+    @property
+    def num_free(self) -> int:
+        """The number of choices of what costs nothing: dropout and activation."""
+        return len(self.dropout) * len(self.activation)
 
     @cached_property
     def choice_shares(self) -> dict[str, tuple[float, ...]]:
@@ -139,10 +195,9 @@ class Space(Section):
         """
         weights, found = self.weights or Weights(), dict[str, tuple[float, ...]]()
         for name, slot in self._fields.items():
-            part, _, field = name.partition("_")
-            number = int(part.removeprefix("stage")) if part.removeprefix("stage").isdigit() else None
-            override = None if number is None else self.overrides.get(number)
-            key = f"stage.{field}" if number is not None else f"stem.{field}" if part == "stem" else name
+            number, field = _place(name)
+            override = self.overrides.get(number)
+            key = f"stage.{field}" if number else name.replace("stem_", "stem.")
             weighing = weights.of(key)
             try:
                 if override is not None and getattr(override, field) is not None:
@@ -174,23 +229,19 @@ class Space(Section):
         """
         chosen = self.choices(vector)
         stages = tuple(
-            _stage(
-                chosen[f"stage{i}_block"],
-                chosen[f"stage{i}_depth"],
-                chosen[f"stage{i}_width"],
-                chosen[f"stage{i}_kernel"],
-                chosen["dropout"],
-                chosen[f"stage{i}_reduction"],
-                chosen[f"stage{i}_even_kernel"],
-            )
-            for i in range(1, chosen["num_stages"] + 1)
+            _stage(chosen["dropout"], *(chosen[f"stage{number}_{name}"] for name in STAGE_FIELDS))
+            for number in range(1, chosen["num_stages"] + 1)
         )
         stem = Stem(chosen["stem_width"], chosen["stem_kernel"], chosen["stem_stride"], chosen["stem_padding"])
-        if self.rules.non_decreasing_width:
-            widths = [stem.width, *(stage.width for stage in stages)]
-            if any(after < before for before, after in pairwise(widths)):
-                raise ArchitectureError(f"widths = {widths}: must not decrease")
-        return Architecture(stem, stages, chosen["shortcut"], task.in_channels, task.num_classes).canonical()
+        widths = [stem.width, *(stage.width for stage in stages)]
+        for number, (before, after) in enumerate(pairwise(widths), 1):
+            if not self.rules.allow(after, before, number == len(stages)):
+                but = " before the last stage" if self.rules.last_may_narrow else ""
+                raise ArchitectureError(f"widths = {widths}: must not decrease{but}")
+        network = {name: chosen[name] for name in NETWORK_FIELDS}
+        return Architecture(
+            stem, stages, **network, in_channels=task.in_channels, num_classes=task.num_classes
+        ).canonical()
 
     def encode(self, architecture: Architecture, free: Vector | None = None) -> dict[str, int | str]:
         """A vector that decodes to the architecture.
@@ -203,22 +254,15 @@ class Space(Section):
         dropouts = {stage.dropout for stage in architecture.stages}
         if len(dropouts) > 1:
             raise SpaceError(f"dropout = {sorted(dropouts)}: the space has one choice for the whole network")
-        fields: dict[str, Any] = {"num_stages": len(architecture.stages), "dropout": dropouts.pop()}
-        fields["shortcut"] = architecture.shortcut
-        for name in StemChoices.model_fields:
-            fields[f"stem_{name}"] = getattr(architecture.stem, name)
-        for index, stage in enumerate(architecture.stages):
-            for name in StageChoices.model_fields:
-                fields[f"stage{index + 1}_{name}"] = getattr(stage, name)
         vector: dict[str, int | str] = {}
-        for name, slot in self._fields.items():
-            if self._is_free(name, architecture):
-                if len(slot.choices) > 1:
-                    vector[name] = free[name] if free else slot.value(0)
-            elif fields[name] not in slot.choices:
-                raise SpaceError(f"{name} = {fields[name]}: the space has {', '.join(map(str, slot.choices))}")
-            elif len(slot.choices) > 1:
-                vector[name] = slot.value(slot.choices.index(fields[name]))
+        for name, same in self._same(architecture).items():
+            slot = self._fields[name]
+            if not same:
+                own, known = self._value(name, architecture), ", ".join(map(_word, slot.choices))
+                raise SpaceError(f"{name} = {_word(own)}: the space has {known}")
+            if len(slot.choices) > 1:
+                is_taken = free is not None and slot.choice(free[name]) in same
+                vector[name] = free[name] if free and is_taken else slot.value(slot.choices.index(same[0]))
         task = Task(0, architecture.in_channels, architecture.num_classes)
         try:
             decoded = self.decode(vector, task)
@@ -238,29 +282,72 @@ class Space(Section):
 
     def num_vectors(self, architecture: Architecture) -> int:
         """The number of vectors that decode to an architecture of the space."""
-        return prod(len(slot.choices) for name, slot in self._fields.items() if self._is_free(name, architecture))
+        return prod(map(len, self._same(architecture).values()))
 
-    def _is_free(self, name: str, architecture: Architecture) -> bool:
-        """Whether the canonical form of the architecture does not depend on the field."""
-        if name == "shortcut":
-            return len(architecture.stages) == 1 and architecture.stem.width == architecture.stages[0].width
-        position, _, field = name.removeprefix("stage").partition("_")
-        if not position.isdigit():
-            return False
-        if int(position) > len(architecture.stages):
-            return True
-        stage = architecture.stages[int(position) - 1]
-        return (field == "reduction" and stage.block == "basic") or (field == "even_kernel" and stage.kernel % 2 == 1)
+    def _same(self, architecture: Architecture) -> dict[str, tuple[Choice, ...]]:
+        """The choices of every field with which a vector may decode to the architecture."""
+        canonical = architecture.canonical()
+        has_shortcut = replace(canonical, shortcut="b").canonical().shortcut == "b"
+        same: dict[str, tuple[Choice, ...]] = {}
+        for name, slot in self._fields.items():
+            number, field = _place(name)
+            if number > len(canonical.stages) or (name == "shortcut" and not has_shortcut):
+                same[name] = slot.choices
+            elif number:
+                stage = replace(canonical.stages[number - 1], dropout=0.0)
+                same[name] = same_choices(stage, number == 1, field, slot.choices)
+            else:
+                own = self._value(name, canonical)
+                same[name] = tuple(choice for choice in slot.choices if choice == own)
+        return same
+
+    def _value(self, name: str, architecture: Architecture) -> Choice:
+        """The value that a field of the vector has in an architecture."""
+        number, field = _place(name)
+        owner: Any = architecture.stages[number - 1] if number else architecture
+        if name == "num_stages":
+            return len(architecture.stages)
+        if name == "dropout":
+            owner = architecture.stages[0]
+        elif name.startswith("stem_"):
+            owner, field = architecture.stem, name.removeprefix("stem_")
+        value: Choice = getattr(owner, field)
+        return value
+
+
+@cache
+def _place(name: str) -> tuple[int, str]:
+    """The stage of a field, counted from 1, and its name there; 0 and the whole name for one of the network."""
+    number, _, field = name.removeprefix("stage").partition("_")
+    return (int(number), field) if number.isdigit() else (0, name)
+
+
+def _word(choice: Choice) -> str:
+    """A choice as the file has it."""
+    return "none" if choice is None else str(choice).lower() if isinstance(choice, bool) else str(choice)
 
 
 def load_space(path: Path | None = None) -> Space:
-    """The space of a YAML file, or the default space of the package.
+    """The space of a name (see `NAMES`) or of a YAML file, or the default space of the package.
 
     Raises:
-        SpaceError: there is no such file, or it does not describe a search space.
+        SpaceError: there is no such name or file, or it does not describe a search space.
     """
-    text = read_text(path, SpaceError) if path is not None else default_space_text()
-    return read_model(text, str(path or "space.yaml"), Space, SpaceError)
+    name = str(path or NAMES[0])
+    if name in NAMES:
+        return read_model(space_text(name), f"{name}.yaml" if path else "space.yaml", Space, SpaceError)
+    assert path is not None
+    if not path.suffix and not path.exists():
+        near = get_close_matches(name, NAMES, n=1) or NAMES
+        raise SpaceError(f"space = {name!r}: no such space or file; there is {', '.join(near)}, or a .yaml file")
+    return read_model(read_text(path, SpaceError), name, Space, SpaceError)
+
+
+def space_text(name: str) -> str:
+    """The file of a space that is known by its name."""
+    if name == NAMES[0]:
+        return default_space_text()
+    return files("search.space").joinpath("named", f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def default_space_text() -> str:

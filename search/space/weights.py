@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from search.quantities import plural
-from search.space.choices import Section
+from search.space.choices import Choice, Section, rank
 
 
 def _weighing(value: Any) -> Any:
@@ -63,6 +63,10 @@ class StageWeights(_Weights):
     kernel: Weighing = "equal"
     reduction: Weighing = "equal"
     even_kernel: Weighing = "equal"
+    stride: Weighing = "equal"
+    group_width: Weighing = "equal"
+    expansion: Weighing = "equal"
+    squeeze_excitation: Weighing = "equal"
 
 
 class Weights(_Weights):
@@ -82,6 +86,9 @@ class Weights(_Weights):
     stage: StageWeights = StageWeights()
     dropout: Weighing = "equal"
     shortcut: Weighing = "equal"
+    preactivation: Weighing = "equal"
+    activation: Weighing = "equal"
+    head_width: Weighing = "equal"
 
     def of(self, field: str) -> Word | tuple[float, ...]:
         """How a field is weighed: num_stages, shortcut, dropout, stem.width, stage.depth and the like."""
@@ -93,7 +100,7 @@ class Weights(_Weights):
     @property
     def text(self) -> str:
         """In words, but for what is weighed equally: 'num_stages first, equal; stage.depth falling'."""
-        fields = ["shortcut", "dropout"]
+        fields = ["shortcut", "dropout", "preactivation", "activation", "head_width"]
         fields += [f"stem.{name}" for name in StemWeights.model_fields]
         fields += [f"stage.{name}" for name in StageWeights.model_fields]
         weighed = [] if self.num_stages is None else [f"num_stages first, {in_words(self.num_stages)}"]
@@ -109,7 +116,7 @@ def in_words(weighing: str | tuple[float, ...]) -> str:
     return weighing if isinstance(weighing, str) else f"[{', '.join(f'{number:g}' for number in weighing)}]"
 
 
-def shares(weighing: str | tuple[float, ...], choices: Sequence[int | float | str]) -> tuple[float, ...]:
+def shares(weighing: str | tuple[float, ...], choices: Sequence[Choice]) -> tuple[float, ...]:
     """The weight of each choice; together they are one.
 
     Raises:
@@ -122,7 +129,7 @@ def shares(weighing: str | tuple[float, ...], choices: Sequence[int | float | st
         if not all(isinstance(choice, int | float) and choice > 0 for choice in choices):
             law = "1 / choice" if power == 1 else f"1 / choice**{power}"
             raise ValueError(f"{weighing} is {law}, so every choice must be a number above 0")
-        return _normalized([1 / float(choice) ** power for choice in choices])
+        return _normalized([1 / rank(choice) ** power for choice in choices])
     if len(weighing) != len(choices):
         raise ValueError(f"must have {plural(len(choices), 'number')}, one for each choice")
     return _normalized([float(weight) for weight in weighing])
@@ -130,8 +137,8 @@ def shares(weighing: str | tuple[float, ...], choices: Sequence[int | float | st
 
 def shares_of_some(
     weighing: str | tuple[float, ...],
-    choices: Sequence[int | float | str],
-    some: Sequence[int | float | str],
+    choices: Sequence[Choice],
+    some: Sequence[Choice],
     name: str,
 ) -> tuple[float, ...]:
     """The weight of each of `some` choices, called `name`, that stand in the place of others; together they are one. A
@@ -145,7 +152,7 @@ def shares_of_some(
     weights = dict(zip(choices, shares(weighing, choices), strict=True))
     for choice in some:
         if choice not in weights:
-            raise ValueError(f"gives no weight to {choice} of {name}")
+            raise ValueError(f"gives no weight to {'none' if choice is None else choice} of {name}")
     if not any(weights[choice] for choice in some):
         raise ValueError(f"gives no weight above 0 to any choice of {name}")
     return _normalized([weights[choice] for choice in some])
@@ -176,7 +183,10 @@ def _sorted(weights: dict[Any, Any], choices: dict[Any, Any]) -> dict[Any, Any]:
     for name, listed in weights.items():
         of_field = choices.get(name)
         if isinstance(listed, list | tuple) and isinstance(of_field, list | tuple) and len(listed) == len(of_field):
-            numbers = [_number(choice) for choice in of_field]
-            if not any(map(math.isnan, numbers)):
-                ordered[name] = [listed[index] for index in sorted(range(len(numbers)), key=numbers.__getitem__)]
+            try:
+                ranks = [rank(choice) for choice in of_field]
+            except (TypeError, ValueError, OverflowError):
+                continue
+            if not any(map(math.isnan, ranks)):
+                ordered[name] = [listed[index] for index in sorted(range(len(ranks)), key=ranks.__getitem__)]
     return ordered

@@ -1,11 +1,15 @@
 """Every hand-made network of the reports builds to exactly the parameters it is known by."""
 
+from itertools import groupby
+
 import pytest
+from torchvision.models import mobilenet_v2
 
 from models.architecture import ArchitectureError
 from models.baselines import BASELINES, BUDGET, find_baseline
 from models.build import build_on_meta
-from models.count import count_parameters
+from models.count import count_macs, count_parameters
+from search.space.space import Task, load_space
 
 # The totals the reports state, or an independent derivation gave.
 STATED = {
@@ -23,10 +27,20 @@ STATED = {
     "resnet40-ft": 4_994_730,
     "resnet102": 4_997_658,
 }
+# As public implementations count them: pytorchcv (https://github.com/osmr/pytorchcv) and wide ResNets of the authors.
+PUBLIC = {
+    "preresnet20": 272_282,
+    "preresnet56": 855_578,
+    "wrn16-4": 2_748_890,
+    "wrn20-4": 4_298_970,
+    "se-resnet20": 274_847,
+    "se-resnet56": 862_889,
+}
+MOBILE = {"mobilenetv2-0.5": 0.5, "mobilenetv2": 1.0}
 DERIVED = ("flexible-2", "flexible-4", "flexible-5", "flexible-7", "flexible-8")
 
 
-@pytest.mark.parametrize(("name", "stated"), STATED.items())
+@pytest.mark.parametrize(("name", "stated"), (STATED | PUBLIC).items())
 def test_a_stated_total_is_met_to_the_unit(name: str, stated: int) -> None:
     assert count_parameters(BASELINES[name].architecture) == stated
 
@@ -38,8 +52,32 @@ def test_the_built_module_has_the_counted_parameters(name: str) -> None:
     assert built == count_parameters(architecture)
 
 
+@pytest.mark.parametrize(("name", "factor"), MOBILE.items())
+def test_mobilenets_have_the_parameters_of_torchvisions(name: str, factor: float) -> None:
+    theirs = mobilenet_v2(num_classes=10, width_mult=factor)
+    assert count_parameters(BASELINES[name].architecture) == sum(each.numel() for each in theirs.parameters())
+
+
+def test_public_networks_compute_as_much_as_was_said_of_them() -> None:
+    # MobileNetV2 as https://github.com/chenyaofo/pytorch-cifar-models states it, in millions.
+    stated = {"mobilenetv2-0.5": 27.97, "mobilenetv2": 87.98, "wrn16-4": 392.61}
+    assert {name: round(count_macs(BASELINES[name].architecture, 32) / 1e6, 2) for name in stated} == stated
+
+
 def test_all_systems_of_the_reports_are_there() -> None:
-    assert set(BASELINES) == {*STATED, *DERIVED}
+    assert {name for name, made in BASELINES.items() if made.origin.startswith("report ")} == {*STATED, *DERIVED}
+    assert set(BASELINES) == {*STATED, *DERIVED, *PUBLIC, *MOBILE}
+
+
+def test_those_of_one_origin_stand_together() -> None:
+    origins = [made.origin for made in BASELINES.values()]
+    assert len(list(groupby(origins))) == len(set(origins))
+
+
+def test_public_networks_are_in_no_search_of_the_default_space() -> None:
+    space = load_space()
+    for name in (*PUBLIC, *MOBILE):
+        assert not space.holds(BASELINES[name].architecture, Task(32, 3, 10)), name
 
 
 def test_three_are_over_five_million() -> None:

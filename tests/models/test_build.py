@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from torchvision.models.mobilenetv2 import InvertedResidual
+from torchvision.ops import SqueezeExcitation as TorchvisionGate
 from torchvision.ops import stochastic_depth
 
 from models.architecture import Architecture, EvenKernel, Stage, Stem
-from models.blocks import BasicBlock, Bottleneck, Conv, ResNet, make_shortcut
+from models.blocks import BasicBlock, Bottleneck, Conv, InvertedBlock, ResNet, SqueezeExcitation, make_shortcut
 from models.build import StochasticDepth, begin_as_identity, build
 
 
@@ -180,3 +182,82 @@ def test_stochastic_depth_grows_linearly_and_adds_nothing_that_is_saved() -> Non
     plain.load_state_dict(network.state_dict())
     x = torch.rand(2, 3, 8, 8)
     assert torch.equal(plain.eval()(x), network.eval()(x))
+
+
+# Inverted blocks, squeeze-and-excitation, groups, preactivation and the head's convolution.
+
+
+@pytest.mark.parametrize(("in_width", "width", "stride", "expansion"), [(8, 8, 1, 6), (8, 12, 2, 3), (8, 8, 1, 1)])
+def test_an_inverted_block_is_torchvisions(in_width: int, width: int, stride: int, expansion: int) -> None:
+    theirs = InvertedResidual(in_width, width, stride, expansion, norm_layer=torch.nn.BatchNorm2d)
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.ReLU6):
+            module.max_val = math.inf  # ours has the network's activation
+    ours = InvertedBlock(in_width, width, stride, expansion=expansion)
+    ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
+    x = torch.randn(2, in_width, 8, 8)
+    assert torch.allclose(ours(x), theirs(x), atol=1e-6)
+
+
+def test_squeeze_and_excitation_is_torchvisions() -> None:
+    ours, theirs = SqueezeExcitation(8, 2), TorchvisionGate(8, 2)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 8, 4, 4)
+    assert torch.allclose(ours(x), theirs(x), atol=1e-6)
+
+
+def test_a_bottleneck_has_groups_of_so_many_channels() -> None:
+    groups = {width: Bottleneck(16, 16, 1, "B", group_width=width).conv2[0].groups for width in (None, 1, 2, 4, 8)}
+    assert groups == {None: 1, 1: 4, 2: 2, 4: 1, 8: 1}
+
+
+@pytest.mark.parametrize("block", ["basic", "bottleneck", "inverted"])
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu"])
+def test_preactivated_blocks_begin_as_their_shortcut_and_learn(block: str, activation: str) -> None:
+    torch.manual_seed(0)
+    stages = (Stage(block, 2, 8, squeeze_excitation=4), Stage(block, 1, 16))  # type: ignore[arg-type]
+    network = Architecture(Stem(8), stages, "b", preactivation=True, activation=activation)  # type: ignore[arg-type]
+    built = build(network, zero_init_last_norm=True)
+    x = torch.randn(2, 8, 8, 8)
+    assert torch.equal(built.stages[0](x), x)
+    built(torch.randn(4, 3, 8, 8)).square().sum().backward()
+    assert all(block.last_scale.grad.abs().sum() > 0 for stage in built.stages for block in stage)
+
+
+def test_a_preactivated_shortcut_that_changes_the_shape_takes_the_activated_input() -> None:
+    torch.manual_seed(0)
+    block = BasicBlock(4, 8, 2, "b", preactivation=True).eval()
+    torch.nn.init.zeros_(block.last_scale)
+    x = torch.randn(2, 4, 8, 8)
+    assert torch.equal(block(x), block.shortcut(torch.relu(block.norm(x))))
+
+
+def test_every_activation_is_used_everywhere() -> None:
+    stages = (Stage("basic", 1, 8), Stage("bottleneck", 1, 16), Stage("inverted", 1, 24))
+    for preactivation in (False, True):
+        outputs = []
+        for activation in ("relu", "silu", "gelu"):
+            torch.manual_seed(0)
+            network = Architecture(Stem(8), stages, "B", 3, 10, preactivation, activation, head_width=12)  # type: ignore[arg-type]
+            outputs.append(build(network).eval()(torch.ones(1, 3, 8, 8)))
+        assert not torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[1], outputs[2])
+
+
+def test_depthwise_convolutions_start_he_normal_and_begin_as_the_identity_if_asked() -> None:
+    torch.manual_seed(0)
+    stage = Stage("inverted", 1, 128, expansion=4)
+    depthwise = build(Architecture(Stem(128), (stage,))).stages[0][0].conv2[0]
+    assert depthwise.groups == 512
+    assert abs(depthwise.weight.std().item() / math.sqrt(2 / 9) - 1) < 0.05
+    begun = build(Architecture(Stem(128), (stage,)), dirac_init=True).stages[0][0].conv2[0]
+    x = torch.randn(1, 512, 4, 4)
+    assert torch.equal(begun(x), x)
+
+
+def test_only_blocks_with_a_shortcut_are_dropped() -> None:
+    stages = (Stage("inverted", 2, 8), Stage("inverted", 2, 16))
+    network = build(Architecture(Stem(8), stages), stochastic_depth=0.4, zero_init_last_norm=True)
+    blocks = [block for stage in network.stages for block in stage]
+    probabilities = [getattr(block.stochastic_depth, "probability", None) for block in blocks]
+    assert probabilities == pytest.approx([0.1, 0.2, None, 0.4])
+    assert [bool(block.last_scale.any()) for block in blocks] == [False, False, True, False]

@@ -38,13 +38,14 @@ class Shape(NamedTuple):
     kernel: int
     stride: int
     padding: int
+    groups: int = 1
 
 
 def shapes_of(architecture: Architecture) -> Iterator[Shape]:
     for module in build_on_meta(architecture).modules():
         if isinstance(module, nn.Conv2d):
             square = module.kernel_size[0], module.stride[0], module.padding[0]
-            yield Shape(type(module).__name__, module.in_channels, module.out_channels, *square)
+            yield Shape(type(module).__name__, module.in_channels, module.out_channels, *square, module.groups)
 
 
 @cache
@@ -61,6 +62,17 @@ def narrow_shapes() -> list[Shape]:
             ]
             shapes.update(shapes_of(Architecture(stem, tuple(stages), "b", in_channels)))
     return sorted(shapes)
+
+
+@cache
+def grouped_shapes() -> list[Shape]:
+    """Depthwise convolutions and those in groups, of narrow and of wider blocks."""
+    shapes = set[Shape]()
+    for width, kernel in product((1, 3, 8, 12, 48), (1, 3, 7)):
+        inverted = Stage("inverted", 2, width, kernel, expansion=2)
+        grouped = Stage("bottleneck", 2, 4 * width, kernel, reduction=2, group_width=2)
+        shapes.update(shapes_of(Architecture(Stem(width), (inverted, inverted, grouped, grouped), "b")))
+    return sorted(shape for shape in shapes if shape.groups > 1)
 
 
 @cache
@@ -99,12 +111,14 @@ def tensors_of(
 
 def errors(shape: Shape, precision: str) -> Iterator[tuple[int, list[float]]]:
     """For one and two threads, the largest errors of output, gradient of the images and gradient of the weight."""
-    kind, in_width, width, kernel, stride, padding = shape
+    kind, in_width, width, kernel, stride, padding, groups = shape
     # A batch that two threads cannot share evenly: one of them then starts in the middle of an image.
     num_images, size = 3, 16 if max(in_width, width) <= 64 else 8 if in_width * width * kernel**2 <= 200_000 else 4
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     torch.manual_seed(0)
-    layer = (getattr(blocks, kind, None) or getattr(nn, kind))(in_width, width, kernel, stride, padding, bias=False)
+    layer = (getattr(blocks, kind, None) or getattr(nn, kind))(
+        in_width, width, kernel, stride, padding, groups=groups, bias=False
+    )
     with torch.no_grad():
         layer.weight.copy_(layer.weight.to(dtype))
     images = torch.randn(num_images, in_width, size, size).to(dtype)
@@ -112,7 +126,7 @@ def errors(shape: Shape, precision: str) -> Iterator[tuple[int, list[float]]]:
     gradient = torch.randn(num_images, width, num_pixels, num_pixels).to(dtype)
 
     weight = layer.weight.detach().double().requires_grad_()
-    reference = partial(functional.conv2d, weight=weight, stride=stride, padding=padding)
+    reference = partial(functional.conv2d, weight=weight, stride=stride, padding=padding, groups=groups)
     expected = tensors_of(reference, weight, images.double(), gradient.double())
     scales = [each.square().mean().sqrt() for each in expected]
 
@@ -168,6 +182,12 @@ def wrong_shapes(shapes: list[Shape], instructions: str, timeout: float) -> list
 )
 def test_narrow_convolutions_have_the_gradients_of_float64(instructions: str) -> None:
     assert wrong_shapes(narrow_shapes(), instructions, timeout=300) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_grouped_convolutions_have_the_gradients_of_float64(instructions: str) -> None:
+    assert wrong_shapes(grouped_shapes(), instructions, timeout=300) == []
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ import warnings
 
 import pytest
 import torch
+from architectures import random_architecture
+from torch.utils.flop_counter import FlopCounterMode
 
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.build import build, build_on_meta
@@ -93,6 +95,33 @@ def test_macs_equal_the_convolutions_and_linear_layer_that_fvcore_counts(num: in
         assert by_operator["conv"] + by_operator["linear"] == counted, architecture
         compared += 1
     assert compared > most
+
+
+@pytest.mark.parametrize("num", [30, pytest.param(600, marks=pytest.mark.slow)])
+def test_counts_of_every_kind_of_design_equal_those_of_torch(num: int) -> None:
+    """Parameters of the built module, and torch's own counter of floating-point operations, two to a MAC."""
+    chance, images = random.Random(5), torch.zeros(1, 3, 16, 16, device="meta")
+    for _ in range(num):
+        architecture = random_architecture(chance, 16)
+        network = build_on_meta(architecture).eval()
+        counted = count_parameters(architecture), count_macs(architecture, 16)
+        with FlopCounterMode(display=False) as counter:
+            network(images)
+        built = sum(parameter.numel() for parameter in network.parameters()), counter.get_total_flops() // 2
+        assert counted == built == (parameter_count(network)[""], counted[1]), architecture
+        same = architecture.canonical()
+        assert (count_parameters(same), count_macs(same, 16)) == counted, architecture
+
+
+@pytest.mark.parametrize("num", [5, pytest.param(200, marks=pytest.mark.slow)])
+def test_macs_of_every_kind_of_design_equal_those_of_fvcore(num: int) -> None:
+    chance = random.Random(6)
+    for _ in range(num):
+        architecture = random_architecture(chance, 8)
+        flops = FlopCountAnalysis(build(architecture).eval(), torch.zeros(1, 3, 8, 8))
+        flops.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        by_operator = flops.by_operator()
+        assert by_operator["conv"] + by_operator["linear"] == count_macs(architecture, 8), architecture
 
 
 def test_a_network_that_cannot_be_counted_cannot_be_run_either() -> None:

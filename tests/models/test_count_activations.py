@@ -4,10 +4,11 @@ import random
 
 import pytest
 import torch
+from architectures import random_architecture
 from torch import Tensor, nn
 
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
-from models.blocks import BasicBlock, Bottleneck, ZeroPadShortcut
+from models.blocks import Block, ZeroPadShortcut
 from models.build import build
 from models.count import count_macs, peak_activations
 from search.space.space import Space, Task, load_space
@@ -61,15 +62,23 @@ def watched_peak(architecture: Architecture, image_size: int) -> int:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.AvgPool2d | nn.Linear | ZeroPadShortcut):
             module.register_forward_hook(lambda _, inputs, output: note(inputs[0], output))
-        elif isinstance(module, BasicBlock | Bottleneck):
-            module.register_forward_pre_hook(lambda _, inputs: held.append(inputs[0]))
+        elif isinstance(module, Block) and module.shortcut is not None:
+            # A preactivated block whose shape changes goes on with what its first convolution receives.
+            is_copied = module.norm is not None and not isinstance(module.shortcut, nn.Identity)
+            first = module.conv1 if is_copied else module
+            first.register_forward_pre_hook(lambda _, inputs: held.append(inputs[0]))
             module.register_forward_hook(lambda *_: held.clear())
-            main_path = module.conv2 if isinstance(module, BasicBlock) else module.conv3
-            main_path.register_forward_hook(lambda _, inputs, output: held.append(output))
-    # Global average pooling is no module: what the last stage gives and what the linear layer receives.
-    last: list[Tensor] = []
-    network.stages.register_forward_hook(lambda _, inputs, output: last.append(output))
-    network.head.register_forward_pre_hook(lambda _, inputs: note(last[0], inputs[0]))
+            *_, last = module.path
+            last.register_forward_hook(lambda _, inputs, output: held.append(output))
+        elif isinstance(module, Block) and module.gate is not None:
+            *_, last = module.path
+            last.register_forward_hook(lambda _, inputs, output: held.append(output))
+            module.register_forward_hook(lambda *_: held.clear())
+    # Global average pooling is no module: what comes before it and what the linear layer receives.
+    pooled: list[Tensor] = []
+    before = network.stages if network.head_convolution is None else network.head_convolution
+    before.register_forward_hook(lambda _, inputs, output: pooled.append(output))
+    network.head.register_forward_pre_hook(lambda _, inputs: note(pooled[0], inputs[0]))
     with torch.no_grad():
         network(torch.zeros(1, architecture.in_channels, image_size, image_size))
     return max(moments)
@@ -79,6 +88,14 @@ def watched_peak(architecture: Architecture, image_size: int) -> int:
 def test_peaks_equal_those_of_200_running_networks_of_every_kind(image_size: int) -> None:
     for architecture in sample(EVERYTHING, 200, seed=image_size, task=Task(image_size, 3, 7)):
         assert peak_activations(architecture, image_size) == watched_peak(architecture, image_size), architecture
+
+
+@pytest.mark.parametrize("num", [20, pytest.param(400, marks=pytest.mark.slow)])
+def test_peaks_equal_those_of_running_networks_with_every_field(num: int) -> None:
+    chance = random.Random(7)
+    for _ in range(num):
+        architecture = random_architecture(chance, 8)
+        assert peak_activations(architecture, 8) == watched_peak(architecture, 8), architecture
 
 
 def test_peaks_equal_those_of_running_networks_of_the_default_space() -> None:

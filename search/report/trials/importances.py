@@ -7,7 +7,7 @@ Only complete trials enter, because a pruned trial's value was measured at anoth
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from models.architecture import Architecture
+from models.architecture import Architecture, Stage
 from search.report.drawing import BLUE, Drawing, blank
 from search.report.notation import percent
 from search.study.view import TrialView
@@ -46,6 +46,29 @@ def features(trial: TrialView) -> Features:
         "block": blocks.pop() if len(blocks) == 1 else "mixed",
         "kernel (mean over blocks)": _mean_over_blocks(architecture, "kernel"),
         "dropout (mean over blocks)": _mean_over_blocks(architecture, "dropout"),
+        **_later_features(architecture),
+    }
+
+
+def _later_features(architecture: Architecture) -> Features:
+    """What only some spaces let a network choose."""
+    stages = architecture.stages
+    blocks = sum(stage.depth for stage in stages)
+
+    def share(has: Callable[[Stage], bool]) -> float:
+        return sum(stage.depth for stage in stages if has(stage)) / blocks
+
+    inner = [stage.inner_width / stage.width for stage in stages if stage.block == "bottleneck"]
+    return {
+        **({"inner width of bottlenecks / width": round(sum(inner) / len(inner), 3)} if inner else {}),
+        "inverted (share of blocks)": share(lambda stage: stage.block == "inverted"),
+        "grouped (share of blocks)": share(lambda stage: stage.group_width is not None),
+        "squeeze-and-excitation (share of blocks)": share(lambda stage: stage.squeeze_excitation is not None),
+        "later stages of stride 1": architecture.strides[1:].count(1),
+        "preactivation": "yes" if architecture.preactivation else "no",
+        "activation": architecture.activation,
+        "head width": architecture.head_width or 0,
+        "last width / widest": stages[-1].width / max(stage.width for stage in stages),
     }
 
 

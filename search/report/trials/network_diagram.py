@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from models.architecture import Architecture
+from models.architecture import Architecture, Stage
 from models.count import parts
 from search.report.drawing import BLUE, ORANGE, Drawing, blank, most, records
 from search.report.notation import MULTIPLIED, count, percent, short
@@ -16,6 +16,7 @@ WIDTH = 320  # of a picture; one stands beside the other, or under it on a phone
 _CENTRE, _WIDEST, _NARROWEST = 56.0, 100.0, 8.0
 _LINE, _GAP = 16.0, 18.0
 _MAX_STACK, _BLOCK, _BETWEEN = 110.0, 12.0, 3.0
+_PLAIN = Stage("bottleneck", 1, 64)
 _MAX_DRAWN = 28  # more blocks than this would be thinner than a line
 
 
@@ -100,8 +101,9 @@ class Diagram:
 
 
 def diagram_frame(architecture: Architecture, image_size: int) -> pd.DataFrame:
-    """One row a part: name, kind (stem, basic, bottleneck, head), depth, width and inner_width in channels, kernel and
-    stride of the stem, dropout, size in pixels, params, share of all parameters.
+    """One row a part: name, kind (stem, basic, bottleneck, inverted, head), depth, width and inner_width in channels,
+    kernel, stride of the stem, dropout, size in pixels, params, share of all parameters, and in `details` what else it
+    has.
 
     Raises:
         ArchitectureError: the network cannot take images of that size.
@@ -109,19 +111,41 @@ def diagram_frame(architecture: Architecture, image_size: int) -> pd.DataFrame:
     frame = parts_frame(architecture, image_size)[["name", "size", "params", "params_share"]]
     stem = architecture.stem
     kinds = [
-        ("stem", 1, stem.width, stem.width, stem.kernel, stem.stride, 0.0),
-        *((stage.block, stage.depth, stage.width, stage.inner_width, stage.kernel, 1, stage.dropout)
+        ("stem", 1, stem.width, stem.width, stem.kernel, stem.stride, 0.0, ""),
+        *((stage.block, stage.depth, stage.width, stage.inner_width, stage.kernel, 1, stage.dropout, _details(stage))
           for stage in architecture.stages),
-        ("head", 1, architecture.num_classes, architecture.num_classes, 1, 1, 0.0),
+        ("head", 1, architecture.num_classes, architecture.num_classes, 1, 1, 0.0, _head_details(architecture)),
     ]  # fmt: skip
-    columns = ["kind", "depth", "width", "inner_width", "kernel", "stride", "dropout"]
+    columns = ["kind", "depth", "width", "inner_width", "kernel", "stride", "dropout", "details"]
     return pd.concat([frame, pd.DataFrame(kinds, columns=columns)], axis=1)
+
+
+def _details(stage: Stage) -> str:
+    """What sets a stage's blocks apart from plain ones of their kind, in words."""
+    stage = stage.canonical()
+    words = []
+    if stage.block == "bottleneck" and stage.reduction != _PLAIN.reduction:
+        words.append(f"{count(stage.inner_width)} inner channels")
+    if stage.group_width is not None:
+        words.append("depthwise" if stage.group_width == 1 else f"groups of {stage.group_width}")
+    if stage.block == "inverted":
+        words.append(f"expansion {stage.expansion}")
+    if stage.squeeze_excitation is not None:
+        words.append(f"gates through {count(stage.squeezed_width)}")
+    if stage.stride is not None:
+        words.append(f"stride {stage.stride}")
+    return ", ".join(words)
+
+
+def _head_details(architecture: Architecture) -> str:
+    width = architecture.head_width
+    return "" if width is None else f"1{MULTIPLIED}1 convolution to {count(width)} channels"
 
 
 def draw_network(frame: pd.DataFrame, name: str, heading: str, most_channels: int) -> Diagram:
     """Lay out `diagram_frame` from top to bottom: a bar a block, as wide as the square root of its channels.
 
-    A bottleneck is narrow in its middle, by the same rule.
+    A bottleneck is narrow in its middle, and an inverted block wide, by the same rule.
 
     Args:
         most_channels: the number that gets the widest bar, common to pictures that are to be compared.
@@ -151,14 +175,16 @@ def _texts(row: dict[str, Any]) -> tuple[str, list[str]]:
     size, kernel = (f"{row[name]}{MULTIPLIED}{row[name]}" for name in ("size", "kernel"))
     channels = f"{count(row['width'])} channels, kernel {kernel}"
     cost = f"{count(row['params'])} parameters, {percent(row['params_share'], 1)}"
+    details = [row["details"]] if row["details"] else []
     if row["kind"] == "stem":
         stride = f", stride {row['stride']}" if row["stride"] > 1 else ""
         return "Stem", [channels + stride, f"{size} pixels", cost]
     if row["kind"] == "head":
-        return "Head", ["average pooling, linear layer", f"{count(row['width'])} classes", cost]
+        return "Head", [*details, "average pooling, linear layer", f"{count(row['width'])} classes", cost]
     dropout = f", dropout {row['dropout']:g}" if row["dropout"] else ""
     return f"{row['name'].capitalize()}: {row['depth']} {MULTIPLIED} {row['kind']}", [
         channels,
+        *details,
         f"{size} pixels{dropout}",
         cost,
     ]
@@ -169,11 +195,11 @@ def _extent(channels: int, most_channels: int) -> float:
 
 
 def _shape(top: float, height: float, outer: float, inner: float) -> str:
-    """A bar, or one with a waist, as the points of a polygon."""
+    """A bar, or one with a waist or a belly, as the points of a polygon."""
     bottom = top + height
     left, right = _CENTRE - outer / 2, _CENTRE + outer / 2
     points = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    if inner < outer:
+    if inner != outer:
         waist, upper, lower = inner / 2, top + 0.35 * height, top + 0.65 * height
         right_side = [(_CENTRE + waist, upper), (_CENTRE + waist, lower)]
         left_side = [(_CENTRE - waist, lower), (_CENTRE - waist, upper)]

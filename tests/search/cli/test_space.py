@@ -6,7 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import pytest
+
+from search.cli.space import copy_space, space
+from search.errors import InputError
 from search.files import StudyFiles
+from search.space.space import space_text
 
 Nas = Callable[..., CompletedProcess[str]]
 
@@ -24,6 +29,21 @@ def test_a_study_gives_its_space_and_the_budget_for_baselines(nas: Nas, searched
     rows = json.loads(nas("baseline", "list", "--study", "digits-20k", "--format", "json").stdout)
     assert not any(row["within_budget"] for row in rows if row["source"] != "guess")
     assert all(row["architecture"]["in_channels"] == 1 for row in rows)
+
+
+def test_a_named_space_is_written_to_a_file_that_is_never_replaced(tmp_path: Path) -> None:
+    copied = copy_space("tiny", tmp_path)
+    assert copied.read_text(encoding="utf-8") == space_text("tiny")
+    with pytest.raises(InputError, match=r"^copy = tiny: .*tiny.yaml is there already; move it away first$"):
+        copy_space("tiny", tmp_path)
+    with pytest.raises(InputError, match=r"^copy = 'tinny': no such space; there are resnet, modern, tiny$"):
+        copy_space("tinny", tmp_path)
+    with pytest.raises(
+        InputError, match=r"^copy = modern: .*modern.yaml cannot be written \(No such file or directory\)$"
+    ):
+        copy_space("modern", tmp_path / "none")
+    with pytest.raises(InputError, match=r"^copy = tiny: writes a file; leave out the other options$"):
+        space(copy="tiny", budget="5M")
 
 
 def test_the_audit_is_printed_in_every_form(nas: Nas) -> None:

@@ -38,3 +38,14 @@ def test_durations_are_written_in_their_two_largest_units(seconds, text):
 )
 def test_counts_are_shortened_to_three_digits(number, text):
     assert notation.short(number) == text
+
+
+def test_what_came_later_is_written_where_it_is_not_the_default():
+    stages = (
+        Stage("inverted", 2, 16, expansion=3, stride=2),
+        Stage("bottleneck", 1, 64, 7, reduction=2, group_width=8),
+        Stage("bottleneck", 1, 64, squeeze_excitation=16, group_width=64),
+    )
+    network = Architecture(Stem(8), stages, preactivation=True, activation="silu", head_width=256)
+    expected = "stem 8; inverted 2*16 x3 s2, bottleneck 1*64 k7 /2 g8, 1*64 se16; head 256; preactivated; silu"
+    assert notation.design(network) == expected.replace("*", "\N{MULTIPLICATION SIGN}")

@@ -1,3 +1,5 @@
+import pytest
+
 from search.report.space_audit import audit_figure, histogram_frame, lines
 from search.space.audit import audit
 from search.space.limits import Limits, parse_limits
@@ -33,3 +35,13 @@ def test_the_lines_tell_what_was_counted() -> None:
 def test_without_a_budget_nothing_is_said_of_limits() -> None:
     text = "\n".join(lines(audit(SPACE, TASK, None)))
     assert "fitting" not in text and "limit" not in text
+
+
+def test_a_space_too_large_to_be_counted_is_told_without_what_was_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.space.counting.MAX_LISTED", 1)
+    counted = audit(SPACE, TASK, Limits(6_000))
+    assert counted.near_budget is None and counted.histogram == ()
+    text = "\n".join(lines(counted))
+    assert f"fitting    {counted.feasible} designs" in text
+    assert "near it    too many designs to be counted of 90 to 100% of the parameters" in text
+    assert "  too many to be counted by their parameters" in text

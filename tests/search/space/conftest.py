@@ -76,6 +76,40 @@ SPACES: dict[str, dict[str, Any]] = {
         "num_stages": [1, 2],
         "stage": {"block": "basic", "depth": 1, "width": [4, 6]},
     },
+    "inverted blocks, strides and shortcuts": {
+        "stem": {"width": [4, 8]},
+        "num_stages": [1, 2],
+        "stage": {
+            "block": ["basic", "inverted"],
+            "depth": 2,
+            "width": [4, 8],
+            "stride": [1, "none"],
+            "expansion": [1, 3],
+        },
+        "shortcut": ["A", "B"],
+    },
+    "groups and gates": {
+        "stem": {"width": 4},
+        "num_stages": [1, 2],
+        "stage": {
+            "block": ["basic", "bottleneck"],
+            "depth": 1,
+            "width": [8, 24],
+            "reduction": [2, 4],
+            "group_width": ["none", 1, 4],
+            "squeeze_excitation": ["none", 7, 8],
+        },
+    },
+    "heads, preactivation and a narrow end": {
+        "stem": {"width": [4, 8]},
+        "num_stages": [1, 2, 3],
+        "stage": {"block": ["basic", "inverted"], "depth": 1, "width": [4, 8]},
+        "shortcut": ["b", "A"],
+        "preactivation": [True, False],
+        "activation": ["relu", "gelu"],
+        "head_width": ["none", 6],
+        "rules": {"non_decreasing_width": True, "last_may_narrow": True},
+    },
     "no design": {"stem": {"width": 8}, "num_stages": 2, "stage": {"block": "bottleneck", "depth": 1, "width": 2}},
 }
 

@@ -60,10 +60,10 @@ def test_the_default_space_is_counted_the_same_in_one_list_and_in_two() -> None:
     parts, budget = Parts(space, task), 100_000
     expected = 0
     for start in parts.starts:
-        for first in parts.following("b", 0, start.output):
-            for second in parts.following("b", 1, first.output):
-                for third in parts.following("b", 1, second.output):
-                    head = parts.head_costs(third.output)
+        for first in parts.following(start.style, 0, start.output, is_last=False):
+            for second in parts.following(start.style, 1, first.output, is_last=False):
+                for third in parts.following(start.style, 1, second.output, is_last=True):
+                    head = parts.head_costs(start.style, third.output)
                     assert head is not None
                     sums = first.costs[0][:, None, None] + second.costs[0][:, None] + third.costs[0]
                     expected += int((sums + start.costs[0] + head[0] <= budget).sum())

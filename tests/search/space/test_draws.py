@@ -202,6 +202,8 @@ WEIGHTS: dict[str, dict[str, Any]] = {
         "stage": {"width": [1, 2], "block": [3, 1], "depth": "falling"},
     },
     "stems": {"stem": {"kernel": [1, 2], "stride": "falling", "padding": [0, 3, 1], "width": [7, 1]}},
+    "new blocks": {"shortcut": [1, 2], "stage": {"stride": [1, 3], "expansion": "falling", "block": [2, 1]}},
+    "heads": {"preactivation": [1, 3], "activation": [2, 1], "head_width": [1, 4]},
     "shortcuts": {"num_stages": [2, 1, 1], "shortcut": [1, 0, 2], "stem": {"width": "falling"}},
 }
 WEIGHED = [
@@ -215,6 +217,8 @@ WEIGHED = [
     ("even kernels and reductions", "never"),
     pytest.param("dropout and rules", "network", marks=pytest.mark.slow),
     ("stems, some impossible", "stems"),
+    ("inverted blocks, strides and shortcuts", "new blocks"),
+    ("heads, preactivation and a narrow end", "heads"),
 ]
 
 
@@ -268,7 +272,12 @@ def expected_shares(listing: Any, weights: dict[str, Any], limits: Limits) -> di
 def shares_by_tables(draws: Draws) -> dict[Architecture, float]:
     """The probability of each design by what every step of a draw is drawn with, without a draw."""
     of_group: list[tuple[float, dict[Architecture, float]]] = []
-    dropouts = list(zip(draws._dropouts, draws._parts.space.choice_shares["dropout"], strict=True))
+    space = draws._space
+    free = [
+        (dropout, activation, of_dropout * of_activation)
+        for dropout, of_dropout in zip(space.dropout, space.choice_shares["dropout"], strict=True)
+        for activation, of_activation in zip(space.activation, space.choice_shares["activation"], strict=True)
+    ]
     for group in draws._groups:
         found: Counter[Architecture] = Counter()
         for root in group._roots:
@@ -288,10 +297,10 @@ def shares_by_tables(draws: Draws) -> dict[Architecture, float]:
                         if weight
                     ]
             for share, beginning in firsts:
-                for dropout, of_dropout in dropouts if draws._fits(beginning.spent) else ():
-                    design = draws._parts.architecture(root.start, beginning.stages, dropout)
-                    if of_dropout:
-                        found[design] += share * of_dropout  # type: ignore[assignment]
+                for dropout, activation, of_both in free if draws._fits(beginning.spent) else ():
+                    design = draws._parts.architecture(root.start, beginning.stages, dropout, activation)
+                    if of_both:
+                        found[design] += share * of_both  # type: ignore[assignment]
         if found:
             of_group.append((group.share, found))
     total = sum(share for share, _ in of_group)

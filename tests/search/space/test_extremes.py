@@ -1,5 +1,6 @@
 """Smallest and largest networks, in all and by choice, against listing every vector."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from models.architecture import Architecture
 from search.space.choices import StageChoices, StemChoices
 from search.space.extremes import Choice, Extremes
 from search.space.parts import Metric, Parts
+from search.space.space import same_choices
 
 METRICS: tuple[Metric, ...] = ("params", "macs")
 
@@ -19,16 +21,18 @@ def holds(listing: Any, design: Architecture, choice: Choice) -> bool:
             return len(design.stages) == choice.value
         if choice.field == "shortcut":
             # Networks that never change shape are written with shortcut B, whichever was chosen.
-            is_plain = len(design.stages) == 1 and design.stem.width == design.stages[0].width
+            is_plain = replace(design, shortcut="b").canonical().shortcut == "B"
             return is_plain or design.shortcut == choice.value
+        if choice.field in ("preactivation", "head_width"):
+            return bool(getattr(design, choice.field) == choice.value)
         return bool(getattr(design.stem, choice.field.removeprefix("stem_")) == choice.value)
     if choice.stage > len(design.stages):
         return False
     stage = design.stages[choice.stage - 1]
     if choice.block is not None and stage.block != choice.block:
         return False
-    ignored = {"reduction": stage.block == "basic", "even_kernel": stage.kernel % 2 == 1}
-    return bool(ignored.get(choice.field) or getattr(stage, choice.field) == choice.value)
+    same = same_choices(replace(stage, dropout=0.0), choice.stage == 1, choice.field, (choice.value,))
+    return choice.value in same
 
 
 def all_choices(space: Any) -> set[Choice]:
@@ -36,6 +40,7 @@ def all_choices(space: Any) -> set[Choice]:
         Choice(None, f"stem_{name}", value) for name in StemChoices.model_fields for value in _of(space.stem, name)
     }
     every |= {Choice(None, "shortcut", value) for value in space.shortcut}
+    every |= {Choice(None, name, value) for name in ("preactivation", "head_width") for value in _of(space, name)}
     every |= {Choice(None, "num_stages", value) for value in space.num_stages}
     for index in range(space.num_stages[-1]):
         choices = space.stage_choices(index)

@@ -14,7 +14,7 @@ from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.baselines import find_baseline
 from models.count import count_parameters
 from search.errors import SpaceError
-from search.space.space import Space, Task, default_space_text, load_space
+from search.space.space import NAMES, Space, Task, default_space_text, load_space, space_text
 
 CIFAR = Task(32, 3, 10)
 
@@ -198,6 +198,17 @@ def test_what_is_left_out_is_a_usual_resnet() -> None:
             "stage1_even_kernel",
             {"pad-then-valid", "average-pool"},
         ),
+        ({"stage_stride": ["none", 2]}, "stage1_stride", {None, 2}),
+        (
+            {"stage_block": "bottleneck", "stage_width": 64, "stage_group_width": [1, 4, "none"]},
+            "stage1_group_width",
+            {1, 4, None},
+        ),
+        ({"stage_block": "inverted", "stage_expansion": [1, 4]}, "stage1_expansion", {1, 4}),
+        ({"stage_squeeze_excitation": [None, 4]}, "stage1_squeeze_excitation", {None, 4}),
+        ({"preactivation": [False, True]}, "preactivation", {False, True}),
+        ({"activation": ["relu", "silu", "gelu"]}, "activation", {"relu", "silu", "gelu"}),
+        ({"head_width": ["none", 64]}, "head_width", {None, 64}),
         ({"dropout": [0, 0.3]}, "dropout", {0.0, 0.3}),
         ({"shortcut": ["A", "b"], "stage_width": 16}, "shortcut", {"A", "b"}),
         ({"num_stages": [1, 3]}, "num_stages", {1, 3}),
@@ -273,6 +284,51 @@ def test_widths_that_decrease_break_the_rule_if_there_is_one() -> None:
             ruled.encode(network)
     equal = {"stem_width": 1, "stage1_width": 1, "stage2_width": 1}
     assert ruled.decode(equal, CIFAR) == free.decode(equal, CIFAR)
+
+
+def test_the_last_stage_may_narrow_where_a_rule_says_so() -> None:
+    rules = {"non_decreasing_width": True, "last_may_narrow": True}
+    ruled = space(stage_width=[8, 16], num_stages=[2, 3], rules=rules)
+    narrow_end = {"num_stages": 0, "stage1_width": 1, "stage2_width": 0, "stage3_width": 0}
+    assert [stage.width for stage in ruled.decode(narrow_end, CIFAR).stages] == [16, 8]
+    with pytest.raises(ArchitectureError, match=r"^widths = \[8, 16, 8, 8\]: must not decrease before the last stage$"):
+        ruled.decode(narrow_end | {"num_stages": 1}, CIFAR)
+
+
+def test_none_is_the_last_of_its_choices_and_their_weights_follow() -> None:
+    weighed = space(
+        stage_squeeze_excitation=["none", 16, 4],
+        preactivation=[True, False],
+        weights={"stage": {"squeeze_excitation": [3, 1, 2]}, "preactivation": [3, 1]},
+    )
+    assert weighed.stage.squeeze_excitation == (4, 16, None)
+    assert weighed.choice_shares["stage1_squeeze_excitation"] == pytest.approx((2 / 6, 1 / 6, 3 / 6))
+    assert weighed.choice_shares["preactivation"] == pytest.approx((1 / 4, 3 / 4))
+
+
+def test_what_is_written_of_a_space_names_later_keys_only_where_they_say_something() -> None:
+    assert set(Space.model_validate(SMALLEST).model_dump()["stage"]) == {
+        "block", "depth", "width", "kernel", "reduction", "even_kernel",
+    }  # fmt: skip
+    later = space(
+        stage_squeeze_excitation=["none", 4], head_width=64, num_stages=2, overrides={2: {"group_width": "none"}}
+    )
+    written = yaml.safe_load(yaml.safe_dump(later.model_dump(mode="json")))
+    assert written["stage"]["squeeze_excitation"] == [4, None] and "activation" not in written
+    assert Space.model_validate(written) == later
+
+
+def test_choices_that_make_the_same_network_are_the_same_design() -> None:
+    groups = space(stage_block="bottleneck", stage_width=[64, 128], stage_group_width=[8, 16, 32])
+    network = Architecture(Stem(8), (Stage("bottleneck", 1, 64),))
+    assert groups.num_vectors(network) == 2, "16 inner channels are one group of 16, or of 32"
+    assert groups.decode(groups.encode(network), CIFAR) == network
+    free = {"stage1_width": 1, "stage1_group_width": 2}
+    assert groups.encode(network, free) == {"stage1_width": 0, "stage1_group_width": 2}
+    with pytest.raises(SpaceError, match=r"^stage1_group_width = none: the space has 8, 16$"):
+        space(stage_block="bottleneck", stage_width=128, stage_group_width=[8, 16]).encode(
+            Architecture(Stem(8), (Stage("bottleneck", 1, 128),))
+        )
 
 
 # Encode and decode.
@@ -405,9 +461,16 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         (("stage", "depth"), {"from": 1, "to": 18}, "stage.depth = {'from': 1, 'to': 18}: "),
         (("stage", "width"), [[8, 16]], "stage.width.0 = [8, 16]: "),
         (("stage", "width"), 65_537, "stage.width = 65537: "),
-        (("stage", "block"), "dense", "stage.block = 'dense': input should be 'basic' or 'bottleneck'"),
+        (("stage", "block"), "dense", "stage.block = 'dense': input should be 'basic', 'bottleneck' or 'inverted'"),
         (("stage", "even_kernel"), "crop", "stage.even_kernel = 'crop': "),
         (("stage",), "basic", "stage = 'basic': "),
+        (("stage", "stride"), 3, "stage.stride = 3: "),
+        (("stage", "group_width"), "some", "stage.group_width = 'some': "),
+        (("stage", "expansion"), "none", "stage.expansion = 'none': "),
+        (("preactivation",), "perhaps", "preactivation = 'perhaps': "),
+        (("activation",), "mish", "activation = 'mish': input should be 'relu', 'silu' or 'gelu'"),
+        (("head_width",), 0, "head_width = 0: "),
+        (("rules", "last_may_narrow"), "perhaps", "rules.last_may_narrow = 'perhaps': "),
         (("shortcut",), ["A", "C"], "shortcut.1 = 'C': input should be 'A', 'B' or 'b'"),
         (("dropout",), [0.0, 1.0], "dropout.1 = 1.0: "),
         (("dropout",), -0.1, "dropout = -0.1: "),
@@ -534,3 +597,33 @@ def test_a_network_has_as_many_vectors_as_decode_to_it(searched: Space) -> None:
                     continue
             number *= same
         assert searched.num_vectors(architecture) == number
+
+
+# Spaces by name.
+
+
+def test_the_default_space_is_called_resnet() -> None:
+    assert load_space(Path("resnet")) == load_space()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_named_space_says_what_it_holds_and_its_text_is_a_file_of_it(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "copy.yaml"
+    path.write_text(space_text(name), encoding="utf-8")
+    assert load_space(path) == load_space(Path(name))
+    assert space_text(name).startswith("# ")
+
+
+def test_named_spaces_hold_the_blocks_of_the_best_small_networks() -> None:
+    modern, tiny = load_space(Path("modern")), load_space(Path("tiny"))
+    for each in (modern, tiny):
+        assert each.stage.block == ("basic", "bottleneck", "inverted") and each.rules.last_may_narrow
+        assert 7 in each.stage.kernel and 1 in each.stage.group_width and None in each.stage.squeeze_excitation
+    assert modern.stage.stride == (None,) and tiny.stage.stride == (1, None)
+
+
+def test_an_unknown_name_is_answered_with_those_there_are() -> None:
+    with pytest.raises(SpaceError, match=r"^space = 'modem': no such space or file; there is modern, or a .yaml file$"):
+        load_space(Path("modem"))
+    with pytest.raises(SpaceError, match=r"there is resnet, modern, tiny, or a .yaml file$"):
+        load_space(Path("x"))

@@ -64,6 +64,22 @@ def test_bars_are_as_wide_as_the_square_root_of_their_channels_and_bottlenecks_h
     assert waist[-1] - waist[0] == pytest.approx(50)  # sqrt(16 / 64) of the whole
 
 
+def test_inverted_blocks_have_a_belly_and_the_text_says_what_else_a_part_has():
+    stages = (
+        Stage("inverted", 2, 16, expansion=4, stride=2, squeeze_excitation=4),
+        Stage("bottleneck", 1, 64, reduction=2, group_width=1),
+        Stage("bottleneck", 1, 64, group_width=8),
+    )
+    frame = diagram_frame(Architecture(Stem(16), stages, head_width=128), 32)
+    _, inverted, depthwise, grouped, head = draw_network(frame, "one", "Trial 1", 64).parts
+    outer, inner = (lambda xs: (xs[-3] - xs[2], xs[-1] - xs[0]))(sorted(x for x, _ in corners(inverted.shapes[0])))
+    assert (outer, inner) == (pytest.approx(50), pytest.approx(100))
+    assert inverted.lines[1][1] == "expansion 4, gates through 4, stride 2"
+    assert depthwise.lines[1][1] == "32 inner channels, depthwise"
+    assert grouped.lines[1][1] == "groups of 8"
+    assert head.lines[0][1] == "1\N{MULTIPLICATION SIGN}1 convolution to 128 channels"
+
+
 def test_parts_stand_under_one_another_without_overlap():
     picture = draw_network(diagram_frame(NETWORK, 32), "one", "Trial 1", 64)
     ends = []

@@ -36,12 +36,14 @@ from scipy.stats import spearmanr
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
 from search.data.splits import split
+from search.recipe import Recipe, with_epochs
 from search.recipes import FAST, FULL
 from search.run.proposals import DEFAULT_FILL
 from search.space.draws import Draws
 from search.space.guesses import guesses
 from search.space.limits import Limits, macs_by_rule
 from search.space.space import Task, load_space
+from search.study.way import recipe_digest
 from search.training.images import Images
 from search.training.loop import evaluate
 
@@ -81,21 +83,32 @@ def wanted() -> list[dict[str, Any]]:
     for budget, number in NUM_DESIGNS.items():
         for index, (name, architecture) in enumerate(islice(designs(budget), number)):
             for epochs in (LONG, MIDDLE, SHORT):
-                row = {"budget": budget, "name": name, "epochs": epochs, "seed": 0}
+                row = {"budget": budget, "name": name, "epochs": epochs, "seed": 0, "recipe": digest(epochs)}
                 runs.append((index / number, row | {"architecture": architecture.to_dict()}))
     return [row for _, row in sorted(runs, key=itemgetter(0))]
 
 
+def recipe_of(epochs: int) -> Recipe:
+    return with_epochs(FULL if epochs == LONG else FAST, epochs)
+
+
+def digest(epochs: int) -> str:
+    """Tells runs by today's recipe from those by an earlier one of its name."""
+    return recipe_digest(recipe_of(epochs).model_dump(mode="json"))
+
+
 def key(row: dict[str, Any]) -> tuple[Any, ...]:
     """What a run is known by, whatever the default space holds by now."""
-    return row["budget"], json.dumps(row["architecture"], sort_keys=True), row["epochs"], row["seed"]
+    return row["budget"], json.dumps(row["architecture"], sort_keys=True), row["epochs"], row["seed"], row["recipe"]
 
 
 def read(path: Path) -> Rows:
+    """The recorded runs by today's recipes."""
     if not path.exists():
         return []
     with gzip.open(path, "rt") as file:
-        return [json.loads(line) for line in file]
+        rows = [json.loads(line) for line in file]
+    return [row for row in rows if row["recipe"] == digest(row["epochs"])]
 
 
 def record(options: argparse.Namespace) -> None:
@@ -131,7 +144,7 @@ def prepare() -> None:
 def run(row: dict[str, Any]) -> dict[str, Any]:
     """The row with the validation accuracy of every epoch, the last test accuracy, and the seconds that it took, by the
     clock and of its one thread."""
-    recipe = (FULL if row["epochs"] == LONG else FAST).model_copy(update={"epochs": row["epochs"]})
+    recipe = recipe_of(row["epochs"])
     data = _images["training"]
     recipe = recipe.fit_to("cifar10", NUM_IMAGES, SIZE, 3, len(data))
     network = Architecture.from_dict(row["architecture"])

@@ -36,7 +36,7 @@ from models.build import build
 from models.count import count_macs
 from search.recipe import Recipe
 from search.training.images import Images, Normalisation
-from search.training.loop import MEMORY_FORMAT
+from search.training.mixed_precision import MEMORY_FORMAT
 from search.training.pipeline import Pipeline
 from search.training.speed import peak_flops
 

@@ -40,7 +40,7 @@ from search.files import StudyFiles
 from search.recipes import FAST
 from search.study.reading import read_view
 from search.study.storage import read_study
-from search.training.certify import certify
+from search.training.certify import certify_built
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
 from search.workers.local import SPINS
@@ -319,7 +319,7 @@ def overhead_of(design: Architecture, images: Images, normalise: Normalisation, 
     """Milliseconds of everything that a worker does once a trial; of the first step, those that later ones do not
     take."""
     device = images.device
-    check, params = milliseconds(lambda: certify(design, None), device)
+    check, params = milliseconds(lambda: certify_built(design, None), device)
     assert params == count_parameters(design)
     building, model = milliseconds(lambda: build(design, zero_init_last_norm=True).to(device), device)
     name = "digits" if images.images.shape[1] == 1 else "cifar10"

@@ -34,8 +34,8 @@ class Recipe(RecipeFields):
         that an epoch has 32 steps; a smaller training split is one batch. The learning rates are those of 128 images.
         They go with a smaller batch (Goyal et al. 2017, https://arxiv.org/abs/1706.02677), and with the square root of
         a larger one (Hoffer et al. 2017, https://arxiv.org/abs/1705.08741): in proportion, 0.8 would become 3.2. A crop
-        pads by an eighth of the image, and cutout hides a square of a quarter of its side. Images are mirrored unless
-        the data is known to be characters, which differ in a mirror.
+        pads by an eighth of the image, and cutout hides a square of a quarter of its side. Images are mirrored in
+        every second epoch unless the data is known to be characters, which differ in a mirror.
 
         Raises:
             RecipeError: the recipe cannot be used with such images.
@@ -53,7 +53,7 @@ class Recipe(RecipeFields):
         if self.cutout == "auto":
             resolved["cutout"] = min(512, image_size // 4)
         if self.flip == "auto":
-            resolved["flip"] = data not in CHARACTERS
+            resolved["flip"] = "alternating" if data not in CHARACTERS else False
         fitted = self.model_copy(update=resolved)
         batch_size, padding, hole = fitted.sizes
         if batch_size > num_train:

@@ -116,7 +116,7 @@ class RecipeFields(Part):
     lr: Positive = 0.1
     """The learning rate at its peak; with batch_size auto and no rates_per, that of 128 images."""
     rates_per: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = 0
-    """The images whose gradients lr and weight_decay are for, apart from momentum; 0: a batch, as torch takes them."""
+    """The images whose gradients lr and weight_decay are for, apart from momentum; 0: a batch, as in torch."""
     muon_lr: Positive = 0.05
     """Muon's learning rate where lr is at its peak; with batch_size auto, that of 128 images."""
     momentum: Fraction = 0.9
@@ -188,7 +188,7 @@ class RecipeFields(Part):
     padding_mode: Literal["zeros", "reflect"] = "zeros"
     """What random crops pad with: zeros, or the image in a mirror (reflect)."""
     flip: bool | Literal["auto", "alternating"] = False
-    """Whether images are mirrored at random; auto: unless they are characters; alternating: in every second epoch."""
+    """Whether images are mirrored at random; alternating: in every second epoch; auto: so, but for characters."""
     cutout: Annotated[int, Field(ge=0, le=512)] | Auto = 0
     """The side of a square that is hidden at random, in pixels; auto: a quarter of the image."""
     random_erasing: Probability = 0.0

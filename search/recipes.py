@@ -28,13 +28,17 @@ FAST = Recipe(
     name="fast",
     epochs=8,
     batch_size="auto",
+    optimizer="muon",
     lr=0.8,
+    muon_lr=0.1,
+    weight_decay=2.5e-4,
     ema_window=0.09,
     crop_padding="auto",
+    padding_mode="reflect",
     flip="auto",
     label_smoothing=0.1,
 )
-FULL = FAST.model_copy(update={"name": "full", "epochs": 60, "ema_window": 0.0, "cutout": "auto"})
+FULL = FAST.model_copy(update={"name": "full", "epochs": 60, "ema_window": 0.0})
 
 # What the reports have in common: plain SGD at 0.1, all parameters decayed, torch's own initial BatchNorm.
 _PLAIN = Recipe(

@@ -85,6 +85,8 @@ def search(
     dataset, asked = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     files = StudyFiles(studies, study or default_study(dataset.name, asked.budget))
+    if not dry_run and plans.is_for_gpu(files, machine):
+        asked = asked.changed(recipe=plans.fit_recipe(chosen, dataset, on_gpu=True))
     given = given_options(space, limit, fill, epochs, time)
     question = plans.settle(asked, given, plans.begun(files), lambda text: print(text, file=sys.stderr))
     if dry_run:
@@ -97,9 +99,6 @@ def search(
         if sampled.early_stop:
             print(f"stopped early: {sampled.early_stop}", file=sys.stderr)
         return
-    if plans.is_for_gpu(files, machine):
-        on_gpu = plans.fit_recipe(chosen, dataset, on_gpu=True)
-        question = question.changed(recipe=on_gpu.model_copy(update={"epochs": question.recipe.epochs}))
     request = launch.SearchRequest(question, data, num_trials, storage, seconds, time_given, began, epochs is None)
     outcome = _run(files, request, machine, log)
     print_outcome(outcome)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from search.recipe import Recipe
 from search.space.space import Space
 
 # Of November 2026, before stems of more widths and choices that weigh less than others.
@@ -21,7 +22,19 @@ _FIRST_SPACE: dict[str, Any] = {
     "rules": {"non_decreasing_width": True},
 }
 
+# Of November 2026, before Muon, reflection and alternating flips.
+_FIRST_FAST = Recipe(
+    name="fast", epochs=8, batch_size="auto", lr=0.8, ema_window=0.09, crop_padding="auto", flip="auto",
+    label_smoothing=0.1,
+)  # fmt: skip
+_FITTED = ("epochs", "batch_size", "lr", "crop_padding", "flip")  # what `Recipe.fit_to` and --epochs set
+
 
 def was_default(space: Space) -> bool:
     """Whether this was the default space of an earlier nas."""
     return space == Space.model_validate(_FIRST_SPACE)
+
+
+def was_default_recipe(recipe: Recipe) -> bool:
+    """Whether trials were trained so by default in an earlier nas, at any length and on any data."""
+    return recipe.model_copy(update={name: getattr(_FIRST_FAST, name) for name in _FITTED}) == _FIRST_FAST

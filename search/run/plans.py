@@ -12,7 +12,7 @@ from search.errors import DataError, RecipeError, StudyError
 from search.files import StudyFiles
 from search.recipe import Recipe, with_batch_size
 from search.recipes import FAST, RECIPES
-from search.run.earlier_defaults import was_default
+from search.run.earlier_defaults import was_default, was_default_recipe
 from search.run.proposals import with_defaults
 from search.space.space import load_space
 from search.study.address import without_password
@@ -63,8 +63,8 @@ def settle(
     """The question with a value for everything that nobody gave.
 
     In a study that has begun it is the study's own, where the default has changed since or may change: the space, if it
-    was a default once, the limit of multiply-accumulates or that there is none, the least share of the budget, and the
-    length of trials that a search by time has chosen. Elsewhere it is today's default.
+    was a default once, the recipe likewise, the limit of multiply-accumulates or that there is none, the least share of
+    the budget, and the length of trials that a search by time has chosen. Elsewhere it is today's default.
 
     Args:
         given: the options that were given. `rule` stands for `--limit macs=auto`.
@@ -76,8 +76,12 @@ def settle(
         own = plan.question
         if "space" not in given and was_default(own.space):
             changes["space"] = own.space
+        recipe, epochs = question.recipe, question.recipe.epochs
+        if recipe.name == FAST.name and was_default_recipe(own.recipe):
+            recipe = own.recipe
         if "epochs" not in given and ("time" in given or plan.circumstances.keeps_epochs):
-            changes["recipe"] = question.recipe.model_copy(update={"epochs": own.recipe.epochs})
+            epochs = own.recipe.epochs
+        changes["recipe"] = recipe.model_copy(update={"epochs": epochs})
         if "fill" not in given:
             changes["fill"] = own.fill
         if "macs" not in given:

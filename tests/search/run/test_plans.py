@@ -11,7 +11,7 @@ from search.errors import RecipeError, StudyError
 from search.files import StudyFiles
 from search.recipe import Recipe, with_epochs
 from search.recipes import FAST, FULL, RECIPES
-from search.run.earlier_defaults import was_default
+from search.run.earlier_defaults import was_default, was_default_recipe
 from search.run.plans import Option, begun, fit_recipe, is_for_gpu, plan_of, settle
 from search.space.space import Space, load_space
 from search.study.plan import Plan, Question
@@ -110,9 +110,10 @@ def earlier(files: StudyFiles) -> Plan:
 
 
 def asked_now(plan: Plan, **changes: object) -> Question:
-    """As the same command asks today, before anything is settled: today's default space, no limits."""
+    """As the same command asks today, before anything is settled: today's default space and recipe, no limits."""
     space = plan.question.space.model_dump() | {"stem": {"width": [8, 16, 24, 32]}}
-    return plan.question.changed(**{"space": space} | changes)
+    recipe = with_epochs(fit_recipe(FAST, open_dataset("digits")), plan.question.recipe.epochs)
+    return plan.question.changed(**{"space": space, "recipe": recipe} | changes)
 
 
 def test_a_study_of_earlier_defaults_goes_on_with_them(files: StudyFiles, earlier: Plan) -> None:
@@ -154,8 +155,19 @@ def test_a_space_of_the_users_own_is_no_earlier_default(files: StudyFiles, earli
         plan_of(files, settle(asked_now(earlier), ("fill",), begun(files)), "digits", None, 9)
 
 
+def test_a_recipe_of_the_users_own_is_no_earlier_default(files: StudyFiles, earlier: Plan) -> None:
+    assert was_default_recipe(earlier.question.recipe)
+    own = earlier.question.changed(recipe=earlier.question.recipe.model_copy(update={"label_smoothing": 0.3}))
+    Plan(question=own, circumstances=earlier.circumstances).save(files)
+    with pytest.raises(StudyError, match=r"recipe\.label_smoothing = 0\.3, now 0\.1"):
+        plan_of(files, settle(asked_now(earlier), ("fill",), begun(files)), "digits", None, 9)
+    other = settle(asked_now(earlier, recipe=Recipe(name="mine", epochs=4)), ("fill",), begun(files))
+    assert other.recipe == Recipe(name="mine", epochs=4)
+
+
 def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
     settled = settle(asked_now(earlier, space=load_space()), ("fill",), None)
+    assert settled.recipe.optimizer == FAST.optimizer
     assert (settled.space, settled.limits, settled.fill) == (load_space(), ("macs=200000",), 0.5)
 
 

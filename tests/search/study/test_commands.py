@@ -61,7 +61,7 @@ def test_a_recipe_fitted_to_a_gpu_is_still_the_named_one(make_plan: Callable[...
     on_gpu = RECIPES[name].fit_to("toy", 45_000, 8, 1, on_gpu=True)
     found = options(search_command(make_plan(recipe=on_gpu), "toy"))
     assert on_gpu.batch_size == 512 and found["--recipe"] == name and "--batch-size" not in found
-    asked = on_gpu.model_copy(update={"lr": RECIPES[name].lr})
+    asked = on_gpu.model_copy(update={rate: getattr(RECIPES[name], rate) for rate in ("lr", "muon_lr")})
     assert options(search_command(make_plan(recipe=asked), "toy"))["--batch-size"] == "512"
 
 

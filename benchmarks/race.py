@@ -82,7 +82,7 @@ class Setting:
 SETTINGS = {
     "cpu": Setting(
         designs=tuple(DESIGNS), list=FOLDER / "race.yaml", epochs=7, seeds=2, images=10_000, size=16, held_out=10_000,
-        timed=1_280, start=0.2, minutes=30, processes=2,
+        timed=1_280, start=0.2, minutes=35, processes=2,
     ),
     "cuda": Setting(
         designs=("modified-resnet", "resnet102", "flexible-3"), list=FOLDER / "race_gpu.yaml", epochs=6, seeds=2,

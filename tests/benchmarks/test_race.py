@@ -54,7 +54,7 @@ def test_an_invalid_variant_is_refused_in_a_line_that_names_it(text: str, messag
 
 
 def test_an_unknown_variant_is_refused() -> None:
-    with pytest.raises(RecipeError, match=r"variant = 'mirror': .*race.yaml has base, alternating-flip, "):
+    with pytest.raises(RecipeError, match=r"variant = 'mirror': .*race.yaml has base, sgd, "):
         make_entrants(options_of("cpu", variants=["mirror"]))
 
 

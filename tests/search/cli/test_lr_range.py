@@ -44,7 +44,7 @@ def test_a_learning_rate_range_is_printed_and_drawn(nas: Nas, tmp_path: Path, ta
     done = nas(*RANGE, "--baseline", "resnet20-b", "--min-lr", "0.001", "--max-lr", "1", "--seed", "3")
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
-    assert first == "learning rate: 0.025 to 0.1 (diverged at 0.1; optimiser sgd, batch 32)"
+    assert first == "learning rate: 0.025 to 0.1 (diverged at 0.1; optimiser muon, batch 32)"
     assert second == f"plot: {tmp_path / 'lr-range-resnet20-b-fast.html'}"
     assert (tmp_path / "lr-range-resnet20-b-fast.html").is_file()
     assert not (tmp_path / "studies").exists()

@@ -1,6 +1,7 @@
 """`nas retrain`: which networks it selects, and what it says of them."""
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -18,6 +19,7 @@ from search.report.findings import find
 from search.report.retraining.finalists import finalists_table
 from search.report.summary import conclusion
 from search.run.candidates import best_trials
+from search.study import results
 from search.study.best_guess import guess_trial, ranked_guesses
 from search.study.plan import Plan
 from search.study.reading import read_view
@@ -123,9 +125,11 @@ def test_the_best_guess_is_a_finalist_whatever_its_rank(nas: Nas, simulation: Si
 
 
 def test_a_robust_choice_is_said_and_the_page_says_what_it_chose_by(
-    nas: Nas, searched: StudyFiles, simulation: Simulation
+    nas: Nas, searched: StudyFiles, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulation.curve = keeping
+    seconds = count()  # of one round after those of the other, as in a training that takes its time
+    monkeypatch.setattr(results, "now", lambda: f"2026-01-01T00:{next(seconds) + 10}:00+00:00")
     done = nas("retrain", "--top", "2", "--no-guess", "--select", "robust", *BRIEF)
     assert done.returncode == 0, done.stderr
     assert " to choose among 2 finalists by corrupted validation images, " in done.stdout

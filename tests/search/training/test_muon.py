@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from search.recipe import Recipe
+from search.training.muon import orthogonalised
 from search.training.optimisation import make_optimizer, set_lr
 
 # Kernels with more and fewer outputs than inputs, a grouped and a depthwise one; a norm, a bias and a linear layer.
@@ -44,6 +45,28 @@ def kernels(network: nn.Module) -> list[Tensor]:
     return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
+def in_float64(matrix: Tensor) -> Tensor:
+    """Five steps of Newton and Schulz, as Jordan writes them down, of one matrix."""
+    x = matrix.double() / matrix.double().norm()
+    x = x.T if matrix.shape[0] > matrix.shape[1] else x
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x - 4.7750 * gram @ x + 2.0315 * gram @ gram @ x
+    return x.T if matrix.shape[0] > matrix.shape[1] else x
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 9), (2, 9, 4), (1, 16, 144), (2, 1, 9), (1, 5, 5)])
+def test_matrices_of_a_shape_are_orthogonalised_together_as_torch_does_one(shape: tuple[int, int, int]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    ours = orthogonalised(matrices)
+    for matrix, own in zip(matrices, ours, strict=True):
+        torch.testing.assert_close(own, in_float64(matrix).float(), rtol=1e-4, atol=1e-5)
+        settings = (3.4445, -4.7750, 2.0315), 5, 1e-7
+        theirs = torch.optim._muon._zeropower_via_newtonschulz(matrix, *settings)
+        assert (own - theirs.float()).abs().max() < 0.05  # of values near 1: bfloat16 has eight bits
+    assert torch.equal(orthogonalised(torch.zeros(shape)), torch.zeros(shape))
+
+
 @pytest.mark.parametrize("capturable", [False, True])
 @pytest.mark.parametrize(
     "values",
@@ -54,7 +77,11 @@ def kernels(network: nn.Module) -> list[Tensor]:
         {"weight_decay": 0.01, "momentum": 0.0, "nesterov": False},
     ],
 )
-def test_kernels_go_as_by_torchs_muon_and_all_else_as_by_its_sgd(values: dict[str, Any], capturable: bool) -> None:
+def test_kernels_go_as_by_torchs_muon_and_all_else_as_by_its_sgd(
+    values: dict[str, Any], capturable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Torch's rounds to bfloat16.
+    monkeypatch.setattr(torch.optim._muon, "_zeropower_via_newtonschulz", lambda matrix, *_: in_float64(matrix).float())
     recipe = make_recipe(**values)
     ours, theirs = copy.deepcopy(NETWORK), copy.deepcopy(NETWORK)
     descend(ours, make_optimizer(ours, recipe, capturable), [0.2, 0.1, 0.05, 0.02])

@@ -97,7 +97,7 @@ def test_macs_equal_the_convolutions_and_linear_layer_that_fvcore_counts(num: in
     assert compared > most
 
 
-@pytest.mark.parametrize("num", [30, pytest.param(600, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num", [30, pytest.param(300, marks=pytest.mark.slow)])
 def test_counts_of_every_kind_of_design_equal_those_of_torch(num: int) -> None:
     """Parameters of the built module, and torch's own counter of floating-point operations, two to a MAC."""
     chance, images = random.Random(5), torch.zeros(1, 3, 16, 16, device="meta")
@@ -113,7 +113,7 @@ def test_counts_of_every_kind_of_design_equal_those_of_torch(num: int) -> None:
         assert (count_parameters(same), count_macs(same, 16)) == counted, architecture
 
 
-@pytest.mark.parametrize("num", [5, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num", [5, pytest.param(100, marks=pytest.mark.slow)])
 def test_macs_of_every_kind_of_design_equal_those_of_fvcore(num: int) -> None:
     chance = random.Random(6)
     for _ in range(num):

@@ -90,7 +90,7 @@ def test_peaks_equal_those_of_200_running_networks_of_every_kind(image_size: int
         assert peak_activations(architecture, image_size) == watched_peak(architecture, image_size), architecture
 
 
-@pytest.mark.parametrize("num", [20, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_peaks_equal_those_of_running_networks_with_every_field(num: int) -> None:
     chance = random.Random(7)
     for _ in range(num):

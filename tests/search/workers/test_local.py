@@ -344,16 +344,23 @@ def test_a_worker_has_the_threads_it_was_given(worker: LocalWorker) -> None:
     assert b"OMP_NUM_THREADS=1" in environment
 
 
+def environment_of(worker: LocalWorker) -> list[bytes]:
+    """The variables that a worker was given; Linux shows none while the process is about to begin."""
+    path, latest = Path(f"/proc/{worker.process.pid}/environ"), time.monotonic() + 10
+    while not (content := path.read_bytes()) and time.monotonic() < latest:
+        time.sleep(0.01)
+    return content.split(b"\0")
+
+
 def test_threads_of_a_worker_sleep_soon_unless_the_user_says_otherwise(
     worker: LocalWorker, setup: Setup, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
-    assert f"GOMP_SPINCOUNT={SPINS}".encode() in environment
+    assert f"GOMP_SPINCOUNT={SPINS}".encode() in environment_of(worker)
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     other = LocalWorker(setup, log)
     try:
-        environment = Path(f"/proc/{other.process.pid}/environ").read_bytes().split(b"\0")
-        assert [each for each in environment if each.startswith(b"GOMP_SPINCOUNT")] == [b"GOMP_SPINCOUNT=7"]
+        given = [each for each in environment_of(other) if each.startswith(b"GOMP_SPINCOUNT")]
+        assert given == [b"GOMP_SPINCOUNT=7"]
     finally:
         other.close()
 

@@ -27,7 +27,10 @@ _FIRST_FAST = Recipe(
     name="fast", epochs=8, batch_size="auto", lr=0.8, ema_window=0.09, crop_padding="auto", flip="auto",
     label_smoothing=0.1,
 )  # fmt: skip
-_FITTED = ("epochs", "batch_size", "lr", "crop_padding", "flip")  # what `Recipe.fit_to` and --epochs set
+_FITTED = ("crop_padding", "flip")  # to the data
+
+# What options decide, and how they are fitted to the data, is the same in today's `fast`.
+ASKED = ("epochs", "batch_size", "halve_batch", "lr")
 
 
 def was_default(space: Space) -> bool:
@@ -36,5 +39,5 @@ def was_default(space: Space) -> bool:
 
 
 def was_default_recipe(recipe: Recipe) -> bool:
-    """Whether trials were trained so by default in an earlier nas, at any length and on any data."""
-    return recipe.model_copy(update={name: getattr(_FIRST_FAST, name) for name in _FITTED}) == _FIRST_FAST
+    """Whether trials were trained so by default in an earlier nas, at any length, in any batches and on any data."""
+    return recipe.model_copy(update={name: getattr(_FIRST_FAST, name) for name in _FITTED + ASKED}) == _FIRST_FAST

@@ -12,7 +12,7 @@ from search.errors import DataError, RecipeError, StudyError
 from search.files import StudyFiles
 from search.recipe import Recipe, with_batch_size
 from search.recipes import FAST, RECIPES
-from search.run.earlier_defaults import was_default, was_default_recipe
+from search.run.earlier_defaults import ASKED, was_default, was_default_recipe
 from search.run.proposals import with_defaults
 from search.space.space import load_space
 from search.study.address import without_password
@@ -78,7 +78,7 @@ def settle(
             changes["space"] = own.space
         recipe, epochs = question.recipe, question.recipe.epochs
         if recipe.name == FAST.name and was_default_recipe(own.recipe):
-            recipe = own.recipe
+            recipe = own.recipe.model_copy(update={name: getattr(recipe, name) for name in ASKED})
         if "epochs" not in given and ("time" in given or plan.circumstances.keeps_epochs):
             epochs = own.recipe.epochs
         changes["recipe"] = recipe.model_copy(update={"epochs": epochs})

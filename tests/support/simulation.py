@@ -6,8 +6,10 @@ seconds that the coordinator itself takes can be counted as well: what workers s
 
 import heapq
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from search.protocol import (
     Assignment,
@@ -221,3 +223,11 @@ class SimulatedFleet:
         worker = SimulatedWorker(self, now=self.now)
         self.post(0.0, worker, self.ready)
         return worker
+
+
+def write_weights(folder: Path, num_params: int) -> None:
+    """A safetensors file of one tensor of zeros."""
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [num_params], "data_offsets": [0, 4 * num_params]}})
+    folder.mkdir(parents=True, exist_ok=True)
+    content = len(header).to_bytes(8, "little") + header.encode() + bytes(4 * num_params)
+    (folder / "weights.safetensors").write_bytes(content)

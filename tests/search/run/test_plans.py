@@ -165,6 +165,19 @@ def test_a_recipe_of_the_users_own_is_no_earlier_default(files: StudyFiles, earl
     assert other.recipe == Recipe(name="mine", epochs=4)
 
 
+def test_batches_that_are_asked_for_are_not_overlooked_in_an_earlier_study(files: StudyFiles, earlier: Plan) -> None:
+    recipe, before = asked_now(earlier).recipe, earlier.question.recipe
+    asked = asked_now(earlier, recipe=recipe.model_copy(update={"batch_size": 64, "lr": 0.8}))
+    with pytest.raises(StudyError, match=rf"recipe\.batch_size = {before.batch_size}, now 64"):
+        plan_of(files, settle(asked, ("fill",), begun(files)), "digits", None, 9)
+    may_halve = asked_now(earlier, recipe=recipe.model_copy(update={"halve_batch": True}))
+    with pytest.raises(StudyError, match=r"recipe\.halve_batch = False, now True"):
+        plan_of(files, settle(may_halve, ("fill",), begun(files)), "digits", None, 9)
+    own = before.model_copy(update={"halve_batch": True})
+    Plan(question=earlier.question.changed(recipe=own), circumstances=earlier.circumstances).save(files)
+    assert settle(may_halve, ("fill",), begun(files)).recipe == own
+
+
 def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
     settled = settle(asked_now(earlier, space=load_space()), ("fill",), None)
     assert settled.recipe.optimizer == FAST.optimizer

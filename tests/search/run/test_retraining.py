@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulation import SimulatedFleet
+from simulation import SimulatedFleet, write_weights
 
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_macs, count_parameters
@@ -40,14 +40,6 @@ def candidate(number: int, width: int, recipe: Recipe = FULL) -> Candidate:
 
 
 CANDIDATES = [candidate(3, 8), candidate(7, 16), candidate(11, 4)]
-
-
-def write_weights(folder: Path, num_params: int) -> None:
-    """A safetensors file of one tensor of zeros."""
-    header = json.dumps({"weight": {"dtype": "F32", "shape": [num_params], "data_offsets": [0, 4 * num_params]}})
-    folder.mkdir(parents=True, exist_ok=True)
-    content = len(header).to_bytes(8, "little") + header.encode() + bytes(4 * num_params)
-    (folder / "weights.safetensors").write_bytes(content)
 
 
 def saving(job: Job, epoch: int) -> float:

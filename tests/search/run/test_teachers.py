@@ -1,13 +1,12 @@
 """Who may teach, what is trained for it, and where that lies."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from simulation import SimulatedFleet
+from simulation import SimulatedFleet, write_weights
 
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
@@ -34,14 +33,6 @@ def candidate(number: int, width: int) -> Candidate:
 
 
 STUDENT, FIRST, SECOND = candidate(3, 4), candidate(7, 8), candidate(11, 16)
-
-
-def write_weights(folder: Path, num_params: int) -> None:
-    """A safetensors file of one tensor of zeros."""
-    header = json.dumps({"weight": {"dtype": "F32", "shape": [num_params], "data_offsets": [0, 4 * num_params]}})
-    folder.mkdir(parents=True, exist_ok=True)
-    content = len(header).to_bytes(8, "little") + header.encode() + bytes(4 * num_params)
-    (folder / "weights.safetensors").write_bytes(content)
 
 
 def saving(job: Job, epoch: int) -> float:

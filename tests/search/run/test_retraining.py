@@ -45,7 +45,7 @@ CANDIDATES = [candidate(3, 8), candidate(7, 16), candidate(11, 4)]
 def saving(job: Job, epoch: int) -> float:
     """Ends at the accuracy of its width and seed, and keeps weights as a real worker does."""
     if job.keep is not None and epoch == job.recipe.epochs:
-        write_weights(job.keep, count_parameters(job.architecture))
+        write_weights(job.keep, job.architecture)
     seed = int(job.label.split()[-1]) % 2
     return ACCURACY[job.architecture.stages[0].width][seed] - 0.1 * (job.recipe.epochs - epoch)
 
@@ -408,7 +408,7 @@ def test_weights_of_the_wrong_size_are_no_result_but_the_opening_is_told(
 ) -> None:
     def curve(job: Job, epoch: int) -> float:
         assert job.keep is not None
-        write_weights(job.keep, count_parameters(job.architecture) + 1)
+        write_weights(job.keep, job.architecture, offset=(1,))
         return 0.5
 
     retraining = retrain(SimulatedFleet(1, curve))

@@ -161,7 +161,8 @@ def evaluate(
             opened.setdefault(own.ledger_name, known.test)
         ledgers = [Ledger(files, name) for name in opened]
         lines = [
-            [ledger.record(view.identity, view.seed, view.recipe, view.holdout) for view in views] for ledger in ledgers
+            [ledger.record(view.identity, view.seed, view.recipe, view.holdout, view.teaching) for view in views]
+            for ledger in ledgers
         ]
         task = Evaluate(tuple(run.network for run in runs), images, labels, augmentation, corrupted)
         answer = ask(setup, task, Path(os.devnull))

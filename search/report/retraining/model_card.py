@@ -12,6 +12,7 @@ from search.report.statistics.significance import CONFIDENCE, half_width
 from search.space.guesses import is_guess
 from search.study.ledger import Ledger
 from search.study.plan import Plan
+from search.study.robustness import SPLITS
 from search.study.trained import TrainedRun
 from search.study.view import RunView
 
@@ -43,7 +44,7 @@ wrote down.
 ## How good it is
 
 Test accuracy on {data}: {accuracy}. The weights in this folder, those of the first seed, have {own}.
-
+{corrupted}
 {openings}
 
 ## How to use it
@@ -63,7 +64,7 @@ names = [model.CLASSES[label] for label in logits.argmax(dim=1)]
 
 - Images from elsewhere: other cameras, places, times or ways of cutting them out; `nas evaluate` tests it on yours.
 - Images of none of its classes: it still names one of them.
-- Noise, damage and images made to mislead it.
+- {damage}
 - Whether its probabilities are calibrated, and whether it serves some groups of people worse than others.
 - Other precisions, quantised weights and other hardware.
 """
@@ -101,6 +102,8 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
         versions=_versions(run.values.get("versions")),
         accuracy=_accuracy([trained.view.test_accuracy for trained in runs]),
         own=percent(view.test_accuracy),
+        corrupted=_corrupted(runs),
+        damage=_untested_damage(runs),
         openings=_openings(files, plan, view.label),
     )
 
@@ -139,6 +142,28 @@ def _accuracy(accuracies: list[float | None]) -> str:
         f"{percent(mean)} in the mean of {len(values)} seeds, {CONFIDENCE:.0%} interval {interval(mean, half)}, which "
         "covers training with other seeds, not another search"
     )
+
+
+def _corrupted(runs: list[TrainedRun]) -> str:
+    """A paragraph on what was measured on corrupted images, a sentence for each split; empty where nothing was."""
+    sentences = []
+    for split in SPLITS:
+        measured = [one for run in runs for one in run.view.robustness if one.split == split]
+        if measured:
+            seen = ", which it was trained on" if any(one.seen for one in measured) else ""
+            named = dict.fromkeys(name for one in measured for name in one.corruptions)
+            sentences.append(
+                f"On the {split} images{seen}, under corruptions ({', '.join(named)}) of three strengths, the accuracy "
+                f"falls from {percent(fmean(one.clean for one in measured))} to "
+                f"{percent(fmean(one.mean for one in measured))} in the mean ({plural(len(measured), 'seed')})."
+            )
+    return f"\n{' '.join(sentences)}\n" if sentences else ""
+
+
+def _untested_damage(runs: list[TrainedRun]) -> str:
+    if any(run.view.robustness for run in runs):
+        return "Damage of other kinds or degrees than named above, and images made to mislead it."
+    return "Noise, damage and images made to mislead it; `nas evaluate --corrupted` tests it under noise and damage."
 
 
 def _openings(files: StudyFiles, plan: Plan, label: str) -> str:

@@ -19,6 +19,7 @@ from search.run.candidates import Candidate
 from search.run.listener import Observer
 from search.run.retraining import Retraining
 from search.run.teachers import Exported, TeacherRequest, read_export
+from search.study.ledger import Ledger
 from search.study.networks import alike
 from search.study.plan import Plan
 from search.study.results import read_results
@@ -121,6 +122,15 @@ def test_runs_with_and_without_a_teacher_lie_apart_and_are_never_averaged(train:
     finals = [run for run in read_results(files).runs if run.purpose == "final"]
     assert {run.key: run for run in finals} == {run.key: run for run in (alone, taught, warmer)}
     assert [network.seeds for network in alike(finals)] == [1, 1, 1]
+
+
+def test_the_ledger_says_whose_openings_had_a_teacher(
+    train: Train, files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    train([STUDENT], [])
+    train([STUDENT], [FIRST])
+    entries = Ledger(files, make_plan(seed=5).question.data.ledger_name).entries()
+    assert [(entry.label, entry.teacher) for entry in entries] == [("0003", ""), ("0003", "trial 7")]
 
 
 def test_nobody_is_taught_by_itself_alone(train: Train) -> None:

@@ -78,6 +78,7 @@ class FullRun:
             self.purpose,
             candidate.max_params,
             keep=folder if self.keeps_weights else None,
+            max_latency=candidate.max_latency if self.purpose == "final" else None,
             checkpoints=checkpoints,
             holdout=self.way.holdout,
             key=self.key,

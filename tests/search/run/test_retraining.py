@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from models.count import count_macs, count_parameters
 from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Resumed
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Resumed, TooSlow
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
 from search.run.listener import Observer
@@ -401,6 +402,28 @@ def test_a_failed_run_is_told_by_its_name(
     with pytest.raises(TrainingError, match=f"^0007 seed 1 failed: {message.reason}$"):
         retrain(SimulatedFleet(1, curve)).choose(CANDIDATES)
     assert [(run.label, run.seed) for run in read_runs(files)] == [("0003", 0), ("0003", 1), ("0007", 0)]
+
+
+def test_a_guess_that_misses_the_limit_of_latency_is_left_out_with_a_note(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    guess = replace(CANDIDATES[1], identity=Identity(baseline="guess-1"), max_latency=0.005)
+
+    def curve(job: Job, epoch: int) -> float | TooSlow:
+        return TooSlow(0.02) if job.max_latency is not None else saving(job, epoch)
+
+    fleet = SimulatedFleet(2, curve)
+    retraining = retrain(fleet)
+    notes: list[tuple[str, str]] = []
+    retraining.observer = Observer(on_note=lambda job, line: notes.append((job.label, line)))
+    views = retraining.finish([CANDIDATES[0], guess], 2)
+    assert [(view.label, view.seed) for view in views] == [("0003", 0), ("0003", 1)]
+    reason = "latency = 20 ms, with no other worker computing: the limit is 5 ms"
+    assert notes == [("guess-1 seed 0", f"is not trained: {reason}")]
+    assert {job.max_latency for job in jobs(fleet) if job.label.startswith("0003")} == {None}
+    assert {run.label for run in read_runs(files)} == {"0003"} and len(ledger(files, retraining.plan)) == 2
+    with pytest.raises(TrainingError, match=f"^guess-1: {reason}$"):
+        retrain(SimulatedFleet(1, curve)).finish([guess], 1)
 
 
 def test_weights_of_the_wrong_size_are_no_result_but_the_opening_is_told(

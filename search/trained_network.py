@@ -69,6 +69,46 @@ class Predict:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """Build a network from its architecture and compare its files with it, on one fixed batch of images. No file is
+    trusted but a program, which is run.
+
+    Attributes:
+        weights: a safetensors file; None if there is none to load.
+        mean: what images are normalised by, per channel on the scale 0 to 1; and so `std`. Both are empty where that is
+            not known.
+        image_size: in pixels.
+        program: an exported model.py beside its weights; None if none may be run.
+        graphs: ONNX files.
+    """
+
+    architecture: Architecture
+    weights: Path | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+    program: Path | None = None
+    graphs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was compared.
+
+    Attributes:
+        file: its name.
+        found: a number or words; why, where the check was left out.
+        expected: what it has to be; None where there is nothing to say beside `found`.
+    """
+
+    file: str
+    what: str
+    found: int | float | str
+    expected: int | float | str | None
+    outcome: Literal["agrees", "differs", "left out"]
+
+
+@dataclass(frozen=True, slots=True)
 class AugmentedResult:
     """An accuracy with test-time augmentation, which takes `passes` forward passes an image. It is never compared with
     one without."""
@@ -142,6 +182,13 @@ class Evaluated:
     """The result of each network, in the order of the task."""
 
     results: tuple[TestResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """All that was compared, in order."""
+
+    checks: tuple[Check, ...]
 
 
 @dataclass(frozen=True, slots=True)

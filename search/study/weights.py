@@ -32,7 +32,7 @@ def count_saved(path: Path) -> int:
         if (size := path.stat().st_size) != expected:
             raise ValueError(f"it has {size:,} bytes instead of {expected:,}")
         return sum(math.prod(entry["shape"]) for name, entry in tensors.items() if not name.endswith(BUFFERS))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(f"{path}: not a readable safetensors file ({error})") from None
 
 

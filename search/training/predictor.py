@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from search.trained_network import (
     Predicted,
     TestResult,
     TrainedNetwork,
+    Verified,
+    Verify,
 )
 from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
@@ -31,6 +34,7 @@ from search.training.images import Images, Normalisation
 from search.training.loop import EVALUATION_BATCH, evaluate
 from search.training.mixed_precision import MEMORY_FORMAT, forward
 from search.training.quiet import Quiet
+from search.training.verifier import verify
 from search.training.views import Views, evaluate_augmented
 
 SECONDS_BETWEEN_WORDS = 10.0  # that a task goes on
@@ -65,6 +69,8 @@ class Predictor:
         try:
             if isinstance(task, Evaluate):
                 return Evaluated(evaluate_all(task, self.device, pulse))
+            if isinstance(task, Verify):
+                return Verified(tuple(verify(task, partial(load, device=self.device, pulse=pulse))))
             assert isinstance(task, Predict), "a worker without data does not train"
             labels = predict(task.network, load_images(task), self.device, pulse, task.augmentation)
             return Predicted(tuple(labels.tolist()))

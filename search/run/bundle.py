@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from search.errors import StorageError, VerificationError
 from search.files import open_regular, replacing, why
+from search.quantities import brief
 from search.run.export_certificate import FILE_NAME, MAX_FILES
 
 MAX_BYTES = 2**32 - 1  # beyond it the format has other records
@@ -78,7 +79,7 @@ def unpack(path: Path, folder: Path) -> None:
         except (VerificationError, StorageError):
             raise
         except Exception as error:  # a damaged archive may raise anything
-            raise VerificationError(f"damaged, or no bundle ({error or type(error).__name__})") from None
+            raise VerificationError(f"damaged, or no bundle ({brief(error)})") from None
         if len(comment) != _COMMENT or _digest(file, size - _COMMENT) != comment:
             raise VerificationError("damaged: its bytes are not those that it was sealed with")
 
@@ -130,7 +131,7 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> No
             while block := source.read(BLOCK):
                 target.write(block)
     except zipfile.BadZipFile as error:
-        raise VerificationError(f"{entry.filename}: damaged ({error})") from None
+        raise VerificationError(f"{entry.filename}: damaged ({brief(error)})") from None
     except OSError as error:
         raise StorageError(f"cannot write {path}: {why(error)}") from error
 

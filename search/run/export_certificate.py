@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from search.errors import StorageError, VerificationError
 from search.files import StudyFiles, open_regular, why, write_atomically
-from search.space.guesses import is_guess
 from search.study.plan import Plan
-from search.study.trained import TrainedRun
+from search.study.trained import TrainedRun, is_limited
 
 NAME = "certificate.json"
 MAX_BYTES = 2**22  # of the certificate itself
@@ -106,7 +105,7 @@ def certify_files(contents: Mapping[str, Path | bytes], files: StudyFiles, plan:
         params=view.params,
         macs=view.macs,
         budget=question.all_limits.max_params,
-        is_limited=view.identity.baseline is None or is_guess(view.identity.baseline),
+        is_limited=is_limited(view.identity),
         limits=list(question.limits),
         data=question.data.name,
         fingerprint=question.data.fingerprint,

@@ -8,28 +8,27 @@ import hashlib
 import json
 import os
 import re
-from ast import literal_eval
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 from models.architecture import Architecture, ArchitectureError
 from models.count import count_macs, count_parameters
 from search.data.cache import scratch_folder
 from search.errors import InputError, NasError, TrainingError, VerificationError
 from search.files import StudyFiles, open_regular
+from search.identity import Identity
 from search.protocol import Message, Setup
 from search.quantities import brief
 from search.run.bundle import unpack
-from search.run.export import program
 from search.run.export_certificate import NAME as CERTIFICATE
 from search.run.export_certificate import Certificate, read_certificate
-from search.space.guesses import is_guess
+from search.run.exported_program import normalisation, read_program
 from search.space.limits import parse_limits
 from search.study.plan import Plan
+from search.study.trained import is_limited
 from search.study.weights import count_saved
 from search.trained_network import Check, Verified, Verify
 from search.workers.local import ask
@@ -41,8 +40,6 @@ WEIGHTS = ("weights.safetensors", "model.safetensors")
 GRAPHS = ("model.onnx", "model.int8.onnx")
 _READ = ("architecture.json", "model.py", WEIGHTS[0])  # for any other file
 CARDS = ("MODEL_CARD.md", "README.md")
-_TITLE = re.compile(r'"""((?:[ !#-\[\]-~]|\\[ -~])*)\n')
-_IMAGES = re.compile(r"images: uint8 \(N, (\d{1,4}), (\d{1,5}), \d{1,5}\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,37 +89,37 @@ def verify(path: Path, may_run: bool = False) -> Verification:
                 unpack(path, folder)
             except VerificationError as error:
                 return Verification(path, (Check(path.name, "bundle", str(error), None, "differs"),))
-            try:
-                return Verification(path, _checks(folder, None, may_run))
-            except InputError as error:  # the scratch folder's
-                raise InputError(str(error).replace(str(folder), str(path))) from None
+            if not (folder / CERTIFICATE).is_file():
+                return Verification(path, (Check(path.name, "bundle", f"holds no {CERTIFICATE}", None, "differs"),))
+            return Verification(path, _checks(folder, None, may_run, is_bundle=True))
     if path.name not in (*WEIGHTS, *GRAPHS):
         kinds = ", ".join((*WEIGHTS, *GRAPHS))
         raise InputError(f"verify {path}: must be a folder, a bundle (.zip), or one of {kinds}")
     return Verification(path, _checks(path.parent, path.name, may_run))
 
 
-def _checks(folder: Path, only: str | None, may_run: bool) -> tuple[Check, ...]:
-    return tuple(_Verifier(folder, only, may_run).checks())
+def _checks(folder: Path, only: str | None, may_run: bool, is_bundle: bool = False) -> tuple[Check, ...]:
+    return tuple(_Verifier(folder, only, may_run, is_bundle).checks())
 
 
 class _Stopped(Exception):
     """What follows depends on what has failed."""
 
 
-class _Program(NamedTuple):
-    """The values of a model.py."""
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """What a network takes: numbers to normalise by, empty where they are not known, and a size in pixels."""
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    image_size: int | None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    size: int | None = None
 
 
 class _Verifier:
-    """Verifies a folder, or one file of it."""
+    """Verifies a folder, or one file of it. A bundle's holds nothing but what its certificate names."""
 
-    def __init__(self, folder: Path, only: str | None, may_run: bool) -> None:
-        self._folder, self._only, self._may_run = folder, only, may_run
+    def __init__(self, folder: Path, only: str | None, may_run: bool, is_bundle: bool) -> None:
+        self._folder, self._only, self._may_run, self._is_bundle = folder, only, may_run, is_bundle
         self._done: list[Check] = []
         self._certificate: Certificate | None = None
 
@@ -137,8 +134,8 @@ class _Verifier:
             params = self._count(architecture, names)
             self._compare_result(architecture, params, names)
             self._compare_cards(architecture, params, names)
-            values = self._compare_program(architecture, names)
-            self._build(architecture, names, values)
+            images = self._compare_program(architecture, names)
+            self._build(architecture, names, images)
         except _Stopped:
             pass
         return self._done
@@ -202,12 +199,10 @@ class _Verifier:
             self._add(name, "SHA-256", digest, certified.sha256, digest == certified.sha256)
             if digest != certified.sha256:
                 raise _Stopped
-        if self._only is not None and self._only not in self._certificate.files:
-            self._leave_out(self._only, "SHA-256", "the certificate says nothing of it")
-        if self._only is None:
-            for name in names:
-                if name not in self._certificate.files and name != CERTIFICATE:
-                    self._leave_out(name, "SHA-256", "the certificate says nothing of it")
+        for name in names:
+            if name not in self._certificate.files and name != CERTIFICATE and self._is_meant(name):
+                outcome: Literal["differs", "left out"] = "differs" if self._is_bundle else "left out"
+                self._done.append(Check(name, "SHA-256", "the certificate says nothing of it", None, outcome))
 
     def _architecture(self) -> Architecture:
         try:
@@ -271,9 +266,11 @@ class _Verifier:
                 self._leave_out("plan.yaml", "budget", "the run lies in no study")
                 return
             budget = Plan.load(StudyFiles(study.parent, study.name)).question.all_limits.max_params
-            label = str(values.get("label", ""))
-            is_limited = label[:4].isdecimal() or is_guess(label)
-            self._budget("plan.yaml", params, budget, is_limited)
+            try:
+                identity = Identity.parse(str(values.get("label")))
+            except ValueError:
+                raise VerificationError("names no network") from None
+            self._budget("plan.yaml", params, budget, is_limited(identity))
 
     def _compare_cards(self, architecture: Architecture, params: int, names: Sequence[str]) -> None:
         """Compare the numbers of what people and programs read."""
@@ -284,11 +281,11 @@ class _Verifier:
                 continue
             with self._reading(name, "parameters"):
                 text = self._text(name)
-            said = re.search(r"^\| parameters \| ([\d,]+)", text, re.MULTILINE)
+            said = re.search(r"^\| parameters \| ([0-9,]{1,30})", text, re.MULTILINE)
             if said is None:
                 self._leave_out(name, "parameters", "it does not say")
             else:
-                number = int(said[1].replace(",", ""))
+                number = int("0" + said[1].replace(",", ""))
                 self._add(name, "parameters", number, params, number == params)
             own = re.search(r"those of the first seed, have (\d+\.\d+%)", text)
             if own is not None and self._certificate is not None:
@@ -304,31 +301,38 @@ class _Verifier:
             same = values.get("architecture") == architecture.to_dict()
             self._add("config.json", "architecture", "the same" if same else "another", "the same", same)
 
-    def _compare_program(self, architecture: Architecture, names: Sequence[str]) -> _Program:
-        """The values of model.py, which is compared with what this version writes for them."""
+    def _compare_program(self, architecture: Architecture, names: Sequence[str]) -> _Images:
+        """What model.py says of images; it is compared with what this version writes for its values."""
         if "model.py" not in names:
-            return _Program(*_normalisation_of_run(self._folder, names), None)
+            return self._images_of_run(architecture, names)
         with self._reading("model.py", "program"):
             text = self._text("model.py")
-        values, ours = _read_program(text, architecture)
+        values = read_program(text, architecture.in_channels)
+        images = _Images(values.mean, values.std, values.image_size)
         if not self._is_meant("model.py"):
-            return values
+            return images
         expected = "what this version of nas writes"
-        if ours == text:
+        if values.written(architecture) == text:
             self._add("model.py", "program", expected, expected, True)
-            title = re.search(r": ([\d,]+) parameters, ", text[: text.index("\n")])
-            number = int(title[1].replace(",", "")) if title is not None and len(title[1]) < 30 else 0
             params = count_parameters(architecture)
-            self._add("model.py", "parameters", number, params, number == params)
+            self._add("model.py", "parameters", values.params or "not said", params, values.params == params)
         elif self._may_run:
             self._leave_out("model.py", "program", "not what this version of nas writes; run, as asked for")
         else:
             what = "another program; read it, and verify it with --run if it may be run"
             self._add("model.py", "program", what, expected, False)
             raise _Stopped
-        return values
+        return images
 
-    def _build(self, architecture: Architecture, names: Sequence[str], values: _Program) -> None:
+    def _images_of_run(self, architecture: Architecture, names: Sequence[str]) -> _Images:
+        """What the result of a study's run says of images, which was read before."""
+        if "result.json" not in names:
+            return _Images()
+        with self._reading("result.json", "result"):
+            values = _object(self._text("result.json"))
+        return _Images(*normalisation(values.get("mean"), values.get("std"), architecture.in_channels))
+
+    def _build(self, architecture: Architecture, names: Sequence[str], images: _Images) -> None:
         """Rebuild the network in a worker, and compare with it what can be counted or run."""
         if any(check.outcome == "differs" for check in self._done):
             return
@@ -338,16 +342,14 @@ class _Verifier:
             if name is not None:
                 with self._reading(name, "file"), open_regular(self._folder / name, MAX_BYTES):
                     pass
-        size = self._certificate.image_size if self._certificate is not None else values.image_size
+        size = self._certificate.image_size if self._certificate is not None else images.size
         has_program = "model.py" in names and WEIGHTS[0] in names and self._is_meant("model.py")
-        mean, std, folder = values.mean, values.std, self._folder.absolute()
-        if len(mean) != architecture.in_channels or len(std) != architecture.in_channels:
-            mean = std = ()
+        folder = self._folder.absolute()
         task = Verify(
             architecture,
             None if weights is None else folder / weights,
-            mean,
-            std,
+            images.mean,
+            images.std,
             size or 32,
             folder / "model.py" if has_program else None,
             tuple(folder / name for name in graphs),
@@ -382,48 +384,6 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise VerificationError("no JSON object")
     return values
-
-
-def _read_program(text: str, architecture: Architecture) -> tuple[_Program, str | None]:
-    """The values of a model.py, and the text that this version writes for them; None where they are not there. Nothing
-    of it is run."""
-    title, images = _TITLE.match(text), _IMAGES.search(text)
-    mean, std, classes = (_constant(text, name) for name in ("MEAN", "STD", "CLASSES"))
-    size = int(images[2]) if images is not None and int(images[2]) > 0 else None
-    values = _Program(_numbers(mean), _numbers(std), size)
-    if title is None or size is None or not values.mean or not values.std:
-        return values, None
-    if not isinstance(classes, tuple) or not all(isinstance(name, str) for name in classes):
-        return values, None
-    return values, program(title[1], architecture, size, classes, values.mean, values.std)
-
-
-def _constant(text: str, name: str) -> Any:
-    """The literal value of a line of a program; None if there is none."""
-    line = re.search(rf"^{name} = (\(.*\))$", text, re.MULTILINE)
-    try:
-        return literal_eval(line[1]) if line is not None else None
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    """A tuple of finite numbers; empty if the value is anything else."""
-    is_good = isinstance(value, tuple) and all(type(number) is float and isfinite(number) for number in value)
-    return value if is_good else ()
-
-
-def _normalisation_of_run(folder: Path, names: Sequence[str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """`mean` and `std` of a study's run; empty where they are not known."""
-    if "result.json" not in names:
-        return (), ()
-    try:
-        with open_regular(folder / "result.json", MAX_TEXT) as file:
-            values = json.loads(file.read())
-        mean, std = (tuple(map(float, values[name])) for name in ("mean", "std"))
-    except (NasError, ValueError, LookupError, TypeError, RecursionError):
-        return (), ()
-    return mean, std
 
 
 def _words(value: int | float | str) -> str:

@@ -1,9 +1,9 @@
 """The numbers of an ONNX file that may come from anyone, found by what they are used for.
 
 An exported network is a plain graph: no other file, no functions, no branches or loops, and the operators below. A
-BatchNorm is a node of its own or was folded into the convolution before it, as its bias. So of all that training has
-learned, the weights of convolutions and linear layers are there one to one, and every channel of a BatchNorm is there
-once: as a bias, or in a node.
+BatchNorm was folded into the convolution before it, as its bias, or is a scale and a shift, or a node of its own. So of
+all that training has learned, the weights of convolutions and linear layers are there one to one, and so is every
+channel of a BatchNorm: as a bias, in a node, or as two other numbers.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ class Graph:
             they stand for.
         num_biases: the numbers of all biases.
         num_normalised: the channels of all BatchNorms that are nodes.
-        others: the numbers of all other constants with a fraction and more than one number.
+        num_others: the numbers of all other arrays of floats: what images are normalised by, and scales and shifts.
         is_quantised: whether any weights are whole numbers with a scale.
         input: the name of the images; `input_type` is uint8 or float32, and `input_shape` has None where any will do.
     """
@@ -48,7 +48,7 @@ class Graph:
     weights: tuple[NDArray[np.float32], ...]
     num_biases: int
     num_normalised: int
-    others: int
+    num_others: int
     is_quantised: bool
     input: str
     input_type: str
@@ -166,7 +166,7 @@ class _Reader:
     def _others(self) -> int:
         sizes = 0
         for name, constant in self._constants.items():
-            if name in self._used or constant.size <= 1:
+            if name in self._used or constant.ndim == 0:
                 continue
             if constant.dtype.kind == "f":
                 sizes += constant.size

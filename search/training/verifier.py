@@ -169,11 +169,11 @@ def _counted(name: str, graph: Graph, task: Verify, model: nn.Module | None) -> 
     num_biases = sum(bias.numel() for bias in biases)
     # A bias of zeros alone adds nothing, and may have been left out.
     zeros = sum(bias.numel() for bias in biases if model is not None and not bias.any())
-    found, expected = graph.num_biases + graph.num_normalised, num_biases + channels
-    agrees = expected - zeros <= found <= expected and graph.num_normalised <= channels
-    yield Check(name, f"{kind}: biases and BatchNorm channels", found, expected, _say(agrees))
-    most = 2 * task.architecture.in_channels
-    yield Check(name, f"{kind}: others", graph.others, f"at most {most}", _say(graph.others <= most))
+    # Images are normalised by two numbers a channel. What is left is two numbers for each channel of a BatchNorm.
+    num_scaled, odd = divmod(graph.num_others - 2 * task.architecture.in_channels, 2)
+    found, expected = graph.num_biases + graph.num_normalised + num_scaled, num_biases + channels
+    agrees = num_scaled >= 0 and not odd and expected - zeros <= found <= expected
+    yield Check(name, f"{kind}: biases and channels of BatchNorm", found, expected, _say(agrees))
     if model is not None:
         own = [layer.weight.detach().cpu().numpy() for layer in layers]
         likeness = min(matching(graph.weights, own), default=0.0)

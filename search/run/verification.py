@@ -165,7 +165,7 @@ class _Verifier:
         try:
             yield
         except NasError as error:
-            self._add(file, what, str(error), None, False)
+            self._add(file, what, str(error).removeprefix(f"{self._folder / file}: "), None, False)
             raise _Stopped from None
 
     def _text(self, name: str) -> str:
@@ -253,12 +253,7 @@ class _Verifier:
             return
         with self._reading("result.json", "result"):
             values = _object(self._text("result.json"))
-            found = values.get("params")
-            self._add(
-                "result.json", "parameters", found if isinstance(found, int) else brief(found), params, found == params
-            )
-            same = values.get("architecture") == architecture.to_dict()
-            self._add("result.json", "architecture", "the same" if same else "another", "the same", same)
+            self._compare_values("result.json", values.get("params"), values, architecture, params)
             study = next(
                 (parent for parent in self._folder.resolve().parents if (parent / "plan.yaml").is_file()), None
             )
@@ -271,6 +266,13 @@ class _Verifier:
             except ValueError:
                 raise VerificationError("names no network") from None
             self._budget("plan.yaml", params, budget, is_limited(identity))
+
+    def _compare_values(
+        self, file: str, said: object, values: dict[str, Any], architecture: Architecture, params: int
+    ) -> None:
+        self._add(file, "parameters", said if isinstance(said, int) else brief(said), params, said == params)
+        same = values.get("architecture") == architecture.to_dict()
+        self._add(file, "architecture", "the same" if same else "another", "the same", same)
 
     def _compare_cards(self, architecture: Architecture, params: int, names: Sequence[str]) -> None:
         """Compare the numbers of what people and programs read."""
@@ -294,12 +296,7 @@ class _Verifier:
         if "config.json" in names:
             with self._reading("config.json", "parameters"):
                 values = _object(self._text("config.json"))
-            found = values.get("num_parameters")
-            self._add(
-                "config.json", "parameters", found if isinstance(found, int) else brief(found), params, found == params
-            )
-            same = values.get("architecture") == architecture.to_dict()
-            self._add("config.json", "architecture", "the same" if same else "another", "the same", same)
+            self._compare_values("config.json", values.get("num_parameters"), values, architecture, params)
 
     def _compare_program(self, architecture: Architecture, names: Sequence[str]) -> _Images:
         """What model.py says of images; it is compared with what this version writes for its values."""

@@ -12,6 +12,7 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -127,11 +128,16 @@ def _require_plain(entries: list[zipfile.ZipInfo], size: int) -> None:
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
     try:
-        with archive.open(entry) as source, path.open("xb") as target:
+        with archive.open(entry) as source, path.open("xb", buffering=0) as target:
             while block := source.read(BLOCK):
-                target.write(block)
-    except zipfile.BadZipFile as error:
+                _write(target, block, path)
+    except (zipfile.BadZipFile, OSError) as error:  # OSError: a place that is not in the file
         raise VerificationError(f"{entry.filename}: damaged ({brief(error)})") from None
+
+
+def _write(target: FileIO, block: bytes, path: Path) -> None:
+    try:
+        target.write(block)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {why(error)}") from error
 

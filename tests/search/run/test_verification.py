@@ -29,7 +29,11 @@ from search.training.predictor import load
 from search.training.verifier import verify as compare
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4), Stage("bottleneck", 1, 8)), "B", 1, 10)
-CARD = f"# The card\n| parameters | {count_parameters(NETWORK):,}, 9% of the budget |\n\nThe weights in this folder, those of the first seed, have 98.76%.\n"
+CARD = f"""# The card
+| parameters | {count_parameters(NETWORK):,}, 9% of the budget |
+
+The weights in this folder, those of the first seed, have 98.76%.
+"""
 FILES = ["model.py", "weights.safetensors", "architecture.json", "MODEL_CARD.md", "README.md", "config.json", NAME]
 
 
@@ -70,9 +74,19 @@ def exported(
     return make
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the folder of one export is kept for all tests."""
+    return tmp_path_factory.mktemp("made") / "net"
+
+
 @pytest.fixture
-def folder(exported: Callable[..., Path]) -> Path:
-    return exported()
+def folder(made: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of an export."""
+    if not made.exists():
+        exported: Callable[..., Path] = request.getfixturevalue("exported")
+        exported().rename(made)
+    return Path(shutil.copytree(made, tmp_path / "net"))
 
 
 def found(result: Verification) -> str:
@@ -285,10 +299,10 @@ def test_a_run_of_a_study_is_held_to_its_budget(
 
 @pytest.fixture
 def bundled(
-    folder: Path, files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path
+    exported: Callable[..., Path], files: StudyFiles, make_plan: Callable[..., Plan], tmp_path: Path
 ) -> Iterator[tuple[Path, dict[str, Path | bytes]]]:
     """A bundle, and what is in it."""
-    plan = make_plan()
+    folder, plan = exported(), make_plan()
     run = trained_runs(files, plan, 42)[0]
     contents: dict[str, Path | bytes] = {name: folder / name for name in FILES if name != NAME}
     contents |= {"report.html": b"<p>page</p>", "plan.yaml": plan.to_yaml().encode()}

@@ -1,8 +1,10 @@
 """Export: a trained network as a model.py that needs only torch, its weights, its architecture and its card."""
 
 import pprint
+from collections.abc import Mapping
 from importlib.resources import files as package_files
 from pathlib import Path
+from types import MappingProxyType
 
 from search.errors import StorageError
 from search.files import StudyFiles, write_atomically
@@ -63,9 +65,16 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
 '''
 
 
-def export(files: StudyFiles, plan: Plan, run: TrainedRun, card: str, output: Path) -> list[Path]:
+def export(
+    files: StudyFiles,
+    plan: Plan,
+    run: TrainedRun,
+    card: str,
+    output: Path,
+    others: Mapping[str, bytes] = MappingProxyType({}),
+) -> list[Path]:
     """Write model.py, weights.safetensors, architecture.json and MODEL_CARD.md of a trained network to the folder
-    `output`.
+    `output`, and other files by their names.
 
     Raises:
         StorageError: a file cannot be read or written.
@@ -80,6 +89,7 @@ def export(files: StudyFiles, plan: Plan, run: TrainedRun, card: str, output: Pa
         "weights.safetensors": content,
         "architecture.json": run.network.architecture.to_json(indent=1),
         "MODEL_CARD.md": card,
+        **others,
     }
     for name, text in contents.items():
         write_atomically(output / name, text)

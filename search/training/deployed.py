@@ -52,8 +52,8 @@ class Deployed(nn.Module):
 def _fold(module: nn.Module) -> None:
     """Replace every BatchNorm within a module, and every convolution by torch's own: what `Conv` avoids is training."""
     for name, child in module.named_children():
-        if isinstance(child, nn.Sequential) and len(child) and isinstance(child[0], nn.Conv2d):
-            convolution, *others = child
+        if isinstance(child, nn.Sequential) and len(child) and isinstance(convolution := child[0], nn.Conv2d):
+            others = list(child)[1:]
             norm = others.pop() if others and isinstance(others[-1], nn.BatchNorm2d) else None
             setattr(module, name, nn.Sequential(_plain(convolution, norm), *others))
         elif isinstance(child, nn.Conv2d):

@@ -5,11 +5,9 @@ would depend on what training gave. It is therefore shown a network of random we
 the trained ones: networks of one architecture have files of one size.
 """
 
-import io
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +34,16 @@ def write_float(network: Deployed, shape: tuple[int, int, int], path: Path) -> N
         tensor.copy_(torch.randn(tensor.shape, generator=generator))
     example = torch.zeros((2, *shape), dtype=torch.uint8)
     try:
-        with _quiet():
-            program = torch.onnx.export(
-                network,
-                (example,),
-                dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("N")},),
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                opset_version=OPSET,
-                verbose=False,
-            )
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("N")},),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            verbose=False,
+        )
     finally:
         network.load_state_dict(trained)
     assert program is not None
@@ -68,7 +65,7 @@ def write_int8(source: Path, path: Path, images: NDArray[np.uint8]) -> None:
     leaves channels of very different sizes. Convolutions, the linear layer and means are quantised; sums, gates and
     activations other than ReLU stay float where a runtime does not fuse them with their neighbours.
     """
-    with _quiet():
+    with _without_advice():
         quantize_static(
             source,
             path,
@@ -80,7 +77,7 @@ def write_int8(source: Path, path: Path, images: NDArray[np.uint8]) -> None:
             weight_type=QuantType.QInt8,
             extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
         )
-    onnx.save(_without_zeros(_without_remarks(onnx.load(path))), path)
+    onnx.save(_with_short_names(_without_zeros(_without_remarks(onnx.load(path)))), path)
 
 
 def bytes_of_numbers(path: Path) -> int:
@@ -89,9 +86,17 @@ def bytes_of_numbers(path: Path) -> int:
     return sum(onnx.numpy_helper.to_array(one).nbytes for one in tensors if one.data_type != onnx.TensorProto.INT64)
 
 
-def logits_of(path: Path, images: NDArray[np.uint8], num_threads: int) -> Iterator[NDArray[np.float32]]:
-    """Logits of images (N, C, H, W), batch by batch, as onnxruntime computes them on the CPU."""
-    raise NotImplementedError
+def open_file(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """The network of a file on the CPU, in as many threads as torch has: images (N, C, H, W) to logits."""
+    options = SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        (values,) = session.run([OUTPUT], {INPUT: images})
+        return np.asarray(values)
+
+    return logits
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]
@@ -128,7 +133,31 @@ def _without_zeros(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def _with_short_names(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with numbers for the names of all but its input and output: of a small network's file, names are more
+    than half."""
+    graph, short = model.graph, {name: name for name in ("", INPUT, OUTPUT)}
+    for tensor in graph.initializer:
+        tensor.name = short.setdefault(tensor.name, str(len(short)))
+    for node in graph.node:
+        node.ClearField("name")
+        for names in (node.input, node.output):
+            names[:] = [short.setdefault(name, str(len(short))) for name in names]
+    return model
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
-    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+def _without_advice() -> Iterator[None]:
+    """A block in which the quantiser does not advise to fold BatchNorm first, which is done: it logs that as a
+    warning, by the root logger."""
+
+    def others(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return not (message.startswith("Please consider") and "pre-processing" in message)
+
+    root = logging.getLogger()
+    root.addFilter(others)
+    try:
         yield
+    finally:
+        root.removeFilter(others)

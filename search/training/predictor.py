@@ -24,6 +24,7 @@ from search.trained_network import (
     Predicted,
     TestResult,
     TrainedNetwork,
+    WriteOnnx,
 )
 from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
@@ -65,6 +66,10 @@ class Predictor:
         try:
             if isinstance(task, Evaluate):
                 return Evaluated(evaluate_all(task, self.device, pulse))
+            if isinstance(task, WriteOnnx):
+                from search.training.onnx_export import write_onnx  # which not everybody has installed
+
+                return write_onnx(task, pulse)
             assert isinstance(task, Predict), "a worker without data does not train"
             labels = predict(task.network, load_images(task), self.device, pulse, task.augmentation)
             return Predicted(tuple(labels.tolist()))
@@ -140,7 +145,7 @@ def load(network: TrainedNetwork, device: torch.device, pulse: Callable[[], None
     return model.eval().to(device).to(memory_format=MEMORY_FORMAT)
 
 
-def load_images(task: Evaluate | Predict) -> NDArray[np.uint8]:
+def load_images(task: Evaluate | Predict | WriteOnnx) -> NDArray[np.uint8]:
     """The images (N, H, W, C) of a task, memory-mapped."""
     images: NDArray[np.uint8] = np.load(task.images, mmap_mode="r", allow_pickle=False)
     return images

@@ -2,9 +2,10 @@
 
 import json
 import pprint
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files as package_files
 from pathlib import Path
+from types import MappingProxyType
 
 from models.architecture import Architecture
 from search.errors import StorageError
@@ -67,13 +68,15 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def export(
-    files: StudyFiles, plan: Plan, run: TrainedRun, card: str, output: Path, hub_card: str = "", hub: bool = False
+    files: StudyFiles,
+    plan: Plan,
+    run: TrainedRun,
+    card: str,
+    output: Path,
+    others: Mapping[str, str | bytes] = MappingProxyType({}),
 ) -> list[Path]:
-    """Write a trained network to the folder `output`: model.py, weights.safetensors, architecture.json, MODEL_CARD.md,
-    and what the Hugging Face hub reads, README.md and config.json.
-
-    Args:
-        hub: write the weights as model.safetensors too, the name that other programs look for.
+    """Write model.py, weights.safetensors, architecture.json, MODEL_CARD.md and config.json of a trained network to the
+    folder `output`, and other files by their names.
 
     Raises:
         StorageError: a file cannot be read or written.
@@ -88,11 +91,9 @@ def export(
         "weights.safetensors": content,
         "architecture.json": run.network.architecture.to_json(indent=1),
         "MODEL_CARD.md": card,
-        "README.md": hub_card,
         "config.json": config(plan, run),
+        **others,
     }
-    if hub:
-        contents["model.safetensors"] = content
     for name, text in contents.items():
         write_atomically(output / name, text)
     return [output / name for name in contents]

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from models.architecture import Architecture, ArchitectureError
 from models.count import count_macs, count_parameters
+from models.int8 import count_int8_bytes
 from search.data.cache import scratch_folder
 from search.errors import InputError, NasError, TrainingError, VerificationError
 from search.files import StudyFiles, open_regular
@@ -30,14 +31,14 @@ from search.space.limits import parse_limits
 from search.study.plan import Plan
 from search.study.trained import is_limited
 from search.study.weights import count_saved
-from search.trained_network import Check, Verified, Verify
+from search.trained_network import FLOAT_FILE, INT8_FILE, Check, Verified, Verify
 from search.workers.local import ask
 
 MAX_BYTES = 2**32  # of one file
 MAX_TEXT = 2**24
 MAX_ENTRIES = 10_000  # of a folder
 WEIGHTS = ("weights.safetensors", "model.safetensors")
-GRAPHS = ("model.onnx", "model.int8.onnx")
+GRAPHS = (FLOAT_FILE, INT8_FILE)
 _READ = ("architecture.json", "model.py", WEIGHTS[0])  # for any other file
 CARDS = ("MODEL_CARD.md", "README.md")
 
@@ -228,6 +229,9 @@ class _Verifier:
                 if limits.macs is not None and certificate.is_limited:
                     most = f"at most {limits.macs:,}"
                     self._add(CERTIFICATE, "limit of multiply-accumulates", macs, most, macs <= limits.macs)
+                if limits.max_int8_bytes is not None and INT8_FILE in certificate.files and certificate.is_limited:
+                    size, most = count_int8_bytes(architecture), f"at most {limits.max_int8_bytes:,}"
+                    self._add(CERTIFICATE, f"limit of bytes of {INT8_FILE}", size, most, size <= limits.max_int8_bytes)
         for name in WEIGHTS:
             if name in names and self._is_meant(name):
                 with self._reading(name, "parameters in the stored tensors"):

@@ -41,6 +41,7 @@ class Graph:
         num_biases: the numbers of all biases.
         num_normalised: the channels of all BatchNorms that are nodes.
         num_others: the numbers of all other arrays of floats: what images are normalised by, and scales and shifts.
+        num_bytes: those of all numbers but shapes and axes, which are of 64 bits.
         is_quantised: whether any weights are whole numbers with a scale.
         input: the name of the images; `input_type` is uint8 or float32, and `input_shape` has None where any will do.
     """
@@ -49,6 +50,7 @@ class Graph:
     num_biases: int
     num_normalised: int
     num_others: int
+    num_bytes: int
     is_quantised: bool
     input: str
     input_type: str
@@ -136,7 +138,9 @@ class _Reader:
                     num_biases += self._number(node.input[2]).size
             elif node.op_type == "Add":  # a linear layer's bias may stand beside it
                 num_biases += self._bias_of_matmul(node)
-        return Graph(tuple(weights), num_biases, num_normalised, self._others(), self._is_quantised, *self._input())
+        num_bytes = sum(constant.nbytes for constant in self._constants.values() if constant.dtype != np.int64)
+        counts = num_biases, num_normalised, self._others(), num_bytes
+        return Graph(tuple(weights), *counts, self._is_quantised, *self._input())
 
     def _number(self, name: str) -> NDArray[np.float32]:
         """The constant of a name, as the numbers that it stands for."""

@@ -27,6 +27,7 @@ from search.trained_network import (
     TrainedNetwork,
     Verified,
     Verify,
+    WriteOnnx,
 )
 from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
@@ -71,6 +72,10 @@ class Predictor:
                 return Evaluated(evaluate_all(task, self.device, pulse))
             if isinstance(task, Verify):
                 return Verified(tuple(verify(task, partial(load, device=self.device, pulse=pulse))))
+            if isinstance(task, WriteOnnx):
+                from search.training.onnx_export import write_onnx  # which not everybody has installed
+
+                return write_onnx(task, pulse)
             assert isinstance(task, Predict), "a worker without data does not train"
             labels = predict(task.network, load_images(task), self.device, pulse, task.augmentation)
             return Predicted(tuple(labels.tolist()))
@@ -146,7 +151,7 @@ def load(network: TrainedNetwork, device: torch.device, pulse: Callable[[], None
     return model.eval().to(device).to(memory_format=MEMORY_FORMAT)
 
 
-def load_images(task: Evaluate | Predict) -> NDArray[np.uint8]:
+def load_images(task: Evaluate | Predict | WriteOnnx) -> NDArray[np.uint8]:
     """The images (N, H, W, C) of a task, memory-mapped."""
     images: NDArray[np.uint8] = np.load(task.images, mmap_mode="r", allow_pickle=False)
     return images

@@ -16,10 +16,11 @@ from models.architecture import ArchitectureError
 from models.blocks import ResNet
 from models.build import build_on_meta
 from models.count import count_macs, count_parameters, peak_activations
+from models.int8 import count_int8_bytes
 from search.errors import TrainingError, VerificationError
 from search.files import open_regular
 from search.quantities import brief, plural
-from search.trained_network import Check, TrainedNetwork, Verify
+from search.trained_network import INT8_FILE, Check, TrainedNetwork, Verify
 from search.training.certify import certify_built
 from search.training.onnx_graph import Graph, GraphError, matching, read_graph
 
@@ -174,6 +175,9 @@ def _counted(name: str, graph: Graph, task: Verify, model: nn.Module | None) -> 
     found, expected = graph.num_biases + graph.num_normalised + num_scaled, num_biases + channels
     agrees = num_scaled >= 0 and not odd and expected - zeros <= found <= expected
     yield Check(name, f"{kind}: biases and channels of BatchNorm", found, expected, _say(agrees))
+    if name == INT8_FILE:
+        num_bytes = count_int8_bytes(task.architecture)
+        yield Check(name, f"{kind}: bytes", graph.num_bytes, num_bytes, _say(graph.num_bytes == num_bytes))
     if model is not None:
         own = [layer.weight.detach().cpu().numpy() for layer in layers]
         likeness = min(matching(graph.weights, own), default=0.0)

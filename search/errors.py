@@ -51,6 +51,10 @@ class StorageError(NasError):
     """A study could not be written or read."""
 
 
+class VerificationError(NasError):
+    """What was verified is damaged, refused, or does not agree with itself."""
+
+
 class OutputError(NasError):
     """What a command prints cannot be written: nobody reads it any more, or the disk is full."""
 

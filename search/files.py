@@ -12,11 +12,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from search.errors import InputError, StorageError, StudyError
+from search.errors import InputError, StorageError, StudyError, VerificationError
 from search.identity import Identity
 
 # Of runs by which a winner is chosen, by which the short schedule is judged, that are tested, and that teach others.
@@ -189,6 +190,33 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, BrokenPipeError) and own_output(path) is not None:
             raise
         raise StorageError(f"cannot write {path}: {why(error)}") from error
+
+
+@contextmanager
+def open_regular(path: Path, max_bytes: int) -> Iterator[BufferedReader]:
+    """A file that may come from anyone, open for reading: an ordinary one of at most so many bytes. A link is not
+    followed, and a pipe is not waited for.
+
+    Raises:
+        VerificationError: it is anything else, or cannot be read; the message is the end of a line that names it.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise VerificationError("a link; must be an ordinary file") from None
+        raise VerificationError("is gone" if error.errno == errno.ENOENT else f"cannot be read: {why(error)}") from None
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise VerificationError("no ordinary file")
+        if status.st_size > max_bytes:
+            raise VerificationError(f"{status.st_size:,} bytes; at most {max_bytes:,} are read")
+    except VerificationError:
+        os.close(handle)
+        raise
+    with os.fdopen(handle, "rb") as file:
+        yield file
 
 
 def is_stream(path: Path) -> bool:

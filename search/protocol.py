@@ -13,7 +13,19 @@ from typing import Literal
 from models.architecture import Architecture
 from search.recipe import Recipe
 from search.teaching import Lesson
-from search.trained_network import Evaluate, Evaluated, Precision, Predict, Predicted, Robustness, TestResult
+from search.trained_network import (
+    Evaluate,
+    Evaluated,
+    OnnxExport,
+    Precision,
+    Predict,
+    Predicted,
+    Robustness,
+    TestResult,
+    Verified,
+    Verify,
+    WriteOnnx,
+)
 
 Purpose = Literal["search", "finalist", "proxy", "final", "teacher"]
 
@@ -27,7 +39,7 @@ class Setup:
     """What a worker needs before its first task.
 
     Attributes:
-        data: the data's cache folder. A worker without data can do nothing but Evaluate and Predict.
+        data: the data's cache folder. A worker without data can do nothing but Evaluate, Predict, WriteOnnx and Verify.
         split_seed: the seed of the validation split.
         device: 'cpu', or a GPU as torch names it: 'cuda:1', or 'cuda' for the first that the worker sees.
         num_threads: how many threads of the processor to use.
@@ -107,7 +119,7 @@ class ContactSheet:
     path: Path
 
 
-Assignment = Job | Timing | RangeTest | ContactSheet | Evaluate | Predict
+Assignment = Job | Timing | RangeTest | ContactSheet | Evaluate | Predict | WriteOnnx | Verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,5 +277,5 @@ class Lost:
     with_node: bool = False
 
 
-Answer = Finished | Paused | TooSlow | Failed | Timed | Ranged | Drawn | Evaluated | Predicted
+Answer = Finished | Paused | TooSlow | Failed | Timed | Ranged | Drawn | Evaluated | Predicted | OnnxExport | Verified
 Message = Ready | Resumed | Measurement | Opening | Working | Noted | Lost | Answer

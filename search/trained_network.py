@@ -11,6 +11,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Augmentation = Literal["mirror", "shifts"]  # at test time; see `search.training.views`
 Split = Literal["validation", "test"]
 NUM_STRENGTHS = 3  # of each corruption
+FLOAT_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,101 @@ class Predict:
     network: TrainedNetwork
     images: Path
     augmentation: Augmentation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOnnx:
+    """Write a trained network into a folder as `FLOAT_FILE` and, if there is `calibration`, as `INT8_FILE`, and measure
+    both on images: .npy files as in Evaluate.
+
+    Attributes:
+        calibration: a .npy file of training images, from which the int8 file takes the ranges of feature maps.
+    """
+
+    network: TrainedNetwork
+    folder: Path
+    images: Path
+    labels: Path
+    calibration: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxFile:
+    """A written file.
+
+    Attributes:
+        num_bytes: of the whole file.
+        number_bytes: those of its numbers: weights, biases, scales and zero points. The rest is its graph.
+        accuracy: in onnxruntime, on the images that both files were measured on.
+    """
+
+    name: str
+    num_bytes: int
+    number_bytes: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxExport:
+    """What was written of a network and measured of it.
+
+    Attributes:
+        files: the float file and, where it was asked for, the int8 file.
+        difference: the largest of any logit of the float file from torch's, on the same images.
+        producer: what wrote the graph.
+        num_calibration: training images from which the ranges of the int8 file were taken; 0 without one.
+        split: which of the study's own images it was measured on.
+        seen: whether the network was trained on these images.
+    """
+
+    files: tuple[OnnxFile, ...]
+    difference: float
+    num_images: int
+    opset: int
+    producer: str
+    num_calibration: int = 0
+    split: Split = "validation"
+    seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Build a network from its architecture and compare its files with it, on one fixed batch of images. No file is
+    trusted but a program, which is run.
+
+    Attributes:
+        weights: a safetensors file; None if there is none to load.
+        mean: what images are normalised by, per channel on the scale 0 to 1; and so `std`. Both are empty where that is
+            not known.
+        image_size: in pixels.
+        program: an exported model.py beside its weights; None if none may be run.
+        graphs: ONNX files.
+    """
+
+    architecture: Architecture
+    weights: Path | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+    program: Path | None = None
+    graphs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was compared.
+
+    Attributes:
+        file: its name.
+        found: a number or words; why, where the check was left out.
+        expected: what it has to be; None where there is nothing to say beside `found`.
+    """
+
+    file: str
+    what: str
+    found: int | float | str
+    expected: int | float | str | None
+    outcome: Literal["agrees", "differs", "left out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +238,13 @@ class Evaluated:
     """The result of each network, in the order of the task."""
 
     results: tuple[TestResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """All that was compared, in order."""
+
+    checks: tuple[Check, ...]
 
 
 @dataclass(frozen=True, slots=True)

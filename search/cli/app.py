@@ -25,6 +25,7 @@ from search.cli.show import show
 from search.cli.space import space
 from search.cli.streams import prepare_streams
 from search.cli.trials import trials
+from search.cli.verify import verify
 from search.errors import NasError, OutputError
 
 app = typer.Typer(
@@ -44,7 +45,7 @@ def options(
     pass  # `main` takes --debug wherever it stands
 
 
-for command in (search, retrain, report, dashboard, trials, space, show, evaluate, predict, export):
+for command in (search, retrain, report, dashboard, trials, space, show, evaluate, predict, export, verify):
     app.command()(command)
 app.command("lr-range")(lr_range)
 app.command("audit-proxy")(audit_proxy)

@@ -86,20 +86,14 @@ def _page_writer(
     """Writes the page and the trials of a view; if more will follow, the page reloads itself. Beside a page elsewhere,
     the study's folder may be one that cannot be written: then the trials are left out, and this returns why."""
     from search.files import encoded, replacing
-    from search.report.page import render
     from search.report.table_files import write_trials_csv
-    from search.space.audit import audit
-    from search.space.profile import profile
 
-    question = plan.question
-    space = audit(question.space, question.data.task, question.all_limits)
-    draws = profile(question.space, question.data.task, question.all_limits) if space.feasible else None
+    render = _renderer(plan)
 
     def write(view: "StudyView", more: bool) -> str | None:
         with replacing(page) as path:  # so that nothing is written if the trials cannot be
             refresh = round(every) if more else None
-            audited, drawn = (space, draws) if view.trials else (None, None)
-            path.write_bytes(encoded(render(view, audited, drawn, sorted(set(budgets)), refresh)))
+            path.write_bytes(encoded(render(view, sorted(set(budgets)), refresh)))
             try:
                 write_trials_csv(view, files.trials_csv)
             except StorageError as error:
@@ -109,6 +103,28 @@ def _page_writer(
         return None
 
     return write
+
+
+def render_page(view: "StudyView", plan: "Plan") -> str:
+    """The page of a study."""
+    return _renderer(plan)(view, [], None)
+
+
+def _renderer(plan: "Plan") -> "Callable[[StudyView, list[int], int | None], str]":
+    """Gives the page of a view, with what it says of the best network within budgets, and of when it loads again."""
+    from search.report.page import render
+    from search.space.audit import audit
+    from search.space.profile import profile
+
+    question = plan.question
+    space = audit(question.space, question.data.task, question.all_limits)
+    draws = profile(question.space, question.data.task, question.all_limits) if space.feasible else None
+
+    def page(view: "StudyView", budgets: list[int], refresh: int | None) -> str:
+        audited, drawn = (space, draws) if view.trials else (None, None)
+        return render(view, audited, drawn, budgets, refresh)
+
+    return page
 
 
 def _watch(

@@ -151,7 +151,7 @@ def evaluate(
     _require_views(runs[0], augmentation)
     setup, views = _setup(device), [run.view for run in runs]
     is_test = spec is not None or split == "test"
-    with _own_images_of(split, plan) if spec is None else _test_set(spec, plan, reading) as (data, images, labels):
+    with images_of_split(split, plan) if spec is None else _test_set(spec, plan, reading) as (data, images, labels):
         own, known = plan.question.data, _own_images(images, plan) if is_test else None
         part_of_own = None if data.fingerprint != own.fingerprint else split
         if data.fingerprint == own.fingerprint or (known is not None and known.test.all()):
@@ -244,7 +244,7 @@ def _test_set(spec: str, plan: Plan, reading: Reading | None) -> Iterator[_TestS
 
 
 @contextmanager
-def _own_images_of(part: Split, plan: Plan) -> Iterator[_TestSet]:
+def images_of_split(part: Split, plan: Plan) -> Iterator[_TestSet]:
     """The study's own test set, or its validation split.
 
     Raises:

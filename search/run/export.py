@@ -1,9 +1,13 @@
-"""Export: a trained network as a model.py that needs only torch, its weights, its architecture and its card."""
+"""Export: a trained network as a model.py that needs only torch, its weights, its architecture and its cards."""
 
+import json
 import pprint
+from collections.abc import Mapping, Sequence
 from importlib.resources import files as package_files
 from pathlib import Path
+from types import MappingProxyType
 
+from models.architecture import Architecture
 from search.errors import StorageError
 from search.files import StudyFiles, write_atomically
 from search.study.plan import Plan
@@ -63,9 +67,16 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
 '''
 
 
-def export(files: StudyFiles, plan: Plan, run: TrainedRun, card: str, output: Path) -> list[Path]:
-    """Write model.py, weights.safetensors, architecture.json and MODEL_CARD.md of a trained network to the folder
-    `output`.
+def export(
+    files: StudyFiles,
+    plan: Plan,
+    run: TrainedRun,
+    card: str,
+    output: Path,
+    others: Mapping[str, str | bytes] = MappingProxyType({}),
+) -> list[Path]:
+    """Write model.py, weights.safetensors, architecture.json, MODEL_CARD.md and config.json of a trained network to the
+    folder `output`, and other files by their names.
 
     Raises:
         StorageError: a file cannot be read or written.
@@ -80,21 +91,51 @@ def export(files: StudyFiles, plan: Plan, run: TrainedRun, card: str, output: Pa
         "weights.safetensors": content,
         "architecture.json": run.network.architecture.to_json(indent=1),
         "MODEL_CARD.md": card,
+        "config.json": config(plan, run),
+        **others,
     }
     for name, text in contents.items():
         write_atomically(output / name, text)
     return [output / name for name in contents]
 
 
+def config(plan: Plan, run: TrainedRun) -> str:
+    """The text of config.json: what a program needs to know of the network, under the names that the hub uses."""
+    data, network = plan.question.data, run.network
+    values = {
+        "architectures": ["ResNet"],
+        "architecture": network.architecture.to_dict(),
+        "image_size": data.image_size,
+        "num_channels": data.channels,
+        "image_mean": network.mean,
+        "image_std": network.std,
+        "id2label": dict(enumerate(data.classes)),
+        "num_parameters": run.view.params,
+    }
+    return json.dumps(values, indent=1) + "\n"
+
+
 def model_source(files: StudyFiles, plan: Plan, run: TrainedRun) -> str:
     """The text of model.py: the project's own blocks, and this network's values."""
-    blocks = package_files("models").joinpath("blocks.py").read_text(encoding="utf-8")
-    _, _, body = blocks.split('"""', 2)
     data, network = plan.question.data, run.network
     title = f"{run.name[0].upper()}{run.name[1:]} of study {files.name}: {run.view.params:,} parameters, test accuracy "
     title += f"{run.view.test_accuracy:.2%} on {data.name}."
     title = title.encode("unicode_escape").decode("ascii").replace('"', '\\"')
-    head = HEAD.format(title=title, channels=data.channels, size=data.image_size)
-    values = pprint.pformat(network.architecture.to_dict(), width=110, sort_dicts=False)
-    tail = TAIL.format(architecture=values, classes=ascii(tuple(data.classes)), mean=network.mean, std=network.std)
+    return program(title, network.architecture, data.image_size, data.classes, network.mean, network.std)
+
+
+def program(
+    title: str,
+    architecture: Architecture,
+    image_size: int,
+    classes: Sequence[str],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> str:
+    """The text of the model.py of these values; `title` is escaped already."""
+    blocks = package_files("models").joinpath("blocks.py").read_text(encoding="utf-8")
+    _, _, body = blocks.split('"""', 2)
+    head = HEAD.format(title=title, channels=architecture.in_channels, size=image_size)
+    values = pprint.pformat(architecture.to_dict(), width=110, sort_dicts=False)
+    tail = TAIL.format(architecture=values, classes=ascii(tuple(classes)), mean=tuple(mean), std=tuple(std))
     return head + body.lstrip("\n").rstrip("\n") + "\n" + tail

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
-from math import isfinite
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
@@ -18,6 +17,7 @@ from search.identity import Identity
 from search.quantities import brief, plural
 from search.recipe import Recipe
 from search.run.candidates import Candidate, are_one_design, best_first, candidate_of, with_dropout
+from search.run.exported_program import read_program
 from search.run.full_length import FullRun
 from search.study.meant import is_of
 from search.study.networks import alike
@@ -28,8 +28,6 @@ from search.study.weights import certify_saved
 from search.teaching import Teacher
 from search.trained_network import TrainedNetwork
 from search.yamlfile import read_text
-
-_NUMBERS = r"^{} = \(([-+.e\d, ]{{1,100000}})\)$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,8 @@ def read_export(folder: Path, plan: Plan) -> Exported:
     size = re.search(r"for one image of (\d{1,6}) by", card)
     if size is not None and int(size[1]) != task.image_size:
         raise InputError(f"{subject}: takes images of {size[1]} pixels; this study's have {task.image_size}")
-    mean, std = _normalisation(program, task.in_channels)
+    values = read_program(program, task.in_channels)
+    mean, std = values.mean, values.std
     content.update(json.dumps([architecture.to_json(), mean, std]).encode())
     caveat = "; ".join([*_of_data(card, data.fingerprint), *([] if mean else ["it sees images as the student does"])])
     teacher = Teacher(brief(folder), params, macs, content.hexdigest()[:16], caveat)
@@ -159,20 +158,6 @@ def _text(path: Path) -> str:
         return read_text(path, InputError) if path.is_file() else ""  # a pipe would be waited for
     except InputError:
         return ""
-
-
-def _normalisation(program: str, num_channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """MEAN and STD of a model.py; empty where it does not have them for so many channels."""
-    values: list[tuple[float, ...]] = []
-    for name in ("MEAN", "STD"):
-        line = re.search(_NUMBERS.format(name), program, re.MULTILINE)
-        try:
-            values.append(tuple(float(text) for text in line[1].split(",") if text.strip()) if line else ())
-        except ValueError:
-            values.append(())
-    mean, std = values
-    is_good = len(mean) == len(std) == num_channels and all(map(isfinite, (*mean, *std))) and min(std) > 0
-    return (mean, std) if is_good else ((), ())
 
 
 def _of_data(card: str, fingerprint: str) -> list[str]:

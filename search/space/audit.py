@@ -42,10 +42,10 @@ class Audit:
         smallest: parameters of the smallest network of the space, whatever the limits.
         largest: parameters of its largest.
         slots: the length of the space's vector.
-        error: standard error of `feasible`: 0 (it is exact) unless MACs are limited as well as parameters and too many
-            designs keep both limits to be listed, or the space is too large for an exact count. `feasible` is then the
-            exact number of designs within limits rounded to cells, times the share of `NUM_DRAWS` uniform draws among
-            these that keep the limits themselves.
+        error: standard error of `feasible`: 0 (it is exact) unless MACs or bytes in int8 are limited as well and too
+            many designs keep these limits to be listed, or the space is too large for an exact count. `feasible` is
+            then the exact number of designs within limits rounded to cells, times the share of `NUM_DRAWS` uniform
+            draws among these that keep the limits themselves.
         limits: the other limits as texts.
         fill: the least share of the budget.
         least: the fewest parameters that limits and fill leave.
@@ -120,7 +120,7 @@ def audit(space: Space, task: Task, limits: Limits | None) -> Audit:
         if numbers:
             near, added = numbers[1] - numbers[2], numbers[3] - numbers[1]
         below_and_upto = _counts(within, bounds[:2], "vectors") if numbers else None
-        if numbers and below_and_upto and limits.macs is None:
+        if numbers and below_and_upto and limits.macs is None and limits.max_int8_bytes is None:
             feasible, vectors = numbers[1] - numbers[0], below_and_upto[1] - below_and_upto[0]
         else:
             feasible, error, vectors = _by_draws(space, task, limits)

@@ -2,8 +2,9 @@
 
 Limits are cut into cells, and every stage's cost is rounded down to whole cells. From the last stage to the first, a
 table is the sum of the tables of the stages that may follow, each shifted by the cells of that stage: the backward
-counting of exact knapsack sampling (Dyer 2003, https://doi.org/10.1145/780542.780643). With limits on both parameters
-and MACs a table has two axes. Rounding down lets in a few designs that break a limit, and keeps none out.
+counting of exact knapsack sampling (Dyer 2003, https://doi.org/10.1145/780542.780643). A table has an axis for each
+limit: on parameters, MACs, and bytes of an int8 file. Rounding down lets in a few designs that break a limit, and keeps
+none out.
 
 Weights are whole numbers, or floats for the weights of a space. Sums of floats that are not negative, always added in
 the same order, do not fall where a cell is added: what cannot be completed weighs exactly zero there too.
@@ -19,9 +20,9 @@ from search.space.counting import count_all
 from search.space.parts import Costs, FeatureMap, Measure, Parts, Start, Style, Weights
 
 # Along each axis, by the number of axes. More cells let in fewer designs and take longer to fill.
-CELLS = {1: 2_048, 2: 96}
-CELLS_OF_PYTHON_INTEGERS = {1: 512, 2: 32}
-MOST_CELLS = {1: 65_536, 2: 640}
+CELLS = {1: 2_048, 2: 96, 3: 32}
+CELLS_OF_PYTHON_INTEGERS = {1: 512, 2: 32, 3: 16}
+MOST_CELLS = {1: 65_536, 2: 640, 3: 96}
 CELLS_OF_AN_INTERVAL = 16
 
 Key = tuple[Style, tuple[int, ...], FeatureMap]  # the positions of the stages still to come, and what they receive

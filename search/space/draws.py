@@ -1,8 +1,9 @@
 """Exact draws among the designs of a space within all counted limits, and a list of them where they are few.
 
 A draw goes stage by stage. Each stage is drawn with the weight of all ways to complete the network from there (see
-`search.space.completion_tables`). The tables round costs down, so a few draws break a limit; these are rejected, and
-the rest have exactly their weights: in whole numbers, or by the weights of a space up to the rounding of floats.
+`search.space.completion_tables`). The tables round costs down, so a few draws break a limit, as do some whose bytes
+in an int8 file are more than those of their parts; these are rejected, and the rest have
+exactly their weights: in whole numbers, or by the weights of a space up to the rounding of floats.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from itertools import product
 import numpy as np
 
 from models.architecture import Architecture, Stage
+from models.int8 import count_int8_bytes
 from search.space.completion_tables import CompletionTables, NextStages
 from search.space.limits import Limits
 from search.space.parts import Costs, FeatureMap, Measure, Metric, Parts, Start, Weights
@@ -103,12 +105,13 @@ class Draws:
     """
 
     def __init__(self, space: Space, task: Task, limits: Limits, measure: Measure = "vectors") -> None:
-        metrics: tuple[Metric, ...] = ("params",) if limits.macs is None else ("params", "macs")
-        self._parts = Parts(space, task, metrics, limits.max_activations)
+        most = _most_of(limits)
+        self._parts = Parts(space, task, tuple(most), limits.max_activations)
         self._measure = measure
         self._space = space
-        self._least = np.array([limits.min_params, 0][: len(metrics)], np.int64)
-        self._most = np.array([limits.max_params, limits.macs or 0][: len(metrics)], np.int64)
+        self._limits = limits
+        self._least = np.array([limits.min_params if metric == "params" else 0 for metric in most], np.int64)
+        self._most = np.array([*most.values()], np.int64)
         weights = space.weights if measure == "weighed" else None
         self._least_drawn = weights.least_macs * limits.macs if weights is not None and limits.macs is not None else 0.0
         self._tables = CompletionTables(self._parts, measure, self._least, self._most)
@@ -136,7 +139,7 @@ class Draws:
                 if drawn is None:
                     continue
                 architecture, spent = drawn
-                if spent[-1] >= group.least_macs:
+                if not group.least_macs or spent[self._parts.metrics.index("macs")] >= group.least_macs:
                     return architecture
                 num_sparing += 1
                 if num_sparing == MAX_SPARING:
@@ -180,7 +183,8 @@ class Draws:
         dropout, activation = self._space.dropout[self._draw_choice("dropout", rng)], self._space.activation[0]
         if len(self._space.activation) > 1:
             activation = self._space.activation[self._draw_choice("activation", rng)]
-        return self._parts.architecture(root.start, beginning.stages, dropout, activation), beginning.spent
+        architecture = self._parts.architecture(root.start, beginning.stages, dropout, activation)
+        return (architecture, beginning.spent) if self._fits_in_bytes(architecture) else None
 
     def _draw_choice(self, field: str, rng: np.random.Generator) -> int:
         """The index of a choice that costs nothing."""
@@ -206,11 +210,19 @@ class Draws:
             for beginning in beginnings:
                 free = product(self._space.dropout, self._space.activation)
                 for dropout, activation in free if self._fits(beginning.spent) else ():
-                    yield self._parts.architecture(root.start, beginning.stages, dropout, activation)
+                    architecture = self._parts.architecture(root.start, beginning.stages, dropout, activation)
+                    if self._fits_in_bytes(architecture):
+                        yield architecture
 
     def _fits(self, spent: Costs) -> bool:
-        """Whether a whole network of these costs is within the limits. The last stage's costs include the head's."""
+        """Whether a whole network of these costs is within the limits, as far as they are costs of its parts. The last
+        stage's costs include the head's."""
         return bool(np.all(spent <= self._most) and np.all(spent >= self._least))
+
+    def _fits_in_bytes(self, architecture: Architecture) -> bool:
+        """Whether a network that may fit does: its bytes are a little more than those of its parts."""
+        most = self._limits.max_int8_bytes
+        return most is None or count_int8_bytes(architecture) <= most
 
     def _positions_after(self, start: Start) -> list[tuple[int, ...]]:
         """For every stage but the first, the positions from that stage on."""
@@ -242,6 +254,18 @@ class Draws:
         """The stages that may come next, and the fewest and the most cells that each leaves for the rest."""
         candidates = self._tables.following((root.start.style, positions, beginning.output))
         return candidates, beginning.low[:, None] - candidates.cells, beginning.high[:, None] - candidates.cells
+
+
+def _most_of(limits: Limits) -> dict[Metric, int]:
+    """The most of each metric that is limited. What bytes of an int8 file imply of parameters needs no axis."""
+    most: dict[Metric, int] = {"params": limits.max_params}
+    if limits.max_int8_bytes is not None and not limits.min_params and limits.max_int8_bytes <= limits.budget:
+        del most["params"]
+    if limits.macs is not None:
+        most["macs"] = limits.macs
+    if limits.max_int8_bytes is not None:
+        most["bytes"] = limits.max_int8_bytes
+    return most
 
 
 def _extended(beginning: _Beginning, candidates: NextStages, picked: int) -> _Beginning:

@@ -40,11 +40,17 @@ def require_design(
     smallest_network = f"the smallest network of this space on {data_name}"
     if smallest > limits.budget:
         raise SpaceError(f"budget = {limits.budget:,}: {smallest_network} has {smallest:,} parameters")
-    if smallest > limits.max_params:
+    if limits.max_int8_bytes is not None:
+        size = Extremes(Parts(space, task, ("bytes",))).cost or 0
+        if size > limits.max_int8_bytes:
+            limit = f"limit bytes = {limits.bytes}@int8"
+            raise SpaceError(f"{limit}: {smallest_network} takes at least {size:,} bytes, scales included")
+    elif smallest > limits.max_params:
         size, precision = in_bytes(smallest, limits.bytes_precision), limits.bytes_precision
         raise SpaceError(f"limit bytes = {limits.bytes}@{precision}: {smallest_network} takes {size:,} bytes")
     may_weigh_nothing = any(not share for shares in space.choice_shares.values() for share in shares)
-    if limits.macs is None and limits.activations is None and not limits.fill and not may_weigh_nothing:
+    limited = (limits.macs, limits.max_int8_bytes, limits.activations)
+    if limited == (None, None, None) and not limits.fill and not may_weigh_nothing:
         return
     drawn = draws() if draws is not None else Draws.weighed(space, task, limits)
     if _meets_design(drawn):

@@ -22,7 +22,7 @@ class ImpossibleChoice:
     """
 
     choice: Choice
-    limit: Literal["params", "fill", "macs", "activations"]
+    limit: Literal["params", "fill", "macs", "bytes", "activations"]
     extreme: int | None
 
     @property
@@ -38,15 +38,16 @@ class ImpossibleChoice:
             return f"{what} is in no network"
         if self.limit == "fill":
             return f"{what} has at most {self.extreme:,} parameters"
-        unit = "parameters" if self.limit == "params" else "multiply-accumulates"
+        units = {"params": "parameters", "macs": "multiply-accumulates", "bytes": "bytes in int8"}
+        unit = units[self.limit]
         return f"{what} needs at least {self.extreme:,} {unit}"
 
 
 def find_impossible_choices(space: Space, task: Task, limits: Limits) -> tuple[ImpossibleChoice, ...]:
     """The choices that no network within the limits has, each with the first limit that rules it out.
 
-    The limits on parameters, fill, MACs and activations are examined one at a time, in this order. A width with a block
-    is left out if the width or the block is impossible by itself.
+    The limits on parameters, fill, MACs, bytes in int8 and activations are examined one at a time, in this order. A
+    width with a block is left out if the width or the block is impossible by itself.
     """
     parts = Parts(space, task)
     impossible: dict[Choice, ImpossibleChoice] = {}
@@ -61,6 +62,10 @@ def find_impossible_choices(space: Space, task: Task, limits: Limits) -> tuple[I
         for choice, cost in Extremes(Parts(space, task, ("macs",))).by_choice().items():
             if cost is not None and cost > limits.macs:
                 impossible.setdefault(choice, ImpossibleChoice(choice, "macs", cost))
+    if limits.max_int8_bytes is not None:
+        for choice, cost in Extremes(Parts(space, task, ("bytes",))).by_choice().items():
+            if cost is not None and cost > limits.max_int8_bytes:
+                impossible.setdefault(choice, ImpossibleChoice(choice, "bytes", cost))
     if limits.max_activations is not None:
         within = Parts(space, task, max_activations=limits.max_activations)
         for choice, cost in Extremes(within).by_choice().items():

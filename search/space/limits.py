@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from models.architecture import Architecture, ArchitectureError
 from models.count import count_macs, count_parameters, peak_activations
+from models.int8 import count_int8_bytes
 from search.errors import InputError
 
 _LARGEST = 10**12
@@ -102,8 +103,9 @@ class Limits:
         budget: the most trainable parameters.
         macs: the most multiply-accumulates for one image.
         bytes: the most bytes of weights at `bytes_precision`, rounded up: 4 per parameter in fp32, 2 in fp16 and bf16,
-            1 in int8, half of one in int4. Only parameters count: BatchNorm's running statistics do not, since they are
-            folded into the convolutions when a network is deployed.
+            half of one in int4. Only parameters count: BatchNorm's running statistics do not, since they are folded
+            into the convolutions when a network is deployed. In int8 they are those of the file that `nas export`
+            writes: weights, biases, scales and zero points, see `models.int8`.
         bytes_precision: the precision of the weights.
         activations: the most bytes of live feature maps for one image, at `activations_precision`; see `models.count`.
         activations_precision: the precision of the feature maps.
@@ -134,10 +136,16 @@ class Limits:
 
     @cached_property
     def max_params(self) -> int:
-        """The most parameters a network may have within the budget and the limit on bytes."""
+        """The most parameters a network may have within the budget and the limit on bytes. In int8 few of so many are
+        within the limit, for `max_int8_bytes` are at least as many as parameters."""
         if self.bytes is None:
             return self.budget
         return min(self.budget, 8 * self.bytes // BITS[self.bytes_precision])
+
+    @property
+    def max_int8_bytes(self) -> int | None:
+        """The most bytes of an int8 file's numbers; None without such a limit."""
+        return self.bytes if self.bytes_precision == "int8" else None
 
     @cached_property
     def min_params(self) -> int:
@@ -171,6 +179,8 @@ class Limits:
     def admits(self, architecture: Architecture, image_size: int) -> bool:
         """Whether the network takes images of `image_size` pixels and meets every limit but latency."""
         if not self.min_params <= count_parameters(architecture) <= self.max_params:
+            return False
+        if self.max_int8_bytes is not None and count_int8_bytes(architecture) > self.max_int8_bytes:
             return False
         try:
             macs = count_macs(architecture, image_size)

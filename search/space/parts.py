@@ -32,10 +32,11 @@ from models.count import (
     stem_size,
     takes,
 )
+from models.int8 import head_bytes, shortcut_bytes, stage_bytes, stem_bytes
 from search.space.choices import StageChoices, StemChoices
 from search.space.space import STAGE_FIELDS, Space, Task, stage_of
 
-Metric = Literal["params", "macs"]
+Metric = Literal["params", "macs", "bytes"]  # bytes of an int8 file, but for those of single feature maps
 # What a design weighs: one; the number of vectors that decode to it; their weights in the space.
 Measure = Literal["designs", "vectors", "weighed"]
 Costs = NDArray[np.int64]
@@ -206,7 +207,7 @@ class Parts:
         for style, of_style in self._styles():
             for num_stages, (stem, output, macs, of_stem) in product(self.space.num_stages, stems):
                 params = stem_parameters(stem, self.task.in_channels, style.preactivation)
-                costs = self._of_metrics(params, macs)
+                costs = self._of_metrics(params, macs, stem_bytes(stem, self.task.in_channels, style.preactivation))
                 starts.append(Start(style, num_stages, stem, output, costs, of_style * of_stem))
         return tuple(starts)
 
@@ -217,8 +218,9 @@ class Parts:
         for values, of_values in zip(all_values, product(*(shares[name] for name in names)), strict=True):
             yield Style(*values), prod(of_values)
 
-    def _of_metrics(self, params: int, macs: int) -> Costs:
-        return np.array([{"params": params, "macs": macs}[metric] for metric in self.metrics], np.int64)
+    def _of_metrics(self, params: int, macs: int, num_bytes: int) -> Costs:
+        costs = {"params": params, "macs": macs, "bytes": num_bytes}
+        return np.array([costs[metric] for metric in self.metrics], np.int64)
 
     def absent_weight(self, num_stages: int) -> int:
         """The number of vectors that differ only in slots of stages beyond `num_stages`."""
@@ -257,7 +259,8 @@ class Parts:
         if self._forbids(head_peak(width, num_classes, size, style.head_width)):
             return None
         params = head_parameters(width, num_classes, style.head_width, style.preactivation)
-        return self._of_metrics(params, min(head_macs(width, num_classes, size, style.head_width), _MAX_MACS))
+        macs = min(head_macs(width, num_classes, size, style.head_width), _MAX_MACS)
+        return self._of_metrics(params, macs, head_bytes(width, num_classes, style.head_width, style.preactivation))
 
     def architecture(
         self, start: Start, stages: Sequence[Stage], dropout: float, activation: Activation
@@ -321,7 +324,10 @@ class Parts:
             # What a shortcut costs depends only on the shapes that it connects.
             params = shortcut_parameters(shortcut, features.width, width)
             macs = 0 if shortcut == "A" else convolution(features.width, width, 1) * size**2
-            added = self._of_metrics(params, min(macs, _MAX_MACS))[:, None] * (~ways.are_inverted & changes)
+            costs_of_shortcut = self._of_metrics(
+                params, min(macs, _MAX_MACS), shortcut_bytes(shortcut, features.width, width)
+            )
+            added = costs_of_shortcut[:, None] * (~ways.are_inverted & changes)
             has_shortcut = ways.are_inverted & False
             if self._may_lack_shortcuts:
                 has_shortcut = ~ways.are_inverted & changes | features.has_shortcut
@@ -379,7 +385,8 @@ class Parts:
         """What a stage costs without a shortcut, one per metric."""
         params = stage_parameters(stage, in_width, "A", stride, preactivation) if "params" in self.metrics else 0
         macs = stage_macs(stage, in_width, size, "A", stride) if "macs" in self.metrics else 0
-        return self._of_metrics(params, min(macs, _MAX_MACS))
+        num_bytes = stage_bytes(stage, in_width, "A", stride, preactivation) if "bytes" in self.metrics else 0
+        return self._of_metrics(params, min(macs, _MAX_MACS), num_bytes)
 
     def _forbids(self, peak: int) -> bool:
         return self._max_activations is not None and peak > self._max_activations

@@ -116,7 +116,7 @@ class BudgetSampler(BaseSampler):
         """The exact number of designs within the limits; None if it can only be estimated (see the audit)."""
         if self._listed is not None:
             return len(self._listed)
-        if self.limits.macs is not None:
+        if self.limits.macs is not None or self.limits.max_int8_bytes is not None:
             return None
         counter = DesignCounter(Parts(self.space, self.task, max_activations=self.limits.max_activations))
         try:

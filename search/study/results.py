@@ -16,6 +16,7 @@ from search.identity import Identity
 from search.protocol import Finished, Job, Measurement, Ready
 from search.quantities import brief
 from search.recipe import Recipe
+from search.study.onnx_results import with_onnx_results
 from search.study.plan import Plan, now
 from search.study.robustness import require_sane, with_robustness
 from search.study.view import RunView
@@ -51,8 +52,9 @@ def read_results(files: StudyFiles, data: str | None = None) -> Results:
         except StorageError as error:
             unread.append(str(error))
             continue
-        run, faults = with_robustness(run)
-        unread += faults
+        for add in (with_robustness, with_onnx_results):
+            run, faults = add(run)
+            unread += faults
         if data and run.data and run.data != data:
             unread.append(f"{path}: was trained on other data, {run.data}, and counts for nothing")
             continue

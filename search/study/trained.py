@@ -8,6 +8,7 @@ from typing import Any
 from models.architecture import Architecture
 from search.errors import NasError, StorageError, StudyError
 from search.files import StudyFiles
+from search.identity import Identity
 from search.recipe import is_mirrored
 from search.space.guesses import find_hand_made, is_guess
 from search.study.meant import is_of, meant, others
@@ -116,9 +117,13 @@ def require_weights(plan: Plan, run: TrainedRun) -> None:
     weights, identity = run.network.weights, run.view.identity
     if not weights.is_file():
         raise StorageError(f"{weights}: is gone; the `nas retrain` that trained {run.name} trains it again")
-    is_limited = identity.baseline is None or is_guess(identity.baseline)
-    max_params = plan.question.all_limits.max_params if is_limited else None
+    max_params = plan.question.all_limits.max_params if is_limited(identity) else None
     certify_saved(weights, run.network.architecture, max_params)
+
+
+def is_limited(identity: Identity) -> bool:
+    """Whether the limits of the search hold for a network: for trials and guesses, not for baselines of reports."""
+    return identity.baseline is None or is_guess(identity.baseline)
 
 
 def of_seeds(runs: list[TrainedRun], seeds: Collection[int]) -> list[TrainedRun]:

@@ -10,7 +10,7 @@ from search.identity import Identity
 from search.protocol import Measurement
 from search.study.way import Select, Way, device_class, run_key
 from search.teaching import Teaching
-from search.trained_network import AugmentedResult, Robustness
+from search.trained_network import AugmentedResult, OnnxExport, Robustness
 
 State = Literal["complete", "pruned", "failed", "running"]
 RunPurpose = Literal["finalist", "proxy", "final", "teacher"]
@@ -85,6 +85,7 @@ class RunView:
         select: what a finalist is ranked by.
         robustness: what was measured on corrupted images: of a finalist that is ranked by them, on validation images;
             of a final run, on either split, by `nas evaluate --corrupted`.
+        onnx: what `nas export --to onnx` has measured of its files, one for each split.
         folder: where its result and its weights lie.
     """
 
@@ -115,6 +116,7 @@ class RunView:
     augmented: tuple[AugmentedResult, ...] = ()
     select: Select = "clean"
     robustness: tuple[Robustness, ...] = ()
+    onnx: tuple[OnnxExport, ...] = ()
     folder: Path | None = field(default=None, compare=False)
 
     @property

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from search.trained_network import (
     Predicted,
     TestResult,
     TrainedNetwork,
+    Verified,
+    Verify,
+    WriteOnnx,
 )
 from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
@@ -31,6 +35,7 @@ from search.training.images import Images, Normalisation
 from search.training.loop import EVALUATION_BATCH, evaluate
 from search.training.mixed_precision import MEMORY_FORMAT, forward
 from search.training.quiet import Quiet
+from search.training.verifier import verify
 from search.training.views import Views, evaluate_augmented
 
 SECONDS_BETWEEN_WORDS = 10.0  # that a task goes on
@@ -65,6 +70,12 @@ class Predictor:
         try:
             if isinstance(task, Evaluate):
                 return Evaluated(evaluate_all(task, self.device, pulse))
+            if isinstance(task, Verify):
+                return Verified(tuple(verify(task, partial(load, device=self.device, pulse=pulse))))
+            if isinstance(task, WriteOnnx):
+                from search.training.onnx_export import write_onnx  # which not everybody has installed
+
+                return write_onnx(task, pulse)
             assert isinstance(task, Predict), "a worker without data does not train"
             labels = predict(task.network, load_images(task), self.device, pulse, task.augmentation)
             return Predicted(tuple(labels.tolist()))
@@ -140,7 +151,7 @@ def load(network: TrainedNetwork, device: torch.device, pulse: Callable[[], None
     return model.eval().to(device).to(memory_format=MEMORY_FORMAT)
 
 
-def load_images(task: Evaluate | Predict) -> NDArray[np.uint8]:
+def load_images(task: Evaluate | Predict | WriteOnnx) -> NDArray[np.uint8]:
     """The images (N, H, W, C) of a task, memory-mapped."""
     images: NDArray[np.uint8] = np.load(task.images, mmap_mode="r", allow_pickle=False)
     return images

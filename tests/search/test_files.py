@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from search.errors import InputError, StorageError, StudyError
-from search.files import StudyFiles, append_line, expanded, put_aside, replacing, write_atomically
+from search.errors import InputError, StorageError, StudyError, VerificationError
+from search.files import StudyFiles, append_line, expanded, open_regular, put_aside, replacing, write_atomically
 from search.identity import Identity
 
 
@@ -398,3 +398,23 @@ def test_a_line_after_one_that_was_cut_off_is_a_line_of_its_own(tmp_path: Path) 
     append_line(path, {"new": 2})
     append_line(path, {"new": 3})
     assert path.read_bytes() == b'{"whole": 1}\n{"cu\n{"new": 2}\n{"new": 3}\n'
+
+
+def test_only_an_ordinary_file_within_the_bound_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"four")
+    with open_regular(tmp_path / "file", 4) as file:
+        assert file.read() == b"four"
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    os.mkfifo(tmp_path / "pipe")
+    for path, rule in (
+        (tmp_path / "link", "a link"),
+        (tmp_path / "pipe", "no ordinary file"),
+        (tmp_path, "no ordinary file"),
+        (Path("/dev/zero"), "no ordinary file"),
+        (tmp_path / "gone", "is gone"),
+        (tmp_path / "file" / "below", "cannot be read"),
+    ):
+        with pytest.raises(VerificationError, match=rule), open_regular(path, 4):
+            pass
+    with pytest.raises(VerificationError, match="4 bytes; at most 3 are read"), open_regular(tmp_path / "file", 3):
+        pass

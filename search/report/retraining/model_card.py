@@ -10,11 +10,13 @@ from search.identity import Identity
 from search.report.notation import count, design, interval, percent, plural
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.space.guesses import is_guess
+from search.study.later import SPLITS
 from search.study.ledger import Ledger
-from search.study.plan import Plan
-from search.study.robustness import SPLITS
+from search.study.onnx_results import measured_on
+from search.study.plan import Data, Plan
 from search.study.trained import TrainedRun
 from search.study.view import RunView
+from search.trained_network import FLOAT_FILE, OnnxExport
 
 MAX_CLASSES = 20
 
@@ -59,19 +61,40 @@ with torch.inference_mode():
     logits = network(model.preprocess(images))  # images: uint8 (N, {channels}, {size}, {size})
 names = [model.CLASSES[label] for label in logits.argmax(dim=1)]
 ```
-
+{onnx}
 ## What it was not tested for
 
 - Images from elsewhere: other cameras, places, times or ways of cutting them out; `nas evaluate` tests it on yours.
 - Images of none of its classes: it still names one of them.
 - {damage}
 - Whether its probabilities are calibrated, and whether it serves some groups of people worse than others.
-- Other precisions, quantised weights and other hardware.
+- Other precisions{quantised} and other hardware.
+"""
+
+ONNX = """
+## As ONNX
+
+| file | bytes | of these, numbers | accuracy |
+| --- | ---: | ---: | ---: |
+{files}
+
+Normalisation is inside: the files take uint8 images (N, {channels}, {size}, {size}), of any number N, and give logits.
+The accuracies are on {images}, by onnxruntime. Numbers are weights, biases, scales and zero points; the rest of a file
+is its graph. {calibration}Opset {opset}, written by {producer}. The logits of `{float_file}` differ from torch's by at
+most {difference:.1g} on these images.
+
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("{name}")
+(logits,) = session.run(None, {{"images": images}})  # images: uint8 (N, {channels}, {size}, {size}), a NumPy array
+```
 """
 
 
-def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
-    """The card of the first of `runs`, which differ in their seeds alone, in Markdown.
+def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun], onnx: OnnxExport | None = None) -> str:
+    """The card of the first of `runs`, which differ in their seeds alone, in Markdown; with what was measured of the
+    ONNX files beside it, if there are any.
 
     Raises:
         StorageError: the test ledger cannot be read.
@@ -105,6 +128,31 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun]) -> str:
         corrupted=_corrupted(runs),
         damage=_untested_damage(runs),
         openings=_openings(files, plan, view.label),
+        onnx=_onnx(onnx, data) if onnx is not None else "",
+        quantised="" if onnx is not None and len(onnx.files) > 1 else ", quantised weights",
+    )
+
+
+def _onnx(onnx: OnnxExport, data: Data) -> str:
+    rows = [
+        f"| `{file.name}` | {count(file.num_bytes)} | {count(file.number_bytes)} | {percent(file.accuracy)} |"
+        for file in onnx.files
+    ]
+    calibration = ""
+    if onnx.num_calibration:
+        images = plural(onnx.num_calibration, "training image")
+        calibration = f"The int8 file takes the ranges of its feature maps from {images}. "
+    return ONNX.format(
+        files="\n".join(rows),
+        channels=data.channels,
+        size=data.image_size,
+        images=measured_on(onnx),
+        calibration=calibration,
+        opset=onnx.opset,
+        producer=_text(onnx.producer),
+        float_file=FLOAT_FILE,
+        difference=onnx.difference,
+        name=onnx.files[-1].name,
     )
 
 

@@ -80,7 +80,10 @@ def test_search_retrain_report_and_export_work_end_to_end(
     assert {stage.dropout for stage in network.stages} == {float(dropout)}
     assert sorted(path.name for path in (tmp_path / "net").iterdir()) == [
         "MODEL_CARD.md",
+        "README.md",
         "architecture.json",
+        "certificate.json",
+        "config.json",
         "model.py",
         "weights.safetensors",
     ]

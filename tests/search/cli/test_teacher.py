@@ -69,7 +69,7 @@ def test_what_had_no_teacher_is_what_a_trial_stands_for(nas: Nas, searched: Stud
     key = next(run.key for run in read_results(searched).runs if run.teaching is not None)
     taught = nas("export", "--trial", "7", "--recipe", key)
     assert taught.returncode == 0, taught.stderr
-    card = Path(taught.stdout.splitlines()[-1]).read_text()
+    card = next(Path(line) for line in taught.stdout.splitlines() if line.endswith("MODEL_CARD.md")).read_text()
     assert "2 epochs, taught by trial" in card and "(temperature 2, share 0.9)" in card
 
 

@@ -248,6 +248,22 @@ def test_a_mistake_is_one_line(story: Story, arguments: tuple[str, ...], status:
     assert done.stdout == ""
 
 
+def test_a_bundle_has_the_same_bytes_again_and_is_verified_by_a_worker(story: Story) -> None:
+    folder = story.folder / "bundled"
+    for name in ("one.zip", "two.zip"):
+        done = story.nas("export", "--trial", "0", "--output", str(folder), "--bundle", str(folder / name))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith(f"bundle: {folder / name}\n")
+    assert (folder / "one.zip").read_bytes() == (folder / "two.zip").read_bytes()
+    verified = story.nas("verify", str(folder / "one.zip"), "--format", "json")
+    assert verified.returncode == 0, verified.stderr
+    checks = json.loads(verified.stdout)["checks"]
+    assert {check["outcome"] for check in checks} == {"agrees"}
+    hashed = {check["file"] for check in checks if check["what"] == "SHA-256"}
+    assert {"report.html", "plan.yaml", "test-ledger.jsonl", "model.py", "README.md", "config.json"} < hashed
+    assert [check["what"] for check in checks if check["file"] == "model.py"][-1] == "logits of 4 images"
+
+
 def test_a_baseline_is_evaluated_and_exported_by_its_name(story: Story) -> None:
     (story.folder / "one.yaml").write_text("{name: one, epochs: 1, batch_size: 512, warmup: 0}")
     trained = story.nas("retrain", "--baseline", "resnet20-b", "--recipe", "one.yaml")

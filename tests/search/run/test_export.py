@@ -75,15 +75,27 @@ def export_trial(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[
     return run
 
 
-def test_an_export_is_four_files(files: StudyFiles, retrained: Retrained, export_trial: Export, tmp_path: Path) -> None:
+def test_an_export_is_these_files(
+    files: StudyFiles, retrained: Retrained, export_trial: Export, tmp_path: Path
+) -> None:
     architecture = NETWORKS["basic"]
     retrained(architecture)
     written = export_trial(42, tmp_path / "out" / "net")
-    assert [path.name for path in written] == ["model.py", "weights.safetensors", "architecture.json", "MODEL_CARD.md"]
+    names = ["model.py", "weights.safetensors", "architecture.json", "MODEL_CARD.md", "README.md", "config.json"]
+    assert [path.name for path in written] == names
     assert sorted((tmp_path / "out" / "net").iterdir()) == sorted(written)
     assert Architecture.from_json(written[2].read_text()) == architecture
     assert written[3].read_text() == "# The card"
     assert written[1].read_bytes() == the_file(files, "weights.safetensors").read_bytes()
+    config = json.loads(written[5].read_text())
+    assert Architecture.from_dict(config["architecture"]) == architecture
+    assert (config["image_size"], config["num_channels"], config["image_mean"], config["image_std"]) == (
+        8,
+        1,
+        [0.3],
+        [0.25],
+    )
+    assert config["id2label"] == {str(number): str(number) for number in range(10)}
 
 
 def test_the_first_seed_is_exported_not_the_best(retrained: Retrained, export_trial: Export, tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""The README.md of an exported network: its card with the header that the Hugging Face hub reads."""
+
+from typing import Any
+
+import yaml
+
+from search.files import StudyFiles
+from search.report.notation import count
+from search.study.plan import Plan
+from search.study.trained import TrainedRun
+
+# What the hub calls data sets that a study takes by name. Others have no page there that is known.
+ON_THE_HUB = {
+    "cifar10": "uoft-cs/cifar10",
+    "cifar100": "uoft-cs/cifar100",
+    "fashion-mnist": "zalando-datasets/fashion_mnist",
+    "svhn": "ufldl-stanford/svhn",
+}
+LOADING = """import sys; from huggingface_hub import snapshot_download
+sys.path.insert(0, snapshot_download("USER/NAME")); import model; network = model.load()"""
+
+HEADER = """---
+{header}---
+
+> **From the hub.** This runs the model.py of this repository, which needs torch alone; `nas verify` says whether it is
+> what `nas export` writes. Add a `license` to the header above: which one is for you to say.
+>
+> ```python
+{loading}
+> ```
+
+"""
+
+
+def hub_card(files: StudyFiles, plan: Plan, run: TrainedRun, card: str) -> str:
+    """A card with the header that the hub reads: library, tags, data and the test accuracy of the weights."""
+    data = plan.question.data
+    dataset = ON_THE_HUB.get(data.name)
+    result = {
+        "task": {"type": "image-classification", "name": "Image classification"},
+        "dataset": {"name": data.name, "type": dataset or data.name, "split": "test"},
+        "metrics": [
+            {"type": "accuracy", "value": run.view.test_accuracy, "name": f"Test accuracy, seed {run.view.seed}"}
+        ],
+    }
+    header: dict[str, Any] = {
+        "library_name": "pytorch",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "neural-architecture-search", "resnet", "budget-nas"],
+        **({"datasets": [dataset]} if dataset else {}),
+        "metrics": ["accuracy"],
+        "model-index": [
+            {"name": f"{run.name} of study {files.name}, {count(run.view.params)} parameters", "results": [result]}
+        ],
+    }
+    text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=120)
+    return HEADER.format(header=text, loading="\n".join(f"> {line}" for line in LOADING.splitlines())) + card

@@ -2,7 +2,7 @@
 
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -86,20 +86,13 @@ def _page_writer(
     """Writes the page and the trials of a view; if more will follow, the page reloads itself. Beside a page elsewhere,
     the study's folder may be one that cannot be written: then the trials are left out, and this returns why."""
     from search.files import encoded, replacing
-    from search.report.page import render
     from search.report.table_files import write_trials_csv
-    from search.space.audit import audit
-    from search.space.profile import profile
 
-    question = plan.question
-    space = audit(question.space, question.data.task, question.all_limits)
-    draws = profile(question.space, question.data.task, question.all_limits) if space.feasible else None
+    draw = draw_page(plan, budgets)
 
     def write(view: "StudyView", more: bool) -> str | None:
         with replacing(page) as path:  # so that nothing is written if the trials cannot be
-            refresh = round(every) if more else None
-            audited, drawn = (space, draws) if view.trials else (None, None)
-            path.write_bytes(encoded(render(view, audited, drawn, sorted(set(budgets)), refresh)))
+            path.write_bytes(encoded(draw(view, round(every) if more else None)))
             try:
                 write_trials_csv(view, files.trials_csv)
             except StorageError as error:
@@ -109,6 +102,23 @@ def _page_writer(
         return None
 
     return write
+
+
+def draw_page(plan: "Plan", budgets: Sequence[int] = ()) -> "Callable[[StudyView, int | None], str]":
+    """Draws a view as one HTML page, which loads itself again after so many seconds."""
+    from search.report.page import render
+    from search.space.audit import audit
+    from search.space.profile import profile
+
+    question = plan.question
+    space = audit(question.space, question.data.task, question.all_limits)
+    draws = profile(question.space, question.data.task, question.all_limits) if space.feasible else None
+
+    def draw(view: "StudyView", refresh: int | None) -> str:
+        audited, drawn = (space, draws) if view.trials else (None, None)
+        return render(view, audited, drawn, sorted(set(budgets)), refresh)
+
+    return draw
 
 
 def _watch(

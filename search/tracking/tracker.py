@@ -83,4 +83,4 @@ def scalars_of(measurement: Measurement) -> dict[str, float]:
 
 def is_missing(log: str, package: str) -> InputError:
     """The error for a package that is not installed, or cannot be imported."""
-    return InputError(f"log = {log}: needs {package}; pip install 'budget-nas[{log.partition(':')[0]}]'")
+    return InputError(f"log = {log}: needs {package}; pip install 'budget-nas[{log}]'")

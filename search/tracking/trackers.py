@@ -4,7 +4,6 @@ They are opened by the first run, when the study has begun, so that a command wh
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -69,7 +68,9 @@ class Trackers:
 
     def keep_report(self, page: Path) -> None:
         """Hand over the report of the study, a file that must stay until they are closed."""
-        self._tell(lambda runs: runs.keep_report(page))
+        for thread in self._threads:
+            if thread.keeps_reports:
+                thread.put(lambda runs: runs.keep_report(page))
 
     def close(self, hurried: bool = False) -> None:
         """Wait until all is written, for as long as each goes on; `hurried`, for a moment."""
@@ -112,8 +113,7 @@ class _Runs:
             self._tracker.end(run, state, values)
 
     def keep_report(self, page: Path) -> None:
-        if self._tracker.keeps_reports:
-            self._tracker.keep_report(page)
+        self._tracker.keep_report(page)
 
     def close(self) -> None:
         for run in list(self._epochs):

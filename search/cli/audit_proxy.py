@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.logs import LogNames, open_logs
+from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.output import Format, OutputFormat, print_rows
 from search.cli.recipe import Epochs, RecipeName, fit_recipe, parse_recipe
@@ -50,6 +50,7 @@ def audit_proxy(
     from search.space.limits import parse_count
     from search.study.reading import read_view
 
+    logs = prepare_logs(log)
     files, plan = open_study(studies, study)
     view = read_view(files)
     sample = stratified_sample(view.trials, parse_count(trials, "trials"), seed)
@@ -58,7 +59,7 @@ def audit_proxy(
     candidates = audit_candidates(sample, full, plan)
     numbers = ", ".join(str(trial.number) for trial in sample)
     print(f"trials {numbers} at full length: recipe {full.name}, {plural(full.epochs, 'epoch')}", file=sys.stderr)
-    with open_logs(log, files) as to_log, Interruption() as interruption:
+    with open_logs(logs, files) as to_log, Interruption() as interruption:
         progress = RetrainProgress(Console(stderr=True), to_log, interruption)
         request = launch.AuditRequest(tuple(candidates), seeds)
         runs = launch.audit_proxy(files, plan, request, machine, progress.observer, interruption)

@@ -13,8 +13,10 @@ from search.errors import NasError, OutputError
 from search.files import StudyFiles
 
 if TYPE_CHECKING:
-    from search.tracking.tracker import Study
+    from search.tracking.tracker import Opening, Study
     from search.tracking.trackers import Trackers
+
+    Logs = list[tuple[str, Opening]]
 
 LogNames = Annotated[
     list[str] | None,
@@ -25,16 +27,25 @@ LogNames = Annotated[
 ]
 
 
-@contextmanager
-def open_logs(names: Sequence[str] | None, files: StudyFiles) -> Iterator["Trackers"]:
-    """The named trackers of a study, none without a name. They get its report when the block ends without an error.
+def prepare_logs(names: Sequence[str] | None) -> "Logs":
+    """How to open the named trackers. Asked first of all, since other things take long.
 
     Raises:
         InputError: there is no such tracker, its package is not installed, or it cannot be used.
     """
-    from search.tracking.trackers import Trackers, prepare
+    if not names:
+        return []
+    from search.tracking.trackers import prepare
 
-    trackers = Trackers(prepare(names or ()), lambda: _study(files), _say)
+    return prepare(names)
+
+
+@contextmanager
+def open_logs(logs: "Logs", files: StudyFiles) -> "Iterator[Trackers]":
+    """The trackers of a study. They get its report when the block ends without an error."""
+    from search.tracking.trackers import Trackers
+
+    trackers = Trackers(logs, lambda: _study(files), _say)
     try:
         yield trackers
     except BaseException:

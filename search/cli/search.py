@@ -10,7 +10,7 @@ import typer
 
 from search.cli.choices import one_of
 from search.cli.limits import LimitTexts, SpaceFile, parse_all_limits
-from search.cli.logs import LogNames, open_logs
+from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.output import Format, OutputFormat, print_networks
 from search.cli.recipe import BatchSize, fit_recipe, parse_recipe
@@ -81,7 +81,7 @@ def search(
     from search.space.limits import parse_duration
 
     num_trials, time_given = parse_length(trials, time, dry_run)
-    seconds = parse_duration(timeout) if timeout is not None else None
+    seconds, logs = parse_duration(timeout) if timeout is not None else None, prepare_logs(log)
     chosen = parse_recipe(recipe, epochs, batch_size)
     dataset, asked = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
@@ -101,7 +101,7 @@ def search(
             print(f"stopped early: {sampled.early_stop}", file=sys.stderr)
         return
     request = launch.SearchRequest(question, data, num_trials, storage, seconds, time_given, began, epochs is None)
-    with open_logs(log, files) as to_log:
+    with open_logs(logs, files) as to_log:
         outcome = _run(files, request, machine, to_log)
         print_outcome(outcome)
         print_best(files, storage)

@@ -152,14 +152,15 @@ class _Thread:
         self._queue.put(None)
 
     def wait(self, seconds: float, hurried: bool) -> None:
-        """Wait for its end, or until it has taken nothing for so many seconds; `hurried`, no longer than that."""
+        """Wait for its end, or until it has taken nothing for so many seconds; `hurried`, or once it is left out, no
+        longer than that."""
         while self._thread.is_alive():
             num_taken = self._num_taken
-            self._thread.join(seconds)
-            if self._thread.is_alive() and (hurried or self._num_taken == num_taken):
-                if self.is_alive:
-                    self._leave_out("does not answer, so that what it was told last may be missing", ended=True)
-                return
+            self._thread.join(seconds if self.is_alive else HURRY)
+            if hurried or not self.is_alive or self._num_taken == num_taken:
+                break
+        if self._thread.is_alive() and self.is_alive:
+            self._leave_out("does not answer, so that what it was told last may be missing", ended=True)
 
     def take_fault(self) -> str | None:
         """Why it is left out, once."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from small_search import SEARCH, Simulation
 
-from search.cli.logs import open_logs
+from search.cli.logs import open_logs, prepare_logs
 from search.errors import InputError
 from search.files import StudyFiles
 from search.tracking.tracker import Opening, Study, Values
@@ -94,13 +94,13 @@ def test_a_server_that_goes_away_is_told_once_and_the_search_goes_on(
 
 
 def test_without_a_log_nothing_is_written(tmp_path: Path) -> None:
-    with open_logs(None, StudyFiles(tmp_path / "studies", "toy")):
+    with open_logs(prepare_logs(None), StudyFiles(tmp_path / "studies", "toy")):
         pass
     assert not (tmp_path / "studies").exists()
 
 
 def test_a_command_that_is_refused_leaves_nothing_behind(tmp_path: Path, notebook: Notebook) -> None:
-    with pytest.raises(InputError), open_logs(["mlflow"], StudyFiles(tmp_path / "studies", "toy")):
+    with pytest.raises(InputError), open_logs(prepare_logs(["mlflow"]), StudyFiles(tmp_path / "studies", "toy")):
         raise InputError("another question")
     assert notebook.study is None and not (tmp_path / "studies").exists()
 
@@ -109,9 +109,7 @@ def test_a_command_that_is_refused_leaves_nothing_behind(tmp_path: Path, noteboo
     ("log", "package"),
     [("tensorboard", "tensorboardX"), ("mlflow", "mlflow"), ("wandb", "wandb"), ("wandb:offline", "wandb")],
 )
-def test_a_missing_package_is_named_with_its_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str, package: str
-) -> None:
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, log: str, package: str) -> None:
     real = builtins.__import__
 
     def without(name: str, *arguments: Any, **options: Any) -> Any:
@@ -123,8 +121,5 @@ def test_a_missing_package_is_named_with_its_extra(
         monkeypatch.setenv(variable, "true")  # as they may be set already
     monkeypatch.setattr(builtins, "__import__", without)
     extra = log.partition(":")[0]
-    with (
-        pytest.raises(InputError, match=rf"^log = {extra}: needs .*; pip install 'budget-nas\[{extra}\]'$"),
-        open_logs([log], StudyFiles(tmp_path, "toy")),
-    ):
-        pass
+    with pytest.raises(InputError, match=rf"^log = {extra}: needs .*; pip install 'budget-nas\[{extra}\]'$"):
+        prepare_logs([log])

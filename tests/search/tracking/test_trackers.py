@@ -158,6 +158,18 @@ def test_nobody_waits_for_a_tracker_that_hangs(
     assert said == ["log = diary-0: does not answer, so that what it was told last may be missing"]
 
 
+def test_nobody_waits_long_for_one_that_failed_and_then_hangs(
+    study: Callable[[], Study], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trackers, "HURRY", 0.05)
+    diary = Diary(fail_at="begin", wait_at="close")
+    told = opened(study, said, diary)
+    told.begin("trial-0000", NETWORK, FAST)
+    told.close()
+    diary.released.set()
+    assert len(said) == 1 and "the server has gone; it is left out" in said[0]
+
+
 def test_a_tracker_that_does_not_keep_up_is_left_out(
     study: Callable[[], Study], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import typer
 from search.cli.choices import one_of
 from search.cli.final_runs import print_final_runs, train_final_runs
 from search.cli.hand_made import known_baseline
-from search.cli.logs import LogName, open_log
+from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.retraining_cost import print_cost
@@ -65,7 +65,7 @@ def retrain(
     gpus_per_worker: GpusPerWorker = None,
     cpus_per_worker: CpusPerWorker = None,
     device: Device = "auto",
-    log: LogName = None,
+    log: LogNames = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
 ) -> None:
@@ -94,7 +94,7 @@ def retrain(
     from search.study.reading import trial_views
     from search.study.storage import read_study
 
-    selection = parse_selection(trial, top, per_budget, dropout, baseline, guess)
+    selection, logs = parse_selection(trial, top, per_budget, dropout, baseline, guess), prepare_logs(log)
     ranked_by: Select = one_of("select", select, ("clean", "robust"))
     if ranked_by == "robust" and not selection.chooses:
         raise InputError("select = robust: is for --top 2 or more, which chooses among finalists")
@@ -127,11 +127,11 @@ def retrain(
     if teachers is not None:
         print_teachers(teachers, known, plan)
     print_cost(request, plan, full.epochs, trials, num_workers, known)
-    with open_log(log, files) as to_log:
+    with open_logs(logs, files) as to_log:
         ranking, runs = train_final_runs(files, plan, request, machine, to_log)
-    if ranking:
-        print_choice(ranking)
-    print_final_runs(files, plan, runs)
+        if ranking:
+            print_choice(ranking)
+        print_final_runs(files, plan, runs)
 
 
 @dataclass(frozen=True, slots=True)

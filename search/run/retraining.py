@@ -240,6 +240,7 @@ class Retraining:
                 running = waiting.pop(0)
                 self._running.append(running)
                 self._crew.start(running, running.job)
+                self.observer.on_begin(running.job)
             self._receive(WAIT_SECONDS)
         return [self._done[run.training] for run in runs if run.training in self._done]
 
@@ -315,6 +316,7 @@ class Retraining:
             self._running.remove(running)
             view = running.finished(message, event.ready, self.plan, self._ledger)
             self._done[running.run.training] = view
+            self.observer.on_end(running.job, view)
         elif isinstance(message, TooSlow):
             self._running.remove(running)
             candidate = running.run.candidate
@@ -325,7 +327,9 @@ class Retraining:
         elif isinstance(message, Failed) and running.run.may_fail:
             self._running.remove(running)
             self.observer.on_note(running.job, f"failed, and is left out: {message.reason}")
+            self.observer.on_end(running.job, None)
         elif isinstance(message, Failed):
+            self.observer.on_end(running.job, None)
             raise TrainingError(f"{running.job.label} failed: {message.reason}")
         elif isinstance(message, Paused):
             self._running.remove(running)

@@ -163,6 +163,27 @@ def test_a_run_without_memory_says_the_half_batch_that_it_was_trained_with(
     assert jobs(fleet) == [], "it is what was asked for, and is not trained again"
 
 
+def test_every_run_is_told_when_it_begins_and_how_it_ended(retrain: Callable[..., Retraining]) -> None:
+    def curve(job: Job, epoch: int) -> float | Failed:
+        return Failed("loss is nan") if job.label.startswith("0003") else saving(job, epoch)
+
+    told: list[tuple[str, str, float | None]] = []
+    retraining = retrain(SimulatedFleet(1, curve))
+    retraining.observer = Observer(
+        on_begin=lambda job: told.append(("begin", job.label, None)),
+        on_end=lambda job, view: told.append(("end", job.label, view and view.test_accuracy)),
+    )
+    (view,) = retraining.finish([candidate(1, 8)], 1)
+    with pytest.raises(TrainingError):
+        retraining.finish([candidate(3, 8)], 1)
+    assert told == [
+        ("begin", "0001 seed 0", None),
+        ("end", "0001 seed 0", view.test_accuracy),
+        ("begin", "0003 seed 0", None),
+        ("end", "0003 seed 0", None),
+    ]
+
+
 def test_finalists_leave_the_test_set_closed(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
     fleet = SimulatedFleet(2, saving)
     retraining = retrain(fleet)

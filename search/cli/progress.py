@@ -199,7 +199,7 @@ def _between(least: str, most: str) -> str:
 class RetrainProgress:
     """Shows the progress of full-length runs: a line per epoch, or per tenth of the epochs if there are many.
 
-    `log` is told of every run, under the name 'final-trial-42-seed-0-full-40ep-3f9a1c77'. `interruption` is asked for
+    `log` is told of every run, under the name 'final-0042-seed-0-full-40ep-3f9a1c77'. `interruption` is asked for
     the end once nothing can be printed any more.
     """
 

@@ -91,6 +91,8 @@ def search(
     given = given_options(space, limit, fill, epochs, time)
     question = plans.settle(asked, given, plans.begun(files), lambda text: print(text, file=sys.stderr))
     if dry_run:
+        if logs:
+            print("note: log: a dry run trains nothing, and no log is told", file=sys.stderr)
         assert num_trials is not None
         sampled = launch.dry_run(question, num_trials)
         print_networks(sampled.rows, format)

@@ -6,6 +6,7 @@ They come as a folder of images, Parquet files, arrays in an .npz file, or a pic
 import re
 from collections import Counter
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,7 +126,8 @@ def _id_name(names: Container[str]) -> str | None:
 
 def _id(where: str, value: Any) -> str:
     if isinstance(value, bytes) and len(value) <= 4 * MAX_ID:
-        value = value.decode(errors="replace")
+        with suppress(UnicodeDecodeError):
+            value = value.decode()
     if value == "":
         raise DataError(f"{where}: the id is empty; {_RULE}")
     is_text, is_whole = isinstance(value, str), isinstance(value, int) and not isinstance(value, bool)

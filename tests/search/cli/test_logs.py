@@ -7,7 +7,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from small_search import SEARCH, Simulation
+from small_search import SEARCH, Simulation, keeping
 
 from search.cli.logs import open_logs, prepare_logs
 from search.errors import InputError
@@ -81,6 +81,21 @@ def test_the_report_is_kept_in_the_end(nas: Nas, searched: StudyFiles, notebook:
     (page,) = notebook.reports
     assert page.lower().startswith("<!doctype html>") and "digits-20k" in page
     assert not searched.report.exists()
+
+
+def test_full_length_runs_are_told_to_several_with_their_final_numbers(
+    nas: Nas, tmp_path: Path, simulation: Simulation, notebook: Notebook
+) -> None:
+    simulation.curve = keeping
+    command = ("baseline", "train", "guess-1x4", "--data", "digits", "--budget", "100k", "--epochs", "2")
+    done = nas(*command, "--log", "mlflow", "--log", "tensorboard", "--log", "mlflow")
+    assert done.returncode == 0, done.stderr
+    ((name, run),) = notebook.runs.items()
+    assert name.startswith("final-guess-1x4-seed-0-full-2ep-") and (run["epochs"], run["state"]) == ([1, 2], "complete")
+    assert f"test accuracy {run['values']['test_accuracy']:.2%}" in done.stdout
+    assert run["parameters"].items() >= {"recipe": "full", "epochs": 2, "purpose": "final"}.items()
+    folders = [path.name for path in (tmp_path / "studies" / "digits-baselines" / "tensorboard").iterdir()]
+    assert folders == [name]
 
 
 def test_a_server_that_goes_away_is_told_once_and_the_search_goes_on(

@@ -140,11 +140,12 @@ def test_a_pickle_of_a_competition_has_images_or_rows_and_ids(tmp_path: Path, im
     [
         ([True, False, *range(2, 12)], "index 0: not an id"),
         ([None] * 12, "index 0: not an id"),
+        ([b"\xff%d" % number for number in range(12)], "index 0: not an id"),
         ([float(number) for number in range(12)], "index 0: not an id"),
         (["a", "", *"cdefghijkl"], "index 1: the id is empty"),
         (list(range(11)), "has shape (11,); must be (12,), one for each image"),
     ],
-    ids=["truth", "none", "floats", "empty", "too few"],
+    ids=["truth", "none", "bytes", "floats", "empty", "too few"],
 )
 def test_what_is_no_id_is_refused(tmp_path: Path, ids: list[Any], message: str) -> None:
     with pytest.raises(DataError) as caught:

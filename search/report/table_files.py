@@ -13,8 +13,8 @@ from search.report.retraining.comparisons import comparisons_frame
 from search.report.retraining.confusion import classes_frame
 from search.report.retraining.finalists import finalists_frame
 from search.report.retraining.full_length_runs import results_frame, runs_frame
-from search.report.retraining.openings import openings_frame
 from search.report.retraining.onnx_files import onnx_frame
+from search.report.retraining.openings import openings_frame
 from search.report.retraining.shift import shift_frame
 from search.report.time_ledger import time_ledger_frame
 from search.report.trials.importances import importances

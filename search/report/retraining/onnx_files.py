@@ -45,10 +45,10 @@ def onnx_table(frame: pd.DataFrame) -> Table:
         Column("float_accuracy", "Float", percent), Column("int8_accuracy", "int8", percent),
         Column("int8_change", "Change, points", points), Column("float_bytes", "Float file, bytes", count),
         Column("int8_bytes", "int8 file, bytes", count),
-        Column("int8_number_bytes", "its weights and scales, bytes", count),
+        Column("int8_number_bytes", "of these, numbers", count),
     ]  # fmt: skip
     caption = (
-        "Accuracy of exported ONNX files, measured in onnxruntime on the same images. A limit of bytes in int8 holds for "
-        "weights, biases, scales and zero points; the rest of a file is its graph."
+        "Accuracy of exported ONNX files, measured in onnxruntime on the same images. A limit of bytes in int8 holds "
+        "for weights, biases, scales and zero points; the rest of a file is its graph."
     )
     return table(caption, rows, columns)

@@ -65,12 +65,8 @@ def test_what_is_said_of_a_file_is_true_of_it(exported: tuple[Path, OnnxExport])
     for file in result.files:
         tensors = onnx.load(folder / file.name).graph.initializer
         assert file.num_bytes == (folder / file.name).stat().st_size
-        kinds = {
-            onnx.TensorProto.FLOAT: 4,
-            onnx.TensorProto.INT32: 4,
-            onnx.TensorProto.INT8: 1,
-            onnx.TensorProto.UINT8: 1,
-        }
+        kind = onnx.TensorProto
+        kinds = {kind.FLOAT: 4, kind.INT32: 4, kind.INT8: 1, kind.UINT8: 1}
         sizes = [kinds[one.data_type] * prod(one.dims) for one in tensors if one.data_type in kinds]
         assert file.number_bytes == sum(sizes) and len(tensors) - len(sizes) <= 1  # the axes of means, in int64
     assert result.files[1].number_bytes == count_int8_bytes(NETWORKS["inverted"])

@@ -106,7 +106,8 @@ def _write_bundle(bundle: Path, paths: "list[Path]", files: "StudyFiles", plan: 
     ledger = files.ledger(plan.question.data.ledger_name)
     contents: dict[str, Path | bytes] = {path.name: path for path in paths}
     contents |= {"report.html": encoded(render_page(view, plan)), "plan.yaml": encoded(plan.to_yaml())}
-    contents |= {"test-ledger.jsonl": ledger} if ledger.is_file() else {}
+    if ledger.is_file():
+        contents["test-ledger.jsonl"] = ledger.read_bytes()  # once: other studies write to it
     contents[NAME] = encoded(certify_files(contents, files, plan, run).to_text())
     write_bundle(bundle, contents)
 

@@ -4,6 +4,7 @@ What is verified may come from anyone. It is read as data, within bounds, and no
 a program: it is run only where it is the text that this version writes for the same values, or where a person asks.
 """
 
+import filecmp
 import hashlib
 import json
 import os
@@ -239,6 +240,10 @@ class _Verifier:
                         pass
                     stored = count_saved(self._folder / name)
                     self._add(name, "parameters in the stored tensors", stored, params, stored == params)
+        if self._only is None and set(WEIGHTS) <= set(names):
+            same = filecmp.cmp(self._folder / WEIGHTS[0], self._folder / WEIGHTS[1], shallow=False)
+            expected = f"that of {WEIGHTS[0]}"
+            self._add(WEIGHTS[1], "content", expected if same else "another", expected, same)
         if self._only is None and WEIGHTS[0] not in names:
             self._add(WEIGHTS[0], "parameters in the stored tensors", "is gone", params, False)
         if any(check.outcome == "differs" for check in self._done):

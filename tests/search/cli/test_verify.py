@@ -47,7 +47,7 @@ def exported(
     make_plan().save(files)
     done = nas("export", "--study", "toy", "--trial", "42", "--output", "net", "--hub")
     assert done.returncode == 0, done.stderr
-    names = "model.py weights.safetensors architecture.json MODEL_CARD.md README.md config.json model.safetensors"
+    names = "model.py weights.safetensors architecture.json MODEL_CARD.md config.json README.md model.safetensors"
     assert [Path(line).name for line in done.stdout.splitlines()] == [*names.split(), "certificate.json"]
     return tmp_path / "net"
 

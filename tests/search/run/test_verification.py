@@ -67,7 +67,7 @@ def exported(
         plan = make_plan(**changes)
         run = trained_runs(files, plan, trial, baseline)[0]
         folder = tmp_path / "net"
-        paths = export(files, plan, run, CARD, folder, "---\n---\n" + CARD)
+        paths = export(files, plan, run, CARD, folder, {"README.md": "---\n---\n" + CARD})
         write_certificate(folder, [path.name for path in paths], files, plan, run)
         return folder
 
@@ -255,6 +255,14 @@ def test_a_folder_without_a_certificate_is_compared_with_itself(folder: Path) ->
     assert [check.file for check in result.checks if check.outcome == "left out"] == [NAME]
     replaced(folder / "MODEL_CARD.md", "| parameters | ", "| parameters | 9")
     assert found(verify(folder)).startswith("MODEL_CARD.md: parameters: ")
+
+
+def test_other_weights_under_the_hubs_name_are_found(folder: Path) -> None:
+    content = (folder / "weights.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content)
+    assert verify(folder).is_verified
+    (folder / "model.safetensors").write_bytes(content[:-1] + b"\x7f")
+    assert found(verify(folder)) == "model.safetensors: content: another; must be that of weights.safetensors"
 
 
 def test_what_the_certificate_says_nothing_of_is_named(folder: Path) -> None:

@@ -3,11 +3,14 @@
 Everything that a method needs counts: the search, the choice among finalists and the last training. All have the same
 images, the same cores, one after another, and are judged by the test set, which none of them opens before its end.
 
-    nas       `nas search --time` and `nas retrain --top`, everything else by default
-    random    the same without hand-made first trials, drawn at random
+    nas       `nas search --time` and `nas retrain --top`, everything else by default; nas-modern and nas-tiny do the
+              same in the spaces of these names
+    random    the same as nas without hand-made first trials, drawn at random
     optuna    what a careful user writes: TPE, the median pruner, trials over the budget pruned, the textbook loop; the
               best trial is trained for as long as the rest of the time allows
     guess     each network of the family of guesses named by --guess, trained by `full` for all of the time
+
+Beside every winner of a search stands the guess that the search itself trained for as many epochs, by the same recipe.
 
 Ended runs are kept in the results file and are not repeated, so that the command can be interrupted and run again.
 """
@@ -44,6 +47,7 @@ SEARCH_SHARE = 0.3  # of the time
 TOP = 9
 OPTUNA_EPOCHS = 5
 RESULTS = "proof"
+SPACES = {"nas": "resnet", "nas-modern": "modern", "nas-tiny": "tiny"}  # that a method searches
 
 
 def write_images(path: Path, num_train: int, size: int) -> None:
@@ -108,12 +112,12 @@ def result(
     }
 
 
-def search_and_retrain(race: Race, study: str, budget: int, seed: int, *options: object) -> dict[str, Any]:
+def search_and_retrain(race: Race, study: str, budget: int, seed: int, space: str, *options: object) -> dict[str, Any]:
     """A row of `nas search` and `nas retrain`. The length of the retraining is what the time left allows."""
     started = time.monotonic()
     race.nas(
         "search", "--budget", budget, "--time", f"{SEARCH_SHARE * race.seconds:.0f}s", "--data", race.data.name,
-        "--study", study, "--seed", seed, *options,
+        "--space", space, "--study", study, "--seed", seed, *options,
     )  # fmt: skip
     view = race.view(study)
     complete = [trial for trial in view.trials if trial.state == "complete"]
@@ -121,7 +125,7 @@ def search_and_retrain(race: Race, study: str, budget: int, seed: int, *options:
     left = race.seconds - (time.monotonic() - started)
     best = sorted(complete, key=lambda trial: -(trial.value or 0.0))[:top]
     pace, num_workers = seconds_per_epoch(best) or 1.0, len(os.sched_getaffinity(0))
-    num_dropouts = len(load_space().dropout)
+    num_dropouts = len(load_space(space).dropout)
 
     def seconds(epochs: int) -> float:
         chosen = finalists_waves(top + 1, num_dropouts, epochs, view.epochs)
@@ -130,9 +134,12 @@ def search_and_retrain(race: Race, study: str, budget: int, seed: int, *options:
     epochs = max(epochs for epochs in range(1, 10_000) if epochs == 1 or seconds(epochs) <= left)
     race.nas("retrain", "--top", top, "--epochs", epochs, "--study", study)
     view = race.view(study)
-    (final,) = (run for run in view.runs if run.purpose == "final" and run.identity.trial is not None)
+    finals = [run for run in view.runs if run.purpose == "final"]
+    (final,) = (run for run in finals if run.identity.trial is not None)
+    beside = {run.identity.baseline: run.test_accuracy for run in finals if run.identity.trial is None}
     trained = sum(trial.state in ("complete", "pruned") for trial in view.trials)
-    return result(final.architecture, view.image_size, final.test_accuracy, started, epochs, trained, len(view.trials))
+    row = result(final.architecture, view.image_size, final.test_accuracy, started, epochs, trained, len(view.trials))
+    return row | {"beside": beside}
 
 
 def guess(race: Race, study: str, budget: int, seed: int, name: str) -> dict[str, Any]:
@@ -221,20 +228,24 @@ Method = Callable[[Race, str, int, int], dict[str, Any]]
 
 def make_methods(guesses: list[str]) -> dict[str, Method]:
     methods: dict[str, Method] = {
-        "nas": search_and_retrain,
         "random": lambda race, study, budget, seed: search_and_retrain(
-            race, study, budget, seed, "--sampler", "random", "--no-warm-start"
+            race, study, budget, seed, "resnet", "--sampler", "random", "--no-warm-start"
         ),
         "optuna": plain_optuna,
     }
+    for name, space in SPACES.items():
+        methods[name] = lambda race, study, budget, seed, space=space: search_and_retrain(  # type: ignore[misc]
+            race, study, budget, seed, space
+        )
     for name in guesses:
         methods[name] = lambda race, study, budget, seed, name=name: guess(race, study, budget, seed, name)  # type: ignore[misc]
     return methods
 
 
 def print_results(rows: Rows) -> None:
-    for budget in sorted({row["budget"] for row in rows}):
-        of_budget = [row for row in rows if row["budget"] == budget]
+    settings = ("budget", "minutes", "size", "images")
+    for setting in sorted({tuple(row[name] for name in settings) for row in rows}):
+        of_budget = [row for row in rows if tuple(row[name] for name in settings) == setting]
         ours = {row["seed"]: row["accuracy"] for row in of_budget if row["method"] == "nas"}
         table = []
         for method in dict.fromkeys(row["method"] for row in of_budget):
@@ -251,11 +262,16 @@ def print_results(rows: Rows) -> None:
                     ", ".join(f"{row['params']:,}" for row in own),
                     ", ".join(f"{row['macs'] / 1e6:.1f}" for row in own),
                     ", ".join(str(row["epochs"]) for row in own),
+                    ", ".join(f"{100 * other:.2f}" for row in own for other in row.get("beside", {}).values()),
                 ]
             )
-        print(f"\n{budget:,} parameters; accuracy in percent with 95% intervals over seeds")
+        budget, minutes, size, images = setting
+        print(
+            f"\n{budget:,} parameters, {images:,} images of {size}x{size}, {minutes:g} minutes a run; accuracy in "
+            "percent with 95% intervals over seeds"
+        )
         header = ("method", "test accuracy", "each", "nas better by", "minutes", "trials (wasted)")
-        print_table((*header, "parameters", "M MACs", "last epochs"), table)
+        print_table((*header, "parameters", "M MACs", "last epochs", "guess beside"), table)
 
 
 def main() -> None:
@@ -267,7 +283,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, choices=(16, 32), default=16, help="of an image, in pixels")
     parser.add_argument("--guess", nargs="*", default=["guess-1"], help="guesses that are trained for all of the time")
     parser.add_argument(
-        "--methods", nargs="+", default=["nas", "random", "optuna"], choices=("nas", "random", "optuna")
+        "--methods", nargs="*", default=["nas", "random", "optuna"], choices=(*SPACES, "random", "optuna")
     )
     parser.add_argument("--folder", type=Path, default=Path("proof"), help="for images, studies and a log")
     options = parser.parse_args()

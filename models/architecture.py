@@ -9,10 +9,12 @@ default, so that a network without them is known as before.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Literal, get_args
+
+from models.fields import ArchitectureError as ArchitectureError
+from models.fields import items_of, require_choice, require_integer, require_integer_or_none, written
 
 Block = Literal["basic", "bottleneck", "inverted"]
 Shortcut = Literal["A", "B", "b"]
@@ -26,25 +28,6 @@ MAX_EXPANSION = 64
 LATER = frozenset({
     "stride", "group_width", "expansion", "squeeze_excitation", "preactivation", "activation", "head_width",
 })  # fmt: skip
-
-
-class ArchitectureError(ValueError):
-    """An invalid value of an architecture. The message is one line: name = value, then the rule."""
-
-
-def _integer(name: str, value: object, low: int, high: int) -> None:
-    if type(value) is not int or not low <= value <= high:
-        raise ArchitectureError(f"{name} = {value!r}: must be an integer from {low} to {high}")
-
-
-def _integer_or_none(name: str, value: object, low: int, high: int) -> None:
-    if value is not None and (type(value) is not int or not low <= value <= high):
-        raise ArchitectureError(f"{name} = {value!r}: must be an integer from {low} to {high}, or none")
-
-
-def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ArchitectureError(f"{name} = {value!r}: must be one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +46,10 @@ class Stem:
     padding: int = 1
 
     def __post_init__(self) -> None:
-        _integer("stem.width", self.width, 1, MAX_WIDTH)
-        _integer("stem.kernel", self.kernel, 1, MAX_KERNEL)
-        _integer("stem.stride", self.stride, 1, 4)
-        _integer("stem.padding", self.padding, 0, self.kernel - 1)
+        require_integer("stem.width", self.width, 1, MAX_WIDTH)
+        require_integer("stem.kernel", self.kernel, 1, MAX_KERNEL)
+        require_integer("stem.stride", self.stride, 1, 4)
+        require_integer("stem.padding", self.padding, 0, self.kernel - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +93,16 @@ class Stage:
     squeeze_excitation: int | None = None
 
     def __post_init__(self) -> None:
-        _choice("block", self.block, get_args(Block))
-        _choice("even_kernel", self.even_kernel, get_args(EvenKernel))
-        _integer("depth", self.depth, 1, MAX_DEPTH)
-        _integer("width", self.width, 1, MAX_WIDTH)
-        _integer("kernel", self.kernel, 1, MAX_KERNEL)
-        _integer("reduction", self.reduction, 1, MAX_WIDTH)
-        _integer_or_none("stride", self.stride, 1, 2)
-        _integer_or_none("group_width", self.group_width, 1, MAX_WIDTH)
-        _integer("expansion", self.expansion, 1, MAX_EXPANSION)
-        _integer_or_none("squeeze_excitation", self.squeeze_excitation, 1, MAX_WIDTH)
+        require_choice("block", self.block, get_args(Block))
+        require_choice("even_kernel", self.even_kernel, get_args(EvenKernel))
+        require_integer("depth", self.depth, 1, MAX_DEPTH)
+        require_integer("width", self.width, 1, MAX_WIDTH)
+        require_integer("kernel", self.kernel, 1, MAX_KERNEL)
+        require_integer("reduction", self.reduction, 1, MAX_WIDTH)
+        require_integer_or_none("stride", self.stride, 1, 2)
+        require_integer_or_none("group_width", self.group_width, 1, MAX_WIDTH)
+        require_integer("expansion", self.expansion, 1, MAX_EXPANSION)
+        require_integer_or_none("squeeze_excitation", self.squeeze_excitation, 1, MAX_WIDTH)
         if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
             raise ArchitectureError(f"dropout = {self.dropout!r}: must be a number from 0 to below 1")
         object.__setattr__(self, "dropout", float(self.dropout))
@@ -221,14 +204,14 @@ class Architecture:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
-        _choice("shortcut", self.shortcut, get_args(Shortcut))
-        _choice("activation", self.activation, get_args(Activation))
-        _integer_or_none("head_width", self.head_width, 1, MAX_WIDTH)
+        require_choice("shortcut", self.shortcut, get_args(Shortcut))
+        require_choice("activation", self.activation, get_args(Activation))
+        require_integer_or_none("head_width", self.head_width, 1, MAX_WIDTH)
         if type(self.preactivation) is not bool:
             raise ArchitectureError(f"preactivation = {self.preactivation!r}: must be true or false")
-        _integer("stages", len(self.stages), 1, 16)
-        _integer("in_channels", self.in_channels, 1, 1_024)
-        _integer("num_classes", self.num_classes, 2, 1_000_000)
+        require_integer("stages", len(self.stages), 1, 16)
+        require_integer("in_channels", self.in_channels, 1, 1_024)
+        require_integer("num_classes", self.num_classes, 2, 1_000_000)
         if self.shortcut == "A":
             widths = [self.stem.width, *(stage.width for stage in self.stages)]
             for (before, after), stage in zip(pairwise(widths), self.stages, strict=True):
@@ -258,7 +241,10 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, which `from_dict` reads."""
-        return _written(self) | {"stem": asdict(self.stem), "stages": [_written(stage) for stage in self.stages]}
+        return written(self, LATER) | {
+            "stem": asdict(self.stem),
+            "stages": [written(stage, LATER) for stage in self.stages],
+        }
 
     def to_json(self, indent: int | None = None) -> str:
         """The values of `to_dict` as JSON, which `from_json` reads."""
@@ -271,12 +257,12 @@ class Architecture:
         Raises:
             ArchitectureError: an unknown or missing field, or a value out of range.
         """
-        items = _fields_of(cls, "architecture", values)
+        items = items_of(cls, "architecture", values)
         stages = items.get("stages")
         if not isinstance(stages, list | tuple):
             raise ArchitectureError(f"stages = {stages!r}: must be a list")
-        items["stem"] = Stem(**_fields_of(Stem, "stem", items["stem"]))
-        items["stages"] = tuple(Stage(**_fields_of(Stage, "stage", stage)) for stage in stages)
+        items["stem"] = Stem(**items_of(Stem, "stem", items["stem"]))
+        items["stages"] = tuple(Stage(**items_of(Stage, "stage", stage)) for stage in stages)
         return cls(**items)
 
     @classmethod
@@ -302,27 +288,3 @@ def needs_shortcut(stage: Stage, in_width: int, stride: int) -> bool:
     """Whether the stage's first block, of this stride, has a shortcut A, B or b: it changes the shape of what it
     receives, and is not an inverted block."""
     return stage.block != "inverted" and (stride != 1 or in_width != stage.width)
-
-
-def _written(value: "Architecture | Stage") -> dict[str, Any]:
-    """The fields of a dataclass, later ones only where they are not the default."""
-    return {
-        field.name: getattr(value, field.name)
-        for field in fields(value)
-        if field.name not in LATER or getattr(value, field.name) != field.default
-    }
-
-
-def _fields_of(kind: type, name: str, values: object) -> dict[str, Any]:
-    """The items of a mapping, if all are fields of the dataclass `kind` and no field without a default is missing."""
-    if not isinstance(values, Mapping):
-        raise ArchitectureError(f"{name} = {values!r}: must be a mapping")
-    names = [field.name for field in fields(kind)]
-    required = [field.name for field in fields(kind) if field.default is field.default_factory]
-    for key in values:
-        if key not in names:
-            raise ArchitectureError(f"{name}.{key}: unknown field; known are {', '.join(names)}")
-    for key in required:
-        if key not in values:
-            raise ArchitectureError(f"{name}.{key}: missing")
-    return dict(values)

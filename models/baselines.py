@@ -73,6 +73,12 @@ def _gated(depth: int) -> Architecture:
     return Architecture(Stem(16), stages)
 
 
+def _aggregated() -> Architecture:
+    """ResNeXt-29 of 32 groups, 4 channels wide in the first stage (https://arxiv.org/abs/1611.05431)."""
+    stages = (Stage("bottleneck", 3, width, reduction=2, group_width=width // 64) for width in (256, 512, 1024))
+    return Architecture(Stem(64), tuple(stages))
+
+
 def _mobile(stem: int, widths: tuple[int, ...]) -> Architecture:
     """MobileNetV2 with the strides that it has for images of 32 pixels, and ReLU in place of ReLU6."""
     depths, strides = (1, 2, 3, 4, 3, 3, 1), (None, 1, None, None, 1, None, 1)
@@ -83,7 +89,8 @@ def _mobile(stem: int, widths: tuple[int, ...]) -> Architecture:
     return Architecture(Stem(stem), stages, head_width=1_280)
 
 
-_PREACTIVATED, _WIDE, _SE, _MOBILE = "He et al. 2016", "Zagoruyko 2016", "Hu et al. 2017", "Sandler et al. 2018"
+_PREACTIVATED, _WIDE, _GROUPED = "He et al. 2016", "Zagoruyko 2016", "Xie et al. 2016"
+_SE, _MOBILE = "Hu et al. 2017", "Sandler et al. 2018"
 
 _ALL: tuple[Baseline, ...] = (
     Baseline("resnet20-a", "report 0", _basic((16, 32, 64), (3, 3, 3), "A"), "report0", "91.25% (He et al.)"),
@@ -156,6 +163,7 @@ _ALL: tuple[Baseline, ...] = (
     Baseline("preresnet56", _PREACTIVATED, _wide(9, 1), "full", "", "as in pytorchcv"),
     Baseline("wrn16-4", _WIDE, _wide(2, 4), "full", "94.76%", "with dropout, which is left out here"),
     Baseline("wrn20-4", _WIDE, _wide(3, 4), "full", "95.99%", "three blocks a stage: elsewhere called WRN-22-4"),
+    Baseline("resnext29-32x4d", _GROUPED, _aggregated(), "full", "96.85%", "by pytorchcv, and as there"),
     Baseline("se-resnet20", _SE, _gated(3), "full", "", "as in pytorchcv"),
     Baseline("se-resnet56", _SE, _gated(9), "full", "95.87%", "chosen by the test set; as in pytorchcv"),
     Baseline(

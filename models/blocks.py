@@ -192,15 +192,9 @@ class BasicBlock(Block):
             ConvNorm(in_width, width, kernel, stride, kernel // 2, pool),
             ConvNorm(width, width, kernel, 1, second_padding, pool, norm=not preactivation),
         ]
-        super().__init__(
-            path,
-            make_shortcut(shortcut, in_width, width, stride),
-            dropout,
-            make_gate(width, squeezed_width),
-            activation,
-            last_activation=not preactivation,
-            norm=nn.BatchNorm2d(in_width) if preactivation else None,
-        )
+        added, gate = make_shortcut(shortcut, in_width, width, stride), make_gate(width, squeezed_width)
+        norm = nn.BatchNorm2d(in_width) if preactivation else None
+        super().__init__(path, added, dropout, gate, activation, last_activation=norm is None, norm=norm)
 
 
 class Bottleneck(Block):
@@ -227,15 +221,9 @@ class Bottleneck(Block):
             ConvNorm(inner, inner, kernel, stride, kernel // 2, pool=kernel % 2 == 0, groups=groups),
             ConvNorm(inner, width, 1, norm=not preactivation),
         ]
-        super().__init__(
-            path,
-            make_shortcut(shortcut, in_width, width, stride),
-            dropout,
-            make_gate(width, squeezed_width),
-            activation,
-            last_activation=not preactivation,
-            norm=nn.BatchNorm2d(in_width) if preactivation else None,
-        )
+        added, gate = make_shortcut(shortcut, in_width, width, stride), make_gate(width, squeezed_width)
+        norm = nn.BatchNorm2d(in_width) if preactivation else None
+        super().__init__(path, added, dropout, gate, activation, last_activation=norm is None, norm=norm)
 
 
 class InvertedBlock(Block):

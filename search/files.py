@@ -95,6 +95,11 @@ class StudyFiles:
     def tensorboard(self, run: str) -> Path:
         return self.folder / "tensorboard" / _one_name("run", run)
 
+    @property
+    def mlflow(self) -> Path:
+        """The folder of MLflow's database and artefacts."""
+        return self.folder / "mlflow"
+
     def export(self, identity: Identity, key: str | None = None) -> Path:
         """The folder of the exported files of the network that a trial or a baseline stands for, or of the one of a
         key."""

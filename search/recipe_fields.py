@@ -1,9 +1,10 @@
 """The fields of a recipe, how they go together, and which contradict each other."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
+from search.grown import Grown
 from search.recipe_parts import (
     Affine,
     Alpha,
@@ -23,8 +24,7 @@ from search.recipe_parts import (
 
 POLICIES = ("auto_augment", "trivial_augment", "rand_augment")
 
-# Fields that came after recipes had been written into results, plans and checkpoints, which know a recipe by what is
-# written of it. A value that is the default is not written, so that they know a recipe without such fields as before.
+# Fields that came after recipes had been written; see search.grown.
 LATER = frozenset({
     "norm_bias_lr_factor", "logit_scale", "dirac_init", "train_norm_weight", "norm_momentum", "stochastic_depth",
     "lookahead", "trivial_augment", "rand_augment", "padding_mode", "random_erasing", "muon_lr", "rates_per",
@@ -32,7 +32,7 @@ LATER = frozenset({
 })  # fmt: skip
 
 
-class RecipeFields(Part):
+class RecipeFields(Part, Grown):
     """One way to train an image classifier. Every field says what it is; this is how they go together.
 
     'Airbench' is https://github.com/KellerJordan/cifar10-airbench, where several of the fields come from.
@@ -102,6 +102,8 @@ class RecipeFields(Part):
 
     Where a value is 'auto', `Recipe.fit_to` sets it for the data; the precision alone is left to the device.
     """
+
+    later: ClassVar[frozenset[str]] = LATER
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     """What results call it; a copy needs another name."""
@@ -201,15 +203,6 @@ class RecipeFields(Part):
     """Alpha of MixUp, which blends two images; 0: off."""
     mix_probability: Probability = 1.0
     """The share of batches that are mixed by cutmix or mixup."""
-
-    @model_serializer(mode="wrap")
-    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields = type(self).model_fields
-        return {
-            name: value
-            for name, value in dump(self).items()
-            if name not in LATER or getattr(self, name) != fields[name].default
-        }
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "RecipeFields":

@@ -13,6 +13,7 @@ from subprocess import CompletedProcess, run
 from sysconfig import get_path
 
 import pytest
+from filelock import FileLock
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started here must hear Ctrl-C
@@ -38,6 +39,23 @@ def pytest_unconfigure() -> None:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache of decoded data for the whole session."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder that the first test worker to ask for it fills for all of them. It is for copying."""
+    own = tmp_path_factory.getbasetemp()
+    common = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def fill(name: str, build: Callable[[Path], None]) -> Path:
+        folder = common / name
+        with FileLock(common / f"{name}.lock"):
+            if not folder.exists():
+                build(begun := tmp_path_factory.mktemp(name))
+                begun.rename(folder)
+        return folder
+
+    return fill
 
 
 @pytest.fixture(autouse=True)

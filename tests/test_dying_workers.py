@@ -49,6 +49,6 @@ def test_a_worker_that_dies_ends_the_run_with_a_failure(tmp_path: Path, num_dead
 
 @pytest.mark.slow
 def test_a_worker_that_never_comes_back_ends_the_run_with_a_failure(tmp_path: Path) -> None:
-    done = run(tmp_path, 1, SPIN, "-o", "faulthandler_timeout=10")
+    done = run(tmp_path, 1, SPIN, "-o", "faulthandler_timeout=5")
     assert done.returncode != 0, done.stdout
     assert re.search(r"worker 'gw\d' crashed while running 'test_0.py::test_numbers\[1\]'", done.stdout)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.logs import LogName, open_log
+from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.output import Format, OutputFormat, print_rows
 from search.cli.recipe import Epochs, RecipeName, fit_recipe, parse_recipe
@@ -30,7 +30,7 @@ def audit_proxy(
     gpus_per_worker: GpusPerWorker = None,
     cpus_per_worker: CpusPerWorker = None,
     device: Device = "auto",
-    log: LogName = None,
+    log: LogNames = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
     format: OutputFormat = Format.TABLE,
@@ -46,11 +46,11 @@ def audit_proxy(
     from search.run import launch
     from search.run.candidates import audit_candidates, stratified_sample
     from search.run.interruption import Interruption
-    from search.run.listener import Observer
     from search.run.plans import open_study_data
     from search.space.limits import parse_count
     from search.study.reading import read_view
 
+    logs = prepare_logs(log)
     files, plan = open_study(studies, study)
     view = read_view(files)
     sample = stratified_sample(view.trials, parse_count(trials, "trials"), seed)
@@ -59,10 +59,10 @@ def audit_proxy(
     candidates = audit_candidates(sample, full, plan)
     numbers = ", ".join(str(trial.number) for trial in sample)
     print(f"trials {numbers} at full length: recipe {full.name}, {plural(full.epochs, 'epoch')}", file=sys.stderr)
-    with open_log(log, files) as to_log, Interruption() as interruption:
+    with open_logs(logs, files) as to_log, Interruption() as interruption:
         progress = RetrainProgress(Console(stderr=True), to_log, interruption)
-        request, observer = launch.AuditRequest(tuple(candidates), seeds), Observer(progress.epoch, progress.note)
-        runs = launch.audit_proxy(files, plan, request, machine, observer, interruption)
+        request = launch.AuditRequest(tuple(candidates), seeds)
+        runs = launch.audit_proxy(files, plan, request, machine, progress.observer, interruption)
     if not runs:
         raise TrainingError("none of these trials could be trained at full length")
     print_audit(replace(view, proxy=tuple(runs)), format)

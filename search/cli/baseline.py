@@ -10,7 +10,7 @@ from models.architecture import Architecture, ArchitectureError
 from search.cli.final_runs import print_final_runs, train_final_runs
 from search.cli.hand_made import DEFAULT_BUDGET, hand_made_within, known_baseline
 from search.cli.limits import LimitTexts, parse_all_limits
-from search.cli.logs import LogName, open_log
+from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.output import Format, OutputFormat, print_networks
 from search.cli.recipe import BatchSize, Epochs, fit_recipe, parse_recipe
@@ -117,7 +117,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of a new study; by default, 0.")] = None,
     device: Device = "auto",
-    log: LogName = None,
+    log: LogNames = None,
     study: Annotated[
         str | None, typer.Option("--study", help="Study to train them in, new or not; by default, DATA-baselines.")
     ] = None,
@@ -137,6 +137,7 @@ def train(
     from search.space.limits import parse_count
     from search.space.space import Task
 
+    logs = prepare_logs(log)
     for name in names:
         if not is_guess(name):  # here, since data may take long
             hand_made_within(name, Task(32, in_channels=3, num_classes=10), None)
@@ -161,7 +162,7 @@ def train(
     fitted = {recipe: fit_recipe(recipe, dataset, False, on_gpu) for recipe in dict.fromkeys(recipes.values())}
     candidates = [baseline_candidate(name, plan, fitted[recipes[name]]) for name in names]
     request = RetrainRequest(baselines=tuple(candidates), num_seeds=seeds)
-    with open_log(log, files) as to_log:
+    with open_logs(logs, files) as to_log:
         print(f"study {files.name} in {files.folder}: {dataset.name}")
         _, runs = train_final_runs(files, plan, request, machine, to_log)
-    print_final_runs(files, plan, runs)
+        print_final_runs(files, plan, runs)

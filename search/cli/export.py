@@ -103,7 +103,7 @@ def export(
 
 def _write_bundle(bundle: Path, paths: "list[Path]", files: "StudyFiles", plan: "Plan", run: "TrainedRun") -> None:
     """Write the files of an export, the study's page and plan, and the openings of its test set, as one file."""
-    from search.cli.report import render_page
+    from search.cli.report import draw_page
     from search.files import encoded
     from search.run.bundle import write_bundle
     from search.run.export_certificate import NAME, certify_files
@@ -113,7 +113,7 @@ def _write_bundle(bundle: Path, paths: "list[Path]", files: "StudyFiles", plan: 
     print_unread(view)
     ledger = files.ledger(plan.question.data.ledger_name)
     contents: dict[str, Path | bytes] = {path.name: path for path in paths}
-    contents |= {"report.html": encoded(render_page(view, plan)), "plan.yaml": encoded(plan.to_yaml())}
+    contents |= {"report.html": encoded(draw_page(plan)(view, None)), "plan.yaml": encoded(plan.to_yaml())}
     if ledger.is_file():
         contents["test-ledger.jsonl"] = ledger.read_bytes()  # once: other studies write to it
     contents[NAME] = encoded(certify_files(contents, files, plan, run).to_text())

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from search.cli.logs import Log
 from search.cli.studies import print_unread
 from search.files import StudyFiles
 
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     from search.study.plan import Plan
     from search.study.rounds import Finalist
     from search.study.view import RunView
+    from search.tracking.trackers import Trackers
     from search.workers.machine import Machine
 
 
@@ -20,7 +20,7 @@ def train_final_runs(
     plan: "Plan",
     request: "RetrainRequest",
     machine: "Machine",
-    log: Log,
+    log: "Trackers",
 ) -> "tuple[list[tuple[Candidate, Finalist]], list[RunView]]":
     """Call `search.run.launch.retrain` with a line on the screen for each epoch, and stop politely on a signal."""
     from rich.console import Console
@@ -28,12 +28,10 @@ def train_final_runs(
     from search.cli.progress import RetrainProgress
     from search.run import launch
     from search.run.interruption import Interruption
-    from search.run.listener import Observer
 
     with Interruption() as interruption:
         progress = RetrainProgress(Console(), log, interruption)
-        observer = Observer(progress.epoch, progress.note)
-        return launch.retrain(files, plan, request, machine, observer, interruption)
+        return launch.retrain(files, plan, request, machine, progress.observer, interruption)
 
 
 def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> None:

@@ -1,75 +1,98 @@
-"""--log: epochs written for other tools to show, beside the study's own record."""
+"""--log: runs told to other programs that show them, beside the study's own record."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import asdict
-from types import TracebackType
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.errors import InputError
+from search.errors import NasError, OutputError
 from search.files import StudyFiles
 
 if TYPE_CHECKING:
-    from search.protocol import Measurement
+    from search.tracking.tracker import Opening, Study
+    from search.tracking.trackers import Trackers
 
-Log = Callable[[str, "Measurement"], None]
-LogName = Annotated[str | None, typer.Option("--log", help="Also log every epoch: tensorboard.")]
-LOGS = ("tensorboard",)
+    Logs = list[tuple[str, Opening]]
 
-
-class NoLog(AbstractContextManager["NoLog"]):
-    """Writes nothing."""
-
-    def __call__(self, run: str, measurement: "Measurement") -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
+LogNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        help="Also tell every run to tensorboard, mlflow, wandb or wandb:offline; may be repeated.",
+    ),
+]
 
 
-class TensorBoardLog(AbstractContextManager["TensorBoardLog"]):
-    """Writes every epoch of every run as scalars, in studies/<study>/tensorboard/<run>/.
-
-    It uses tensorboardX, which needs no torch, because the coordinator does not import torch.
+def prepare_logs(names: Sequence[str] | None) -> "Logs":
+    """How to open the named trackers. Asked first of all, since other things take long.
 
     Raises:
-        InputError: tensorboardX is not installed.
+        InputError: there is no such tracker, its package is not installed, or it cannot be used.
     """
+    if not names:
+        return []
+    from search.tracking.trackers import prepare
 
-    def __init__(self, files: StudyFiles) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise InputError("log = tensorboard: needs tensorboardX; pip install 'budget-nas[tensorboard]'") from None
-        self._files = files
-        self._open = SummaryWriter
-        self._writers: dict[str, SummaryWriter] = {}
-
-    def __call__(self, run: str, measurement: "Measurement") -> None:
-        writer = self._writers.get(run)
-        if writer is None:
-            writer = self._writers[run] = self._open(str(self._files.tensorboard(run)))
-        for name, value in asdict(measurement).items():
-            if name != "epoch" and value is not None:
-                writer.add_scalar(name, value, measurement.epoch)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for writer in self._writers.values():
-            writer.close()
+    return prepare(names)
 
 
-def open_log(name: str | None, files: StudyFiles) -> NoLog | TensorBoardLog:
-    """The named log of a study; without a name, one that writes nothing.
+@contextmanager
+def open_logs(logs: "Logs", files: StudyFiles) -> "Iterator[Trackers]":
+    """The trackers of a study. They get its report when the block ends without an error."""
+    from search.tracking.trackers import Trackers
 
-    Raises:
-        InputError: there is no such log, or its package is not installed.
-    """
-    if name is None:
-        return NoLog()
-    if name not in LOGS:
-        raise InputError(f"log = {name!r}: must be {' or '.join(LOGS)}")
-    return TensorBoardLog(files)
+    trackers = Trackers(logs, lambda: _study(files), _say)
+    try:
+        yield trackers
+    except BaseException:
+        trackers.close(hurried=True)
+        raise
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        if trackers.keep_reports:
+            try:
+                trackers.keep_report(_report(files, Path(folder)))
+            except (NasError, OSError) as error:  # nas report says the same, and ends by it
+                _say(f"log: the report cannot be kept: {error}")
+        trackers.close()
+
+
+def _study(files: StudyFiles) -> "Study":
+    from search.study.plan import Plan
+    from search.tracking.tracker import Study, Value
+
+    plan = Plan.load(files)
+    question, data = plan.question, plan.question.data
+    parameters: dict[str, Value] = {
+        "budget": question.budget,
+        "limits": ", ".join(question.limits),
+        "data": data.name,
+        "data_fingerprint": data.fingerprint,
+        "image_size": data.image_size,
+        "classes": len(data.classes),
+        "recipe": question.recipe.name,
+        "epochs": question.recipe.epochs,
+        "sampler": question.sampler,
+        "pruner": question.pruner,
+        "seed": question.seed,
+    }
+    return Study(files, plan.circumstances.created, data.image_size, parameters)
+
+
+def _report(files: StudyFiles, folder: Path) -> Path:
+    from search.cli.report import draw_page
+    from search.files import encoded
+    from search.study.plan import Plan
+    from search.study.reading import read_view
+
+    page = folder / "report.html"
+    page.write_bytes(encoded(draw_page(Plan.load(files))(read_view(files), None)))
+    return page
+
+
+def _say(line: str) -> None:
+    with suppress(OutputError):  # nobody reads it, which must not end a search
+        print(f"note: {line}", file=sys.stderr, flush=True)

@@ -9,7 +9,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from models.architecture import Architecture
 from models.count import count_parameters
-from search.cli.logs import Log
 from search.errors import OutputError
 from search.protocol import Job, Measurement
 from search.quantities import plural, significant
@@ -17,9 +16,12 @@ from search.recipe import Recipe
 from search.report.notation import design, duration, short
 from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
+from search.run.listener import Observer
 from search.run.time_budget import Choice
 from search.study.plan import PrunerName
 from search.study.sanity import first_loss_warning
+from search.study.view import RunView
+from search.tracking.trackers import Trackers
 from search.trained_network import Precision
 
 WORDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -34,7 +36,7 @@ class SearchProgress:
         recipe: how trials are trained.
         retrain_recipe: how a winner would be retrained, to estimate how long that takes.
         pruner: what ends trials early.
-        log: receives every epoch, under the name 'trial-0042'.
+        log: is told of every trial, under the name 'trial-0042'.
         interruption: is asked for the end once nothing can be printed any more.
     """
 
@@ -46,7 +48,7 @@ class SearchProgress:
         retrain_recipe: Recipe,
         pruner: PrunerName,
         console: Console,
-        log: Log,
+        log: Trackers,
         interruption: Interruption,
     ) -> None:
         self.headline = headline
@@ -129,6 +131,7 @@ class SearchProgress:
         self._running[number] = 0
         self._num_classes = architecture.num_classes
         params = count_parameters(architecture)
+        self.log.begin(_name(number), architecture, self.recipe)
         if self.console.is_terminal:
             self._refresh()
         else:
@@ -136,7 +139,7 @@ class SearchProgress:
 
     def measured(self, number: int, measurement: Measurement) -> None:
         self._running[number] = measurement.epoch
-        self.log(f"trial-{number:04d}", measurement)
+        self.log.measure(_name(number), measurement)
         if warning := first_loss_warning(measurement.first_loss, self._num_classes):
             self._say(f"warning: trial {number}: {warning}")
         self._refresh()
@@ -147,6 +150,8 @@ class SearchProgress:
     def ended(self, number: int, state: TrialState, value: float | None, reason: str | None) -> None:
         epochs = self._running.pop(number, 0)
         self._num_ended += 1
+        values = {"validation_accuracy": value, "trained_epochs": epochs, "reason": reason}
+        self.log.end(_name(number), WORDS[state], {key: known for key, known in values.items() if known is not None})
         if state != TrialState.FAIL:
             self._num_trained += 1
         if state == TrialState.COMPLETE and value is not None and (self._best is None or value > self._best):
@@ -194,17 +199,27 @@ def _between(least: str, most: str) -> str:
 class RetrainProgress:
     """Shows the progress of full-length runs: a line per epoch, or per tenth of the epochs if there are many.
 
-    `log` receives every epoch, under the name 'final-0042-seed-0-full-40ep-3f9a1c77'. `interruption` is asked for the
-    end once nothing can be printed any more.
+    `log` is told of every run, under the name 'final-0042-seed-0-full-40ep-3f9a1c77'. `interruption` is asked for
+    the end once nothing can be printed any more.
     """
 
-    def __init__(self, console: Console, log: Log, interruption: Interruption) -> None:
+    def __init__(self, console: Console, log: Trackers, interruption: Interruption) -> None:
         self.console = console
         self.log = log
         self._interruption = interruption
 
+    @property
+    def observer(self) -> Observer:
+        return Observer(self.epoch, self.note, self.begin, self.end)
+
+    def begin(self, job: Job) -> None:
+        self.log.begin(_run_name(job), job.architecture, job.recipe, purpose=job.purpose, seed=job.seed)
+
+    def end(self, job: Job, view: RunView | None) -> None:
+        self.log.end(_run_name(job), "complete" if view else "failed", final_values(view) if view else {})
+
     def epoch(self, job: Job, measurement: Measurement) -> None:
-        self.log(f"{job.purpose}-{job.label}-{job.key}".replace(" ", "-"), measurement)
+        self.log.measure(_run_name(job), measurement)
         if warning := first_loss_warning(measurement.first_loss, job.architecture.num_classes):
             self._say(f"warning: {job.label}: {warning}")
         epochs = job.recipe.epochs
@@ -223,3 +238,23 @@ class RetrainProgress:
 
     def _say(self, text: str) -> None:
         _print(self.console, text, self._interruption)
+
+
+def final_values(view: RunView) -> dict[str, float]:
+    """What a full-length run came to, as far as it was measured."""
+    values = {
+        "test_accuracy": view.test_accuracy,
+        "test_loss": view.test_loss,
+        "validation_accuracy": view.validation,
+        "trained_epochs": view.epochs,
+        "seconds": view.seconds,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _name(number: int) -> str:
+    return f"trial-{number:04d}"
+
+
+def _run_name(job: Job) -> str:
+    return f"{job.purpose}-{job.label}-{job.key}".replace(" ", "-")

@@ -2,7 +2,7 @@
 
 import sys
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -88,12 +88,11 @@ def _page_writer(
     from search.files import encoded, replacing
     from search.report.table_files import write_trials_csv
 
-    render = _renderer(plan)
+    draw = draw_page(plan, budgets)
 
     def write(view: "StudyView", more: bool) -> str | None:
         with replacing(page) as path:  # so that nothing is written if the trials cannot be
-            refresh = round(every) if more else None
-            path.write_bytes(encoded(render(view, sorted(set(budgets)), refresh)))
+            path.write_bytes(encoded(draw(view, round(every) if more else None)))
             try:
                 write_trials_csv(view, files.trials_csv)
             except StorageError as error:
@@ -105,13 +104,8 @@ def _page_writer(
     return write
 
 
-def render_page(view: "StudyView", plan: "Plan") -> str:
-    """The page of a study."""
-    return _renderer(plan)(view, [], None)
-
-
-def _renderer(plan: "Plan") -> "Callable[[StudyView, list[int], int | None], str]":
-    """Gives the page of a view, with what it says of the best network within budgets, and of when it loads again."""
+def draw_page(plan: "Plan", budgets: Sequence[int] = ()) -> "Callable[[StudyView, int | None], str]":
+    """Draws a view as one HTML page, which loads itself again after so many seconds."""
     from search.report.page import render
     from search.space.audit import audit
     from search.space.profile import profile
@@ -120,11 +114,11 @@ def _renderer(plan: "Plan") -> "Callable[[StudyView, list[int], int | None], str
     space = audit(question.space, question.data.task, question.all_limits)
     draws = profile(question.space, question.data.task, question.all_limits) if space.feasible else None
 
-    def page(view: "StudyView", budgets: list[int], refresh: int | None) -> str:
+    def draw(view: "StudyView", refresh: int | None) -> str:
         audited, drawn = (space, draws) if view.trials else (None, None)
-        return render(view, audited, drawn, budgets, refresh)
+        return render(view, audited, drawn, sorted(set(budgets)), refresh)
 
-    return page
+    return draw
 
 
 def _watch(

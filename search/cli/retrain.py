@@ -11,7 +11,7 @@ import typer
 from search.cli.choices import one_of
 from search.cli.final_runs import print_final_runs, train_final_runs
 from search.cli.hand_made import known_baseline
-from search.cli.logs import LogName, open_log
+from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.retraining_cost import print_cost
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from search.run.candidates import Candidate
     from search.study.plan import Plan
     from search.study.rounds import Finalist
+    from search.study.view import TrialView
     from search.study.way import Select
 
 
@@ -64,7 +65,7 @@ def retrain(
     gpus_per_worker: GpusPerWorker = None,
     cpus_per_worker: CpusPerWorker = None,
     device: Device = "auto",
-    log: LogName = None,
+    log: LogNames = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
 ) -> None:
@@ -93,7 +94,7 @@ def retrain(
     from search.study.reading import trial_views
     from search.study.storage import read_study
 
-    selection = parse_selection(trial, top, per_budget, dropout, baseline, guess)
+    selection, logs = parse_selection(trial, top, per_budget, dropout, baseline, guess), prepare_logs(log)
     ranked_by: Select = one_of("select", select, ("clean", "robust"))
     if ranked_by == "robust" and not selection.chooses:
         raise InputError("select = robust: is for --top 2 or more, which chooses among finalists")
@@ -110,10 +111,10 @@ def retrain(
         if number is not None and all(candidate.identity.trial != number for candidate in candidates):
             candidates.append(candidate_of(records, number, plan, full))
     names = dict.fromkeys(known_baseline(name, files, plan) for name in selection.baselines)
-    baselines = tuple(baseline_candidate(name, plan, full) for name in names)
+    baselines = tuple(baseline_candidate(name, plan, full, trials) for name in names)
     # Where nothing is left to be chosen, the winner is known.
     rivals = baselines if selection.chooses else (*baselines, *candidates)
-    opponent = find_opponent(files, plan, full, rivals, seeds) if selection.has_opponent else None
+    opponent = find_opponent(files, plan, full, trials, rivals, seeds) if selection.has_opponent else None
     by = full if holds_out else fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, True, machine.has_gpu)
     teachers = parse_teacher(teacher, temperature, teacher_share, files, plan, records, by)
     known = teachers_known(teachers, (*candidates, *baselines), selection.chooses) if teachers is not None else None
@@ -126,11 +127,11 @@ def retrain(
     if teachers is not None:
         print_teachers(teachers, known, plan)
     print_cost(request, plan, full.epochs, trials, num_workers, known)
-    with open_log(log, files) as to_log:
+    with open_logs(logs, files) as to_log:
         ranking, runs = train_final_runs(files, plan, request, machine, to_log)
-    if ranking:
-        print_choice(ranking)
-    print_final_runs(files, plan, runs)
+        if ranking:
+            print_choice(ranking)
+        print_final_runs(files, plan, runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,12 @@ def parse_selection(
 
 
 def find_opponent(
-    files: StudyFiles, plan: "Plan", recipe: "Recipe", others: "Iterable[Candidate]", num_seeds: int
+    files: StudyFiles,
+    plan: "Plan",
+    recipe: "Recipe",
+    trials: "Iterable[TrialView]",
+    others: "Iterable[Candidate]",
+    num_seeds: int,
 ) -> "Candidate | None":
     """The best guess of the study, to be trained by the recipe, which a line on the screen names with its runs; None if
     there is none, or if it is one of the others that are trained."""
@@ -230,7 +236,7 @@ def find_opponent(
     except InputError as error:
         print(f"note: {error}; none is trained beside the winner", file=sys.stderr)
         return None
-    opponent = baseline_candidate(name, plan, recipe)
+    opponent = baseline_candidate(name, plan, recipe, trials)
     same = next((other.identity for other in others if are_one_design(other, opponent)), None)
     if same is not None:
         is_baseline = same.kind == "baseline"

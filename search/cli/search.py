@@ -10,7 +10,7 @@ import typer
 
 from search.cli.choices import one_of
 from search.cli.limits import LimitTexts, SpaceFile, parse_all_limits
-from search.cli.logs import LogName, open_log
+from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.output import Format, OutputFormat, print_networks
 from search.cli.recipe import BatchSize, fit_recipe, parse_recipe
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from search.run.listener import Outcome
     from search.run.plans import Option
     from search.study.plan import Question
+    from search.tracking.trackers import Trackers
     from search.workers.machine import Machine
 
 
@@ -70,7 +71,7 @@ def search(
     warm_start: Annotated[
         bool, typer.Option(" /--no-warm-start", help="Leave out the hand-made networks that are the first trials.")
     ] = True,
-    log: LogName = None,
+    log: LogNames = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Sample and count the designs, train none.")] = False,
     format: OutputFormat = Format.TABLE,
 ) -> None:
@@ -80,7 +81,7 @@ def search(
     from search.space.limits import parse_duration
 
     num_trials, time_given = parse_length(trials, time, dry_run)
-    seconds = parse_duration(timeout) if timeout is not None else None
+    seconds, logs = parse_duration(timeout) if timeout is not None else None, prepare_logs(log)
     chosen = parse_recipe(recipe, epochs, batch_size)
     dataset, asked = parse_question(data, budget, limit, fill, space, chosen, sampler, pruner, seed, warm_start)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
@@ -90,6 +91,8 @@ def search(
     given = given_options(space, limit, fill, epochs, time)
     question = plans.settle(asked, given, plans.begun(files), lambda text: print(text, file=sys.stderr))
     if dry_run:
+        if logs:
+            print("note: log: a dry run trains nothing, and no log is told", file=sys.stderr)
         assert num_trials is not None
         sampled = launch.dry_run(question, num_trials)
         print_networks(sampled.rows, format)
@@ -100,9 +103,10 @@ def search(
             print(f"stopped early: {sampled.early_stop}", file=sys.stderr)
         return
     request = launch.SearchRequest(question, data, num_trials, storage, seconds, time_given, began, epochs is None)
-    outcome = _run(files, request, machine, log)
-    print_outcome(outcome)
-    print_best(files, storage)
+    with open_logs(logs, files) as to_log:
+        outcome = _run(files, request, machine, to_log)
+        print_outcome(outcome)
+        print_best(files, storage)
 
 
 def parse_question(
@@ -186,7 +190,7 @@ def default_study(data: str, budget: int) -> str:
     return f"{data}-{short_count(budget)}"
 
 
-def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: str | None) -> "Outcome":
+def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: "Trackers") -> "Outcome":
     """Call `search.run.launch.search` with its progress on the screen, and stop politely on a signal."""
     from rich.console import Console
 
@@ -198,11 +202,8 @@ def _run(files: StudyFiles, request: "SearchRequest", machine: "Machine", log: s
     question, num_trials = request.question, request.num_trials
     headline, pruner = _headline(files, request), question.pruner
     with (
-        open_log(log, files) as to_log,
         Interruption() as interruption,
-        SearchProgress(
-            headline, num_trials, question.recipe, FULL, pruner, Console(), to_log, interruption
-        ) as progress,
+        SearchProgress(headline, num_trials, question.recipe, FULL, pruner, Console(), log, interruption) as progress,
     ):
         outcome = launch.search(files, request, machine, progress, interruption)
     interruption.require_none()

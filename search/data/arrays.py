@@ -185,10 +185,10 @@ def first_of(values: dict[str, Any], names: Sequence[str], where: str) -> tuple[
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """An array as it is; a list or single value of a pickle as an array (N,), of objects unless all are whole numbers
-    of 64 bits."""
+    """An array as it is; a list, a tuple or a single value of a pickle as an array (N,), of objects unless all are
+    whole numbers of 64 bits."""
     if isinstance(value, np.ndarray):
         return value
-    items = value if isinstance(value, list) else [value]
-    are_whole = all(isinstance(item, int) and abs(item) < 2**63 for item in items)
+    items = value if isinstance(value, list | tuple) else [value]
+    are_whole = all(isinstance(item, int) and not isinstance(item, bool) and abs(item) < 2**63 for item in items)
     return np.fromiter(items, dtype=np.int64 if are_whole else object, count=len(items))

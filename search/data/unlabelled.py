@@ -6,6 +6,7 @@ They come as a folder of images, Parquet files, arrays in an .npz file, or a pic
 import re
 from collections import Counter
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,10 +44,11 @@ _RULE = f"ids must be whole numbers of 64 bits, or text of at most {MAX_ID} char
 
 
 class Unlabelled(NamedTuple):
-    """Images, and the id of each."""
+    """Images, and the id of each; without `are_named` it is the index of the image."""
 
     images: Images
     ids: tuple[str, ...]
+    are_named: bool = True
 
 
 def read_unlabelled(path: Path, shape: Shape) -> Unlabelled:
@@ -60,16 +62,24 @@ def read_unlabelled(path: Path, shape: Shape) -> Unlabelled:
     """
     where = f"data = {str(path)!r}"
     try:
-        images, ids = _read(path, shape)
+        images, ids, are_named = _read(path, shape)
     except OSError as error:
         raise DataError(f"{where}: cannot be read: {why(error)}") from error
     if not ids:
         raise DataError(f"{where}: holds no images; must be {INPUTS}")
     ids = tuple(id.encode(errors="replace").decode() for id in ids)  # the bytes of a file's name need not be text
+    require_different(where, ids)
+    return Unlabelled(images, ids, are_named)
+
+
+def require_different(where: str, ids: Sequence[str]) -> None:
+    """
+    Raises:
+        DataError: two of the ids are the same.
+    """
     if len(set(ids)) < len(ids):
         twice, _ = Counter(ids).most_common(1)[0]
         raise DataError(f"{where}: two images have the id {brief(twice)!r}; ids must differ")
-    return Unlabelled(images, ids)
 
 
 def _read(path: Path, shape: Shape) -> Unlabelled:
@@ -87,8 +97,10 @@ def _read(path: Path, shape: Shape) -> Unlabelled:
     name = _id_name(values)
     remark(path, *unused_values(values, (first_of(values, IMAGES, where)[0], name, CLASS_NAMES)))
     if name is None:
-        return Unlabelled(images, _indices(num_images))
+        return Unlabelled(images, _indices(num_images), are_named=False)
     ids = as_array(values[name])
+    if ids.shape == (num_images, 1):
+        ids = ids[:, 0]
     if ids.shape != (num_images,):
         raise DataError(f"{where}, {name}: has shape {ids.shape}; must be ({num_images},), one for each image")
     if not is_text_or_numbers(ids):
@@ -104,7 +116,7 @@ def _read_parquet(path: Path, files: Sequence[Path]) -> Unlabelled:
         remark(path, "its images have names, which are not used: ids come from a column ids or id, or are the index")
     used = {column, *map(image_column, files)}
     remark(path, *unused_columns(files, used))
-    return Unlabelled(images, ids)
+    return Unlabelled(images, ids, are_named=column is not None)
 
 
 def _id_name(names: Container[str]) -> str | None:
@@ -114,8 +126,12 @@ def _id_name(names: Container[str]) -> str | None:
 
 def _id(where: str, value: Any) -> str:
     if isinstance(value, bytes) and len(value) <= 4 * MAX_ID:
-        value = value.decode(errors="replace")
-    if not (len(value) <= MAX_ID if isinstance(value, str) else isinstance(value, int) and abs(value) < 2**64):
+        with suppress(UnicodeDecodeError):
+            value = value.decode()
+    if value == "":
+        raise DataError(f"{where}: the id is empty; {_RULE}")
+    is_text, is_whole = isinstance(value, str), isinstance(value, int) and not isinstance(value, bool)
+    if not (len(value) <= MAX_ID if is_text else is_whole and abs(value) < 2**64):
         raise DataError(f"{where}: not an id; {_RULE}")
     return str(value)
 

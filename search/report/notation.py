@@ -27,6 +27,11 @@ def points(fraction: float | None) -> str:
     return f"{100 * fraction:.2f}" if fraction is not None and exists(fraction) else MISSING
 
 
+def signed_points(difference: float) -> str:
+    """A difference in percentage points with its sign, without the unit."""
+    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # nothing is +0.00
+
+
 def interval(mean: float, half_width: float) -> str:
     """The two ends of an interval of an accuracy, of which there is none below 0 or above 1."""
     if not exists(mean) or not exists(half_width):

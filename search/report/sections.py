@@ -22,6 +22,7 @@ from search.report.space_audit import audit_figure
 from search.report.space_draws import draws_figure
 from search.report.tables import pairs_table
 from search.report.trials import (
+    choices,
     history,
     importances,
     leaderboard,
@@ -88,12 +89,14 @@ def _search(findings: Findings) -> dict[str, Any]:
     course, drawable = history.history_frame(trials), learning_curves.drawable_trials(trials)
     curves = learning_curves.curves_frame(drawable, ranked[0] if ranked else None)
     properties = importances.importances(ranked)
+    effects = choices.choices_frame(ranked)
     lines = parallel_coordinates.parallel_frame(ranked)
     return {
         "history": history.history_figure(course) if len(course) else None,
         "curves": learning_curves.curves_figure(curves, len(drawable)) if len(curves) else None,
         "why_no_importances": properties.why_none,
-        "importances": None if properties.why_none else importances.importances_figure(properties.frame),
+        "importances": None if properties.why_none else importances.importances_figure(properties.frame, len(ranked)),
+        "choices": choices.choices_table(effects) if len(effects) else None,
         "parallel": parallel_coordinates.parallel_figure(lines)
         if len(lines) >= parallel_coordinates.MIN_TRIALS
         else None,

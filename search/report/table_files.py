@@ -16,6 +16,7 @@ from search.report.retraining.full_length_runs import results_frame, runs_frame
 from search.report.retraining.openings import openings_frame
 from search.report.retraining.shift import shift_frame
 from search.report.time_ledger import time_ledger_frame
+from search.report.trials.choices import choices_frame
 from search.report.trials.importances import importances
 from search.report.trials.leaderboard import trials_frame
 from search.study.view import Epoch, StudyView
@@ -31,6 +32,7 @@ def all_frames(view: StudyView) -> dict[str, pd.DataFrame]:
         "trials": trials_frame(view.trials),
         "epochs": epochs_frame(view),
         "importances": importances(findings.ranked).frame,
+        "choices": choices_frame(findings.ranked),
         "runs": runs_frame(view.runs),
         "run_epochs": run_epochs_frame(view),
         "finalists": finalists_frame(findings.finalists),

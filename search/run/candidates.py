@@ -29,12 +29,15 @@ class Candidate:
     Attributes:
         max_params: the most parameters it may have, by all limits of the search; None for a baseline of a report, which
             may be over them as a reference.
+        max_latency: the most seconds an image that it may take, by the search's limit; None where there is none, for a
+            reference, and for what has met the limit in the search.
     """
 
     identity: Identity
     architecture: Architecture
     recipe: Recipe
     max_params: int | None
+    max_latency: float | None = None
 
 
 def candidate_of(trials: Iterable[FrozenTrial], number: int, plan: Plan, recipe: Recipe) -> Candidate:
@@ -72,9 +75,12 @@ def with_dropout(candidate: Candidate, dropout: float) -> Candidate:
     return replace(candidate, identity=replace(candidate.identity, dropout=dropout), architecture=changed)
 
 
-def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
+def baseline_candidate(name: str, plan: Plan, recipe: Recipe, trials: Iterable[TrialView] = ()) -> Candidate:
     """A named baseline for the study's data: a guess within the study's limits, or a network of a report, which may be
     over them and serve as a reference.
+
+    Args:
+        trials: of the study; a guess that was trained as one of them has met the limit of latency.
 
     Raises:
         ArchitectureError: there is no such baseline, or it cannot take the study's images.
@@ -82,8 +88,12 @@ def baseline_candidate(name: str, plan: Plan, recipe: Recipe) -> Candidate:
     question = plan.question
     architecture = find_hand_made(name, question.space, plan.task, question.all_limits)
     count_macs(architecture, plan.task.image_size)
-    max_params = question.all_limits.max_params if is_guess(name) else None
-    return Candidate(Identity(baseline=name), architecture, recipe, max_params)
+    candidate = Candidate(Identity(baseline=name), architecture, recipe, None)
+    if not is_guess(name):
+        return candidate
+    limits = question.all_limits
+    has_met = any(is_trained(trial) and are_one_design(trial, candidate) for trial in trials)
+    return replace(candidate, max_params=limits.max_params, max_latency=None if has_met else limits.latency)
 
 
 class Design(Protocol):

@@ -22,11 +22,12 @@ from search.run.listener import Listener, Outcome, notes_of
 from search.run.proposals import hand_made, make_pruner, make_sampler
 from search.run.running_trial import RunningTrial
 from search.run.time_budget import TIME_IS_OVER, TimeBudget, TimelySampler
+from search.run.unfinished import unfinished
 from search.space.sampler import SpaceExhaustedError
 from search.space.space import Vector
 from search.space.thinning import TRAINED
 from search.study.plan import Plan, run_seed
-from search.study.storage import Record, TrialRecord, architecture_of, is_whole
+from search.study.storage import Record, architecture_of, is_whole
 from search.study.way import device_class
 from search.workers.crew import Crew, Restarted
 from search.workers.fleet import Fleet
@@ -198,31 +199,6 @@ class Coordinator:
     def _wants_more(self) -> bool:
         return self._early_stop is None and self._num_trained + len(self._running) < self._num_trials
 
-    def _unfinished(self) -> list[TrialRecord]:
-        """The trials that are recorded as running: only the lock's holder runs trials, so nobody trains them.
-
-        One that was written by hand, without a design or with that of another trial, is told failed.
-        """
-        unfinished = []
-        ended = [trial for trial in self.record.trials if trial.state.is_finished()]
-        numbers = {architecture_of(trial).canonical(): trial.number for trial in ended if is_whole(trial)}
-        for trial in self.record.trials:
-            if trial.state == TrialState.RUNNING:
-                opened = self.record.open(trial.number)
-                if not is_whole(trial):
-                    self._refuse(opened, "recorded without its design")
-                elif (number := numbers.setdefault(architecture_of(trial).canonical(), trial.number)) != trial.number:
-                    self._refuse(opened, f"its design is that of trial {number}")
-                else:
-                    unfinished.append(opened)
-            else:  # an earlier run may have been killed right after it recorded the end
-                shutil.rmtree(self.record.files.trial(trial.number), ignore_errors=True)
-        return unfinished
-
-    def _refuse(self, trial: TrialRecord, reason: str) -> None:
-        trial.finish(TrialState.FAIL, {"reason": reason})
-        self.listener.ended(trial.number, TrialState.FAIL, None, reason)
-
     def _propose(self) -> bool:
         """Draw a design, record it and let it wait for a worker. Returns whether there was one to be drawn."""
         try:
@@ -335,7 +311,7 @@ class Coordinator:
         self._is_prepared = True
         values = [trial.value for trial in self.record.trials if trial.state == TrialState.COMPLETE]
         self.listener.resumed(self._num_trained, max((value for value in values if value is not None), default=None))
-        self._waiting = [RunningTrial(record, is_repeated=True) for record in self._unfinished()]
+        self._waiting = [RunningTrial(record, is_repeated=True) for record in unfinished(self.record, self.listener)]
         if self._num_trained >= self._num_trials:
             return
         while not self._crew.is_complete and not self._must_end():

@@ -18,6 +18,7 @@ from search.data.decoding import ArrayImages, Part, Shape, decode
 from search.data.labelled import decode_labelled, has_both_parts, read_labelled
 from search.data.matching import Reading, match_labels
 from search.data.splits import split as divide
+from search.data.submission import rows_of
 from search.data.unlabelled import read_unlabelled
 from search.errors import DataError, InputError
 from search.files import StudyFiles
@@ -161,7 +162,8 @@ def evaluate(
             opened.setdefault(own.ledger_name, known.test)
         ledgers = [Ledger(files, name) for name in opened]
         lines = [
-            [ledger.record(view.identity, view.seed, view.recipe, view.holdout) for view in views] for ledger in ledgers
+            [ledger.record(view.identity, view.seed, view.recipe, view.holdout, view.teaching) for view in views]
+            for ledger in ledgers
         ]
         task = Evaluate(tuple(run.network for run in runs), images, labels, augmentation, corrupted)
         answer = ask(setup, task, Path(os.devnull))
@@ -184,24 +186,32 @@ def evaluate(
 
 
 def predict(
-    plan: Plan, run: TrainedRun, source: Path, device: str, augmentation: Augmentation | None = None
+    plan: Plan,
+    run: TrainedRun,
+    source: Path,
+    device: str,
+    augmentation: Augmentation | None = None,
+    sample: Path | None = None,
 ) -> list[tuple[str, int]]:
-    """The id and the class of every image, in the order of `search.data.unlabelled.read_unlabelled`.
+    """The id and the class of every image, in the order of `search.data.unlabelled.read_unlabelled`, or by a sample of
+    a submission as `search.data.submission.rows_of` says.
 
     Raises:
         InputError: the network cannot be used with this augmentation.
-        DataError: the images cannot be read, or the network cannot take them.
+        DataError: the images or the sample cannot be read, have other ids, or the network cannot take them.
         TrainingError: the network cannot be used.
         StorageError: the data cache cannot be written.
     """
     _require_views(run, augmentation)
     setup, shape = _setup(device), _shape(plan)
-    images, ids = read_unlabelled(source, shape)
+    unlabelled = read_unlabelled(source, shape)
+    rows = rows_of(unlabelled, sample)
     with scratch_folder() as folder:
-        decode(images, len(ids), shape, folder / "images.npy")
+        decode(unlabelled.images, len(rows), shape, folder / "images.npy")
         answer = ask(setup, Predict(run.network, folder / "images.npy", augmentation), Path(os.devnull))
     assert isinstance(answer, Predicted)
-    return list(zip(ids, answer.labels, strict=True))
+    assert len(answer.labels) == len(rows), "a worker classifies every image"
+    return [(id, answer.labels[index]) for id, index in rows]
 
 
 def _require_views(run: TrainedRun, augmentation: Augmentation | None) -> None:

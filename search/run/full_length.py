@@ -78,6 +78,7 @@ class FullRun:
             self.purpose,
             candidate.max_params,
             keep=folder if self.keeps_weights else None,
+            max_latency=candidate.max_latency if self.purpose == "final" else None,
             checkpoints=checkpoints,
             holdout=self.way.holdout,
             key=self.key,
@@ -107,7 +108,8 @@ class RunningRun:
     def open(self, ledger: Ledger) -> None:
         """Write into the ledger that the run is about to open the test set."""
         run = self.run
-        self.opening = ledger.record(run.candidate.identity, run.seed, self.job.recipe.name, run.way.holdout)
+        how = self.job.recipe.name, run.way.holdout, run.teaching
+        self.opening = ledger.record(run.candidate.identity, run.seed, *how)
 
     def finished(self, message: Finished, ready: Ready, plan: Plan, ledger: Ledger) -> RunView:
         """Write the result, once the accuracy stands in the ledger and the saved weights are certified.

@@ -10,6 +10,7 @@ from models.architecture import Architecture
 from search.protocol import Job, Measurement, Resumed
 from search.run.cost_estimate import Forecast
 from search.run.time_budget import Choice
+from search.study.view import RunView
 from search.trained_network import Precision
 from search.workers.crew import Restarted
 
@@ -57,10 +58,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Hears what happens in a retraining: every epoch of every run, and notes of a line."""
+    """Hears what happens in a retraining: every epoch of every run, notes of a line, when a run begins or goes on, and
+    how it ended: its result, or None if it failed."""
 
     on_epoch: Callable[[Job, Measurement], None] = lambda job, measurement: None
     on_note: Callable[[Job, str], None] = lambda job, text: None
+    on_begin: Callable[[Job], None] = lambda job: None
+    on_end: Callable[[Job, RunView | None], None] = lambda job, view: None
 
 
 def notes_of(message: Resumed | Restarted) -> list[str]:

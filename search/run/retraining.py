@@ -11,9 +11,10 @@ from functools import cached_property
 
 from search.errors import TrainingError
 from search.files import StudyFiles, put_aside
-from search.protocol import Failed, Finished, Measurement, Opening, Paused, Resumed
+from search.protocol import Failed, Finished, Measurement, Opening, Paused, Resumed, TooSlow
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
+from search.run.failures import too_slow
 from search.run.full_length import FullRun, RunningRun
 from search.run.interruption import WAIT_SECONDS, Interruption, pause
 from search.run.listener import Observer, notes_of
@@ -65,6 +66,7 @@ class Retraining:
         self._select = select
         self._running: list[RunningRun] = []
         self._done: dict[tuple[object, ...], RunView] = {}
+        self._too_slow: dict[str, str] = {}  # networks by name, and why
 
     @cached_property
     def _crew(self) -> Crew:
@@ -132,14 +134,20 @@ class Retraining:
     def finish(self, candidates: list[Candidate], num_seeds: int, holdout: bool = False) -> list[RunView]:
         """Train on training and validation split together, open the test set once per run, and keep the weights.
 
+        A guess that misses the limit of latency is reported and left out, as in a search.
+
         With `holdout` the validation split is left out. A recipe that needs it leaves it out anyway, so that a run by
         such a recipe is the same with a holdout and without.
 
         Raises:
-            TrainingError: a run failed, or its weights do not hold the parameters they should.
+            TrainingError: a run failed, its weights do not hold the parameters they should, or every network missed the
+                limit of latency.
             StorageError: a result cannot be written.
         """
-        return self._train(self._finals(candidates, num_seeds, holdout))
+        views = self._train(self._finals(candidates, num_seeds, holdout))
+        if not views and self._too_slow:
+            raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in self._too_slow.items()))
+        return views
 
     def teach(
         self, candidates: list[Candidate], num_seeds: int, request: TeacherRequest, holdout: bool = False
@@ -232,6 +240,7 @@ class Retraining:
                 running = waiting.pop(0)
                 self._running.append(running)
                 self._crew.start(running, running.job)
+                self.observer.on_begin(running.job)
             self._receive(WAIT_SECONDS)
         return [self._done[run.training] for run in runs if run.training in self._done]
 
@@ -307,10 +316,20 @@ class Retraining:
             self._running.remove(running)
             view = running.finished(message, event.ready, self.plan, self._ledger)
             self._done[running.run.training] = view
+            self.observer.on_end(running.job, view)
+        elif isinstance(message, TooSlow):
+            self._running.remove(running)
+            candidate = running.run.candidate
+            if candidate.identity.name not in self._too_slow:  # else of another seed
+                reason = too_slow(message.latency, candidate.max_latency)
+                self._too_slow[candidate.identity.name] = reason
+                self.observer.on_note(running.job, f"is not trained: {reason}")
         elif isinstance(message, Failed) and running.run.may_fail:
             self._running.remove(running)
             self.observer.on_note(running.job, f"failed, and is left out: {message.reason}")
+            self.observer.on_end(running.job, None)
         elif isinstance(message, Failed):
+            self.observer.on_end(running.job, None)
             raise TrainingError(f"{running.job.label} failed: {message.reason}")
         elif isinstance(message, Paused):
             self._running.remove(running)

@@ -31,7 +31,7 @@ from search.run.exported_program import normalisation, read_program
 from search.space.limits import parse_limits
 from search.study.plan import Plan
 from search.study.trained import is_limited
-from search.study.weights import count_saved
+from search.study.weights import count_saved, read_header
 from search.trained_network import FLOAT_FILE, INT8_FILE, Check, Verified, Verify
 from search.workers.local import ask
 
@@ -238,7 +238,7 @@ class _Verifier:
                 with self._reading(name, "parameters in the stored tensors"):
                     with open_regular(self._folder / name, MAX_BYTES):
                         pass
-                    stored = count_saved(self._folder / name)
+                    stored = count_saved(read_header(self._folder / name))
                     self._add(name, "parameters in the stored tensors", stored, params, stored == params)
         if self._only is None and set(WEIGHTS) <= set(names):
             same = filecmp.cmp(self._folder / WEIGHTS[0], self._folder / WEIGHTS[1], shallow=False)

@@ -1,24 +1,17 @@
 """The sections of space.yaml: the choices for every field of a network."""
 
 from math import inf
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from models.architecture import MAX_EXPANSION, Block, EvenKernel
+from search.grown import Grown
 
 Value = TypeVar("Value")
 Choice = int | float | str | None  # of a field; None is `none` in the file
 
-# Keys that came after plans of studies had been written, which are not written where they are the default.
+# Keys that came after plans of studies had been written; see search.grown.
 LATER = frozenset({
     "stride", "group_width", "expansion", "squeeze_excitation", "preactivation", "activation", "head_width",
     "last_may_narrow",
@@ -61,17 +54,10 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class GrownSection(Section):
+class GrownSection(Section, Grown):
     """A section with keys that came later."""
 
-    @model_serializer(mode="wrap")
-    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields = type(self).model_fields
-        return {
-            name: value
-            for name, value in dump(self).items()
-            if name not in LATER or getattr(self, name) != fields[name].default
-        }
+    later: ClassVar[frozenset[str]] = LATER
 
 
 class StemChoices(Section):

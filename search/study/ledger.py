@@ -18,6 +18,7 @@ from search.files import StudyFiles, append_line, why, write_atomically
 from search.identity import Identity
 from search.study.plan import now
 from search.study.view import LedgerEntry
+from search.teaching import Teaching
 from search.trained_network import TestResult
 
 LOCK_SECONDS = 60.0
@@ -32,7 +33,9 @@ class Ledger:
         self._files = files
         self._path = files.ledger(data)
 
-    def record(self, identity: Identity, seed: int, recipe: str, holdout: bool = False) -> str:
+    def record(
+        self, identity: Identity, seed: int, recipe: str, holdout: bool = False, teaching: Teaching | None = None
+    ) -> str:
         """Write that a run of this study is about to open the test set, and return the line.
 
         Raises:
@@ -40,6 +43,7 @@ class Ledger:
         """
         values = {"time": now(), "study": self._files.name, "label": identity.label, "seed": seed, "accuracy": None}
         values |= {"recipe": recipe} | ({"holdout": True} if holdout else {})
+        values |= {"teacher": teaching.names} if teaching is not None else {}
         with self._locked():
             append_line(self._path, values)
         return json.dumps(values)

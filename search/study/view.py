@@ -174,6 +174,8 @@ class LedgerEntry:
     Attributes:
         time: ISO 8601 in UTC.
         accuracy: None where there was no result: the run ended while it was testing, or just before.
+        teacher: the names of the teachers that the network learned from, as one text; empty where it had none, or the
+            line is an older one, which does not say.
     """
 
     time: str
@@ -181,6 +183,7 @@ class LedgerEntry:
     label: str
     seed: int
     accuracy: float | None
+    teacher: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,30 @@
-"""Saved weights: how many parameters a file holds, read from its header alone, and their certificate."""
+"""Saved weights: what a file holds, read from its header alone, and their certificate."""
 
 import json
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 from models.architecture import Architecture
+from models.tensors import tensors
 from search.certificate import certify
-from search.errors import StorageError
+from search.errors import StorageError, TrainingError
 
-BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+STATISTICS = ("running_mean", "running_var")
+COUNTERS = "num_batches_tracked"  # of batches that a BatchNorm has seen: a file need not hold them
 MAX_HEADER = 100_000_000
+NUMBERS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes
 
 
-def count_saved(path: Path) -> int:
-    """Parameters in a safetensors file: every number but BatchNorm's statistics.
+class Saved(NamedTuple):
+    """A tensor of a file: the kind of its numbers, as safetensors names it, and its shape."""
+
+    kind: str
+    shape: tuple[int, ...]
+
+
+def read_header(path: Path) -> dict[str, Saved]:
+    """The tensors of a safetensors file by name.
 
     The format is eight bytes of header length, little-endian, and a JSON header
     (https://huggingface.co/docs/safetensors).
@@ -27,20 +38,44 @@ def count_saved(path: Path) -> int:
             if length > MAX_HEADER:
                 raise ValueError("its header is too long")
             header = json.loads(file.read(length))
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        expected = 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        expected = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
         if (size := path.stat().st_size) != expected:
             raise ValueError(f"it has {size:,} bytes instead of {expected:,}")
-        return sum(math.prod(entry["shape"]) for name, entry in tensors.items() if not name.endswith(BUFFERS))
+        for name, entry in entries.items():
+            begin, end = entry["data_offsets"]
+            width = NUMBERS.get(entry["dtype"])
+            if width is not None and end - begin != width * math.prod(entry["shape"]):
+                raise ValueError(f"{name} has {end - begin:,} bytes for the shape {entry['shape']}")
+        return {name: Saved(entry["dtype"], tuple(map(int, entry["shape"]))) for name, entry in entries.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(f"{path}: not a readable safetensors file ({error})") from None
 
 
+def count_saved(saved: dict[str, Saved]) -> int:
+    """Parameters among the tensors of a file: every number but BatchNorm's statistics."""
+    return sum(math.prod(tensor.shape) for name, tensor in saved.items() if not name.endswith((*STATISTICS, COUNTERS)))
+
+
 def certify_saved(path: Path, architecture: Architecture, max_params: int | None) -> int:
-    """The count of a saved file, which must be the architecture's and within the limit.
+    """The count of a saved file, which must be the architecture's and within the limit, and whose tensors must be those
+    of the architecture by name and shape.
 
     Raises:
         StorageError: the file cannot be read.
-        TrainingError: it holds another number of parameters, or too many.
+        TrainingError: it holds another number of parameters, too many, or other tensors.
     """
-    return certify(str(path), count_saved(path), architecture, max_params)
+    saved = read_header(path)
+    count = certify(str(path), count_saved(saved), architecture, max_params)
+    expected = tensors(architecture)
+    for name, shape in expected.items():
+        if name not in saved:
+            raise TrainingError(f"{path} holds no {name}, which the architecture has")
+        if saved[name].shape != shape:
+            raise TrainingError(f"{path} holds {name} of shape {saved[name].shape}; the architecture's is {shape}")
+        if saved[name].kind not in NUMBERS:
+            raise TrainingError(f"{path} holds {name} in {saved[name].kind}, which are no floating-point numbers")
+    for name in saved:
+        if name not in expected and not name.endswith(COUNTERS):
+            raise TrainingError(f"{path} holds {name[:100]}, which the architecture does not have")
+    return count

@@ -7,10 +7,13 @@ seconds that the coordinator itself takes can be counted as well: what workers s
 import heapq
 import itertools
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models.architecture import Architecture
+from models.tensors import Shape, tensors
 from search.protocol import (
     Assignment,
     Failed,
@@ -225,9 +228,12 @@ class SimulatedFleet:
         return worker
 
 
-def write_weights(folder: Path, num_params: int) -> None:
-    """A safetensors file of one tensor of zeros."""
-    header = json.dumps({"weight": {"dtype": "F32", "shape": [num_params], "data_offsets": [0, 4 * num_params]}})
+def write_weights(folder: Path, architecture: Architecture, **shapes: Shape) -> None:
+    """A safetensors file of zeros for the architecture, with more tensors of these shapes."""
+    header, end = dict[str, object](), 0
+    for name, shape in (tensors(architecture) | shapes).items():
+        begin, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
     folder.mkdir(parents=True, exist_ok=True)
-    content = len(header).to_bytes(8, "little") + header.encode() + bytes(4 * num_params)
-    (folder / "weights.safetensors").write_bytes(content)
+    (folder / "weights.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))

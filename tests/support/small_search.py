@@ -1,11 +1,10 @@
 """A search that takes seconds: its options, and workers that train nothing for those tests that need no networks."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simulation import SimulatedFleet
+from simulation import SimulatedFleet, write_weights
 
 from models.count import count_parameters
 from search.protocol import Job
@@ -31,13 +30,9 @@ def by_size(job: Job, epoch: int) -> float:
 
 
 def keeping(job: Job, epoch: int) -> float:
-    """As `by_size`, and final runs keep weights as a real worker does: here a tensor of zeros in a safetensors file."""
+    """As `by_size`, and final runs keep weights as a real worker does."""
     if job.keep is not None and epoch == job.recipe.epochs:
-        number = count_parameters(job.architecture)
-        header = json.dumps({"weight": {"dtype": "F32", "shape": [number], "data_offsets": [0, 4 * number]}})
-        job.keep.mkdir(parents=True, exist_ok=True)
-        content = len(header).to_bytes(8, "little") + header.encode() + bytes(4 * number)
-        (job.keep / "weights.safetensors").write_bytes(content)
+        write_weights(job.keep, job.architecture)
     return by_size(job, epoch)
 
 

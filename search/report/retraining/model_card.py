@@ -10,6 +10,7 @@ from search.identity import Identity
 from search.report.notation import count, design, interval, percent, plural
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.space.guesses import is_guess
+from search.study.later import SPLITS
 from search.study.ledger import Ledger
 from search.study.onnx_results import measured_on
 from search.study.plan import Data, Plan
@@ -45,7 +46,7 @@ wrote down.
 ## How good it is
 
 Test accuracy on {data}: {accuracy}. The weights in this folder, those of the first seed, have {own}.
-
+{corrupted}
 {openings}
 
 ## How to use it
@@ -65,7 +66,7 @@ names = [model.CLASSES[label] for label in logits.argmax(dim=1)]
 
 - Images from elsewhere: other cameras, places, times or ways of cutting them out; `nas evaluate` tests it on yours.
 - Images of none of its classes: it still names one of them.
-- Noise, damage and images made to mislead it.
+- {damage}
 - Whether its probabilities are calibrated, and whether it serves some groups of people worse than others.
 - Other precisions{quantised} and other hardware.
 """
@@ -124,6 +125,8 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun], onnx: Onnx
         versions=_versions(run.values.get("versions")),
         accuracy=_accuracy([trained.view.test_accuracy for trained in runs]),
         own=percent(view.test_accuracy),
+        corrupted=_corrupted(runs),
+        damage=_untested_damage(runs),
         openings=_openings(files, plan, view.label),
         onnx=_onnx(onnx, data) if onnx is not None else "",
         quantised="" if onnx is not None and len(onnx.files) > 1 else ", quantised weights",
@@ -187,6 +190,28 @@ def _accuracy(accuracies: list[float | None]) -> str:
         f"{percent(mean)} in the mean of {len(values)} seeds, {CONFIDENCE:.0%} interval {interval(mean, half)}, which "
         "covers training with other seeds, not another search"
     )
+
+
+def _corrupted(runs: list[TrainedRun]) -> str:
+    """A paragraph on what was measured on corrupted images, a sentence for each split; empty where nothing was."""
+    sentences = []
+    for split in SPLITS:
+        measured = [one for run in runs for one in run.view.robustness if one.split == split]
+        if measured:
+            seen = ", which it was trained on" if any(one.seen for one in measured) else ""
+            named = dict.fromkeys(name for one in measured for name in one.corruptions)
+            sentences.append(
+                f"On the {split} images{seen}, under corruptions ({', '.join(named)}) of three strengths, the accuracy "
+                f"falls from {percent(fmean(one.clean for one in measured))} to "
+                f"{percent(fmean(one.mean for one in measured))} in the mean ({plural(len(measured), 'seed')})."
+            )
+    return f"\n{' '.join(sentences)}\n" if sentences else ""
+
+
+def _untested_damage(runs: list[TrainedRun]) -> str:
+    if any(run.view.robustness for run in runs):
+        return "Damage of other kinds or degrees than named above, and images made to mislead it."
+    return "Noise, damage and images made to mislead it; `nas evaluate --corrupted` tests it under noise and damage."
 
 
 def _openings(files: StudyFiles, plan: Plan, label: str) -> str:

@@ -12,20 +12,20 @@ MAX_SHOWN = 50
 
 
 def openings_frame(ledger: Iterable[LedgerEntry]) -> pd.DataFrame:
-    """One row an opening: time, study, label, seed, accuracy."""
-    rows = [(entry.time, entry.study, entry.label, entry.seed, entry.accuracy) for entry in ledger]
-    return pd.DataFrame(rows, columns=["time", "study", "label", "seed", "accuracy"])
+    """One row an opening: time, study, label, seed, accuracy, teacher."""
+    rows = [(entry.time, entry.study, entry.label, entry.seed, entry.accuracy, entry.teacher) for entry in ledger]
+    return pd.DataFrame(rows, columns=["time", "study", "label", "seed", "accuracy", "teacher"])
 
 
 def openings_table(ledger: Iterable[LedgerEntry]) -> Table:
     entries = sorted(ledger, key=lambda entry: entry.time)
     shown = entries[-MAX_SHOWN:]
-    frame = pd.DataFrame(
-        [(entry.time[:19].replace("T", " "), entry.study, entry.label, entry.seed, _result(entry)) for entry in shown],
-        columns=["time", "study", "label", "seed", "accuracy"],
-    )
+    frame = openings_frame(shown)
+    frame["time"] = [entry.time[:19].replace("T", " ") for entry in shown]
+    frame["accuracy"] = [_result(entry) for entry in shown]
     columns = [
         Column("time", "Time (UTC)"), Column("study", "Study"), Column("network", "Network"),
+        *([Column("teacher", "Taught by")] if any(frame["teacher"]) else []),
         Column("seed", "Seed", str),
         Column("accuracy", "Test", str),
     ]  # fmt: skip

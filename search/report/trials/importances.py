@@ -16,65 +16,60 @@ import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from models.architecture import Architecture, Stage
+from models.architecture import Stage
 from search.report.drawing import BLUE, Drawing, blank
-from search.report.notation import percent
+from search.report.notation import percent, plural
 from search.study.view import TrialView
 
 COLUMNS = ["feature", "importance"]
 MIN_TRIALS = 10
 # PED-ANOVA's authors ask for at least five trials above the quantile that counts as good.
 _MIN_GOOD = 5
-_LOGARITHMIC = ("parameters", "MACs", "stem width", "width of stage")
+_LOGARITHMIC = ("parameters", "MACs", "stem width", "first width", "last width")
 
 Features = dict[str, int | float | str]
 
 
 def features(trial: TrialView) -> Features:
-    """Decoded properties of a trial's network; the width of a stage it lacks is missing."""
-    architecture = trial.architecture
+    """Properties of a trial's network, each over all its stages; those of a kind of block that it lacks are missing."""
+    architecture = trial.architecture.canonical()
     stages = architecture.stages
-    blocks = {stage.block for stage in stages}
-    widths: Features = {f"width of stage {index}": stage.width for index, stage in enumerate(stages, start=1)}
+    bottlenecks = [stage for stage in stages if stage.block == "bottleneck"]
+    inverted = [stage for stage in stages if stage.block == "inverted"]
+    grouped = [stage for stage in bottlenecks if stage.group_width is not None]
+    means = {
+        "kernel (mean)": _mean(stages, lambda stage: stage.kernel),
+        "dropout (mean)": _mean(stages, lambda stage: stage.dropout),
+        "reduction of bottlenecks (mean)": _mean(bottlenecks, lambda stage: stage.reduction),
+        "group width of grouped bottlenecks (mean)": _mean(grouped, lambda stage: stage.group_width or 0),
+        "expansion of inverted blocks (mean)": _mean(inverted, lambda stage: stage.expansion),
+        "bottlenecks (share of blocks)": _mean(stages, lambda stage: stage.block == "bottleneck"),
+        "inverted (share of blocks)": _mean(stages, lambda stage: stage.block == "inverted"),
+        "grouped (share of bottlenecks)": _mean(bottlenecks, lambda stage: stage.group_width is not None),
+        "squeeze-and-excitation (share of blocks)": _mean(stages, lambda stage: stage.squeeze_excitation is not None),
+    }
     return {
         "parameters": trial.params,
         "MACs": trial.macs,
         "depth": architecture.depth,
         "number of stages": len(stages),
         "stem width": architecture.stem.width,
-        **widths,
-        "block": blocks.pop() if len(blocks) == 1 else "mixed",
-        "kernel (mean over blocks)": _mean_over_blocks(architecture, "kernel"),
-        "dropout (mean over blocks)": _mean_over_blocks(architecture, "dropout"),
-        **_later_features(architecture),
-    }
-
-
-def _later_features(architecture: Architecture) -> Features:
-    """What only some spaces let a network choose."""
-    stages = architecture.stages
-    blocks = sum(stage.depth for stage in stages)
-
-    def share(has: Callable[[Stage], bool]) -> float:
-        return sum(stage.depth for stage in stages if has(stage)) / blocks
-
-    inner = [stage.inner_width / stage.width for stage in stages if stage.block == "bottleneck"]
-    return {
-        **({"inner width of bottlenecks / width": round(sum(inner) / len(inner), 3)} if inner else {}),
-        "inverted (share of blocks)": share(lambda stage: stage.block == "inverted"),
-        "grouped (share of blocks)": share(lambda stage: stage.group_width is not None),
-        "squeeze-and-excitation (share of blocks)": share(lambda stage: stage.squeeze_excitation is not None),
+        "first width": stages[0].width,
+        "last width": stages[-1].width,
+        "last width / widest": stages[-1].width / max(stage.width for stage in stages),
+        **{name: mean for name, mean in means.items() if mean is not None},
         "later stages of stride 1": architecture.strides[1:].count(1),
+        "shortcut": architecture.shortcut,
         "preactivation": "yes" if architecture.preactivation else "no",
         "activation": architecture.activation,
         "head width": architecture.head_width or 0,
-        "last width / widest": stages[-1].width / max(stage.width for stage in stages),
     }
 
 
-def _mean_over_blocks(architecture: Architecture, field: str) -> float:
-    total = sum(getattr(stage, field) * stage.depth for stage in architecture.stages)
-    return float(total) / sum(stage.depth for stage in architecture.stages)
+def _mean(stages: Sequence[Stage], value: Callable[[Stage], float]) -> float | None:
+    """The mean of a value over the blocks of these stages; None where there is none."""
+    blocks = sum(stage.depth for stage in stages)
+    return sum(value(stage) * stage.depth for stage in stages) / blocks if blocks else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +106,16 @@ def _ped_anova(
             params = {name: row[name] for name in distributions if name in row}
             own = {name: distributions[name] for name in params}
             study.add_trial(optuna.trial.create_trial(params=params, distributions=own, value=trial.value))
-        good = min(0.5, max(0.1, _MIN_GOOD / len(ranked)))
-        result = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=good))
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=_share_of_good(len(ranked)))
+        result = get_param_importances(study, evaluator=evaluator)
     frame = pd.DataFrame(list(result.items()), columns=COLUMNS)
     # Optuna's own order of equal ones is that of a set, which differs from run to run.
     return frame.sort_values(COLUMNS[::-1], ascending=[False, True], ignore_index=True)
+
+
+def _share_of_good(number: int) -> float:
+    """The share of so many trials that counts as good."""
+    return min(0.5, max(0.1, _MIN_GOOD / number))
 
 
 def _distributions(rows: list[Features]) -> dict[str, BaseDistribution]:
@@ -146,8 +146,8 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def importances_figure(frame: pd.DataFrame) -> Drawing:
-    """Draw the frame of `importances` as bars, the largest on top."""
+def importances_figure(frame: pd.DataFrame, number: int) -> Drawing:
+    """Draw the frame of `importances` of so many complete trials as bars, the largest on top."""
     figure = blank(60 + 26 * len(frame), showlegend=False)
     rows = frame.iloc[::-1]
     figure.add_bar(
@@ -162,10 +162,11 @@ def importances_figure(frame: pd.DataFrame) -> Drawing:
     )
     figure.update_xaxes(visible=False, range=[0, 1.15 * float(frame["importance"].max())])
     figure.update_yaxes(showgrid=False, ticks="", showline=False, ticklabelstandoff=6)
-    first = frame.iloc[0]
+    first, good = frame.iloc[0], round(_share_of_good(number) * number)
     caption = (
-        "Share of each property of a network in setting the best trials apart from the others. First is "
-        f"{first['feature']} with {percent(first['importance'], 0)}. Properties that go together, such as parameters "
-        "and widths, split it."
+        f"Share of each property of a network in setting the best {good} of {plural(number, 'complete trial')} apart "
+        f"from the others. First is {first['feature']} with {percent(first['importance'], 0)}. Properties that go "
+        "together, such as parameters and widths, split it. The shares add up to one even where nothing matters, so "
+        "small ones may be noise."
     )
     return Drawing("importances", figure, caption, frame)

@@ -20,7 +20,7 @@ from search.report.drawing import (
     safe,
     thinned,
 )
-from search.report.notation import count, design, percent, plural, short
+from search.report.notation import count, design, percent, plural, short, signed_points
 from search.report.statistics.significance import CONFIDENCE, slope
 from search.study.view import TrialView
 
@@ -129,14 +129,9 @@ def size_sentence(ranked: Sequence[TrialView]) -> str:
     if len(set(values)) < 2:
         return f"Size alone explains nothing: all {complete} have the same accuracy."
     doubling = slope([math.log2(number) for number in params], values)
-    low, high = doubling.value - doubling.half_width, doubling.value + doubling.half_width
+    rise, half = doubling.value, doubling.half_width
     return (
         f"Size alone explains {percent(doubling.explained, 0)} of the variance of accuracy over {complete} of "
-        f"{count(min(params))} to {count(max(params))} parameters: {_signed(doubling.value)} points for each doubling "
-        f"of parameters ({CONFIDENCE:.0%} interval {_signed(low)} to {_signed(high)})."
+        f"{count(min(params))} to {count(max(params))} parameters: {signed_points(rise)} points for each doubling of "
+        f"parameters ({CONFIDENCE:.0%} interval {signed_points(rise - half)} to {signed_points(rise + half)})."
     )
-
-
-def _signed(difference: float) -> str:
-    """In percentage points with its sign."""
-    return f"{round(100 * difference, 2) + 0.0:+.2f}"  # nothing is +0.00

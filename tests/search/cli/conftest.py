@@ -1,5 +1,6 @@
 """Studies to give commands about: in virtual time where no trained network is needed."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
@@ -27,18 +28,20 @@ def simulation(monkeypatch: pytest.MonkeyPatch) -> Simulation:
 
 @pytest.fixture(scope="session")
 def simulated_studies(
-    tmp_path_factory: pytest.TempPathFactory, cache: Path, nas_in: Callable[..., CompletedProcess[str]]
+    built_once: Callable[..., Path], cache: Path, nas_in: Callable[..., CompletedProcess[str]]
 ) -> Path:
     """A folder of studies with one of 20 trials of 4 epochs, digits-20k."""
-    folder = tmp_path_factory.mktemp("simulated")
-    (folder / "small.yaml").write_text(SMALL_SPACE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAS_CACHE", str(cache))
-        patch.setattr(machine, "LocalFleet", Simulation())
-        options = ("--trials", "20", "--epochs", "4", "--device", "cpu", "--fill", "none")
-        done = nas_in(folder, *SEARCH, *options)
-    assert done.returncode == 0, done.stderr
-    return folder / "studies"
+
+    def search(folder: Path) -> None:
+        (folder / "small.yaml").write_text(SMALL_SPACE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NAS_CACHE", str(cache))
+            patch.setattr(machine, "LocalFleet", Simulation())
+            options = ("--trials", "20", "--epochs", "4", "--device", "cpu", "--fill", "none")
+            done = nas_in(folder, *SEARCH, *options)
+        assert done.returncode == 0, done.stderr
+
+    return built_once("simulated", search) / "studies"
 
 
 @pytest.fixture
@@ -50,12 +53,16 @@ def searched(simulated_studies: Path, tmp_path: Path) -> StudyFiles:
 
 @pytest.fixture(scope="session")
 def trained_studies(
-    tmp_path_factory: pytest.TempPathFactory, cache: Path, nas_in: Callable[..., CompletedProcess[str]]
+    built_once: Callable[..., Path], cache: Path, nas_in: Callable[..., CompletedProcess[str]]
 ) -> tuple[Path, CompletedProcess[str]]:
     """A folder of studies with one whose networks were really trained, by `SEARCH`, and what the command printed."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "small.yaml").write_text(SMALL_SPACE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NAS_CACHE", str(cache))
-        done = nas_in(folder, *SEARCH)
-    return folder / "studies", done
+
+    def search(folder: Path) -> None:
+        (folder / "small.yaml").write_text(SMALL_SPACE)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NAS_CACHE", str(cache))
+            done = nas_in(folder, *SEARCH)
+        (folder / "done.pickle").write_bytes(pickle.dumps(done))
+
+    folder = built_once("trained", search)
+    return folder / "studies", pickle.loads((folder / "done.pickle").read_bytes())

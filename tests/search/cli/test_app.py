@@ -1,19 +1,15 @@
-"""`nas` as a process: exit status, errors, signals, and what its help imports."""
+"""`nas` as a process: exit status, errors, and what its help imports; signals: tests/test_faults.py."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess, Popen
-from sysconfig import get_path
+from subprocess import CompletedProcess
 
 import pytest
-from small_search import SEARCH
 
 Nas = Callable[..., CompletedProcess[str]]
-NAS = Path(get_path("scripts")) / "nas"
 
 
 @pytest.mark.parametrize(
@@ -45,34 +41,6 @@ def test_debug_shows_the_traceback(nas_process: Nas) -> None:
     done = nas_process("report", "--study", "nothing", "--debug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_search_with_its_status_and_no_worker_left(tmp_path: Path, sent: int, status: int) -> None:
-    command = [NAS, *SEARCH, "--trials", "50", "--epochs", "50", "--pruner", "none"]
-    # A test runner that was started in the background has SIGINT ignored, which children would inherit.
-    with Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
-        try:
-            assert process.stdout is not None
-            while "trial 0 begins" not in process.stdout.readline():
-                assert process.poll() is None
-            listed = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
-            workers = listed.stdout.split()
-            process.send_signal(sent)
-            process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert process.returncode == status
-    assert workers
-    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
 
 
 def test_help_imports_nothing_heavy() -> None:

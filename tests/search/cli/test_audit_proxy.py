@@ -5,11 +5,12 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from small_search import SEARCH, Simulation, by_size
+from small_search import Simulation, by_size
 
 from search.cli.audit_proxy import audit_proxy
 from search.cli.output import Format
@@ -112,9 +113,10 @@ def read_plan_fingerprint(text: str) -> str:
 
 
 @pytest.mark.slow
-def test_real_networks_are_audited_without_opening_the_test_set(nas: Nas, tmp_path: Path) -> None:
-    searched = nas(*SEARCH, "--fill", "none")
-    assert searched.returncode == 0, searched.stderr
+def test_real_networks_are_audited_without_opening_the_test_set(
+    nas: Nas, tmp_path: Path, trained_studies: tuple[Path, CompletedProcess[str]]
+) -> None:
+    copytree(trained_studies[0], tmp_path / "studies")
     audited = nas("audit-proxy", "--trials", "3", "--epochs", "3", "--format", "json")
     assert audited.returncode == 0, audited.stderr
     rows = json.loads(audited.stdout)

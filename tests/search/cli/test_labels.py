@@ -96,9 +96,39 @@ def test_numbers_that_could_be_names_are_neither_written_nor_taken_before_it_is_
         assert [line.split(",")[1] for line in done.stdout.splitlines()[1:]] == images
 
 
+def test_a_submission_has_the_header_and_the_ids_that_a_competition_asks_for(
+    nas: Nas, tmp_path: Path, study: Callable[..., None]
+) -> None:
+    study(class_names=np.array(["cat", "dog, wild", "=1"]))
+    (tmp_path / "sample.csv").write_text("ID,Labels\n007,0\n08,0\n9,0\n")
+    assert predicted(nas, tmp_path, "--header", "ID,Labels", "--ids", "sample.csv") == ["007,0", "08,1", "9,2"]
+    assert (tmp_path / "p.csv").read_text().startswith("ID,Labels\n")
+    network = ("--study", "toy", "--trial", "42", "--input", "new.parquet")
+    done = nas("predict", *network, "--output", "p.csv", "--labels", "names", "--header", "ID,Labels")
+    assert (tmp_path / "p.csv").read_text() == 'ID,Labels\n0,cat\n1,"dog, wild"\n2,=1\n'
+    assert "note: '=1' is written as it is; a spreadsheet takes it for a formula\n" in done.stderr
+    assert "(3 images, labels are names of classes, trial 42 seed 0)" in done.stdout
+    assert "labels are numbers of classes from 0" in nas("predict", *network, "--output", "p.csv").stdout
+    assert (tmp_path / "p.csv").read_text() == "id,label\n0,0\n1,1\n2,2\n"
+
+
+@pytest.mark.parametrize("option", ["--input", "--ids"])
+def test_a_file_that_is_read_is_not_written_over(
+    nas: Nas, tmp_path: Path, study: Callable[..., None], option: str
+) -> None:
+    study()
+    (tmp_path / "kept").write_text("id\n7\n")
+    options = {"--input": "own.npz"} | {option: "kept"}
+    done = nas("predict", "--trial", "42", "--output", "./kept", *(word for pair in options.items() for word in pair))
+    message = f"nas: output = 'kept': is the file of {option}, which would be lost"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, message)
+    assert (tmp_path / "kept").read_text() == "id\n7\n"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--header", "ID"), "nas: header = 'ID': has 1 name; must be the names of two columns, as in ID,Labels"),
         (("--labels", "name"), "nas: labels = 'name': must be one of names, numbers"),
         (("--labels", "numbers", "--names"), "nas: labels = 'numbers': --names asks for the names; give one of them"),
     ],

@@ -1,6 +1,6 @@
 """`nas lr-range` and `nas data show`: what to look at before training.
 
-A worker's own part is tested in tests/search/training; `make test-all` also has real ones do it for the command.
+A worker's own part is tested in tests/search/training; `make test-all` also has a real one do it for the command.
 """
 
 import os
@@ -98,15 +98,6 @@ def test_a_contact_sheet_goes_through_a_pipe(nas: Nas, tmp_path: Path, tasks: li
         done = nas("data", "show", "--data", "digits", "--output", "pipe")
         assert (done.returncode, done.stdout) == (0, "contact sheet: pipe\n"), done.stderr
         assert read.result() == b"drawn"
-
-
-@pytest.mark.slow
-def test_a_learning_rate_range_is_found_and_drawn(nas: Nas, tmp_path: Path) -> None:
-    done = nas(*RANGE, "--baseline", "resnet20-b")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("learning rate: ")
-    assert (tmp_path / "lr-range-resnet20-b-fast.html").is_file()
-    assert not (tmp_path / "studies").exists()
 
 
 @pytest.mark.slow

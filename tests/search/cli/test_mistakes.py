@@ -22,7 +22,7 @@ WRONG = [
     ((*BASELINE, "--recipe", "mix.yaml"), "mix.yaml: cutmix = 1: needs a batch_size of 2 or more"),
     ((*BASELINE, "--recipe", "crop.yaml"), "crop_padding = 9: must be smaller than an image of 8 pixels"),
     ((*BASELINE, "--recipe", "jitter.yaml"), "color_jitter: needs images of 3 channels; those of digits have 1"),
-    ((*BASELINE, "--recipe", "fast", "--log", "wandb"), "log = 'wandb': must be tensorboard"),
+    ((*BASELINE, "--recipe", "fast", "--log", "comet"), "log = 'comet': must be one of tensorboard, mlflow"),
     ((*LIMITED, "--limit", "macs=10"), "limit macs = 10: the smallest network of this space on digits needs"),
     ((*LIMITED, "--limit", "bites=3"), "limit = 'bites=3': there is no such limit; there is bytes"),
     ((*LIMITED, "--limit", "bytes=3KB@int7"), "limit bytes = '3KB@int7': precision must be one of fp32"),

@@ -41,7 +41,7 @@ def test_every_option_that_is_a_path_knows_it(home: Path) -> None:
             if kind is Path or Path in get_args(kind):
                 names.add(name)
                 assert [option.parser("~/x") for option in options] == [home / "x"], f"{callback.__name__}: {name}"
-    assert names == {"studies", "space", "output", "input", "architecture"}
+    assert names == {"studies", "space", "output", "input", "ids", "bundle", "architecture"}
 
 
 def test_a_search_and_its_report_stay_out_of_a_folder_called_tilde(

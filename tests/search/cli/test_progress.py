@@ -6,13 +6,15 @@ import pytest
 from optuna.trial import TrialState
 from rich.console import Console
 
-from search.cli.logs import NoLog
 from search.cli.progress import SearchProgress
 from search.recipes import FAST, FULL
 from search.run.cost_estimate import Forecast
 from search.run.interruption import Interruption
 from search.run.time_budget import Choice
 from search.study.plan import PrunerName
+from search.tracking.trackers import Trackers
+
+NO_LOG = Trackers((), lambda: pytest.fail("nobody asks for the study"), pytest.fail)
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def said() -> io.StringIO:
 def progress(said: io.StringIO, num_trials: int, epochs: int, pruner: PrunerName = "none") -> SearchProgress:
     recipe = FAST.model_copy(update={"epochs": epochs, "batch_size": 512})
     return SearchProgress(
-        "headline", num_trials, recipe, FULL, pruner, Console(file=said, width=200), NoLog(), Interruption()
+        "headline", num_trials, recipe, FULL, pruner, Console(file=said, width=200), NO_LOG, Interruption()
     )
 
 

@@ -1,16 +1,12 @@
 """`nas search` as a user meets it, and the question it makes of its options."""
 
 import json
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess, Popen
-from sysconfig import get_path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
-import optuna
 import pytest
 from small_search import SEARCH, SMALL_SPACE, Simulation
 
@@ -26,7 +22,6 @@ from search.study.plan import Plan
 from search.study.storage import read_study
 
 Nas = Callable[..., CompletedProcess[str]]
-NAS = Path(get_path("scripts")) / "nas"
 DIGITS = ("search", "--data", "digits", "--budget", "20k")
 RULE = "at most 200k MACs (160 a parameter of the budget at 32x32 pixels, --limit macs=none lifts it)"
 
@@ -91,30 +86,6 @@ def test_several_limits_hold_at_once(nas: Nas) -> None:
     rows = json.loads(result.stdout)
     assert 0 < len(rows) <= 20
     assert all(row["macs"] <= 400_000 and 4_000 <= row["params"] <= 12_000 for row in rows)
-
-
-@pytest.mark.slow
-def test_a_killed_search_goes_on_to_exactly_the_trials_asked_for(nas: Nas, tmp_path: Path) -> None:
-    files = StudyFiles(tmp_path / "studies", "digits-20k")
-    command = [str(NAS), *SEARCH, "--trials", "6", "--epochs", "4", "--pruner", "none"]
-    process = Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        recorded = read_study(files, None)[0] if files.database.is_file() and files.plan.is_file() else []
-        if len(recorded) >= 3 and recorded[-1].state == optuna.trial.TrialState.RUNNING:
-            break
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
-    before = read_study(files, None)[0]
-    assert before[-1].state == optuna.trial.TrialState.RUNNING
-    result = nas(*command[1:])
-    assert result.returncode == 0, result.stderr
-    rows = json.loads(nas("trials", "--format", "json").stdout)
-    assert [row["number"] for row in rows] == list(range(6))
-    assert {row["state"] for row in rows} == {"complete"}
-    assert len({json.dumps(row["architecture"]) for row in rows}) == 6
-    assert rows[before[-1].number]["architecture"] == json.loads(before[-1].user_attrs["architecture"])
 
 
 def test_a_search_that_is_done_starts_no_worker(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:

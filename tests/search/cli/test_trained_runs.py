@@ -7,7 +7,9 @@ import os
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from shutil import copytree
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -50,21 +52,28 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory, cache: Path, nas_in: Callable[..., CompletedProcess[str]]) -> Story:
-    folder = tmp_path_factory.mktemp("story")
-
-    def nas(*arguments: str) -> CompletedProcess[str]:
+def story(
+    built_once: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    cache: Path,
+    nas_in: Callable[..., CompletedProcess[str]],
+) -> Story:
+    def nas_there(folder: Path, *arguments: str) -> CompletedProcess[str]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("NAS_CACHE", str(cache))
             return nas_in(folder, *arguments)
 
-    (folder / "small.yaml").write_text(SPACE)
-    (folder / "brief.yaml").write_text(RECIPE)
-    space = ("--space", "small.yaml", "--fill", "none", "--no-warm-start")
-    searched = nas("search", "--data", "digits", "--budget", "20k", "--trials", "2", "--epochs", "2", *space)
-    assert searched.returncode == 0, searched.stderr
-    retrained = nas("retrain", "--trial", "0", "--seeds", "2", "--recipe", "brief.yaml")
-    assert retrained.returncode == 0, retrained.stderr
+    def train(folder: Path) -> None:
+        (folder / "small.yaml").write_text(SPACE)
+        (folder / "brief.yaml").write_text(RECIPE)
+        space = ("--space", "small.yaml", "--fill", "none", "--no-warm-start")
+        search = ("search", "--data", "digits", "--budget", "20k", "--trials", "2", "--epochs", "2", *space)
+        for command in (search, ("retrain", "--trial", "0", "--seeds", "2", "--recipe", "brief.yaml")):
+            done = nas_there(folder, *command)
+            assert done.returncode == 0, done.stderr
+
+    folder = tmp_path_factory.mktemp("own") / "story"
+    copytree(built_once("story", train), folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAS_CACHE", str(cache))
         images, labels = open_dataset("digits").test()
@@ -73,7 +82,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, cache: Path, nas_in: Callabl
     (folder / "pictures").mkdir()
     for number, image in enumerate(images):
         Image.fromarray(image[..., 0]).save(folder / "pictures" / f"{number}.png")
-    return Story(folder, nas)
+    return Story(folder, partial(nas_there, folder))
 
 
 def test_a_file_of_the_test_images_has_the_accuracy_of_the_retraining(story: Story) -> None:

@@ -49,7 +49,7 @@ UNLABELLED: dict[str, Callable[[Path], Path]] = {
 
 @pytest.mark.parametrize("layout", UNLABELLED)
 def test_images_of_every_layout_are_decoded_in_order(tmp_path: Path, layout: str) -> None:
-    images, ids = read_unlabelled(UNLABELLED[layout](tmp_path), COLOUR)
+    images, ids, _ = read_unlabelled(UNLABELLED[layout](tmp_path), COLOUR)
     assert ids == tuple(map(str, range(12)))
     decode(images, len(ids), COLOUR, tmp_path / "images.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), IMAGES)
@@ -60,7 +60,7 @@ def test_a_folder_is_read_in_natural_order_and_other_files_are_left_out(tmp_path
     folder = write_folder(tmp_path / "images", names)
     (folder / "readme.txt").write_text("no image")
     (folder / ".hidden.png").write_text("no image")
-    images, ids = read_unlabelled(folder, COLOUR)
+    images, ids, _ = read_unlabelled(folder, COLOUR)
     assert ids == tuple(f"img{number}" for number in (1, 2, 3, 5, 6, 7, 8, 9, 10, 20, 30, 100))
     decode(images, len(ids), COLOUR, tmp_path / "images.npy")
     order = [names.index(f"{id}.PNG") for id in ids]
@@ -69,13 +69,13 @@ def test_a_folder_is_read_in_natural_order_and_other_files_are_left_out(tmp_path
 
 def test_names_with_decimals_of_other_scripts_are_in_an_order_too(tmp_path: Path) -> None:
     names = ["1a.png", "2a.png", "10a.png", *(f"{number}.png" for number in range(11, 18)), "٣10.png", "٣.png"]
-    _, ids = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
+    _, ids, _ = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
     assert ids == (*(name.removesuffix(".png") for name in names[:10]), "٣10", "٣")
 
 
 def test_a_file_name_that_is_not_text_makes_an_id_that_is(tmp_path: Path) -> None:
     names = [os.fsdecode(b"%d\xff.png" % number) for number in range(12)]
-    _, ids = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
+    _, ids, _ = read_unlabelled(write_folder(tmp_path / "images", names), COLOUR)
     assert ids == tuple(f"{number}?" for number in range(12))
 
 
@@ -95,7 +95,7 @@ def test_ids_of_the_source_are_kept(tmp_path: Path, kind: str) -> None:
 
 
 def test_grey_images_of_a_colour_network_are_taken_as_colour(tmp_path: Path) -> None:
-    images, ids = read_unlabelled(write_npz(tmp_path / "a.npz", x=IMAGES[..., 0]), COLOUR)
+    images, ids, _ = read_unlabelled(write_npz(tmp_path / "a.npz", x=IMAGES[..., 0]), COLOUR)
     decode(images, len(ids), COLOUR, tmp_path / "images.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), IMAGES[..., :1].repeat(3, axis=3))
 
@@ -180,13 +180,13 @@ FAULTS: list[tuple[str, Callable[[Path], Path], Shape, str]] = [
 )
 def test_a_fault_is_one_line(tmp_path: Path, write: Callable[[Path], Path], shape: Shape, message: str) -> None:
     with pytest.raises(DataError) as caught:
-        images, ids = read_unlabelled(write(tmp_path), shape)
+        images, ids, _ = read_unlabelled(write(tmp_path), shape)
         decode(images, len(ids), shape, tmp_path / "images.npy")
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
-    images, ids = read_unlabelled(write_npz(tmp_path / "a.npz", x=IMAGES), COLOUR)
+    images, ids, _ = read_unlabelled(write_npz(tmp_path / "a.npz", x=IMAGES), COLOUR)
     with pytest.raises(StorageError, match="cannot write the data cache"):
         decode(images, len(ids), COLOUR, tmp_path / "a.npz" / "images.npy")
 
@@ -271,7 +271,7 @@ def test_a_grey_picture_saved_in_colour_is_taken_by_a_grey_network(tmp_path: Pat
         picture.save(tmp_path / "set" / f"{number}.png")
     with Image.open(tmp_path / "set" / "0.png") as saved:
         assert saved.mode == mode
-    images, ids = read_unlabelled(tmp_path / "set", GREY)
+    images, ids, _ = read_unlabelled(tmp_path / "set", GREY)
     decode(images, len(ids), GREY, tmp_path / "images.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy")[..., 0], GREYS)
 
@@ -280,7 +280,7 @@ def test_a_grey_picture_saved_in_colour_is_taken_by_a_grey_network(tmp_path: Pat
 def test_a_grey_picture_of_any_format_is_taken_by_a_grey_network(tmp_path: Path, format: str) -> None:
     (tmp_path / "set").mkdir()
     Image.fromarray(GREYS[0]).convert("RGB").save(tmp_path / "set" / f"a.{format.lower()}", format, lossless=True)
-    images, _ = read_unlabelled(tmp_path / "set", GREY)
+    images, *_ = read_unlabelled(tmp_path / "set", GREY)
     decode(images, 1, GREY, tmp_path / "images.npy")
     assert np.load(tmp_path / "images.npy").shape == (1, 8, 8, 1)
 
@@ -297,11 +297,11 @@ def test_grey_arrays_of_three_channels_are_taken_by_a_grey_network_and_coloured_
         return write_npz(tmp_path / "a.npz", x=images if layout == "npz" else rows)
 
     colours = GREYS[..., None].repeat(3, axis=3)
-    images, ids = read_unlabelled(write(colours), GREY)
+    images, ids, _ = read_unlabelled(write(colours), GREY)
     decode(images, len(ids), GREY, tmp_path / "images.npy")
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy")[..., 0], GREYS)
     colours[7, 3, 3, 2] ^= 1
-    images, ids = read_unlabelled(write(colours), GREY)
+    images, ids, _ = read_unlabelled(write(colours), GREY)
     with pytest.raises(DataError, match=r"(index|row) 7: in colour; the network takes greyscale images$"):
         decode(images, len(ids), GREY, tmp_path / "images.npy")
 

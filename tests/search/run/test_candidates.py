@@ -20,6 +20,8 @@ from search.run.candidates import (
 )
 from search.space.space import load_space
 from search.study.plan import Plan
+from search.study.view import at_dropout
+from studies import make_trial
 
 FULL = Recipe(name="full", epochs=3, batch_size=16)
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
@@ -141,6 +143,19 @@ def test_a_guess_is_held_to_the_limits_and_a_network_of_a_report_is_not(make_pla
     assert count_parameters(guess.architecture) <= 80_000
     assert baseline_candidate("resnet20-b", plan, FULL).max_params is None
     assert guess.architecture.in_channels == 1
+
+
+def test_a_guess_is_held_to_the_limit_of_latency_unless_the_search_has_trained_it(
+    make_plan: Callable[..., Plan],
+) -> None:
+    plan = make_plan(space=load_space(), budget=100_000, limits=("latency=5ms",))
+    guess = baseline_candidate("guess-1x4", plan, FULL)
+    assert guess.max_latency == 0.005
+    trained = make_trial(3, 0.8, architecture=at_dropout(guess.architecture, 0.1))
+    assert baseline_candidate("guess-1x4", plan, FULL, [trained]).max_latency is None
+    too_slow = replace(trained, state="failed", value=None, too_slow=True)
+    assert baseline_candidate("guess-1x4", plan, FULL, [too_slow]).max_latency == 0.005
+    assert baseline_candidate("resnet20-b", plan, FULL).max_latency is None
 
 
 def test_another_dropout_is_no_other_design() -> None:

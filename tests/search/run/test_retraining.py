@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from models.count import count_macs, count_parameters
 from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Resumed
+from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Resumed, TooSlow
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
 from search.run.listener import Observer
@@ -45,7 +46,7 @@ CANDIDATES = [candidate(3, 8), candidate(7, 16), candidate(11, 4)]
 def saving(job: Job, epoch: int) -> float:
     """Ends at the accuracy of its width and seed, and keeps weights as a real worker does."""
     if job.keep is not None and epoch == job.recipe.epochs:
-        write_weights(job.keep, count_parameters(job.architecture))
+        write_weights(job.keep, job.architecture)
     seed = int(job.label.split()[-1]) % 2
     return ACCURACY[job.architecture.stages[0].width][seed] - 0.1 * (job.recipe.epochs - epoch)
 
@@ -160,6 +161,27 @@ def test_a_run_without_memory_says_the_half_batch_that_it_was_trained_with(
     fleet = SimulatedFleet(1, curve)
     assert retrain(fleet).finish([candidate(3, 8, recipe)], 2) == found
     assert jobs(fleet) == [], "it is what was asked for, and is not trained again"
+
+
+def test_every_run_is_told_when_it_begins_and_how_it_ended(retrain: Callable[..., Retraining]) -> None:
+    def curve(job: Job, epoch: int) -> float | Failed:
+        return Failed("loss is nan") if job.label.startswith("0003") else saving(job, epoch)
+
+    told: list[tuple[str, str, float | None]] = []
+    retraining = retrain(SimulatedFleet(1, curve))
+    retraining.observer = Observer(
+        on_begin=lambda job: told.append(("begin", job.label, None)),
+        on_end=lambda job, view: told.append(("end", job.label, view and view.test_accuracy)),
+    )
+    (view,) = retraining.finish([candidate(1, 8)], 1)
+    with pytest.raises(TrainingError):
+        retraining.finish([candidate(3, 8)], 1)
+    assert told == [
+        ("begin", "0001 seed 0", None),
+        ("end", "0001 seed 0", view.test_accuracy),
+        ("begin", "0003 seed 0", None),
+        ("end", "0003 seed 0", None),
+    ]
 
 
 def test_finalists_leave_the_test_set_closed(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
@@ -403,12 +425,34 @@ def test_a_failed_run_is_told_by_its_name(
     assert [(run.label, run.seed) for run in read_runs(files)] == [("0003", 0), ("0003", 1), ("0007", 0)]
 
 
+def test_a_guess_that_misses_the_limit_of_latency_is_left_out_with_a_note(
+    retrain: Callable[..., Retraining], files: StudyFiles
+) -> None:
+    guess = replace(CANDIDATES[1], identity=Identity(baseline="guess-1"), max_latency=0.005)
+
+    def curve(job: Job, epoch: int) -> float | TooSlow:
+        return TooSlow(0.02) if job.max_latency is not None else saving(job, epoch)
+
+    fleet = SimulatedFleet(2, curve)
+    retraining = retrain(fleet)
+    notes: list[tuple[str, str]] = []
+    retraining.observer = Observer(on_note=lambda job, line: notes.append((job.label, line)))
+    views = retraining.finish([CANDIDATES[0], guess], 2)
+    assert [(view.label, view.seed) for view in views] == [("0003", 0), ("0003", 1)]
+    reason = "latency = 20 ms, with no other worker computing: the limit is 5 ms"
+    assert notes == [("guess-1 seed 0", f"is not trained: {reason}")]
+    assert {job.max_latency for job in jobs(fleet) if job.label.startswith("0003")} == {None}
+    assert {run.label for run in read_runs(files)} == {"0003"} and len(ledger(files, retraining.plan)) == 2
+    with pytest.raises(TrainingError, match=f"^guess-1: {reason}$"):
+        retrain(SimulatedFleet(1, curve)).finish([guess], 1)
+
+
 def test_weights_of_the_wrong_size_are_no_result_but_the_opening_is_told(
     retrain: Callable[..., Retraining], files: StudyFiles
 ) -> None:
     def curve(job: Job, epoch: int) -> float:
         assert job.keep is not None
-        write_weights(job.keep, count_parameters(job.architecture) + 1)
+        write_weights(job.keep, job.architecture, offset=(1,))
         return 0.5
 
     retraining = retrain(SimulatedFleet(1, curve))

@@ -19,6 +19,7 @@ from search.run.candidates import Candidate
 from search.run.listener import Observer
 from search.run.retraining import Retraining
 from search.run.teachers import Exported, TeacherRequest, read_export
+from search.study.ledger import Ledger
 from search.study.networks import alike
 from search.study.plan import Plan
 from search.study.results import read_results
@@ -37,7 +38,7 @@ STUDENT, FIRST, SECOND = candidate(3, 4), candidate(7, 8), candidate(11, 16)
 
 def saving(job: Job, epoch: int) -> float:
     if job.keep is not None and epoch == job.recipe.epochs:
-        write_weights(job.keep, count_parameters(job.architecture))
+        write_weights(job.keep, job.architecture)
     return 0.8 if job.lesson is not None else 0.7
 
 
@@ -123,6 +124,15 @@ def test_runs_with_and_without_a_teacher_lie_apart_and_are_never_averaged(train:
     assert [network.seeds for network in alike(finals)] == [1, 1, 1]
 
 
+def test_the_ledger_says_whose_openings_had_a_teacher(
+    train: Train, files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    train([STUDENT], [])
+    train([STUDENT], [FIRST])
+    entries = Ledger(files, make_plan(seed=5).question.data.ledger_name).entries()
+    assert [(entry.label, entry.teacher) for entry in entries] == [("0003", ""), ("0003", "trial 7")]
+
+
 def test_nobody_is_taught_by_itself_alone(train: Train) -> None:
     with pytest.raises(InputError) as caught:
         train([STUDENT], [STUDENT])
@@ -138,7 +148,7 @@ PROGRAM = "CLASSES = {}\nMEAN = (0.3,)\nSTD = (0.25,)\n"
 def export(tmp_path: Path, make_plan: Callable[..., Plan]) -> Path:
     """A folder as `nas export` writes it."""
     folder, data = tmp_path / "exported", make_plan().question.data
-    write_weights(folder, count_parameters(SECOND.architecture))
+    write_weights(folder, SECOND.architecture)
     (folder / "architecture.json").write_text(SECOND.architecture.to_json())
     (folder / "model.py").write_text(PROGRAM.format(ascii(data.classes)))
     (folder / "MODEL_CARD.md").write_text(CARD.format(data.fingerprint))
@@ -183,7 +193,7 @@ def test_a_teacher_for_other_images_or_classes_is_refused(
     export: Path, make_plan: Callable[..., Plan], name: str
 ) -> None:
     architecture, message = OTHER[name]
-    write_weights(export, count_parameters(architecture))
+    write_weights(export, architecture)
     (export / "architecture.json").write_text(architecture.to_json())
     with pytest.raises(InputError) as caught:
         read_export(export, make_plan())
@@ -197,7 +207,9 @@ def damage(folder: Path, kind: str) -> None:
     elif kind == "size":
         (folder / "MODEL_CARD.md").write_text(CARD.replace("8 by 8", "32 by 32"))
     elif kind == "count":
-        write_weights(folder, 17)
+        write_weights(folder, FIRST.architecture)
+    elif kind == "tensors":
+        weights.write_bytes(weights.read_bytes().replace(b"head.bias", b"head.bite"))
     elif kind == "cut":
         weights.write_bytes(weights.read_bytes()[:-4])
     elif kind == "pickle":
@@ -218,7 +230,8 @@ def damage(folder: Path, kind: str) -> None:
     [
         ("names", "was trained on classes of other names, or in another order, than this study's"),
         ("size", "takes images of 32 pixels; this study's have 8"),
-        ("count", "holds 17 parameters, but the architecture has"),
+        ("count", "holds 1,078 parameters, but the architecture has"),
+        ("tensors", "holds no head.bias, which the architecture has"),
         ("cut", "not a readable safetensors file (it has"),
         ("pickle", "not a readable safetensors file"),
         ("pipe", "is no export of nas; it holds no weights.safetensors"),

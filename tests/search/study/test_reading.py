@@ -1,6 +1,5 @@
 """A study as a reader sees it."""
 
-import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ from databases import both_databases
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
-from simulation import SimulatedFleet
+from simulation import SimulatedFleet, write_weights
 
 from models.count import count_macs, count_parameters
 from search.errors import StudyError
@@ -176,11 +175,7 @@ def test_runs_of_both_kinds_are_seen(files: StudyFiles, make_plan: Callable[...,
 
     def keeping(job: Job, epoch: int) -> float:
         if job.keep is not None:
-            size = count_parameters(job.architecture)
-            header = json.dumps({"weight": {"dtype": "F32", "shape": [size], "data_offsets": [0, 4 * size]}})
-            job.keep.mkdir(parents=True, exist_ok=True)
-            content = len(header).to_bytes(8, "little") + header.encode() + bytes(4 * size)
-            (job.keep / "weights.safetensors").write_bytes(content)
+            write_weights(job.keep, job.architecture)
         return 0.1 * epoch
 
     retraining = Retraining(plan, files, lambda: SimulatedFleet(1, keeping), "GPU", Observer())

@@ -12,7 +12,21 @@ import pytest
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
 from search.data.datasets import Dataset, open_dataset
-from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Opening, Ready, Setup, Timed, Timing
+from search.protocol import (
+    Failed,
+    Finished,
+    Job,
+    Lost,
+    Measurement,
+    Message,
+    Opening,
+    Ranged,
+    RangeTest,
+    Ready,
+    Setup,
+    Timed,
+    Timing,
+)
 from search.recipe import with_epochs
 from search.recipes import FAST
 from search.study.weights import certify_saved
@@ -141,6 +155,14 @@ def test_a_timing_is_one_number_a_design(fleet: LocalFleet, worker: LocalWorker)
     assert isinstance(timed, Timed)
     small, large = timed.seconds_per_epoch
     assert 0 < small < large
+
+
+def test_a_range_test_is_answered_by_a_loss_for_every_rate(fleet: LocalFleet, worker: LocalWorker) -> None:
+    worker.start(RangeTest(NETWORK, job().recipe, 0, 0.001, 0.01, num_steps=9))
+    (ranged,) = answers(fleet)
+    assert isinstance(ranged, Ranged) and not ranged.diverged
+    assert [point.lr for point in ranged.points] == pytest.approx([0.001 * 10 ** (step / 8) for step in range(9)])
+    assert all(point.loss > 0 for point in ranged.points)
 
 
 def test_a_job_that_is_told_to_stop_ends_after_its_epoch(fleet: LocalFleet, worker: LocalWorker) -> None:

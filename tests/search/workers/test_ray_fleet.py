@@ -831,7 +831,7 @@ def test_a_killed_coordinator_leaves_nothing_and_the_same_command_goes_on(
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("raise SystemExit('this is not the package you look for')")
     (tmp_path / "small.yaml").write_text(SPACE.model_dump_json())  # which is YAML too
-    options = "--data digits --budget 20k --space small.yaml --trials 4 --epochs 40 --pruner none --no-warm-start"
+    options = "--data digits --budget 20k --space small.yaml --trials 4 --epochs 20 --pruner none --no-warm-start"
     command = shlex.split(f"search {options} --study toy --device cpu")
     log = tmp_path / "log"
     with log.open("w") as output:
@@ -896,6 +896,7 @@ def test_another_token_is_refused_in_one_line(
     nodes: Nodes, nas_process: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+    monkeypatch.setenv("RAY_NUM_REDIS_GET_RETRIES", "2")  # Ray itself asks 20 times, once a second
     refused = nas_process("search", "--data", "digits", "--budget", "20k", "--ray", nodes.address)
     assert refused.returncode == 2
     assert refused.stderr == (

@@ -18,7 +18,7 @@ from search.study.ledger import Ledger
 from search.study.plan import Circumstances, Data, Plan, Question
 from search.study.trained import TrainedRun
 from search.study.view import RunView
-from search.trained_network import TrainedNetwork
+from search.trained_network import CorruptedResult, Robustness, TrainedNetwork
 
 NETWORK = Architecture(Stem(16), (Stage("basic", 2, 16), Stage("bottleneck", 1, 64, 5)))
 DATA = Data(name="cifar10", fingerprint="0123456789abcdef" * 4, image_size=32, channels=3, classes=tuple("abcdefghij"))
@@ -131,3 +131,18 @@ def test_the_code_on_the_card_is_what_model_py_offers(
     compile(code, "card", "exec")
     for name in ("load", "preprocess", "CLASSES"):
         assert f"model.{name}" in code and (f"def {name}(" in TAIL or f"{name} = " in TAIL)
+
+
+def test_what_was_measured_on_corrupted_images_is_told_and_not_called_untested(
+    files: StudyFiles, make_runs: Callable[..., list[TrainedRun]]
+) -> None:
+    untested = model_card(files, make_plan(), make_runs(0.9, 0.8))
+    assert "- Noise, damage and images made to mislead it; `nas evaluate --corrupted` tests" in untested
+    corrupted = (CorruptedResult("noise", 1, 0.7), CorruptedResult("blur", 1, 0.5))
+    robustness = (Robustness("validation", 0.9, corrupted, seen=True), Robustness("test", 0.8, corrupted))
+    card = model_card(files, make_plan(), make_runs(0.9, 0.8, robustness=robustness))
+    assert "On the validation images, which it was trained on, under corruptions (noise, blur)" in card
+    assert "On the test images, under corruptions (noise, blur) of three strengths, the accuracy falls from " in card
+    assert "80.00% to 60.00% in the mean (2 seeds)." in card
+    assert "- Noise, damage" not in card and "- Damage of other kinds or degrees than named above" in card
+    assert "\n\n\n" not in card and "\n\n\n" not in untested

@@ -45,6 +45,7 @@ def test_importances_leave_pruned_trials_out(search):
 
 def test_importances_are_drawn_largest_on_top(search):
     frame = importances_of(search(60)).frame
-    drawn = importances_figure(frame)
+    drawn = importances_figure(frame, 60)
     assert drawn.figure.data[0].y[-1] == frame["feature"].iloc[0]
     assert frame["feature"].iloc[0] in drawn.caption
+    assert "the best 6 of 60 complete trials" in drawn.caption

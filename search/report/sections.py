@@ -12,6 +12,7 @@ from search.report.retraining import (
     confusion,
     finalists,
     full_length_runs,
+    onnx_files,
     openings,
     seeds,
     shift,
@@ -137,6 +138,7 @@ def _retraining(findings: Findings) -> dict[str, Any]:
     every = full_length_runs.runs_frame(findings.view.runs)
     results = full_length_runs.results_frame(findings.networks, findings.view.budget)
     corrupted = shift.shift_frame(findings.networks)
+    exported = onnx_files.onnx_frame(findings.networks)
     of_finalists = training_curves_frame(quoted(findings.round))
     of_finals = training_curves_frame(quoted(findings.final_networks))
     return {
@@ -147,6 +149,7 @@ def _retraining(findings: Findings) -> dict[str, Any]:
         "tested": full_length_runs.results_figure(results, findings.view.budget) if len(results) else None,
         "teachers": teachers.effect_sentences(findings.effects, findings.view.budget),
         "shift": shift.shift_table(corrupted) if len(corrupted) else None,
+        "onnx": onnx_files.onnx_table(exported) if len(exported) else None,
         "every_run": full_length_runs.runs_table(every) if len(every) else None,
         "run_curves": training_curves_figure(of_finals) if len(of_finals) else None,
     }

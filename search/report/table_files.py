@@ -13,6 +13,7 @@ from search.report.retraining.comparisons import comparisons_frame
 from search.report.retraining.confusion import classes_frame
 from search.report.retraining.finalists import finalists_frame
 from search.report.retraining.full_length_runs import results_frame, runs_frame
+from search.report.retraining.onnx_files import onnx_frame
 from search.report.retraining.openings import openings_frame
 from search.report.retraining.shift import shift_frame
 from search.report.time_ledger import time_ledger_frame
@@ -38,6 +39,7 @@ def all_frames(view: StudyView) -> dict[str, pd.DataFrame]:
         "finalists": finalists_frame(findings.finalists),
         "results": results_frame(findings.networks, view.budget),
         "shift": shift_frame(findings.networks),
+        "onnx": onnx_frame(findings.networks),
         "comparisons": comparisons_frame(findings.comparisons),
         "classes": classes_frame(findings.confusions, view.classes),
         "proxy": proxy_frame(view),

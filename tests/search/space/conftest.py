@@ -14,6 +14,7 @@ import pytest
 
 from models.architecture import Architecture, ArchitectureError
 from models.count import count_macs, count_parameters, peak_activations
+from models.int8 import count_int8_bytes
 from search.space.limits import Limits
 from search.space.space import Space, Task
 
@@ -159,6 +160,7 @@ class Cost:
     params: int
     macs: int
     peak: int
+    int8_bytes: int
     vectors: int
 
 
@@ -179,6 +181,7 @@ class Listing:
             for design, cost in self.designs.items()
             if limits.fill * limits.budget <= cost.params <= limits.budget
             and (limits.macs is None or cost.macs <= limits.macs)
+            and (limits.max_int8_bytes is None or cost.int8_bytes <= limits.max_int8_bytes)
             and (limits.activations is None or 4 * cost.peak <= limits.activations)
         }
 
@@ -204,7 +207,7 @@ def _listed(name: str, task: Task) -> Listing:
             costs = count_parameters(design), count_macs(design, size), peak_activations(design, size)
         except ArchitectureError:
             continue
-        designs[design] = Cost(*costs, number)
+        designs[design] = Cost(*costs, count_int8_bytes(design), number)
     return Listing(name, space, task, designs, len(num_vectors) - len(designs))
 
 

@@ -23,7 +23,7 @@ DEFAULT, CIFAR = load_space(), Task(32, 3, 10)
 
 def many_limits(listing: Any) -> list[Limits]:
     """Limits that leave none, some and all of a listing's designs, of each kind and together."""
-    params, macs, peak = ({share: listing.at(share, cost) for share in (0, 0.3, 0.7, 1)} for cost in COSTS)
+    params, macs, peak, size = ({share: listing.at(share, cost) for share in (0, 0.3, 0.7, 1)} for cost in COSTS)
     return [
         Limits(max(1, params[0] - 1)),
         Limits(params[0]),
@@ -36,10 +36,12 @@ def many_limits(listing: Any) -> list[Limits]:
         Limits(params[0.7], macs=macs[0.7], fill=0.5),
         Limits(10**12, activations=4 * peak[0.3]),
         Limits(params[0.7], macs=macs[0.7], activations=4 * peak[0.7], fill=0.3),
+        Limits(10**12, bytes=size[0.3], bytes_precision="int8"),
+        Limits(params[0.7], macs=macs[0.7], bytes=size[0.7], bytes_precision="int8"),
     ]
 
 
-COSTS = ("params", "macs", "peak")
+COSTS = ("params", "macs", "peak", "int8_bytes")
 
 
 def test_designs_are_those_of_the_list_each_once(listing: Any) -> None:
@@ -79,6 +81,7 @@ LIMITED = {
     "params": lambda listing: Limits(listing.at(0.7)),
     "fill": lambda listing: Limits(listing.at(0.9), fill=0.5),
     "macs": lambda listing: Limits(10**9, macs=listing.at(0.4, "macs")),
+    "bytes": lambda listing: Limits(10**9, bytes=listing.at(0.4, "int8_bytes"), bytes_precision="int8"),
     "all": lambda listing: Limits(
         listing.at(0.9), macs=listing.at(0.8, "macs"), activations=4 * listing.at(0.9, "peak"), fill=0.2
     ),
@@ -299,7 +302,7 @@ def shares_by_tables(draws: Draws) -> dict[Architecture, float]:
             for share, beginning in firsts:
                 for dropout, activation, of_both in free if draws._fits(beginning.spent) else ():
                     design = draws._parts.architecture(root.start, beginning.stages, dropout, activation)
-                    if of_both:
+                    if of_both and draws._fits_in_bytes(design):
                         found[design] += share * of_both  # type: ignore[assignment]
         if found:
             of_group.append((group.share, found))

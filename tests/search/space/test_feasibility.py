@@ -56,6 +56,8 @@ def test_the_message_names_the_limit_that_binds_and_the_smallest_that_can_be_rea
     assert refusal(space, task, limits) == f"budget = {params - 1:,}: {network} has {params:,} parameters"
     limits = Limits(10**9, bytes=2 * params - 1, bytes_precision="bf16")
     assert refusal(space, task, limits) == f"limit bytes = {2 * params - 1}@bf16: {network} takes {2 * params:,} bytes"
+    limits = Limits(10**9, bytes=params, bytes_precision="int8")  # scales come on top of a byte a parameter
+    assert refusal(space, task, limits).startswith(f"limit bytes = {params}@int8: {network} takes at least ")
     limits = Limits(10**9, macs=macs - 1)
     assert refusal(space, task, limits) == (f"limit macs = {macs - 1:,}: {network} needs {macs:,} multiply-accumulates")
     limits = Limits(10**9, activations=peak - 1, activations_precision="int8")

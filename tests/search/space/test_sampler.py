@@ -17,6 +17,7 @@ from scipy.stats import chisquare
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.baselines import find_baseline
 from models.count import count_macs, count_parameters, peak_activations
+from models.int8 import count_int8_bytes
 from search.space.limits import Limits
 from search.space.sampler import MAX_BASE_DRAWS, BudgetSampler, SpaceExhaustedError
 from search.space.space import Space, Task, load_space
@@ -429,7 +430,7 @@ def some_limits(space: Space, share: float = 0.5) -> list[Limits]:
     return [
         Limits(params, fill=0.7),
         Limits(10**9, macs=macs),
-        Limits(10**9, bytes=params, bytes_precision="int8"),
+        Limits(10**9, bytes=at(count_int8_bytes, share), bytes_precision="int8"),
         Limits(10**9, activations=peak, activations_precision="int8"),
         Limits(10**9, latency=1e-9),  # measured elsewhere: it refuses nothing here
         Limits(params, macs=macs, activations=4 * peak, fill=0.4),

@@ -240,12 +240,18 @@ def test_weights_of_another_network_are_found(folder: Path, no_worker: None) -> 
         line = found(verify(folder))
         assert line.startswith("weights.safetensors: parameters in the stored tensors: not a readable safetensors")
     length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["extra"] = {"dtype": "F32", "shape": [1], "data_offsets": [len(content) - 8 - length] * 2}
-    text = json.dumps(header).encode()
-    (folder / "weights.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
-    sealed(folder)
-    assert "must be" in found(verify(folder))
+    header, rest = json.loads(content[8 : 8 + length]), content[8 + length :]
+    end = len(rest)
+    renamed = {"body.weight" if name == "head.weight" else name: entry for name, entry in header.items()}
+    for changed, more, line in (
+        (header | {"extra": {"dtype": "F32", "shape": [1], "data_offsets": [end, end + 4]}}, b"\0" * 4, "; must be "),
+        (header | {"extra": {"dtype": "F32", "shape": [0], "data_offsets": [end, end]}}, b"", "it holds extra, which"),
+        (renamed, b"", "it holds no head.weight, which the architecture has"),
+    ):
+        text = json.dumps(changed).encode()
+        (folder / "weights.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + rest + more)
+        sealed(folder)
+        assert line in found(verify(folder))
 
 
 def test_a_folder_without_a_certificate_is_compared_with_itself(folder: Path) -> None:

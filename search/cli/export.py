@@ -1,5 +1,6 @@
 """nas export: a trained network as files that need torch alone."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -39,6 +40,9 @@ def export(
     hub: Annotated[
         bool, typer.Option("--hub", help="Also write the weights as model.safetensors, the hub's name for them.")
     ] = False,
+    license: Annotated[
+        str | None, typer.Option("--license", help="For README.md, as the hub names it: apache-2.0. None by default.")
+    ] = None,
     study: StudyName = None,
     studies: Studies = Path("studies"),
 ) -> None:
@@ -61,6 +65,10 @@ def export(
 
     if bundle is not None and bundle.suffix != ".zip":
         raise InputError(f"bundle = {str(bundle)!r}: must be the name of a .zip file")
+    if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]{0,63}", license):
+        raise InputError(
+            f"license = {license!r}: must be a name as the hub writes it: mit, apache-2.0, cc-by-4.0, other"
+        )
     form: Literal["torch", "onnx", "int8"] = one_of("to", to, ("torch", "onnx", "int8"))
     if test and form == "torch":
         raise InputError("test: is for --to onnx or int8, whose files are measured")
@@ -76,7 +84,7 @@ def export(
 
         contents, measured = export_onnx(files, plan, run, form, "test" if test else "validation")
     card = model_card(files, plan, runs, measured)
-    others: dict[str, str | bytes] = {"README.md": hub_card(files, plan, run, card), **contents}
+    others: dict[str, str | bytes] = {"README.md": hub_card(files, plan, run, card, license), **contents}
     if hub:
         others["model.safetensors"] = run.network.weights.read_bytes()
     paths = write_export(files, plan, run, card, folder, others)
@@ -106,7 +114,8 @@ def _write_bundle(bundle: Path, paths: "list[Path]", files: "StudyFiles", plan: 
     ledger = files.ledger(plan.question.data.ledger_name)
     contents: dict[str, Path | bytes] = {path.name: path for path in paths}
     contents |= {"report.html": encoded(draw_page(plan)(view, None)), "plan.yaml": encoded(plan.to_yaml())}
-    contents |= {"test-ledger.jsonl": ledger} if ledger.is_file() else {}
+    if ledger.is_file():
+        contents["test-ledger.jsonl"] = ledger.read_bytes()  # once: other studies write to it
     contents[NAME] = encoded(certify_files(contents, files, plan, run).to_text())
     write_bundle(bundle, contents)
 

@@ -9,6 +9,7 @@ import typer
 
 from search.cli.output import Format, OutputFormat, print_rows, print_values
 from search.errors import VerificationError
+from search.quantities import plural
 
 
 def verify(
@@ -45,7 +46,7 @@ def verify(
         raise VerificationError(f"{path}: {result.disagreement}")
     if format is Format.TABLE:
         num_left_out = sum(check.outcome == "left out" for check in result.checks)
-        print(f"verified: {Path(path)}" + (f", with {num_left_out} checks left out" if num_left_out else ""))
+        print(f"verified: {Path(path)}" + (f", {plural(num_left_out, 'check')} left out" if num_left_out else ""))
 
 
 def _short(value: object) -> object:

@@ -4,6 +4,7 @@ What is verified may come from anyone. It is read as data, within bounds, and no
 a program: it is run only where it is the text that this version writes for the same values, or where a person asks.
 """
 
+import filecmp
 import hashlib
 import json
 import os
@@ -30,7 +31,7 @@ from search.run.exported_program import normalisation, read_program
 from search.space.limits import parse_limits
 from search.study.plan import Plan
 from search.study.trained import is_limited
-from search.study.weights import count_saved, read_header
+from search.study.weights import certify_saved, count_saved, read_header
 from search.trained_network import FLOAT_FILE, INT8_FILE, Check, Verified, Verify
 from search.workers.local import ask
 
@@ -166,7 +167,8 @@ class _Verifier:
         try:
             yield
         except NasError as error:
-            self._add(file, what, str(error).removeprefix(f"{self._folder / file}: "), None, False)
+            path = str(self._folder / file)
+            self._add(file, what, str(error).removeprefix(f"{path}: ").replace(path, "it"), None, False)
             raise _Stopped from None
 
     def _text(self, name: str) -> str:
@@ -239,6 +241,15 @@ class _Verifier:
                         pass
                     stored = count_saved(read_header(self._folder / name))
                     self._add(name, "parameters in the stored tensors", stored, params, stored == params)
+                if stored == params:
+                    expected = "those of the architecture"
+                    with self._reading(name, "names and shapes of tensors"):
+                        certify_saved(self._folder / name, architecture, None)
+                        self._add(name, "names and shapes of tensors", expected, expected, True)
+        if self._only is None and set(WEIGHTS) <= set(names):
+            same = filecmp.cmp(self._folder / WEIGHTS[0], self._folder / WEIGHTS[1], shallow=False)
+            expected = f"that of {WEIGHTS[0]}"
+            self._add(WEIGHTS[1], "content", expected if same else "another", expected, same)
         if self._only is None and WEIGHTS[0] not in names:
             self._add(WEIGHTS[0], "parameters in the stored tensors", "is gone", params, False)
         if any(check.outcome == "differs" for check in self._done):

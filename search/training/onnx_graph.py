@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from search.quantities import brief
 
 MAX_NODES = 50_000
+MAX_SIDE = 2**14  # of an image or a batch
+MAX_MAP = 2**26  # numbers of a feature map of one image
 MAX_SHAPE = 16  # numbers of a constant that says where to cut, pad or reshape
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 _QUANTISING = ("QuantizeLinear", "DequantizeLinear")
 OPERATORS = frozenset({
     *_WEIGHTED, *_QUANTISING, "BatchNormalization", "Add", "Sub", "Mul", "Div", "Relu", "Sigmoid", "Gelu", "Erf",
-    "Clip", "AveragePool", "GlobalAveragePool", "ReduceMean", "Pad", "Slice", "Concat", "Cast", "Constant",
-    "Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Shape", "Gather", "Tanh", "Sqrt", "Swish",
+    "Clip", "AveragePool", "GlobalAveragePool", "ReduceMean", "Flatten", "Pad", "Slice", "Cast", "Constant",
+    "Identity",
 })  # fmt: skip
 
 
@@ -68,7 +70,9 @@ def read_graph(content: bytes) -> Graph:
     try:
         model = onnx.load_model_from_string(content)
         _require_plain(model)
-        return _Reader(model.graph).graph()
+        graph = _Reader(model.graph).graph()
+        _require_small(model)
+        return graph
     except GraphError:
         raise
     except Exception as error:  # a damaged file may raise anything
@@ -102,6 +106,23 @@ def _require_plain(model: Any) -> None:
     for tensor in tensors:
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise GraphError(f"keeps {brief(tensor.name)!r} in another file, which is never read")
+
+
+def _require_small(model: Any) -> None:
+    """
+    Raises:
+        GraphError: the graph makes a feature map whose size is not known before it runs, or which is too large.
+    """
+    from onnx import shape_inference
+
+    graph = shape_inference.infer_shapes(model).graph
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in (*graph.value_info, *graph.output)}
+    for name in (output for node in graph.node for output in node.output if output):
+        sides = shapes.get(name)
+        if sides is None or any(not side.HasField("dim_value") for side in sides[1:]):
+            raise GraphError(f"makes {brief(name)!r}, whose size is not known")
+        if prod(max(1, side.dim_value) for side in sides) > MAX_MAP:
+            raise GraphError(f"makes {brief(name)!r}, which is too large")
 
 
 class _Reader:
@@ -189,7 +210,7 @@ class _Reader:
         if tensor.elem_type not in kinds or len(tensor.shape.dim) != 4:
             raise GraphError("takes no images of uint8 or float32 (N, C, H, W)")
         shape = tuple(side.dim_value if side.HasField("dim_value") else None for side in tensor.shape.dim)
-        if prod(side for side in shape if side is not None) > 2**28 or 0 in shape:
+        if any(side is not None and not 1 <= side <= MAX_SIDE for side in shape):
             raise GraphError(f"takes images of {shape}, which no export does")
         return inputs[0].name, kinds[tensor.elem_type], shape
 

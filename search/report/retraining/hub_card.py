@@ -23,7 +23,7 @@ HEADER = """---
 {header}---
 
 > **From the hub.** This runs the model.py of this repository, which needs torch alone; `nas verify` says whether it is
-> what `nas export` writes. Add a `license` to the header above: which one is for you to say.
+> what `nas export` writes. {license}
 >
 > ```python
 {loading}
@@ -32,8 +32,12 @@ HEADER = """---
 """
 
 
-def hub_card(files: StudyFiles, plan: Plan, run: TrainedRun, card: str) -> str:
-    """A card with the header that the hub reads: library, tags, data and the test accuracy of the weights."""
+def hub_card(files: StudyFiles, plan: Plan, run: TrainedRun, card: str, license: str | None = None) -> str:
+    """A card with the header that the hub reads: library, tags, data and the test accuracy of the weights.
+
+    Args:
+        license: as the hub names it; which one is for the user to say.
+    """
     data = plan.question.data
     dataset = ON_THE_HUB.get(data.name)
     result = {
@@ -44,6 +48,7 @@ def hub_card(files: StudyFiles, plan: Plan, run: TrainedRun, card: str) -> str:
         ],
     }
     header: dict[str, Any] = {
+        **({"license": license} if license is not None else {}),
         "library_name": "pytorch",
         "pipeline_tag": "image-classification",
         "tags": ["image-classification", "neural-architecture-search", "resnet", "budget-nas"],
@@ -54,4 +59,8 @@ def hub_card(files: StudyFiles, plan: Plan, run: TrainedRun, card: str) -> str:
         ],
     }
     text = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=120)
-    return HEADER.format(header=text, loading="\n".join(f"> {line}" for line in LOADING.splitlines())) + card
+    loading = "\n".join(f"> {line}" for line in LOADING.splitlines())
+    words = (
+        f"License: {license}." if license is not None else "No license was chosen; `nas export --license` states one."
+    )
+    return HEADER.format(header=text, loading=loading, license=words) + card

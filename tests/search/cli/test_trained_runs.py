@@ -192,6 +192,23 @@ def test_predictions_of_arrays_and_of_pictures_are_those_that_were_evaluated(sto
     assert confusion.tolist() == story.result(0)["confusion"]
 
 
+@pytest.mark.slow
+def test_onnx_files_are_measured_and_the_report_shows_them(story: Story) -> None:
+    before = story.openings()
+    done = story.nas("export", "--trial", "0", "--to", "int8", "--output", "shipped")
+    assert done.returncode == 0, done.stderr
+    assert [Path(line).name for line in done.stdout.splitlines()][-2:] == ["model.onnx", "model.int8.onnx"]
+    sizes = {name: (story.folder / "shipped" / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")}
+    assert all(f"{name}: {size:,} bytes, " in done.stderr for name, size in sizes.items())
+    card = (story.folder / "shipped" / "MODEL_CARD.md").read_text()
+    assert all(f"| `{name}` | {size:,} |" in card for name, size in sizes.items())
+    assert story.openings() == before
+    reported = story.nas("report", "--format", "json")
+    assert reported.returncode == 0, reported.stderr
+    table = json.loads((story.folder / "studies" / "digits-20k" / "tables" / "onnx.json").read_text())
+    assert [row["int8_bytes"] for row in table] == [sizes["model.int8.onnx"]]
+
+
 def test_the_exported_model_predicts_the_same(story: Story) -> None:
     predicted = story.nas("predict", "--trial", "0", "--input", "unlabelled.npz", "--output", "p.csv", "--names")
     assert predicted.returncode == 0, predicted.stderr
@@ -230,6 +247,8 @@ WRONG = [
     ((*EVALUATE, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
     ((*PREDICT, "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
     (("export", "--trial", "0", "--dropout", "0.3"), 2, "trial = 0: was not trained with dropout 0.3; it was with 0"),
+    (("export", "--trial", "0", "--test"), 2, "test: is for --to onnx or int8, whose files are measured"),
+    (("export", "--trial", "0", "--to", "onxx"), 2, "to = 'onxx': must be one of torch, onnx, int8"),
     ((*EVALUATE, "--trial", "0", "--tta", "mirror"), 2, "tta = mirror: trial 0 was not trained on mirrored images, or"),
     ((*PREDICT, "--trial", "0", "--tta", "six"), 2, "tta = 'six': must be one of mirror, shifts"),
     (

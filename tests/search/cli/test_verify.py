@@ -47,7 +47,7 @@ def exported(
     make_plan().save(files)
     done = nas("export", "--study", "toy", "--trial", "42", "--output", "net", "--hub")
     assert done.returncode == 0, done.stderr
-    names = "model.py weights.safetensors architecture.json MODEL_CARD.md README.md config.json model.safetensors"
+    names = "model.py weights.safetensors architecture.json MODEL_CARD.md config.json README.md model.safetensors"
     assert [Path(line).name for line in done.stdout.splitlines()] == [*names.split(), "certificate.json"]
     return tmp_path / "net"
 
@@ -85,6 +85,10 @@ def test_a_flipped_byte_ends_in_one_line_that_names_the_file(nas: Nas, exported:
     [
         (("verify", "gone"), "verify gone: there is no such file"),
         (("verify", "."), "verify .: is no export and no run of nas; it holds no architecture.json"),
+        (
+            ("export", "--trial", "1", "--license", "a: b"),
+            "license = 'a: b': must be a name as the hub writes it: mit, apache-2.0, cc-by-4.0, other",
+        ),
         (("export", "--trial", "1", "--bundle", "out.tar"), "bundle = 'out.tar': must be the name of a .zip file"),
     ],
 )

@@ -81,13 +81,13 @@ def test_an_export_is_these_files(
     architecture = NETWORKS["basic"]
     retrained(architecture)
     written = export_trial(42, tmp_path / "out" / "net")
-    names = ["model.py", "weights.safetensors", "architecture.json", "MODEL_CARD.md", "README.md", "config.json"]
+    names = ["model.py", "weights.safetensors", "architecture.json", "MODEL_CARD.md", "config.json"]
     assert [path.name for path in written] == names
     assert sorted((tmp_path / "out" / "net").iterdir()) == sorted(written)
     assert Architecture.from_json(written[2].read_text()) == architecture
     assert written[3].read_text() == "# The card"
     assert written[1].read_bytes() == the_file(files, "weights.safetensors").read_bytes()
-    config = json.loads(written[5].read_text())
+    config = json.loads(written[4].read_text())
     assert Architecture.from_dict(config["architecture"]) == architecture
     assert (config["image_size"], config["num_channels"], config["image_mean"], config["image_std"]) == (
         8,

@@ -67,7 +67,7 @@ def exported(
         plan = make_plan(**changes)
         run = trained_runs(files, plan, trial, baseline)[0]
         folder = tmp_path / "net"
-        paths = export(files, plan, run, CARD, folder, "---\n---\n" + CARD)
+        paths = export(files, plan, run, CARD, folder, {"README.md": "---\n---\n" + CARD})
         write_certificate(folder, [path.name for path in paths], files, plan, run)
         return folder
 
@@ -240,12 +240,18 @@ def test_weights_of_another_network_are_found(folder: Path, no_worker: None) -> 
         line = found(verify(folder))
         assert line.startswith("weights.safetensors: parameters in the stored tensors: not a readable safetensors")
     length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["extra"] = {"dtype": "F32", "shape": [1], "data_offsets": [len(content) - 8 - length] * 2}
-    text = json.dumps(header).encode()
-    (folder / "weights.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
-    sealed(folder)
-    assert "must be" in found(verify(folder))
+    header, rest = json.loads(content[8 : 8 + length]), content[8 + length :]
+    end = len(rest)
+    renamed = {"body.weight" if name == "head.weight" else name: entry for name, entry in header.items()}
+    for changed, more, line in (
+        (header | {"extra": {"dtype": "F32", "shape": [1], "data_offsets": [end, end + 4]}}, b"\0" * 4, "; must be "),
+        (header | {"extra": {"dtype": "F32", "shape": [0], "data_offsets": [end, end]}}, b"", "it holds extra, which"),
+        (renamed, b"", "it holds no head.weight, which the architecture has"),
+    ):
+        text = json.dumps(changed).encode()
+        (folder / "weights.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + rest + more)
+        sealed(folder)
+        assert line in found(verify(folder))
 
 
 def test_a_folder_without_a_certificate_is_compared_with_itself(folder: Path) -> None:
@@ -255,6 +261,14 @@ def test_a_folder_without_a_certificate_is_compared_with_itself(folder: Path) ->
     assert [check.file for check in result.checks if check.outcome == "left out"] == [NAME]
     replaced(folder / "MODEL_CARD.md", "| parameters | ", "| parameters | 9")
     assert found(verify(folder)).startswith("MODEL_CARD.md: parameters: ")
+
+
+def test_other_weights_under_the_hubs_name_are_found(folder: Path) -> None:
+    content = (folder / "weights.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content)
+    assert verify(folder).is_verified
+    (folder / "model.safetensors").write_bytes(content[:-1] + b"\x7f")
+    assert found(verify(folder)) == "model.safetensors: content: another; must be that of weights.safetensors"
 
 
 def test_what_the_certificate_says_nothing_of_is_named(folder: Path) -> None:

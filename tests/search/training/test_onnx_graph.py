@@ -99,6 +99,17 @@ def second(model: Any) -> None:
     model.graph.input.add().CopyFrom(model.graph.input[0])
 
 
+def padded(model: Any) -> None:
+    pads = onnx.numpy_helper.from_array(np.array([0, 0, 0, 0, 0, 0, 20_000, 20_000], np.int64), "pads")
+    model.graph.initializer.append(pads)
+    model.graph.node.insert(1, onnx.helper.make_node("Pad", ["cast", "pads"], ["padded"]))
+    model.graph.node[2].input[0] = "padded"
+
+
+def unknown(model: Any) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "H"
+
+
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
@@ -115,6 +126,8 @@ def second(model: Any) -> None:
         (computed, "must be a constant"),
         (hidden, "1,000 numbers 'hidden' that belong to no layer"),
         (second, "has 2 inputs"),
+        (padded, "makes 'padded', which is too large"),
+        (unknown, "whose size is not known"),
     ],
 )
 def test_what_no_export_holds_is_refused(state: dict[str, Any], change: Callable[[Any], None], rule: str) -> None:

@@ -23,10 +23,10 @@ NETWORK = Architecture(Stem(16), (Stage("basic", 2, 16),))
 
 
 @pytest.fixture
-def card(tmp_path: Path, run: Callable[..., RunView]) -> Callable[[str], str]:
+def card(tmp_path: Path, run: Callable[..., RunView]) -> Callable[..., str]:
     """The card of a network trained on data of this name."""
 
-    def make(name: str) -> str:
+    def make(name: str, license: str | None = None) -> str:
         data = Data(name=name, fingerprint="0" * 64, image_size=32, channels=3, classes=tuple("abcdefghij"))
         question = Question(
             budget=5_000_000,
@@ -41,7 +41,7 @@ def card(tmp_path: Path, run: Callable[..., RunView]) -> Callable[[str], str]:
         view = replace(run("0042", 0, 0.9512, architecture=NETWORK), precision="fp32")
         network = TrainedNetwork(NETWORK, Path("weights.safetensors"), (0.5,) * 3, (0.2,) * 3, "fp32")
         plan = Plan(question=question, circumstances=circumstances)
-        return hub_card(StudyFiles(tmp_path, "mine"), plan, TrainedRun(view, network, {}), "# The card\n")
+        return hub_card(StudyFiles(tmp_path, "mine"), plan, TrainedRun(view, network, {}), "# The card\n", license)
 
     return make
 
@@ -54,7 +54,7 @@ def header(text: str) -> dict[str, Any]:
     return values
 
 
-def test_the_header_says_library_tags_data_and_accuracy(card: Callable[[str], str]) -> None:
+def test_the_header_says_library_tags_data_and_accuracy(card: Callable[..., str]) -> None:
     values = header(card("cifar10"))
     assert (values["library_name"], values["pipeline_tag"]) == ("pytorch", "image-classification")
     assert values["datasets"] == ["uoft-cs/cifar10"] and values["metrics"] == ["accuracy"]
@@ -63,17 +63,21 @@ def test_the_header_says_library_tags_data_and_accuracy(card: Callable[[str], st
     assert model["name"].startswith("trial 42 of study mine, ")
     assert result["dataset"] == {"name": "cifar10", "type": "uoft-cs/cifar10", "split": "test"}
     assert result["metrics"] == [{"type": "accuracy", "value": 0.9512, "name": "Test accuracy, seed 0"}]
-    assert "license" not in values, "which is for the user to say"
 
 
 @pytest.mark.parametrize("name", ["my data: a", "---", "\n---\n", "%a", "ü", "- x"])
-def test_a_name_of_data_cannot_change_the_header(card: Callable[[str], str], name: str) -> None:
+def test_a_name_of_data_cannot_change_the_header(card: Callable[..., str], name: str) -> None:
     values = header(card(name))
     assert values["model-index"][0]["results"][0]["dataset"]["name"] == name
     assert "datasets" not in values
 
 
-def test_the_card_follows_with_the_line_that_loads_it(card: Callable[[str], str]) -> None:
+def test_the_card_follows_with_the_line_that_loads_it(card: Callable[..., str]) -> None:
     text = card("digits")
     assert text.endswith("\n# The card\n")
     assert all(f"\n> {line}\n" in text for line in LOADING.splitlines())
+
+
+def test_the_license_is_the_users(card: Callable[..., str]) -> None:
+    assert header(card("digits", "apache-2.0"))["license"] == "apache-2.0"
+    assert "license" not in header(card("digits"))

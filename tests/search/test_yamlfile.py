@@ -109,7 +109,7 @@ def test_a_key_or_value_of_several_lines_stays_one_line() -> None:
         "\x00",
         "number: 2020-13-45",
         "number: " + "9" * 5_000,
-        "number: " + "[" * 3_000,
+        "number: " + "[" * 1_000,
     ],
 )
 def test_what_is_not_yaml_is_refused(text: str) -> None:

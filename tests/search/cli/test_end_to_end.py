@@ -49,7 +49,7 @@ def test_search_retrain_report_and_export_work_end_to_end(
         assert row["state"] in ("complete", "pruned")
     assert len({json.dumps(row["architecture"]) for row in rows}) == 4
 
-    retrained = nas("retrain", "--top", "2", "--epochs", "3", "--seeds", "2", "--no-guess")
+    retrained = nas("retrain", "--top", "2", "--epochs", "1", "--seeds", "2", "--no-guess")
     assert retrained.returncode == 0, retrained.stderr
     chosen = re.search(
         r"^chosen is trial (\d+) with dropout ([\d.]+), by mean validation acc.+$", retrained.stdout, re.M
@@ -63,7 +63,7 @@ def test_search_retrain_report_and_export_work_end_to_end(
     assert sorted(opening["seed"] for opening in openings) == [0, 1]
 
     number, dropout = chosen.groups()
-    again = nas("retrain", "--trial", number, "--dropout", dropout, "--epochs", "3", "--seeds", "2")
+    again = nas("retrain", "--trial", number, "--dropout", dropout, "--epochs", "1", "--seeds", "2")
     assert again.returncode == 0, again.stderr
     assert len(ledger[0].read_text().splitlines()) == 2, "what is there already is not trained and tested again"
 

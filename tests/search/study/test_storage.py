@@ -291,11 +291,15 @@ def test_a_study_may_be_kept_in_a_database_elsewhere(
 
 
 def test_a_database_corrupted_while_the_record_is_open_is_one_line(
-    files: StudyFiles, record: Record, propose: Callable[[], tuple[Trial, dict[str, Any]]]
+    files: StudyFiles,
+    record: Record,
+    propose: Callable[[], tuple[Trial, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     record.accept(*propose())
     with closing(sqlite3.connect(files.database)) as connection:
         connection.execute("DROP TABLE trial_user_attributes")
+    monkeypatch.setattr("time.sleep", lambda _: None)  # Optuna tries again, after seconds
     with pytest.raises(StorageError) as caught:
         record.accept(*propose())
     assert "\n" not in str(caught.value)

@@ -22,7 +22,7 @@ from search.training.loop import Training
 from search.training.run_log import SECONDS_BETWEEN_CHECKPOINTS, RunLog
 
 CPU = torch.device("cpu")
-EPOCHS = 5
+EPOCHS = 4
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4, dropout=0.2), Stage("bottleneck", 1, 8)))
 # Between them, all that a training keeps from one epoch to the next.
 RECIPES: dict[str, dict[str, Any]] = {

@@ -8,6 +8,7 @@ import copy
 import gc
 import weakref
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ from search.training.teachers import Teachers
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 4, dropout=0.2), Stage("bottleneck", 1, 8, dropout=0.2)))
 GENERATOR = torch.Generator().manual_seed(0)
 DATA = Images(
-    torch.randint(0, 256, (80, 3, 8, 8), dtype=torch.uint8, generator=GENERATOR),
-    torch.randint(0, 10, (80,), generator=GENERATOR),
+    torch.randint(0, 256, (48, 3, 8, 8), dtype=torch.uint8, generator=GENERATOR),
+    torch.randint(0, 10, (48,), generator=GENERATOR),
 )
 KINDS: dict[str, dict[str, Any]] = {
     "sgd": {},
@@ -134,6 +135,12 @@ def end(training: Training) -> tuple[list[tuple[object, ...]], list[Tensor]]:
     return epochs, [*training.network.parameters(), *training.network.buffers()]
 
 
+@cache
+def uncaptured(kind: str, precision: str = "fp32") -> tuple[list[tuple[object, ...]], list[Tensor]]:
+    """What a whole training without a capture comes to."""
+    return end(begin(kind, call, precision))
+
+
 def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(*pair) for pair in zip(one, other, strict=True))
 
@@ -152,7 +159,7 @@ def test_a_recorded_step_with_a_teacher_is_the_step(tmp_path: Path, precision: s
     recorded_epochs, recorded = end(taught(record))
     epochs, weights = end(taught(call))
     assert recorded_epochs == epochs and same(recorded, weights)
-    assert not same(weights, end(begin("mixed", call, precision))[1])
+    assert not same(weights, uncaptured("mixed", precision)[1])
 
 
 HALVES = [
@@ -165,7 +172,7 @@ HALVES = [
 @pytest.mark.parametrize(("kind", "precision"), [*((kind, "fp32") for kind in KINDS), *HALVES])
 def test_a_recorded_step_is_the_step(kind: str, precision: str) -> None:
     recorded_epochs, recorded = end(begin(kind, record, precision))
-    epochs, weights = end(begin(kind, call, precision))
+    epochs, weights = uncaptured(kind, precision)
     assert recorded_epochs == epochs and same(recorded, weights)
 
 
@@ -184,7 +191,7 @@ def test_a_resumed_training_is_captured_anew_and_goes_on_to_the_bit(kind: str) -
     resumed = begin(kind, record)
     resumed.restore(state)
     resumed_epochs, resumed_weights = end(resumed)
-    whole_epochs, weights = end(begin(kind, call))
+    whole_epochs, weights = uncaptured(kind)
     assert resumed_epochs == whole_epochs[1:] and same(resumed_weights, weights)
 
 
@@ -217,7 +224,7 @@ def test_a_step_that_cannot_be_captured_runs_uncaptured_and_says_so_once() -> No
 
     notes: list[str] = []
     refused = end(begin("average", refuse, note=notes.append))
-    whole = end(begin("average", call))
+    whole = uncaptured("average")
     assert refused[0] == whole[0] and same(refused[1], whole[1])
     assert notes == ["steps are not captured, and slower: operation not permitted when stream is capturing"]
 
@@ -245,7 +252,7 @@ def test_where_one_size_cannot_be_captured_no_later_one_is(refused: int) -> None
             raise CaptureError("out of memory")
         return record(compute, batch, changed)
 
-    ended, whole = end(begin("small images", capture, note=notes.append)), end(begin("small images", call))
+    ended, whole = end(begin("small images", capture, note=notes.append)), uncaptured("small images")
     assert ended[0] == whole[0] and same(ended[1], whole[1])
     assert sizes == ([4] if refused == 4 else [4, 8]) and len(notes) == 1
 

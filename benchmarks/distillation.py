@@ -1,11 +1,12 @@
-"""Does a teacher pay: small networks with and without one, at equal epochs, and what it costs.
+"""Do teachers pay: small networks with and without them, at equal epochs, and what they cost.
 
-Students are guess-1 at each of --students, the teacher is --teacher at 1M parameters, trained once. All see the first
-10,000 training images of CIFAR-10 at 16x16 pixels, by `full`, and are tested on the 5,000 that follow; the test set
-stays closed. A student has the same first weights and the same augmented images with the teacher and without.
+Students are guess-1 at each of --students. Their teachers are --teachers trainings, of a seed each, of a guess at
+--teacher-budget parameters. All see the first 10,000 training images of CIFAR-10 at 16x16 pixels, by `full`, and are
+tested on the 5,000 that follow; the test set stays closed. A student has the same first weights and the same augmented
+images with teachers and without.
 
-With --equal-time each student is also trained without the teacher for as many epochs as take as long as with it, once
-without and once with the time that the teacher's own training took.
+With --equal-time each student is also trained without teachers for as many epochs as take as long as with it, once
+without and once with the time that the teachers' own trainings took.
 
 Ended runs are lines of distillation.jsonl and are not repeated, so that the command can be interrupted and run again.
 """
@@ -37,8 +38,8 @@ from search.training.images import Images, Normalisation
 from search.training.loop import evaluate
 from search.training.teachers import Teachers
 
-TEACHER_BUDGET = 1_000_000
 SIZE = 16
+TEACHER_SEED = 100  # of the first: no student has it
 
 
 def guess(name: str, budget: int) -> Architecture:
@@ -96,11 +97,10 @@ class Bench:
         result = evaluate(training.network, self.held_out, self.normalise, self.precision)
         return training.network, {"accuracy": result.accuracy, "seconds": seconds}
 
-    def teacher(self, name: str, epochs: int, weights: Path) -> dict[str, Any]:
-        """The teacher's row; its weights are at the path."""
-        network = guess(name, TEACHER_BUDGET)
+    def teacher(self, network: Architecture, epochs: int, seed: int, weights: Path) -> dict[str, Any]:
+        """A teacher's row; its weights are at the path."""
         if not weights.exists():
-            model, values = self.train(network, self.recipe(epochs), 0, None)
+            model, values = self.train(network, self.recipe(epochs), seed, None)
             save_file({key: tensor.cpu().contiguous() for key, tensor in model.state_dict().items()}, weights)
             weights.with_suffix(".json").write_text(json.dumps(values))
         row: dict[str, Any] = json.loads(weights.with_suffix(".json").read_text())
@@ -127,7 +127,9 @@ def table_of(budget: int, ways: dict[str, tuple[int, Rows]], teacher_seconds: fl
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--students", nargs="+", default=["100k", "300k"], metavar="BUDGET")
-    parser.add_argument("--teacher", default="guess-2", metavar="GUESS", help="a guess at 1M parameters")
+    parser.add_argument("--teacher", default="guess-2", metavar="GUESS", help="a guess")
+    parser.add_argument("--teacher-budget", default="1M", metavar="BUDGET")
+    parser.add_argument("--teachers", type=int, default=1, help="of another seed each")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--teacher-epochs", type=int, help="by default, as many")
     parser.add_argument("--seeds", type=int, default=3)
@@ -147,19 +149,28 @@ def main() -> None:
     held_out = Images.from_arrays(pixels[options.images :], labels[options.images :], device)
     bench = Bench(data, held_out, options.precision, Kept(options.results / "distillation.jsonl"))
 
+    architecture = guess(options.teacher, parse_count(options.teacher_budget, "teacher-budget"))
     recipe = bench.recipe(teacher_epochs).model_dump_json()
-    digest = sha256(f"{options.teacher} {recipe} {options.images} {options.precision}".encode()).hexdigest()[:8]
-    weights = options.results / f"teacher-{digest}.safetensors"
-    teacher = bench.teacher(options.teacher, teacher_epochs, weights)
-    architecture = guess(options.teacher, TEACHER_BUDGET)
-    print(
-        f"teacher: {options.teacher}, {count_parameters(architecture):,} parameters, {teacher_epochs} epochs, "
-        f"{100 * teacher['accuracy']:.2f}%, {teacher['seconds']:.0f} s",
-        flush=True,
-    )
-    network = TrainedNetwork(architecture, weights, bench.normalise.mean, bench.normalise.std, "fp32")
-    lesson = Lesson((network,), options.temperature, options.share, "benchmark")
-    learned = {"teacher": digest, "temperature": options.temperature, "share": options.share}
+    question = f"{architecture.to_json()} {recipe} {options.images} {options.precision}"
+    digest = sha256(question.encode()).hexdigest()[:8]
+    networks, teacher_seconds = [], 0.0
+    for seed in range(TEACHER_SEED, TEACHER_SEED + options.teachers):
+        weights = options.results / f"teacher-{digest}-{seed}.safetensors"
+        teacher = bench.teacher(architecture, teacher_epochs, seed, weights)
+        teacher_seconds += teacher["seconds"]
+        networks.append(TrainedNetwork(architecture, weights, bench.normalise.mean, bench.normalise.std, "fp32"))
+        print(
+            f"teacher: {options.teacher}, {count_parameters(architecture):,} parameters, {teacher_epochs} epochs, "
+            f"{100 * teacher['accuracy']:.2f}%, {teacher['seconds']:.0f} s",
+            flush=True,
+        )
+    lesson = Lesson(tuple(networks), options.temperature, options.share, "benchmark")
+    learned = {
+        "teacher": digest,
+        "teachers": options.teachers,
+        "temperature": options.temperature,
+        "share": options.share,
+    }
 
     def runs(way: str, budget: int, epochs: int) -> Rows:
         """A row a seed of a student."""
@@ -178,13 +189,13 @@ def main() -> None:
         ways = {"with": (options.epochs, taught), "without": (options.epochs, alone)}
         if options.equal_time:
             seconds, pace = (fmean(row["seconds"] for row in rows) for rows in (taught, alone))
-            for way, time_left in (("without, as long", seconds), ("without, all time", seconds + teacher["seconds"])):
+            for way, time_left in (("without, as long", seconds), ("without, all time", seconds + teacher_seconds)):
                 epochs = max(1, round(options.epochs * time_left / pace))
                 ways[way] = epochs, runs(way, budget, epochs)
-        table += table_of(budget, ways, teacher["seconds"])
+        table += table_of(budget, ways, teacher_seconds)
     print_table(
-        ("student at a budget", "epochs", "accuracy, %", "gain of the teacher, Welch", "gain, paired seeds",
-         "seconds a run", "with the teacher's training"),
+        ("student at a budget", "epochs", "accuracy, %", "gain of teachers, Welch", "gain, paired seeds",
+         "seconds a run", "with the teachers' training"),
         table,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from models.architecture import Architecture, Block, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.identity import Identity
 from search.study.view import Epoch, LedgerEntry, RunView, StudyView, TrialView, at_dropout
-from search.trained_network import CorruptedResult, Robustness
+from search.trained_network import FLOAT_FILE, INT8_FILE, CorruptedResult, OnnxExport, OnnxFile, Robustness
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGE_SIZE = 32
@@ -210,7 +210,10 @@ def make_realistic(number: int = 40) -> StudyView:
             matrix = make_confusion(test, seed=10 * index + seed)
             corrupted = (CorruptedResult("noise", 1, test - 0.1), CorruptedResult("blur", 1, test - 0.2))
             robustness = (Robustness("test", test, corrupted),)
-            run = make_run(label, seed, test, architecture=architecture, confusion=matrix, robustness=robustness)
+            files = OnnxFile(FLOAT_FILE, 90_000, 80_000, test), OnnxFile(INT8_FILE, 30_000, 25_000, test - 0.001)
+            onnx = (OnnxExport(files, 1e-6, 10_000, 20, "pytorch 2.15", 1_024, "test"),)
+            measured = {"robustness": robustness, "onnx": onnx}
+            run = make_run(label, seed, test, architecture=architecture, confusion=matrix, **measured)
             runs.append(run)
     ledger = [
         LedgerEntry(f"2026-11-20T1{run.seed}:05:00Z", "cifar10-5M", run.label, run.seed, run.test_accuracy)

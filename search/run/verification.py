@@ -40,7 +40,7 @@ MAX_TEXT = 2**24
 MAX_ENTRIES = 10_000  # of a folder
 WEIGHTS = ("weights.safetensors", "model.safetensors")
 GRAPHS = (FLOAT_FILE, INT8_FILE)
-_READ = ("architecture.json", "model.py", WEIGHTS[0])  # for any other file
+_READ = ("architecture.json", "model.py", WEIGHTS[0])  # for any other file, as far as they are there
 CARDS = ("MODEL_CARD.md", "README.md")
 
 
@@ -192,7 +192,7 @@ class _Verifier:
         if self._certificate is None:
             return
         for name, certified in self._certificate.files.items():
-            if not self._is_meant(name) and name not in _READ:
+            if not self._is_meant(name) and (name not in _READ or name not in names):
                 continue
             with self._reading(name, "SHA-256"), open_regular(self._folder / name, MAX_BYTES) as file:
                 size = os.fstat(file.fileno()).st_size

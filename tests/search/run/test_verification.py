@@ -291,6 +291,9 @@ def test_one_file_is_verified_beside_its_architecture(folder: Path) -> None:
     replaced(folder / "MODEL_CARD.md", "98.76%", "99.99%")
     result = verify(folder / "weights.safetensors")
     assert result.is_verified and "MODEL_CARD.md" not in {check.file for check in result.checks}
+    (folder / "model.py").unlink()
+    (unknown,) = [check for check in verify(folder / "weights.safetensors").checks if check.outcome != "agrees"]
+    assert unknown.outcome == "left out" and unknown.found == "it is not known how images are normalised"
     (folder / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes()[:-1] + b"\x7f")
     assert found(verify(folder / "weights.safetensors")).startswith("weights.safetensors: SHA-256: ")
 

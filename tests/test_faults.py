@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
+from processes import children, is_running
 
 import search
 from models.architecture import Architecture, Stage, Stem
@@ -133,19 +134,6 @@ def _places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def files(tmp_path: Path) -> StudyFiles:
     return StudyFiles(tmp_path / "studies", "digits")
-
-
-def children(pid: int) -> list[int]:
-    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-    return [int(each) for each in listed.stdout.split()]
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process is there and not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def wait_for(condition: Callable[[], object], within: float = 120.0) -> None:
@@ -673,8 +661,8 @@ def test_only_dates_and_old_leftovers_ask_for_the_time_of_day() -> None:
                 "date.today",
             ):
                 asking.add(str(path.relative_to(root)))
-    # When a study was begun and its reports were written, and temporary folders of over a day ago.
-    assert asking == {"study/plan.py", "data/datasets.py"}
+    # When a study was begun, its reports were written and a number was logged, and temporary folders of over a day ago.
+    assert asking == {"study/plan.py", "tracking/mlflow.py", "data/datasets.py"}
 
 
 # The network.

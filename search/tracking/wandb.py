@@ -101,5 +101,8 @@ class WandbTracker:
         self._runs[self._study.run].log_artifact(str(page), name=f"report-{self._study.name}", type="report")
 
     def close(self) -> None:
+        import wandb
+
         for run in reversed(self._runs.values()):
             run.finish()
+        wandb.teardown()  # ends the process that it began beside this one

@@ -182,7 +182,7 @@ def test_predictions_of_arrays_and_of_pictures_are_those_that_were_evaluated(sto
     for source, output in (("unlabelled.npz", "arrays.csv"), ("pictures", "pictures.csv")):
         done = story.nas("predict", "--trial", "0", "--input", source, "--output", output)
         assert done.returncode == 0, done.stderr
-        assert "359 images, trial 0 seed 0" in done.stdout
+        assert "(359 images, labels are numbers of classes from 0, trial 0 seed 0)" in done.stdout
     arrays = story.predicted("arrays.csv")
     assert [id for id, _ in arrays] == [str(number) for number in range(359)]
     assert story.predicted("pictures.csv") == arrays
@@ -197,7 +197,8 @@ def test_onnx_files_are_measured_and_the_report_shows_them(story: Story) -> None
     before = story.openings()
     done = story.nas("export", "--trial", "0", "--to", "int8", "--output", "shipped")
     assert done.returncode == 0, done.stderr
-    assert [Path(line).name for line in done.stdout.splitlines()][-2:] == ["model.onnx", "model.int8.onnx"]
+    written = [Path(line).name for line in done.stdout.splitlines()]
+    assert written[-3:] == ["model.onnx", "model.int8.onnx", "certificate.json"]
     sizes = {name: (story.folder / "shipped" / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")}
     assert all(f"{name}: {size:,} bytes, " in done.stderr for name, size in sizes.items())
     card = (story.folder / "shipped" / "MODEL_CARD.md").read_text()

@@ -47,7 +47,7 @@ def test_every_figure_has_a_text_and_every_table_a_caption(markup):
     captions = re.findall(r'<figcaption id="[\w-]+">(.+?)</figcaption>', markup)
     assert len(captions) == markup.count('class="plotly-graph-div"') == 16
     assert all(len(caption) > 40 for caption in captions)
-    assert markup.count("<table") == markup.count("<caption>") == 24
+    assert markup.count("<table") == markup.count("<caption>") == 25
 
 
 class Outline(HTMLParser):

@@ -1,8 +1,10 @@
 """W&B's offline mode: files in the study's folder, no network and no key."""
 
+import os
 from pathlib import Path
 
 import pytest
+from processes import children, is_running
 
 from search.errors import InputError
 from search.files import StudyFiles
@@ -28,6 +30,7 @@ def test_runs_and_the_report_are_kept_offline_and_go_on_under_their_ids(
 ) -> None:
     from search.tracking.wandb import prepare_wandb
 
+    before = set(children(os.getpid()))
     study = Study(StudyFiles(tmp_path / "studies", "toy"), "2026-01-01", 8, {"budget": 5000})
     (tmp_path / "report.html").write_text("<p>what was found</p>")
     for state in ("interrupted", "complete"):
@@ -40,6 +43,8 @@ def test_runs_and_the_report_are_kept_offline_and_go_on_under_their_ids(
             tracker.end(run, state, {"validation_accuracy": 0.75})
         tracker.keep_report(tmp_path / "report.html")
         tracker.close()
+        left = set(children(os.getpid())) - before
+        assert not any(map(is_running, left)), "W&B's own process has ended"
     assert capfd.readouterr() == ("", "")
 
     logs = sorted((study.files.folder / "wandb").glob("offline-run-*/run-*.wandb"))

@@ -3,8 +3,8 @@
 Everything that a method needs counts: the search, the choice among finalists and the last training. All have the same
 images, the same cores, one after another, and are judged by the test set, which none of them opens before its end.
 
-    nas       `nas search --time` and `nas retrain --top`, everything else by default; nas-modern and nas-tiny do the
-              same in the spaces of these names
+    nas       `nas search --time` and `nas retrain --time`, everything else by default; nas-modern and nas-tiny do
+              the same in the spaces of these names
     random    the same as nas without hand-made first trials, drawn at random
     optuna    what a careful user writes: TPE, the median pruner, trials over the budget pruned, the textbook loop; the
               best trial is trained for as long as the rest of the time allows
@@ -16,7 +16,6 @@ Ended runs are kept in the results file and are not repeated, so that the comman
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -37,14 +36,12 @@ from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.count import count_macs, count_parameters
 from search.data.splits import split
 from search.files import StudyFiles
-from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch
 from search.space.space import Space, load_space
 from search.study.reading import read_view
 from search.study.view import StudyView
 
 NAS = Path(get_path("scripts")) / "nas"
 SEARCH_SHARE = 0.3  # of the time
-TOP = 9
 OPTUNA_EPOCHS = 5
 RESULTS = "proof"
 SPACES = {"nas": "resnet", "nas-modern": "modern", "nas-tiny": "tiny"}  # that a method searches
@@ -113,32 +110,22 @@ def result(
 
 
 def search_and_retrain(race: Race, study: str, budget: int, seed: int, space: str, *options: object) -> dict[str, Any]:
-    """A row of `nas search` and `nas retrain`. The length of the retraining is what the time left allows."""
+    """A row of `nas search` and `nas retrain`, each for its share of the time."""
     started = time.monotonic()
     race.nas(
         "search", "--budget", budget, "--time", f"{SEARCH_SHARE * race.seconds:.0f}s", "--data", race.data.name,
         "--space", space, "--study", study, "--seed", seed, *options,
     )  # fmt: skip
-    view = race.view(study)
-    complete = [trial for trial in view.trials if trial.state == "complete"]
-    top = min(TOP, len(complete))
     left = race.seconds - (time.monotonic() - started)
-    best = sorted(complete, key=lambda trial: -(trial.value or 0.0))[:top]
-    pace, num_workers = seconds_per_epoch(best) or 1.0, len(os.sched_getaffinity(0))
-    num_dropouts = len(load_space(space).dropout)
-
-    def seconds(epochs: int) -> float:
-        chosen = finalists_waves(top + 1, num_dropouts, epochs, view.epochs)
-        return seconds_of([*chosen, Wave(2, epochs)], pace, num_workers)  # the winner and the best guess
-
-    epochs = max(epochs for epochs in range(1, 10_000) if epochs == 1 or seconds(epochs) <= left)
-    race.nas("retrain", "--top", top, "--epochs", epochs, "--study", study)
+    race.nas("retrain", "--time", f"{left:.0f}s", "--study", study)
     view = race.view(study)
     finals = [run for run in view.runs if run.purpose == "final"]
     (final,) = (run for run in finals if run.identity.trial is not None)
     beside = {run.identity.baseline: run.test_accuracy for run in finals if run.identity.trial is None}
     trained = sum(trial.state in ("complete", "pruned") for trial in view.trials)
-    row = result(final.architecture, view.image_size, final.test_accuracy, started, epochs, trained, len(view.trials))
+    row = result(
+        final.architecture, view.image_size, final.test_accuracy, started, final.epochs, trained, len(view.trials)
+    )
     return row | {"beside": beside}
 
 

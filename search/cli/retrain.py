@@ -2,8 +2,8 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +15,7 @@ from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.retraining_cost import print_cost
+from search.cli.selection import fit_to_time, parse_selection, parse_time
 from search.cli.studies import Studies, StudyName, open_study
 from search.cli.teacher import TeacherName, TeacherShare, Temperature, parse_teacher, print_teachers, teachers_known
 from search.errors import InputError
@@ -22,8 +23,6 @@ from search.files import StudyFiles
 from search.quantities import plural
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
     from search.recipe import Recipe
     from search.run.candidates import Candidate
     from search.study.plan import Plan
@@ -49,6 +48,10 @@ def retrain(
     ] = "clean",
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Final runs per network.")] = 1,
     epochs: Epochs = None,
+    time: Annotated[
+        str | None,
+        typer.Option("--time", help="Instead of --epochs: how long all may take; without --top it chooses K too."),
+    ] = None,
     recipe: RecipeName = "full",
     dropout: Annotated[
         float | None, typer.Option("--dropout", help="Replaces the trials' own dropout; --top 2 or more chooses it.")
@@ -73,12 +76,15 @@ def retrain(
 
     With --top K of 2 or more, the K best trials are first trained on the training split alone, three times as long as
     in the search, the best three of them with a second seed, and only the best of these by mean validation accuracy is
-    trained finally. Its dropout is chosen in the same way from all that the study's space offers, because the short
-    schedule of a search favours none. With --top 1 the best trial of the search is trained finally as it is. Runs with
-    --holdout are compared only with each other.
+    trained finally. Where that is full length, its dropout is chosen in the same way from all that the study's space
+    offers; shorter trainings favour none. With --top 1 the best trial of the search is trained finally as it is. Runs
+    with --holdout are compared only with each other.
 
     With --select robust finalists are ranked by their mean accuracy on corrupted validation images (see nas evaluate
     --corrupted), in a round of its own.
+
+    With --time it is said how many epochs fit, by the pace at which the search trained; at least half of the time is
+    for final runs, so that without --top there are fewer finalists in a short time.
 
     With --top the best guess of the study, a network that anybody would try, is one of the finalists, and is trained
     finally beside the winner, to see whether searching paid.
@@ -86,6 +92,7 @@ def retrain(
     With --teacher every network that is named or chosen is trained finally twice: as always, and with trained networks
     that teach it. Teachers of the study have seen its training split alone.
     """
+    began = monotonic()
     from search.run.candidates import baseline_candidate, candidate_of
     from search.run.launch import RetrainRequest
     from search.run.plans import open_study_data
@@ -94,17 +101,27 @@ def retrain(
     from search.study.reading import trial_views
     from search.study.storage import read_study
 
-    selection, logs = parse_selection(trial, top, per_budget, dropout, baseline, guess), prepare_logs(log)
+    seconds = parse_time(time, epochs, teacher, ray)
+    selection = parse_selection(trial, top, per_budget, dropout, baseline, guess, is_timed=time is not None)
+    logs = prepare_logs(log)
     ranked_by: Select = one_of("select", select, ("clean", "robust"))
     if ranked_by == "robust" and not selection.chooses:
         raise InputError("select = robust: is for --top 2 or more, which chooses among finalists")
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
-    holds_out = holdout or selection.chooses
+    trials = trial_views(records, plan)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     dataset = open_study_data(plan)
+    if time is not None and seconds is not None:
+        selection, epochs = fit_to_time(
+            time, seconds - (monotonic() - began), selection, seeds, plan, trials,
+            lambda num_runs: len(machine.staff(dataset, 0, num_runs)),
+        )  # fmt: skip
+        top_words = f"--top {selection.top} " if selection.top is not None else ""
+        print(f"in {time}: {top_words}--epochs {epochs}")
+    holds_out = holdout or selection.chooses
     full = fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, holds_out, machine.has_gpu)
-    candidates, trials = selection.candidates(records, plan, full), trial_views(records, plan)
+    candidates = selection.candidates(records, plan, full)
     if selection.chooses and selection.guess:
         family = guesses(plan.question.space, plan.task, plan.question.all_limits)
         number = guess_trial(family, trials)
@@ -132,90 +149,6 @@ def retrain(
         if ranking:
             print_choice(ranking)
         print_final_runs(files, plan, runs)
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which networks to retrain: `trials` by number, the best `top`, or the best within each of `budgets`; and
-    `baselines` beside them or alone. `dropout` replaces that of the trials. With `guess` the best guess joins the
-    winner of `top`."""
-
-    trials: tuple[int, ...] = ()
-    top: int | None = None
-    budgets: tuple[int, ...] = ()
-    dropout: float | None = None
-    baselines: tuple[str, ...] = ()
-    guess: bool = True
-
-    @property
-    def has_opponent(self) -> bool:
-        """Whether the best guess is trained too."""
-        return self.top is not None and self.guess
-
-    @property
-    def chooses(self) -> bool:
-        """Whether one trial is chosen of several by longer training."""
-        return self.top is not None and self.top > 1
-
-    def numbers(self, records: "Iterable[FrozenTrial]") -> list[int]:
-        """The selected trials of a study, each once.
-
-        Raises:
-            StudyError: the study has too few complete trials, or none within a budget.
-        """
-        from search.run.candidates import best_trials, best_within
-
-        if self.top is not None:
-            return best_trials(records, self.top)
-        if self.budgets:
-            return list(dict.fromkeys(best_within(records, budget) for budget in self.budgets))
-        return list(self.trials)
-
-    def candidates(self, records: "Sequence[FrozenTrial]", plan: "Plan", recipe: "Recipe") -> "list[Candidate]":
-        """The selected trials, to be trained by the recipe.
-
-        Raises:
-            StudyError: one of them does not exist or was not trained.
-        """
-        from search.run.candidates import candidate_of, with_dropout
-
-        trials = [candidate_of(records, number, plan, recipe) for number in self.numbers(records)]
-        return trials if self.dropout is None else [with_dropout(trial, self.dropout) for trial in trials]
-
-
-def parse_selection(
-    trial: Sequence[int] | None,
-    top: int | None,
-    per_budget: str | None,
-    dropout: float | None,
-    baseline: Sequence[str] | None,
-    guess: bool = True,
-) -> Selection:
-    """
-    Raises:
-        InputError: nothing is selected, or in several ways at once.
-    """
-    from search.space.limits import parse_count
-
-    ways = (bool(trial), top is not None, per_budget is not None)
-    if sum(ways) > 1 or not (any(ways) or baseline):
-        raise InputError(
-            "retrain: give either --trial NUMBER (once or more), --top K or --per-budget LIST, or a --baseline"
-        )
-    if dropout is not None and not (trial or per_budget):
-        raise InputError(
-            f"dropout = {dropout:g}: is for --trial and --per-budget; --top 2 or more chooses it, and --top 1 and "
-            "baselines keep theirs"
-        )
-    budgets = [parse_count(text, "per-budget") for text in per_budget.split(",")] if per_budget is not None else []
-    return Selection(
-        trials=tuple(dict.fromkeys(trial or ())),
-        top=top,
-        budgets=tuple(budgets),
-        dropout=dropout,
-        baselines=tuple(dict.fromkeys(baseline or ())),
-        guess=guess,
-    )
 
 
 def find_opponent(

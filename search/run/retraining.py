@@ -1,7 +1,7 @@
 """Retraining: finalists, among which a winner is chosen, and final runs at full length, which open the test set.
 
 Choosing and quoting are kept apart. Finalists are trained on the training split and compared on the validation split,
-and so are the dropouts of the best of them, since the short schedule of a search favours none (benchmarks/LOG.md);
+and so are the dropouts of the best of them where that is at full length (`search.study.rounds.tells_dropouts`);
 the test set is opened by final runs alone, once per trained network, and every opening is a line in the test ledger.
 """
 
@@ -23,7 +23,7 @@ from search.study.ledger import Ledger
 from search.study.networks import alike
 from search.study.plan import Plan
 from search.study.results import fault_of_weights, read_results
-from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, Finalist, finalist_epochs, standings
+from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, Finalist, finalist_epochs, standings, tells_dropouts
 from search.study.trained import trained_run
 from search.study.view import RunPurpose, RunView
 from search.study.way import DeviceClass, Select, Way, recipe_digest
@@ -73,9 +73,11 @@ class Retraining:
         return Crew(self._fleet())
 
     def choose(self, candidates: list[Candidate]) -> list[tuple[Candidate, Finalist]]:
-        """Train finalists on the training split for a part of the full length, then the best of them with each other
-        dropout that the study's space offers, and return those that have all seeds by their mean on the validation
+        """Train finalists on the training split, and return those that have all seeds by their mean on the validation
         split, as it is or corrupted, best first. The first is the winner.
+
+        Where finalists are trained at full length, the best of them is trained with each other dropout of the study's
+        space too (`tells_dropouts`).
 
         Of equal ones the earlier candidate comes first, and a trial with its own dropout before others. A dropout that
         cannot be trained is reported and left out.
@@ -102,6 +104,13 @@ class Retraining:
         best = by_identity[_ranked(runs, candidates)[0].identity]
         rivals = [with_dropout(best, value) for value in sorted(self.plan.question.space.dropout)]
         rivals = [rival for rival in rivals if rival is not best]
+        if not tells_dropouts(best.recipe.epochs, self.plan.question.recipe.epochs):
+            there = self._there()  # those of an earlier round
+            rivals = [
+                rival
+                for rival in rivals
+                if all(self._finalist(rival, seed).training in there for seed in range(NUM_FINALIST_SEEDS))
+            ]
         by_identity |= {rival.identity: rival for rival in rivals}
         runs += self._finalists(rivals, range(NUM_FINALIST_SEEDS))
         return [(by_identity[finalist.identity], finalist) for finalist in _ranked(runs, candidates)]

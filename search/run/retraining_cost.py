@@ -5,7 +5,7 @@ from math import ceil
 from statistics import fmean
 from typing import NamedTuple
 
-from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, finalist_epochs
+from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, finalist_epochs, tells_dropouts
 from search.study.view import TrialView
 
 
@@ -29,11 +29,12 @@ def finalists_waves(num_candidates: int, num_dropouts: int, epochs: int, searche
         searched: the epochs of a trial.
     """
     length = finalist_epochs(epochs, searched)
+    num_rivals = num_dropouts - 1 if tells_dropouts(epochs, searched) else 0
     num_leaders = min(num_candidates, NUM_LEADERS)
     runs = [num_leaders * NUM_FINALIST_SEEDS]
     if num_candidates > num_leaders:
         runs = [num_candidates, num_leaders * (NUM_FINALIST_SEEDS - 1)]
-    return [Wave(number, length) for number in (*runs, (num_dropouts - 1) * NUM_FINALIST_SEEDS) if number]
+    return [Wave(number, length) for number in (*runs, num_rivals * NUM_FINALIST_SEEDS) if number]
 
 
 def seconds_of(waves: Iterable[Wave], seconds_per_epoch: float, num_workers: int) -> float:

@@ -38,6 +38,12 @@ def finalist_epochs(epochs: int, searched: int) -> int:
     return min(epochs, FINALIST_FACTOR * searched)
 
 
+def tells_dropouts(epochs: int, searched: int) -> bool:
+    """Whether a finalist's accuracy can tell which dropout is best: at full length alone, for shorter trainings favour
+    no dropout even where longer ones want some (benchmarks/LOG.md)."""
+    return finalist_epochs(epochs, searched) == epochs
+
+
 @dataclass(frozen=True, slots=True)
 class Finalist:
     """A network of the round, and what it is ranked by over seeds (`SCORES`); the deviation is NaN for one."""

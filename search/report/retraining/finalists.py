@@ -45,9 +45,12 @@ def finalists_table(finalists: Sequence[Finalist], unfinished: str | None = None
     kept = ""
     if any(finalist.keeps_best for finalist in finalists):
         kept = " Accuracies are those of the epochs whose weights are kept, the best ones, and so are optimistic."
+    dropouts = ", and the best of them with the other dropouts of the space"
+    if all(finalist.identity.dropout is None for finalist in finalists):
+        dropouts = ""
     caption = (
-        f"Finalists trained for {length} on the training split{second}, and the best of them with the other dropouts "
-        f"of the space, ranked by their {SCORES[select]}; {winner}.{kept}"
+        f"Finalists trained for {length} on the training split{second}{dropouts}, ranked by their {SCORES[select]}; "
+        f"{winner}.{kept}"
     )
     named = finalists_frame(finalists).assign(network=[finalist.identity.name for finalist in finalists])
     return table(caption, named, columns)

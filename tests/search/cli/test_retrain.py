@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from small_search import SEARCH, SMALL_SPACE, Simulation, by_size, keeping
 
-from search.cli.retrain import Selection, parse_selection
+from search.cli.selection import Selection, parse_selection
 from search.errors import InputError
 from search.files import StudyFiles
 from search.protocol import Job
@@ -255,3 +255,26 @@ def test_a_budget_that_no_trial_meets_is_named(nas: Nas, searched: StudyFiles) -
     none = nas("retrain", "--per-budget", "10")
     assert none.returncode == 2
     assert none.stderr.endswith("nas: per-budget = 10: no trial of so few parameters was trained to the end\n")
+
+
+def test_a_retraining_by_time_says_what_fits_and_trains_that(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = keeping
+    device = ("--workers", "2", "--device", "cpu")
+    done = nas("retrain", "--time", "10m", *device)
+    assert done.returncode == 0, done.stderr
+    top, epochs = done.stdout.splitlines()[0].removeprefix("in 10m: --top ").split(" --epochs ")
+    assert {job.recipe.epochs for job in simulation.last_jobs if job.purpose == "final"} == {int(epochs)}
+    own = {job.label.split()[0] for job in simulation.last_jobs if job.purpose == "finalist"}
+    assert int(top) > 1 and len(own) in (int(top), int(top) + 1)  # and the guess
+    named = nas("retrain", "--time", "1m", "--trial", "0", "--seeds", "2", *device)
+    assert named.stdout.startswith("in 1m: --epochs "), named.stderr
+    for options, message in (
+        (("--time", "1m", "--epochs", "3"), "time = '1m': is instead of --epochs; leave out one of them"),
+        (("--time", "1m", "--teacher", "top3"), "time = '1m': is not for --teacher or --ray"),
+        (("--time", "5s", "--top", "2"), "time = 5s: too short for one epoch of all that is to be trained"),
+        (("--time", "soon"), "time = 'soon': must be a time above zero"),
+    ):
+        refused = nas("retrain", *options, *device)
+        assert refused.returncode == 2 and message in refused.stderr.splitlines()[-1]

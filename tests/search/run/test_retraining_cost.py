@@ -11,7 +11,8 @@ from studies import make_trial
 @pytest.mark.parametrize(
     ("num_candidates", "num_dropouts", "epochs", "expected"),
     [
-        (9, 3, 60, [Wave(9, 24), Wave(3, 24), Wave(4, 24)]),
+        (9, 3, 60, [Wave(9, 24), Wave(3, 24)]),
+        (9, 3, 24, [Wave(9, 24), Wave(3, 24), Wave(4, 24)]),
         (3, 1, 60, [Wave(6, 24)]),
         (2, 2, 10, [Wave(4, 10), Wave(2, 10)]),
     ],

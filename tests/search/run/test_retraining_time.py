@@ -1,0 +1,58 @@
+"""A retraining by time: everything fits, and final runs have half of it or more."""
+
+import pytest
+
+from search.errors import InputError
+from search.run.retraining_cost import Wave, finalists_waves, seconds_of
+from search.run.retraining_time import FINAL_SHARE, RESERVE, START_SECONDS, Length, choose_length, epochs_within
+
+
+def length(seconds: float, tops: range | list[int], pace: float = 1.0, num_finals: int = 2) -> Length:
+    return choose_length(
+        seconds,
+        lambda top: pace,
+        2,
+        tops=tops,
+        num_finals=num_finals,
+        with_guess=True,
+        num_dropouts=3,
+        searched=4,
+    )
+
+
+@pytest.mark.parametrize("seconds", [20, 40, 70, 150, 400, 3000])
+def test_it_takes_as_long_as_it_may_and_final_runs_have_half(seconds: int) -> None:
+    def cost(top: int, epochs: int) -> tuple[float, float]:
+        choosing = finalists_waves(top + 1, 3, epochs, 4) if top > 1 else []
+        return seconds_of(choosing, 1.0, 2), seconds_of([Wave(2, epochs)], 1.0, 2)
+
+    left = (1 - RESERVE) * seconds - START_SECONDS
+    top, epochs = length(seconds, range(1, 10))
+    choosing, final = cost(top, epochs)
+    assert choosing + final <= left < sum(cost(top, epochs + 1))
+    assert top == 1 or final >= FINAL_SHARE * (choosing + final)
+    more = [length(seconds, [other]) for other in range(top + 1, 10)]
+    assert all(cost(*other)[0] > cost(*other)[1] for other in more), "with more finalists, choosing would take more"
+
+
+def test_a_longer_time_has_more_finalists_until_there_are_enough() -> None:
+    tops = [length(seconds, range(1, 10)).top for seconds in (20, 100, 1000)]
+    assert tops == sorted(tops) and tops[0] < tops[-1] == 9
+    assert length(100, [9]).top == 9, "so many were asked for"
+
+
+def test_lengths_without_rivals_are_found_beyond_those_with_them() -> None:
+    """Up to full length finalists try dropouts too; longer final runs may cost less in all."""
+
+    def waves(epochs: int) -> list[Wave]:
+        return [*finalists_waves(9, 3, epochs, 4), Wave(2, epochs)]
+
+    assert seconds_of(waves(13), 1.0, 2) < seconds_of(waves(12), 1.0, 2)
+    fitting = (seconds_of(waves(13), 1.0, 2) + START_SECONDS) / (1 - RESERVE)
+    assert epochs_within(fitting + 0.01, waves, 1.0, 2) == 13
+
+
+def test_a_time_too_short_for_an_epoch_is_refused_and_the_shortest_is_said() -> None:
+    with pytest.raises(InputError, match="takes about 28 s here"):
+        length(27, [9], pace=2.0, num_finals=3)
+    assert length(28, [9], pace=2.0, num_finals=3).epochs == 1

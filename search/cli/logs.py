@@ -84,9 +84,9 @@ def _study(files: StudyFiles) -> "Study":
 
 def _report(files: StudyFiles, folder: Path) -> Path:
     from search.cli.report import draw_page
-    from search.files import encoded
     from search.study.plan import Plan
     from search.study.reading import read_view
+    from search.writing import encoded
 
     page = folder / "report.html"
     page.write_bytes(encoded(draw_page(Plan.load(files))(read_view(files), None)))

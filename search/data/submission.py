@@ -91,6 +91,9 @@ def read_sample(path: Path) -> tuple[str, ...]:
             names = next(lines, [])
             if len(names) == 1 and (mark := next((mark for mark in ";\t|" if mark in names[0]), None)):
                 raise DataError(f"{where}: its columns are divided by {mark!r}; must be divided by commas")
+            if len(names) > 1 and not names[0].strip():
+                rule = "as an index of rows that pandas writes; the first column must hold the ids"
+                raise DataError(f"{where}: its first column has no name, {rule}")
             for row in lines:
                 if row and not row[0]:
                     raise DataError(f"{where}, line {lines.line_num}: has no id; every row must have one")

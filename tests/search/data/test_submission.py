@@ -113,6 +113,7 @@ def test_a_sample_is_read_however_it_was_saved(tmp_path: Path) -> None:
         (lambda path: sample(path, '"1', "2"), "cannot be read as CSV in UTF-8: unexpected end of data"),
         (lambda path: path / "nothing.csv", "cannot be read: No such file"),
         (lambda path: path, "a pipe, a device or a folder; must be a file"),
+        (lambda path: sample(path, "1", "2", start=",id\n"), "its first column has no name, as an index of rows"),
         (lambda path: sample(path, "1;7", "2;9", start="id;label\n"), "its columns are divided by ';'; must be"),
         (lambda path: sample(path, "1\t7", "2\t9", start="id\tlabel\n"), "its columns are divided by '\\t'"),
     ],

@@ -26,7 +26,6 @@ from images import cifar, halved
 from measuring import Rows, interval, make_parser, paired_interval, pick_device, print_table, save_results
 
 from search.data.datasets import open_dataset
-from search.files import append_line
 from search.recipe import Recipe
 from search.recipes import FULL
 from search.space.guesses import guesses
@@ -37,6 +36,7 @@ from search.training.graph import capture_on
 from search.training.images import Images, Normalisation
 from search.training.loop import Training, evaluate
 from search.training.network import begin
+from search.writing import append_line
 
 TASK = Task(16, 3, 10)
 BUDGET = 100_000

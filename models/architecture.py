@@ -140,6 +140,11 @@ class Stage:
         return 0 if self.squeeze_excitation is None else self.width // self.squeeze_excitation
 
     @property
+    def is_pooled(self) -> bool:
+        """Whether an average pooling follows each kxk convolution."""
+        return self.kernel % 2 == 0 and self.even_kernel == "average-pool"
+
+    @property
     def layers(self) -> int:
         """The convolutions on a block's main path."""
         return 2 if self.block == "basic" or (self.block == "inverted" and self.expansion == 1) else 3
@@ -228,16 +233,21 @@ class Architecture:
         """The stride of each stage's first block."""
         return tuple(stage_stride(stage.stride, index == 0) for index, stage in enumerate(self.stages))
 
+    @property
+    def has_shortcut(self) -> bool:
+        """Whether a block has a shortcut A, B or b, so that it matters which."""
+        widths = (self.stem.width, *(stage.width for stage in self.stages))
+        return any(map(needs_shortcut, self.stages, widths, self.strides))
+
     def canonical(self) -> "Architecture":
         """The form that all architectures of the same network share."""
-        widths, has_shortcut, stages = [self.stem.width, *(stage.width for stage in self.stages)], False, []
+        stages = []
         for index, (stage, stride) in enumerate(zip(self.stages, self.strides, strict=True)):
             own = stage.canonical()
             if own.stride is not None and stride == stage_stride(None, index == 0):
                 own = replace(own, stride=None)
             stages.append(own)
-            has_shortcut |= needs_shortcut(stage, widths[index], stride)
-        return replace(self, stages=tuple(stages), shortcut=self.shortcut if has_shortcut else "B")
+        return replace(self, stages=tuple(stages), shortcut=self.shortcut if self.has_shortcut else "B")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, which `from_dict` reads."""

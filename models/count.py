@@ -62,8 +62,8 @@ def block_parameters(stage: Stage, in_width: int, preactivation: bool = False) -
 
 
 def group_width(stage: Stage) -> int:
-    """The input channels of each output channel of a bottleneck's kxk convolution."""
-    return min(stage.group_width or stage.inner_width, stage.inner_width)
+    """The input channels of each output channel of the kxk convolution of a bottleneck or an inverted block."""
+    return 1 if stage.block == "inverted" else min(stage.group_width or stage.inner_width, stage.inner_width)
 
 
 def stem_parameters(stem: Stem, in_channels: int, preactivation: bool = False) -> int:
@@ -150,14 +150,13 @@ def _block_sizes(stage: Stage, size: int, stride: int) -> tuple[int, int, int]:
 
     Blocks that are not basic have one kxk convolution; their second size is 0.
     """
-    kernel = stage.kernel
-    pooled = 1 if kernel % 2 == 0 and stage.even_kernel == "average-pool" else 0
+    kernel, is_pooled = stage.kernel, stage.is_pooled
     first = _output_size(size, kernel, stride, kernel // 2)
     if stage.block != "basic":
-        return first, 0, first - pooled
-    padding = kernel // 2 if kernel % 2 or pooled else kernel // 2 - 1
-    second = _output_size(first - pooled, kernel, 1, padding)
-    return first, second, second - pooled
+        return first, 0, first - is_pooled
+    padding = kernel // 2 if kernel % 2 or is_pooled else kernel // 2 - 1
+    second = _output_size(first - is_pooled, kernel, 1, padding)
+    return first, second, second - is_pooled
 
 
 def _block_macs(stage: Stage, in_width: int, size: int, stride: int, shortcut: Shortcut) -> int:
@@ -167,8 +166,7 @@ def _block_macs(stage: Stage, in_width: int, size: int, stride: int, shortcut: S
     if stage.block == "basic":
         macs += convolution(in_width, inner, kernel) * first**2 + convolution(inner, inner, kernel) * second**2
     else:
-        group = 1 if stage.block == "inverted" else group_width(stage)
-        macs += convolution(group, inner, kernel) * first**2 + convolution(inner, width, 1) * after**2
+        macs += convolution(group_width(stage), inner, kernel) * first**2 + convolution(inner, width, 1) * after**2
         if stage.layers == 3:
             macs += convolution(in_width, inner, 1) * size**2
     if shortcut != "A" and needs_shortcut(stage, in_width, stride):
@@ -192,7 +190,7 @@ def head_macs(width: int, num_classes: int, size: int, head_width: int | None = 
 def _block_peak(stage: Stage, in_width: int, size: int, stride: int, preactivation: bool) -> int:
     first, second, after = _block_sizes(stage, size, stride)
     inner, received, output = stage.inner_width_after(in_width), in_width * size**2, stage.width * after**2
-    is_pooled = stage.kernel % 2 == 0 and stage.even_kernel == "average-pool"
+    is_pooled = stage.is_pooled
     changes = stride == 2 or in_width != stage.width
     has_sum = stage.block != "inverted" or not changes
     if stage.block == "basic":

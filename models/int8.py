@@ -87,8 +87,7 @@ def _num_feature_maps(architecture: Architecture) -> int:
     for stage, stride in zip(architecture.stages, architecture.strides, strict=True):
         for position in range(stage.depth):
             changes = position == 0 and (stride != 1 or width != stage.width)
-            is_inverted = stage.block == "inverted"
-            is_pooled = stage.kernel % 2 == 0 and stage.even_kernel == "average-pool"
+            is_inverted, is_pooled = stage.block == "inverted", stage.is_pooled
             # A preactivated block's first convolution reads what BatchNorm and activation make of the input.
             is_first_normed = architecture.preactivation and not is_inverted
             total += is_first_normed or not has_scale

@@ -59,13 +59,14 @@ def audit_proxy(
     candidates = audit_candidates(sample, full, plan)
     numbers = ", ".join(str(trial.number) for trial in sample)
     print(f"trials {numbers} at full length: recipe {full.name}, {plural(full.epochs, 'epoch')}", file=sys.stderr)
-    with open_logs(logs, files) as to_log, Interruption() as interruption:
-        progress = RetrainProgress(Console(stderr=True), to_log, interruption)
-        request = launch.AuditRequest(tuple(candidates), seeds)
-        runs = launch.audit_proxy(files, plan, request, machine, progress.observer, interruption)
-    if not runs:
-        raise TrainingError("none of these trials could be trained at full length")
-    print_audit(replace(view, proxy=tuple(runs)), format)
+    with open_logs(logs, files) as to_log:
+        with Interruption() as interruption:
+            progress = RetrainProgress(Console(stderr=True), to_log, interruption)
+            request = launch.AuditRequest(tuple(candidates), seeds)
+            runs = launch.audit_proxy(files, plan, request, machine, progress.observer, interruption)
+        if not runs:
+            raise TrainingError("none of these trials could be trained at full length")
+        print_audit(replace(view, proxy=tuple(runs)), format)
 
 
 def print_audit(audited: "StudyView", format: Format) -> None:

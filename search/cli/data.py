@@ -28,10 +28,10 @@ def show_data(
     studies: Studies = Path("studies"),
 ) -> None:
     """Draw training images and what a recipe's augmentation makes of them: one image per row, the original first."""
-    from search.files import replacing
     from search.protocol import ContactSheet
     from search.workers.local import ask
     from search.workers.machine import Machine
+    from search.writing import replacing
 
     chosen = parse_recipe(recipe)
     dataset, split_seed = open_data(data, studies, study)

@@ -104,10 +104,10 @@ def export(
 def _write_bundle(bundle: Path, paths: "list[Path]", files: "StudyFiles", plan: "Plan", run: "TrainedRun") -> None:
     """Write the files of an export, the study's page and plan, and the openings of its test set, as one file."""
     from search.cli.report import draw_page
-    from search.files import encoded
     from search.run.bundle import write_bundle
     from search.run.export_certificate import NAME, certify_files
     from search.study.reading import read_view
+    from search.writing import encoded
 
     view = read_view(files)
     print_unread(view)

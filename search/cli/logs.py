@@ -83,13 +83,13 @@ def _study(files: StudyFiles) -> "Study":
 
 
 def _report(files: StudyFiles, folder: Path) -> Path:
-    from search.cli.report import draw_page
-    from search.files import encoded
-    from search.study.plan import Plan
+    """The page of `nas report` in a folder, without the audit of the search space, which may take a minute."""
+    from search.report.page import render
     from search.study.reading import read_view
+    from search.writing import encoded
 
     page = folder / "report.html"
-    page.write_bytes(encoded(draw_page(Plan.load(files))(read_view(files), None)))
+    page.write_bytes(encoded(render(read_view(files))))
     return page
 
 

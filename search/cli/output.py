@@ -10,8 +10,8 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from search.files import is_stream, own_output
 from search.quantities import significant
+from search.writing import is_stream, own_output
 
 
 class Format(StrEnum):

@@ -40,7 +40,6 @@ def predict(
     dropout: TrainedDropout = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The run whose weights are used.")] = 0,
     labels: LabelReading = None,
-    names: Annotated[bool, typer.Option("--names", help="As --labels names.")] = False,
     tta: TestTimeAugmentation = None,
     device: Device = "auto",
     study: StudyName = None,
@@ -54,15 +53,12 @@ def predict(
     """
     from search.data.matching import label_texts
     from search.data.submission import formula_among, parse_header, write_submission
-    from search.files import replacing
     from search.run import evaluation
     from search.study.trained import of_seeds
     from search.trained_network import num_passes
+    from search.writing import replacing
 
-    reading, augmentation = parse_labels(labels), parse_augmentation(tta)
-    if names and reading == "numbers":
-        raise InputError("labels = 'numbers': --names asks for the names; give one of them")
-    reading, columns = "names" if names else reading, parse_header(header)
+    reading, augmentation, columns = parse_labels(labels), parse_augmentation(tta), parse_header(header)
     for option, path in (("input", input), ("ids", ids)):
         if path is not None and output.exists() and path.exists() and output.samefile(path):
             raise InputError(f"output = {str(output)!r}: is the file of --{option}, which would be lost")

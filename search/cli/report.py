@@ -85,8 +85,8 @@ def _page_writer(
 ) -> "Callable[[StudyView, bool], str | None]":
     """Writes the page and the trials of a view; if more will follow, the page reloads itself. Beside a page elsewhere,
     the study's folder may be one that cannot be written: then the trials are left out, and this returns why."""
-    from search.files import encoded, replacing
     from search.report.table_files import write_trials_csv
+    from search.writing import encoded, replacing
 
     draw = draw_page(plan, budgets)
 

@@ -71,7 +71,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def require_file(path: Path) -> None:
+def require_file(path: Path, option: str = "data") -> None:
     """Require that what is at a path, if anything is, can be read to an end: pipes are waited for, and devices may
     never end.
 
@@ -79,7 +79,7 @@ def require_file(path: Path) -> None:
         DataError: it is no file.
     """
     if path.exists() and not path.is_file():
-        raise DataError(f"data = {str(path)!r}: a pipe, a device or a folder; must be a file")
+        raise DataError(f"{option} = {str(path)!r}: a pipe, a device or a folder; must be a file")
 
 
 def is_text_or_numbers(array: NDArray[Any]) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 _log = logging.getLogger(__name__)
 
 
-def remark(path: Path | str, *notes: str) -> None:
+def remark(path: Path | str, *notes: str, option: str = "data") -> None:
     """Tell of the data set at a path, or of this name, what there is to know, a line each."""
     for note in notes:
-        _log.warning("data = %r: %s", str(path), note)
+        _log.warning("%s = %r: %s", option, str(path), note)

@@ -71,7 +71,7 @@ def rows_of(images: Unlabelled, sample: Path | None) -> list[tuple[str, int]]:
     if images.are_named:
         have = f"those of the images are {brief(', '.join(images.ids[:3]))}"
         raise DataError(f"{where}: no image has the id {brief(unknown)!r}; {have}{', ...' * (len(ids) > 3)}")
-    remark(sample, "its ids are given to the images in order, for these have none")
+    remark(sample, "its ids are given to the images in order, for these have none", option="ids")
     return [(id, index) for index, id in enumerate(ids)]
 
 
@@ -79,15 +79,21 @@ def read_sample(path: Path) -> tuple[str, ...]:
     """The first column of a CSV file below its header, as text.
 
     Raises:
-        DataError: the file cannot be read, has no rows, or one of them has no id, or two have the same.
+        DataError: the file cannot be read, has no rows, or one of them has no id, or two have the same, or commas do
+            not divide its columns.
     """
     where = f"ids = {str(path)!r}"
-    require_file(path)
+    require_file(path, "ids")
     ids = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)
-            next(lines, None)
+            names = next(lines, [])
+            if len(names) == 1 and (mark := next((mark for mark in ";\t|" if mark in names[0]), None)):
+                raise DataError(f"{where}: its columns are divided by {mark!r}; must be divided by commas")
+            if len(names) > 1 and not names[0].strip():
+                rule = "as an index of rows that pandas writes; the first column must hold the ids"
+                raise DataError(f"{where}: its first column has no name, {rule}")
             for row in lines:
                 if row and not row[0]:
                     raise DataError(f"{where}, line {lines.line_num}: has no id; every row must have one")

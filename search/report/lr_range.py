@@ -8,10 +8,10 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from search.errors import InputError, TrainingError
-from search.files import write_atomically
 from search.protocol import Ranged
 from search.quantities import plural
 from search.report.drawing import BLUE, GREEN, GREY, ORANGE, blank, safe
+from search.writing import write_atomically
 
 SMOOTHING = 0.9
 SPAN = 4.0

@@ -6,7 +6,6 @@ from typing import Literal
 
 import pandas as pd
 
-from search.files import write_atomically
 from search.report.findings import find
 from search.report.proxy_audit import proxy_frame
 from search.report.retraining.comparisons import comparisons_frame
@@ -21,6 +20,7 @@ from search.report.trials.choices import choices_frame
 from search.report.trials.importances import importances
 from search.report.trials.leaderboard import trials_frame
 from search.study.view import Epoch, StudyView
+from search.writing import write_atomically
 
 TableFormat = Literal["csv", "parquet", "json"]
 _EPOCH = tuple(Epoch.__dataclass_fields__)

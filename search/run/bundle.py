@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from search.errors import StorageError, VerificationError
-from search.files import open_regular, replacing, why
+from search.files import open_regular, why
 from search.quantities import brief
 from search.run.export_certificate import FILE_NAME, MAX_FILES
+from search.writing import replacing
 
 MAX_BYTES = 2**32 - 1  # beyond it the format has other records
 BLOCK = 2**20

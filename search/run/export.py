@@ -9,9 +9,10 @@ from types import MappingProxyType
 
 from models.architecture import Architecture
 from search.errors import StorageError
-from search.files import StudyFiles, write_atomically
+from search.files import StudyFiles
 from search.study.plan import Plan
 from search.study.trained import TrainedRun
+from search.writing import write_atomically
 
 # The title is escaped: it holds names that stand in files, and model.py is a program.
 HEAD = '''"""{title}

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from search.errors import StorageError, VerificationError
-from search.files import StudyFiles, open_regular, why, write_atomically
+from search.files import StudyFiles, open_regular, why
 from search.study.plan import Plan
 from search.study.trained import TrainedRun, is_limited
+from search.writing import write_atomically
 
 NAME = "certificate.json"
 MAX_BYTES = 2**22  # of the certificate itself

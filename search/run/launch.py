@@ -13,7 +13,7 @@ from models.count import count_macs, count_parameters
 from search.data.catalogue import from_anywhere
 from search.data.datasets import open_dataset
 from search.errors import InputError
-from search.files import StudyFiles, write_atomically
+from search.files import StudyFiles
 from search.run.candidates import Candidate, are_one_design
 from search.run.coordinator import Coordinator
 from search.run.interruption import Interruption
@@ -33,6 +33,7 @@ from search.study.way import DeviceClass, Select
 from search.workers.fleet import Fleet
 from search.workers.local import LocalFleet
 from search.workers.machine import Machine
+from search.writing import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

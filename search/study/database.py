@@ -15,10 +15,11 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
 from search.errors import StorageError
-from search.files import StudyFiles, replacing
+from search.files import StudyFiles
 from search.study.address import POSTGRES, parse_address, to_text
 from search.study.postgres import connect
 from search.study.reconnection import open_postgres_for_reading, open_postgres_for_writing
+from search.writing import replacing
 
 LOCK_SECONDS = 30.0  # how long to wait for a database that another process is writing
 _COMPANIONS = ("-wal", "-shm")  # files beside a database that writes ahead

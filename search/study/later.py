@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from search.files import why, write_atomically
+from search.files import why
 from search.study.view import RunView
 from search.trained_network import OnnxExport, Robustness, Split
+from search.writing import write_atomically
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
 

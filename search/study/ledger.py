@@ -14,12 +14,13 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from search.errors import StorageError
-from search.files import StudyFiles, append_line, why, write_atomically
+from search.files import StudyFiles, why
 from search.identity import Identity
 from search.study.plan import now
 from search.study.view import LedgerEntry
 from search.teaching import Teaching
 from search.trained_network import TestResult
+from search.writing import append_line, write_atomically
 
 LOCK_SECONDS = 60.0
 _ENTRY = TypeAdapter(LedgerEntry)

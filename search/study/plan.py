@@ -12,13 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from search.data.datasets import Dataset
 from search.errors import StudyError
-from search.files import StudyFiles, write_atomically
+from search.files import StudyFiles
 from search.recipe import Recipe
 from search.recipes import all_values
 from search.space.limits import Limits, parse_limits
 from search.space.space import Space, Task
 from search.study.address import without_password
 from search.study.way import device_class
+from search.writing import write_atomically
 from search.yamlfile import read_model, read_text
 
 SamplerName = Literal["tpe", "random"]

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from models.architecture import Architecture
 from models.count import count_macs, count_parameters
 from search.errors import NasError, StorageError
-from search.files import RUN_FOLDERS, StudyFiles, why, write_atomically
+from search.files import RUN_FOLDERS, StudyFiles, why
 from search.identity import Identity
 from search.protocol import Finished, Job, Measurement, Ready
 from search.quantities import brief
@@ -23,6 +23,7 @@ from search.study.view import RunView
 from search.study.way import recipe_digest
 from search.study.weights import certify_saved
 from search.teaching import Teaching
+from search.writing import write_atomically
 
 MAX_DEPTH = 5  # of the folders that may lie between a purpose's folder and a result
 _VIEW = TypeAdapter(RunView)

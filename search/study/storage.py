@@ -23,12 +23,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from models.architecture import Architecture, ArchitectureError
 from search.errors import StorageError, StudyError
-from search.files import StudyFiles, why, write_atomically
+from search.files import StudyFiles, why
 from search.protocol import Measurement
 from search.space.sampler import ask
 from search.space.thinning import TRAINED
 from search.study.database import open_for_reading, open_for_writing, storage_errors
 from search.study.plan import now
+from search.writing import write_atomically
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from search.errors import StorageError
-from search.files import why, write_atomically
+from search.files import why
 from search.sealed import seal, unseal
+from search.writing import write_atomically
 
 NUM_KEPT = 2
 _NAME = re.compile(r"epoch-(\d+)\.ckpt")

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from search.files import replacing
 from search.protocol import ContactSheet
 from search.training.images import Images, Normalisation
 from search.training.pipeline import Pipeline
+from search.writing import replacing
 
 NUM_IMAGES = 8
 NUM_DRAWS = 9

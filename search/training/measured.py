@@ -8,8 +8,8 @@ from typing import Any
 from filelock import FileLock
 
 from search.data.cache import writing
-from search.files import write_atomically
 from search.training.quiet import Quiet
+from search.writing import write_atomically
 
 
 class Measured:

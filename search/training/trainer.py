@@ -16,7 +16,6 @@ from models.architecture import Architecture
 from models.count import count_parameters
 from search.data.datasets import Dataset, load_cached
 from search.errors import NasError, StorageError, TrainingError
-from search.files import replacing, write_atomically
 from search.protocol import (
     Assignment,
     ContactSheet,
@@ -62,6 +61,7 @@ from search.training.speed import (
 )
 from search.training.teachers import Teachers
 from search.training.views import evaluate_augmented
+from search.writing import replacing, write_atomically
 
 # What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
 OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")

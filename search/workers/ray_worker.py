@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import StorageError
-from search.files import write_atomically
 from search.protocol import OPEN, PAUSE, STOP, Assignment, Job
 from search.sealed import unseal
 from search.teaching import Lesson
 from search.workers.ray_cluster import cluster_errors
 from search.workers.ray_node import Located, Placed
 from search.workers.ray_scratch import Contents, Written, name_of_teacher
+from search.writing import write_atomically
 
 NUM_INTACT = 2  # checkpoints that travel with a job
 

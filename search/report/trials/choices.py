@@ -63,7 +63,7 @@ FIELDS: dict[str, Callable[[Architecture], Values]] = {
     "expansion of inverted blocks": _of_blocks(lambda stage: stage.expansion, "inverted"),
     "squeeze-and-excitation": _of_blocks(lambda stage: stage.squeeze_excitation),
     "stride of later stages": lambda architecture: Values(map(str, architecture.strides[1:])),
-    "shortcut": _of_network(lambda architecture: architecture.shortcut),
+    "shortcut": lambda architecture: Values([architecture.shortcut] if architecture.has_shortcut else []),
     "preactivation": _of_network(lambda architecture: architecture.preactivation),
     "activation": _of_network(lambda architecture: architecture.activation),
     "head width": _of_network(lambda architecture: architecture.head_width),
@@ -84,7 +84,8 @@ class _Effect(NamedTuple):
 def choices_frame(ranked: Sequence[TrialView]) -> pd.DataFrame:
     """The effect of each value on accuracy at equal parameters, one row each, with its interval; all intervals hold
     together. Without a row where there are too few complete trials, or all are as accurate."""
-    effects = [effect for field in FIELDS for effect in _effects(field, ranked)] if _can_differ(ranked) else []
+    networks = [(trial, trial.architecture.canonical()) for trial in ranked] if _can_differ(ranked) else []
+    effects = [effect for field in FIELDS for effect in _effects(field, networks)]
     rows = []
     for *known, fit in effects:
         half = fit.half_width(LEVEL / len(effects))
@@ -101,10 +102,10 @@ def _can_differ(ranked: Sequence[TrialView]) -> bool:
 Shares = dict[str, float]  # of a network's blocks that have each value of a field
 
 
-def _effects(field: str, ranked: Iterable[TrialView]) -> list[_Effect]:
+def _effects(field: str, networks: Iterable[tuple[TrialView, Architecture]]) -> list[_Effect]:
     trials, shares = [], []
-    for trial in ranked:
-        if values := FIELDS[field](trial.architecture.canonical()):
+    for trial, network in networks:
+        if values := FIELDS[field](network):
             trials.append(trial)
             shares.append({value: number / values.total() for value, number in values.items()})
     trials, shares = _without_rare_values(trials, shares)

@@ -31,7 +31,7 @@ Features = dict[str, int | float | str]
 
 
 def features(trial: TrialView) -> Features:
-    """Properties of a trial's network, each over all its stages; those of a kind of block that it lacks are missing."""
+    """Properties of a trial's network, each over all its stages; those of what it lacks are missing."""
     architecture = trial.architecture.canonical()
     stages = architecture.stages
     bottlenecks = [stage for stage in stages if stage.block == "bottleneck"]
@@ -59,7 +59,7 @@ def features(trial: TrialView) -> Features:
         "last width / widest": stages[-1].width / max(stage.width for stage in stages),
         **{name: mean for name, mean in means.items() if mean is not None},
         "later stages of stride 1": architecture.strides[1:].count(1),
-        "shortcut": architecture.shortcut,
+        **({"shortcut": architecture.shortcut} if architecture.has_shortcut else {}),
         "preactivation": "yes" if architecture.preactivation else "no",
         "activation": architecture.activation,
         "head width": architecture.head_width or 0,

@@ -73,8 +73,7 @@ def test_predictions_are_numbers_of_classes_with_names_unless_names_are_asked_fo
 ) -> None:
     study(class_names=np.array(["cat", "dog", "eel"]))
     assert predicted(nas, tmp_path) == ["0,0", "1,1", "2,2"]
-    names = ["0,cat", "1,dog", "2,eel"]
-    assert predicted(nas, tmp_path, "--names") == predicted(nas, tmp_path, "--labels", "names") == names
+    assert predicted(nas, tmp_path, "--labels", "names") == ["0,cat", "1,dog", "2,eel"]
 
 
 def test_numbers_that_could_be_names_are_neither_written_nor_taken_before_it_is_said_what_they_mean(
@@ -130,7 +129,6 @@ def test_a_file_that_is_read_is_not_written_over(
     [
         (("--header", "ID"), "nas: header = 'ID': has 1 name; must be the names of two columns, as in ID,Labels"),
         (("--labels", "name"), "nas: labels = 'name': must be one of names, numbers"),
-        (("--labels", "numbers", "--names"), "nas: labels = 'numbers': --names asks for the names; give one of them"),
     ],
 )
 def test_a_mistake_in_the_options_is_one_line(nas: Nas, options: tuple[str, ...], message: str) -> None:

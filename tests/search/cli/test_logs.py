@@ -80,6 +80,7 @@ def test_the_report_is_kept_in_the_end(nas: Nas, searched: StudyFiles, notebook:
     assert done.returncode == 0, done.stderr
     (page,) = notebook.reports
     assert page.lower().startswith("<!doctype html>") and "digits-20k" in page
+    assert 'id="leaderboard"' in page and 'id="space"' not in page, "the audit of a space may take a minute"
     assert not searched.report.exists()
 
 

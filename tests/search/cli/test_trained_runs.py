@@ -211,7 +211,9 @@ def test_onnx_files_are_measured_and_the_report_shows_them(story: Story) -> None
 
 
 def test_the_exported_model_predicts_the_same(story: Story) -> None:
-    predicted = story.nas("predict", "--trial", "0", "--input", "unlabelled.npz", "--output", "p.csv", "--names")
+    predicted = story.nas(
+        "predict", "--trial", "0", "--input", "unlabelled.npz", "--output", "p.csv", "--labels", "names"
+    )
     assert predicted.returncode == 0, predicted.stderr
     exported = story.nas("export", "--trial", "0", "--output", "net")
     assert exported.returncode == 0, exported.stderr

@@ -90,7 +90,7 @@ def test_images_without_ids_take_those_of_the_sample_in_order_and_that_is_told(
 ) -> None:
     path = sample(tmp_path, "007", "x")
     assert rows_of(of("0", "1", are_named=False), path) == [("007", 0), ("x", 1)]
-    assert caplog.messages == [f"data = {str(path)!r}: its ids are given to the images in order, for these have none"]
+    assert caplog.messages == [f"ids = {str(path)!r}: its ids are given to the images in order, for these have none"]
 
 
 def test_a_sample_is_read_however_it_was_saved(tmp_path: Path) -> None:
@@ -112,13 +112,16 @@ def test_a_sample_is_read_however_it_was_saved(tmp_path: Path) -> None:
         (lambda path: sample(path, start=""), "has no ids below its header"),
         (lambda path: sample(path, '"1', "2"), "cannot be read as CSV in UTF-8: unexpected end of data"),
         (lambda path: path / "nothing.csv", "cannot be read: No such file"),
-        (lambda path: path, "must be a file"),
+        (lambda path: path, "a pipe, a device or a folder; must be a file"),
+        (lambda path: sample(path, "1", "2", start=",id\n"), "its first column has no name, as an index of rows"),
+        (lambda path: sample(path, "1;7", "2;9", start="id;label\n"), "its columns are divided by ';'; must be"),
+        (lambda path: sample(path, "1\t7", "2\t9", start="id\tlabel\n"), "its columns are divided by '\\t'"),
     ],
 )
 def test_a_fault_of_a_sample_is_one_line(tmp_path: Path, write: Callable[[Path], Path], message: str) -> None:
     with pytest.raises(DataError) as caught:
         rows_of(of("1", "2"), write(tmp_path))
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith("ids = ") and message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:

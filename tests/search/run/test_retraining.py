@@ -16,7 +16,7 @@ from models.count import count_macs, count_parameters
 from search.errors import StorageError, TrainingError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Failed, Finished, Job, Lost, Measurement, Message, Resumed, TooSlow
+from search.protocol import Failed, Finished, Job, Lost, Message, Resumed, TooSlow
 from search.recipe import Recipe
 from search.run.candidates import Candidate, with_dropout
 from search.run.listener import Observer
@@ -53,14 +53,11 @@ def saving(job: Job, epoch: int) -> float:
 
 @pytest.fixture
 def retrain(files: StudyFiles, make_plan: Callable[..., Plan]) -> Callable[..., Retraining]:
-    """A retraining of the toy study; `fleet` holds the jobs, `told` is filled with what it tells."""
+    """A retraining of the toy study; `fleet` holds the jobs."""
 
-    def make(fleet: SimulatedFleet | None = None, told: list[tuple[Job, Measurement]] | None = None) -> Retraining:
-        notes = told if told is not None else []
+    def make(fleet: SimulatedFleet | None = None, **observer: Callable[..., Any]) -> Retraining:
         fleet = fleet or SimulatedFleet(1, saving)
-        return Retraining(
-            make_plan(seed=5), files, lambda: fleet, "GPU", Observer(lambda job, epoch: notes.append((job, epoch)))
-        )
+        return Retraining(make_plan(seed=5), files, lambda: fleet, "GPU", Observer(**observer))
 
     return make
 
@@ -125,9 +122,10 @@ def test_epochs_that_an_interrupted_run_has_told_are_not_told_again(retrain: Cal
         return saving(job, epoch)
 
     fleet = SimulatedFleet(1, curve)
-    told: list[tuple[Job, Measurement]] = []
-    (view,) = retrain(fleet, told).finish(CANDIDATES[:1], 1)
-    assert [measurement.epoch for _, measurement in told] == [3]
+    told: list[int] = []
+    retraining = retrain(fleet, on_epoch=lambda job, measurement: told.append(measurement.epoch))
+    (view,) = retraining.finish(CANDIDATES[:1], 1)
+    assert told == [3]
     assert [measurement.epoch for measurement in view.history] == [1, 2, 3]
 
 
@@ -152,8 +150,7 @@ def test_a_run_without_memory_says_the_half_batch_that_it_was_trained_with(
         return Failed("out of memory at batch_size = 16", "memory") if is_short else saving(job, epoch)
 
     notes: list[str] = []
-    retraining = retrain(SimulatedFleet(2, curve))
-    retraining.observer = Observer(on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
+    retraining = retrain(SimulatedFleet(2, curve), on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
     found = retraining.finish([candidate(3, 8, recipe)], 2)
     assert [run.batch_size for run in found] == [run.batch_size for run in read_runs(files)] == [16, 8]
     now = "now with batch_size = 8 and lr = 0.05; goes on in a new process"
@@ -168,8 +165,8 @@ def test_every_run_is_told_when_it_begins_and_how_it_ended(retrain: Callable[...
         return Failed("loss is nan") if job.label.startswith("0003") else saving(job, epoch)
 
     told: list[tuple[str, str, float | None]] = []
-    retraining = retrain(SimulatedFleet(1, curve))
-    retraining.observer = Observer(
+    retraining = retrain(
+        SimulatedFleet(1, curve),
         on_begin=lambda job: told.append(("begin", job.label, None)),
         on_end=lambda job, view: told.append(("end", job.label, view and view.test_accuracy)),
     )
@@ -350,11 +347,10 @@ def test_a_result_holds_all_there_is_to_tell(retrain: Callable[..., Retraining],
 
 
 def test_every_epoch_is_told(retrain: Callable[..., Retraining]) -> None:
-    told: list[tuple[Job, Measurement]] = []
-    retrain(told=told).finish(CANDIDATES[:1], 2)
-    assert [(job.label, epoch.epoch) for job, epoch in told] == [
-        (f"0003 seed {seed}", epoch) for seed in (0, 1) for epoch in (1, 2, 3)
-    ]
+    told: list[tuple[str, int]] = []
+    retraining = retrain(on_epoch=lambda job, measurement: told.append((job.label, measurement.epoch)))
+    retraining.finish(CANDIDATES[:1], 2)
+    assert told == [(f"0003 seed {seed}", epoch) for seed in (0, 1) for epoch in (1, 2, 3)]
 
 
 def test_results_that_are_there_are_not_trained_again(retrain: Callable[..., Retraining], files: StudyFiles) -> None:
@@ -434,13 +430,23 @@ def test_a_guess_that_misses_the_limit_of_latency_is_left_out_with_a_note(
         return TooSlow(0.02) if job.max_latency is not None else saving(job, epoch)
 
     fleet = SimulatedFleet(2, curve)
-    retraining = retrain(fleet)
     notes: list[tuple[str, str]] = []
-    retraining.observer = Observer(on_note=lambda job, line: notes.append((job.label, line)))
+    ended: list[tuple[str, bool]] = []
+    retraining = retrain(
+        fleet,
+        on_note=lambda job, line: notes.append((job.label, line)),
+        on_end=lambda job, view: ended.append((job.label, view is not None)),
+    )
     views = retraining.finish([CANDIDATES[0], guess], 2)
     assert [(view.label, view.seed) for view in views] == [("0003", 0), ("0003", 1)]
     reason = "latency = 20 ms, with no other worker computing: the limit is 5 ms"
     assert notes == [("guess-1 seed 0", f"is not trained: {reason}")]
+    assert sorted(ended) == [
+        ("0003 seed 0", True),
+        ("0003 seed 1", True),
+        ("guess-1 seed 0", False),
+        ("guess-1 seed 1", False),
+    ]
     assert {job.max_latency for job in jobs(fleet) if job.label.startswith("0003")} == {None}
     assert {run.label for run in read_runs(files)} == {"0003"} and len(ledger(files, retraining.plan)) == 2
     with pytest.raises(TrainingError, match=f"^guess-1: {reason}$"):
@@ -579,8 +585,7 @@ def test_a_damaged_result_is_put_aside_and_trained_again(
     assert view.folder is not None
     (view.folder / "result.json").write_text(content)
     notes: list[str] = []
-    retraining = retrain()
-    retraining.observer = Observer(on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
+    retraining = retrain(on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
     aside = view.folder.with_name("seed-0.aside-1")
     assert retraining.finish(CANDIDATES[:1], 1) == [view]
     told = f"0003 seed 0: the result in {view.folder} is not one of this run; all that is there is now in {aside}"
@@ -654,8 +659,7 @@ def test_a_run_whose_weights_are_gone_is_trained_again_where_it_lies(
     damage(path)
     notes: list[str] = []
     fleet = SimulatedFleet(1, saving)
-    retraining = retrain(fleet)
-    retraining.observer = Observer(on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
+    retraining = retrain(fleet, on_note=lambda job, text: notes.append(f"{job.label}: {text}"))
     assert retraining.finish(CANDIDATES[:1], 2) == first
     assert [job.label for job in jobs(fleet)] == ["0003 seed 1"]
     assert len(notes) == 1 and notes[0].startswith(f"0003 seed 1: {path}: ") and notes[0].endswith("trained again")

@@ -8,11 +8,12 @@ import pytest
 from filelock import FileLock
 
 from search.errors import StorageError
-from search.files import StudyFiles, append_line
+from search.files import StudyFiles
 from search.identity import Identity
 from search.study import ledger
 from search.study.ledger import Ledger
 from search.study.view import LedgerEntry
+from search.writing import append_line
 
 
 def lines(files: StudyFiles) -> list[dict[str, object]]:

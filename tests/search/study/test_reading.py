@@ -14,7 +14,7 @@ from simulation import SimulatedFleet, write_weights
 
 from models.count import count_macs, count_parameters
 from search.errors import StudyError
-from search.files import StudyFiles, append_line
+from search.files import StudyFiles
 from search.identity import Identity
 from search.protocol import Failed, Job, Measurement
 from search.recipe import Recipe
@@ -26,6 +26,7 @@ from search.study.plan import Plan
 from search.study.reading import read_view
 from search.study.storage import Record
 from search.study.view import LedgerEntry
+from search.writing import append_line
 
 Search = Callable[..., Any]
 

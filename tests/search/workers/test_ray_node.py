@@ -21,7 +21,6 @@ from filelock import FileLock
 from models.architecture import Architecture, Stage, Stem
 from search.data.cache import cache_folder
 from search.data.datasets import ARRAYS, load_cached
-from search.files import write_atomically
 from search.protocol import STOP, Failed, Finished, Job, Lost, Measurement, Ready, Setup, Timing
 from search.recipe import Recipe
 from search.teaching import Lesson
@@ -29,6 +28,7 @@ from search.trained_network import TrainedNetwork
 from search.workers import ray_node
 from search.workers.ray_node import Bridge, DataWanted, Home, Located, Placed, read_chunks
 from search.workers.ray_scratch import SCRATCH, Scratch, Written, name_of_teacher
+from search.writing import write_atomically
 
 FINGERPRINT = "0123456789abcdef" * 4
 HERE = Located("node-7", "10.0.0.7")

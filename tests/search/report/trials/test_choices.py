@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.architecture import Architecture, ArchitectureError
+from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.count import count_parameters
 from search.report.trials.choices import choices_frame, choices_table
 from search.report.trials.importances import features, importances
@@ -99,6 +99,21 @@ def test_values_that_few_trials_took_are_left_out_and_few_trials_give_no_row():
     assert choices_frame(simulated("modern", 9, gated_share)).empty
     same = [replace(trial, value=0.5) for trial in simulated("modern", 40, gated_share)]
     assert choices_frame(same).empty
+
+
+def test_networks_without_a_shortcut_are_not_counted_for_one():
+    of_kind = [("basic", "A"), ("basic", "B"), ("inverted", "b")]
+    networks = [
+        Architecture(Stem(8 + width), (Stage(block, depth, 32),), shortcut)
+        for block, shortcut in of_kind
+        for width in range(4)
+        for depth in (1, 2, 3)
+    ]
+    trials = [make_trial(index, 0.5 + 0.01 * index, architecture=network) for index, network in enumerate(networks)]
+    frame = choices_frame(trials)
+    row = frame[frame["choice"] == "shortcut"].iloc[0]
+    assert (row["value"], row["instead_of"], row["trials"], row["taken_by"]) == ("B", "A", 24, 12)
+    assert [features(trial).get("shortcut") for trial in trials[::12]] == ["A", "B", None]
 
 
 def test_the_table_says_what_its_intervals_cover():

@@ -135,6 +135,11 @@ class Stage:
         return self.width if self.block == "basic" else self.width // self.reduction
 
     @property
+    def is_pooled(self) -> bool:
+        """Whether an average pooling follows the kxk convolutions of its blocks."""
+        return self.kernel % 2 == 0 and self.even_kernel == "average-pool"
+
+    @property
     def squeezed_width(self) -> int:
         """The channels that squeeze-and-excitation goes through; 0 where there is none."""
         return 0 if self.squeeze_excitation is None else self.width // self.squeeze_excitation
@@ -274,7 +279,7 @@ class Architecture:
         """
         try:
             values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: JSON it may be, with a number of 5,000 digits
             raise ArchitectureError(f"architecture: not JSON ({error})") from None
         return cls.from_dict(values)
 

@@ -151,7 +151,7 @@ def _block_sizes(stage: Stage, size: int, stride: int) -> tuple[int, int, int]:
     Blocks that are not basic have one kxk convolution; their second size is 0.
     """
     kernel = stage.kernel
-    pooled = 1 if kernel % 2 == 0 and stage.even_kernel == "average-pool" else 0
+    pooled = int(stage.is_pooled)
     first = _output_size(size, kernel, stride, kernel // 2)
     if stage.block != "basic":
         return first, 0, first - pooled
@@ -192,7 +192,7 @@ def head_macs(width: int, num_classes: int, size: int, head_width: int | None = 
 def _block_peak(stage: Stage, in_width: int, size: int, stride: int, preactivation: bool) -> int:
     first, second, after = _block_sizes(stage, size, stride)
     inner, received, output = stage.inner_width_after(in_width), in_width * size**2, stage.width * after**2
-    is_pooled = stage.kernel % 2 == 0 and stage.even_kernel == "average-pool"
+    is_pooled = stage.is_pooled
     changes = stride == 2 or in_width != stage.width
     has_sum = stage.block != "inverted" or not changes
     if stage.block == "basic":

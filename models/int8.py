@@ -88,16 +88,15 @@ def _num_feature_maps(architecture: Architecture) -> int:
         for position in range(stage.depth):
             changes = position == 0 and (stride != 1 or width != stage.width)
             is_inverted = stage.block == "inverted"
-            is_pooled = stage.kernel % 2 == 0 and stage.even_kernel == "average-pool"
             # A preactivated block's first convolution reads what BatchNorm and activation make of the input.
             is_first_normed = architecture.preactivation and not is_inverted
             total += is_first_normed or not has_scale
             for convolution in range(1, stage.layers):
                 # Of these the last is kxk, and may be pooled before its activation.
-                total += 1 if is_merged and not (is_pooled and convolution == stage.layers - 1) else 2
+                total += 1 if is_merged and not (stage.is_pooled and convolution == stage.layers - 1) else 2
             total += 1  # the last convolution's output, which no activation follows at once
             if stage.squeezed_width:
-                total += 3 + (is_pooled and stage.block == "basic")
+                total += 3 + (stage.is_pooled and stage.block == "basic")
             if changes and not is_inverted and architecture.shortcut != "A":
                 total += 1
             # An inverted block without sum and gate ends in a convolution.

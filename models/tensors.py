@@ -7,6 +7,7 @@ which torch does not need, are not.
 from collections.abc import Iterator
 
 from models.architecture import Architecture, Shortcut, Stage, needs_shortcut
+from models.count import group_width
 
 Shape = tuple[int, ...]
 
@@ -37,7 +38,7 @@ def _network(network: Architecture) -> Iterator[tuple[str, Shape]]:
 
 def _block(name: str, stage: Stage, in_width: int, preactivation: bool) -> Iterator[tuple[str, Shape]]:
     """The main path of a block that receives `in_width` channels, and its gate."""
-    width, inner, kernel, pool = stage.width, stage.inner_width_after(in_width), stage.kernel, _pools(stage)
+    width, inner, kernel, pool = stage.width, stage.inner_width_after(in_width), stage.kernel, stage.is_pooled
     preactivation = preactivation and stage.block != "inverted"
     if preactivation:
         yield from _norm(f"{name}.norm", in_width)
@@ -48,7 +49,7 @@ def _block(name: str, stage: Stage, in_width: int, preactivation: bool) -> Itera
         first = stage.layers - 2  # the 1x1 convolution that an inverted block may lack
         if first:
             yield from _convolution(f"{name}.conv1", in_width, inner, 1)
-        group = 1 if stage.block == "inverted" else min(stage.group_width or inner, inner)
+        group = 1 if stage.block == "inverted" else group_width(stage)
         yield from _convolution(f"{name}.conv{first + 1}", group, inner, kernel, pool)
         yield from _convolution(f"{name}.conv{first + 2}", inner, width, 1, norm=not preactivation)
     if squeezed := stage.squeezed_width:
@@ -56,11 +57,6 @@ def _block(name: str, stage: Stage, in_width: int, preactivation: bool) -> Itera
         yield f"{name}.gate.fc1.bias", (squeezed,)
         yield f"{name}.gate.fc2.weight", (width, squeezed, 1, 1)
         yield f"{name}.gate.fc2.bias", (width,)
-
-
-def _pools(stage: Stage) -> bool:
-    """Whether an average pooling follows the stage's kxk convolutions."""
-    return stage.kernel % 2 == 0 and stage.even_kernel == "average-pool"
 
 
 def _shortcut(name: str, shortcut: Shortcut, in_width: int, width: int) -> Iterator[tuple[str, Shape]]:

@@ -135,6 +135,12 @@ class Stage:
         return self.width if self.block == "basic" else self.width // self.reduction
 
     @property
+    def group_channels(self) -> int:
+        """The channels of a group of the convolution between two of 1x1, in blocks that are not basic."""
+        inner = self.inner_width
+        return 1 if self.block == "inverted" else min(self.group_width or inner, inner)
+
+    @property
     def is_pooled(self) -> bool:
         """Whether an average pooling follows the kxk convolutions of its blocks."""
         return self.kernel % 2 == 0 and self.even_kernel == "average-pool"

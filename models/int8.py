@@ -13,7 +13,6 @@ number of parameters.
 """
 
 from models.architecture import Architecture, Shortcut, Stage, Stem, needs_shortcut
-from models.count import group_width
 
 SCALE = 4  # bytes of a float scale
 FEATURE_MAP = SCALE + 1  # its scale and its zero point
@@ -48,7 +47,7 @@ def _block_bytes(stage: Stage, in_width: int, preactivation: bool) -> int:
     total += _scale_and_shift(in_width) if preactivation else 0
     if stage.block == "basic":
         return total + _layer(in_width, inner, kernel) + _layer(inner, width, kernel, not preactivation)
-    total += _layer(in_width, inner, 1) + _layer(group_width(stage), inner, kernel)
+    total += _layer(in_width, inner, 1) + _layer(stage.group_channels, inner, kernel)
     return total + _layer(inner, width, 1, not preactivation)
 
 

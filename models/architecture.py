@@ -135,14 +135,20 @@ class Stage:
         return self.width if self.block == "basic" else self.width // self.reduction
 
     @property
-    def squeezed_width(self) -> int:
-        """The channels that squeeze-and-excitation goes through; 0 where there is none."""
-        return 0 if self.squeeze_excitation is None else self.width // self.squeeze_excitation
+    def group_channels(self) -> int:
+        """The channels of a group of the convolution between two of 1x1, in blocks that are not basic."""
+        inner = self.inner_width
+        return 1 if self.block == "inverted" else min(self.group_width or inner, inner)
 
     @property
     def is_pooled(self) -> bool:
-        """Whether an average pooling follows each kxk convolution."""
+        """Whether an average pooling follows the kxk convolutions of its blocks."""
         return self.kernel % 2 == 0 and self.even_kernel == "average-pool"
+
+    @property
+    def squeezed_width(self) -> int:
+        """The channels that squeeze-and-excitation goes through; 0 where there is none."""
+        return 0 if self.squeeze_excitation is None else self.width // self.squeeze_excitation
 
     @property
     def layers(self) -> int:
@@ -284,7 +290,7 @@ class Architecture:
         """
         try:
             values = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: JSON it may be, with a number of 5,000 digits
             raise ArchitectureError(f"architecture: not JSON ({error})") from None
         return cls.from_dict(values)
 

@@ -58,12 +58,7 @@ def block_parameters(stage: Stage, in_width: int, preactivation: bool = False) -
     total += batch_norm(in_width if preactivation else width)
     if stage.block == "basic":
         return total + (in_width + inner) * inner * area + batch_norm(inner)
-    return total + in_width * inner + inner * group_width(stage) * area + inner * width + 2 * batch_norm(inner)
-
-
-def group_width(stage: Stage) -> int:
-    """The input channels of each output channel of the kxk convolution of a bottleneck or an inverted block."""
-    return 1 if stage.block == "inverted" else min(stage.group_width or stage.inner_width, stage.inner_width)
+    return total + in_width * inner + inner * stage.group_channels * area + inner * width + 2 * batch_norm(inner)
 
 
 def stem_parameters(stem: Stem, in_channels: int, preactivation: bool = False) -> int:
@@ -166,7 +161,7 @@ def _block_macs(stage: Stage, in_width: int, size: int, stride: int, shortcut: S
     if stage.block == "basic":
         macs += convolution(in_width, inner, kernel) * first**2 + convolution(inner, inner, kernel) * second**2
     else:
-        macs += convolution(group_width(stage), inner, kernel) * first**2 + convolution(inner, width, 1) * after**2
+        macs += convolution(stage.group_channels, inner, kernel) * first**2 + convolution(inner, width, 1) * after**2
         if stage.layers == 3:
             macs += convolution(in_width, inner, 1) * size**2
     if shortcut != "A" and needs_shortcut(stage, in_width, stride):

@@ -13,7 +13,6 @@ number of parameters.
 """
 
 from models.architecture import Architecture, Shortcut, Stage, Stem, needs_shortcut
-from models.count import group_width
 
 SCALE = 4  # bytes of a float scale
 FEATURE_MAP = SCALE + 1  # its scale and its zero point
@@ -48,7 +47,7 @@ def _block_bytes(stage: Stage, in_width: int, preactivation: bool) -> int:
     total += _scale_and_shift(in_width) if preactivation else 0
     if stage.block == "basic":
         return total + _layer(in_width, inner, kernel) + _layer(inner, width, kernel, not preactivation)
-    total += _layer(in_width, inner, 1) + _layer(group_width(stage), inner, kernel)
+    total += _layer(in_width, inner, 1) + _layer(stage.group_channels, inner, kernel)
     return total + _layer(inner, width, 1, not preactivation)
 
 
@@ -87,16 +86,16 @@ def _num_feature_maps(architecture: Architecture) -> int:
     for stage, stride in zip(architecture.stages, architecture.strides, strict=True):
         for position in range(stage.depth):
             changes = position == 0 and (stride != 1 or width != stage.width)
-            is_inverted, is_pooled = stage.block == "inverted", stage.is_pooled
+            is_inverted = stage.block == "inverted"
             # A preactivated block's first convolution reads what BatchNorm and activation make of the input.
             is_first_normed = architecture.preactivation and not is_inverted
             total += is_first_normed or not has_scale
             for convolution in range(1, stage.layers):
                 # Of these the last is kxk, and may be pooled before its activation.
-                total += 1 if is_merged and not (is_pooled and convolution == stage.layers - 1) else 2
+                total += 1 if is_merged and not (stage.is_pooled and convolution == stage.layers - 1) else 2
             total += 1  # the last convolution's output, which no activation follows at once
             if stage.squeezed_width:
-                total += 3 + (is_pooled and stage.block == "basic")
+                total += 3 + (stage.is_pooled and stage.block == "basic")
             if changes and not is_inverted and architecture.shortcut != "A":
                 total += 1
             # An inverted block without sum and gate ends in a convolution.

@@ -7,7 +7,6 @@ which torch does not need, are not.
 from collections.abc import Iterator
 
 from models.architecture import Architecture, Shortcut, Stage, needs_shortcut
-from models.count import group_width
 
 Shape = tuple[int, ...]
 
@@ -49,7 +48,7 @@ def _block(name: str, stage: Stage, in_width: int, preactivation: bool) -> Itera
         first = stage.layers - 2  # the 1x1 convolution that an inverted block may lack
         if first:
             yield from _convolution(f"{name}.conv1", in_width, inner, 1)
-        yield from _convolution(f"{name}.conv{first + 1}", group_width(stage), inner, kernel, pool)
+        yield from _convolution(f"{name}.conv{first + 1}", stage.group_channels, inner, kernel, pool)
         yield from _convolution(f"{name}.conv{first + 2}", inner, width, 1, norm=not preactivation)
     if squeezed := stage.squeezed_width:
         yield f"{name}.gate.fc1.weight", (squeezed, width, 1, 1)

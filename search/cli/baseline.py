@@ -73,9 +73,9 @@ def baseline_rows(space: "Space", task: "Task", limits: "Limits") -> list[dict[s
         return {
             "name": name,
             "source": source,
-            "params": (params := count_parameters(network)),
+            "params": count_parameters(network),
             "macs": macs(network),
-            "within_budget": params <= limits.max_params,
+            "within_budget": limits.has_room_for(network),
             "recipe": recipe,
             "reported": reported,
             "architecture": network.to_dict(),

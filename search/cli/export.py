@@ -59,6 +59,7 @@ def export(
     """
     from search.report.retraining.hub_card import hub_card
     from search.report.retraining.model_card import model_card
+    from search.run.export import HUB_WEIGHTS
     from search.run.export import export as write_export
     from search.run.export_certificate import write_certificate
     from search.study.trained import require_weights
@@ -85,9 +86,7 @@ def export(
         contents, measured = export_onnx(files, plan, run, form, "test" if test else "validation")
     card = model_card(files, plan, runs, measured)
     others: dict[str, str | bytes] = {"README.md": hub_card(files, plan, run, card, license), **contents}
-    if hub:
-        others["model.safetensors"] = run.network.weights.read_bytes()
-    paths = write_export(files, plan, run, card, folder, others)
+    paths = write_export(files, plan, run, card, folder, others, hub)
     paths.append(write_certificate(folder, [path.name for path in paths], files, plan, run))
     for path in paths:
         print(path.resolve())
@@ -96,8 +95,8 @@ def export(
         print_written("bundle", bundle)
     for line in onnx_sentences(measured) if measured is not None else ():
         print(line, file=sys.stderr)
-    for name in (FLOAT_FILE, INT8_FILE):
-        if name not in contents and (folder / name).exists():
+    for name in (FLOAT_FILE, INT8_FILE, HUB_WEIGHTS):
+        if folder / name not in paths and (folder / name).exists():
             print(f"warning: {folder / name} is of an earlier export, and not of this one", file=sys.stderr)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +32,7 @@ def show(
     studies: Studies = Path("studies"),
     format: OutputFormat = Format.TABLE,
 ) -> None:
-    """Show a network stage by stage: shape, parameters, multiply-accumulates."""
+    """Show a network stage by stage: shape, parameters, multiply-accumulates; and its bytes in int8."""
     from search.space.space import Task
 
     if sum(option is not None for option in (trial, baseline, architecture)) != 1:
@@ -63,8 +62,11 @@ def read_architecture(path: Path) -> "Architecture":
     from search.yamlfile import read_text
 
     text = read_text(path, InputError)
-    with suppress(json.JSONDecodeError, RecursionError):  # what is not JSON is refused below
+    try:
         json.loads(text)
+    except (ValueError, RecursionError):
+        pass  # refused below
+    else:
         _require_names_once(path, text)  # first, for the value that is taken may be wrong for this reason
     try:
         return Architecture.from_json(text)
@@ -89,8 +91,9 @@ def _require_names_once(path: Path, text: str) -> None:
 
 
 def print_network(network: "Architecture", image_size: int, format: Format) -> None:
-    """A row per part, and the totals."""
+    """A row per part, the totals, and what the network takes in int8."""
     from models.count import parts
+    from models.int8 import count_int8_bytes
     from search.report.notation import design
 
     rows: list[dict[str, Any]] = [
@@ -98,7 +101,11 @@ def print_network(network: "Architecture", image_size: int, format: Format) -> N
         for part in parts(network, image_size)
     ]
     totals = {"params": sum(row["params"] for row in rows), "macs": sum(row["macs"] for row in rows)}
+    num_bytes = count_int8_bytes(network)
     if format is Format.JSON:
-        print_values(totals | {"architecture": network.to_dict(), "parts": rows}, format)
-    else:
-        print_rows([*rows, {"part": "total", "channels": None, "size": None} | totals], format, design(network))
+        values = {"int8_bytes": num_bytes, "architecture": network.to_dict(), "parts": rows}
+        print_values(totals | values, format)
+        return
+    print_rows([*rows, {"part": "total", "channels": None, "size": None} | totals], format, design(network))
+    if format is Format.TABLE:
+        print(f"{num_bytes:,} bytes in int8: weights, biases, scales and zero points")

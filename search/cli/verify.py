@@ -14,7 +14,7 @@ from search.quantities import plural
 
 def verify(
     path: Annotated[
-        str, typer.Argument(help="Folder or bundle that nas export wrote, a file of it, or a run's folder.")
+        str, typer.Argument(help="Folder or bundle that nas export wrote, its weights or ONNX file, or a run's folder.")
     ],
     run: Annotated[
         bool, typer.Option("--run", help="Run its model.py even where it is not what this version of nas writes.")

@@ -12,7 +12,6 @@ import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,9 +23,8 @@ from search.writing import replacing
 
 MAX_BYTES = 2**32 - 1  # beyond it the format has other records
 BLOCK = 2**20
-_END = struct.Struct(
-    "<4s4H2LH"
-)  # signature, two disks, entries twice, the directory's size and place, the comment's size
+# Signature, two disks, entries twice, the directory's size and place, the comment's size.
+_END = struct.Struct("<4s4H2LH")
 _LONGEST_ENTRY = 256  # bytes of the directory
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # the first that the format knows
 _COMMENT = 64  # bytes of a SHA-256 in hexadecimal
@@ -129,18 +127,19 @@ def _require_plain(entries: list[zipfile.ZipInfo], size: int) -> None:
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
     try:
-        with archive.open(entry) as source, path.open("xb", buffering=0) as target:
-            while block := source.read(BLOCK):
-                _write(target, block, path)
-    except (zipfile.BadZipFile, OSError) as error:  # OSError: a place that is not in the file
-        raise VerificationError(f"{entry.filename}: damaged ({brief(error)})") from None
-
-
-def _write(target: FileIO, block: bytes, path: Path) -> None:
-    try:
-        target.write(block)
+        with path.open("xb") as target:
+            target.writelines(_blocks(archive, entry))
     except OSError as error:
         raise StorageError(f"cannot write {path}: {why(error)}") from error
+
+
+def _blocks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+    try:
+        with archive.open(entry) as source:
+            while block := source.read(BLOCK):
+                yield block
+    except (zipfile.BadZipFile, OSError) as error:  # OSError: a place that is not in the file
+        raise VerificationError(f"{entry.filename}: damaged ({brief(error)})") from None
 
 
 def _content(path: Path) -> bytes:

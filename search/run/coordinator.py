@@ -143,7 +143,7 @@ class Coordinator:
         num_ahead = self._num_trials - self._num_trained
         if len(designs) < FEW_DESIGNS and (num_left := self.sampler.num_left) is not None:
             num_ahead = min(num_ahead, len(self._waiting) + num_left)
-        if not num_ahead:
+        if not num_ahead or not designs:
             return
         self._forecast = forecast(
             self._crew,

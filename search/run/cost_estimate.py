@@ -1,6 +1,7 @@
 """How long designs take to train, measured before the first trial, and what a search will take by that."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import mean
 
@@ -64,15 +65,16 @@ class Forecast:
 
 def random_designs(draws: Draws, seed: int, image_size: int) -> list[Architecture]:
     """Different designs within the limits that can take images of this size, from the cheapest to the dearest; they are
-    not the trials' draws."""
+    not the trials' draws. Empty where no design is within the limits."""
     rng = np.random.default_rng([seed, 1])
     macs: dict[Architecture, int] = {}
     for _ in range(MAX_DRAWS):
-        architecture = draws.draw(rng)
         try:
+            architecture = draws.draw(rng)
+        except LookupError:
+            break
+        with suppress(ArchitectureError):
             macs[architecture] = count_macs(architecture, image_size)
-        except ArchitectureError:
-            continue
     return sorted(macs, key=macs.__getitem__)
 
 

@@ -9,10 +9,12 @@ from types import MappingProxyType
 
 from models.architecture import Architecture
 from search.errors import StorageError
-from search.files import StudyFiles
+from search.files import StudyFiles, why
 from search.study.plan import Plan
 from search.study.trained import TrainedRun
 from search.writing import write_atomically
+
+HUB_WEIGHTS = "model.safetensors"  # the name by which the hub knows weights
 
 # The title is escaped: it holds names that stand in files, and model.py is a program.
 HEAD = '''"""{title}
@@ -75,9 +77,13 @@ def export(
     card: str,
     output: Path,
     others: Mapping[str, str | bytes] = MappingProxyType({}),
+    for_hub: bool = False,
 ) -> list[Path]:
     """Write model.py, weights.safetensors, architecture.json, MODEL_CARD.md and config.json of a trained network to the
     folder `output`, and other files by their names.
+
+    Args:
+        for_hub: write the weights under the hub's name too.
 
     Raises:
         StorageError: a file cannot be read or written.
@@ -86,7 +92,7 @@ def export(
     try:
         content = weights.read_bytes()
     except OSError as error:
-        raise StorageError(f"{weights}: cannot be read ({error})") from None
+        raise StorageError(f"{weights}: cannot be read ({why(error)})") from None
     contents: dict[str, str | bytes] = {
         "model.py": model_source(files, plan, run),
         "weights.safetensors": content,
@@ -95,6 +101,8 @@ def export(
         "config.json": config(plan, run),
         **others,
     }
+    if for_hub:
+        contents[HUB_WEIGHTS] = content
     for name, text in contents.items():
         write_atomically(output / name, text)
     return [output / name for name in contents]

@@ -134,7 +134,8 @@ def search(
         StorageError: the study cannot be written.
     """
     question, num_trials, storage = request.question, request.num_trials, request.storage
-    require_feasible(question)
+    if not files.plan.is_file():
+        require_feasible(question)
     if storage is not None:
         storage = require_database(files, storage)
     dataset = open_dataset(request.source)

@@ -52,14 +52,16 @@ def make_sampler(question: Question, seen: list[Architecture], first: Sequence[A
     does not repeat its draws. Those designs of `first` that are within the limits are proposed before all others.
 
     Raises:
-        SpaceError: no design of the space is within the limits.
+        SpaceError: no design of the space is within the limits. That is not asked where some were `seen`: a study goes
+            on, whatever an earlier version took for within them.
     """
     entropy = [question.seed, len(seen)]
     base_seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     base = ThinningSampler(CachedTPESampler(seed=base_seed)) if question.sampler == "tpe" else None
     space, data, limits = question.space, question.data, question.all_limits
     sampler = BudgetSampler(space, data.task, limits, base, seen, entropy, first)
-    require_design(space, data.task, limits, data.name, lambda: sampler.vector_draws)
+    if not seen:
+        require_design(space, data.task, limits, data.name, lambda: sampler.vector_draws)
     return sampler
 
 

@@ -1,9 +1,9 @@
 """Exact draws among the designs of a space within all counted limits, and a list of them where they are few.
 
 A draw goes stage by stage. Each stage is drawn with the weight of all ways to complete the network from there (see
-`search.space.completion_tables`). The tables round costs down, so a few draws break a limit, as do some whose bytes
-in an int8 file are more than those of their parts; these are rejected, and the rest have
-exactly their weights: in whole numbers, or by the weights of a space up to the rounding of floats.
+`search.space.completion_tables`). The tables round costs down, so a few draws break a limit, as do some whose bytes in
+an int8 file are more than those of their parts; these are rejected, and the rest have exactly their weights: in whole
+numbers, or by the weights of a space up to the rounding of floats.
 """
 
 from collections.abc import Iterator

@@ -22,6 +22,7 @@ from typing import TypeVar
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.baselines import BASELINES, find_baseline
 from models.count import count_macs, count_parameters
+from models.int8 import count_int8_bytes
 from search.quantities import plural
 from search.space.limits import Limits
 from search.space.space import Space, Task
@@ -115,18 +116,20 @@ def find_hand_made(name: str, space: Space, task: Task, limits: Limits) -> Archi
 
 def no_guess(space: Space, task: Task, limits: Limits) -> str:
     """Why no guess is within the limits, in words."""
-    smallest: list[tuple[int, int]] = []
+    costs: list[tuple[int, int, int]] = []
     for networks in _by_name(space, task).values():
         for network in networks:
             try:
-                smallest.append((count_parameters(network), count_macs(network, task.image_size)))
+                macs = count_macs(network, task.image_size)
+                costs.append((count_parameters(network), macs, count_int8_bytes(network)))
             except ArchitectureError:  # it cannot take the images
                 continue
-    if not smallest:
+    if not costs:
         return f"the space holds no guess for images of {plural(task.image_size, 'pixel')}"
     texts = ", ".join((f"budget={limits.budget}", *limits.texts))
-    params, macs = min(smallest)
-    return f"no guess is within {texts}: the smallest has {params:,} parameters and {macs:,} MACs"
+    params, macs, num_bytes = min(costs)
+    in_int8 = f", {num_bytes:,} bytes in int8" if limits.max_int8_bytes is not None else ""
+    return f"no guess is within {texts}: the smallest has {params:,} parameters{in_int8} and {macs:,} MACs"
 
 
 def _by_name(space: Space, task: Task, limits: Limits | None = None) -> dict[str, Iterator[Architecture]]:

@@ -176,11 +176,15 @@ class Limits:
             texts.append(f"latency={self.latency!r}s")
         return tuple(texts)
 
+    def has_room_for(self, architecture: Architecture) -> bool:
+        """Whether the network is within the budget and the limit on bytes."""
+        if count_parameters(architecture) > self.max_params:
+            return False
+        return self.max_int8_bytes is None or count_int8_bytes(architecture) <= self.max_int8_bytes
+
     def admits(self, architecture: Architecture, image_size: int) -> bool:
         """Whether the network takes images of `image_size` pixels and meets every limit but latency."""
-        if not self.min_params <= count_parameters(architecture) <= self.max_params:
-            return False
-        if self.max_int8_bytes is not None and count_int8_bytes(architecture) > self.max_int8_bytes:
+        if count_parameters(architecture) < self.min_params or not self.has_room_for(architecture):
             return False
         try:
             macs = count_macs(architecture, image_size)

@@ -9,10 +9,12 @@ from models.architecture import Architecture
 from models.tensors import tensors
 from search.certificate import certify
 from search.errors import StorageError, TrainingError
+from search.quantities import brief
 
 STATISTICS = ("running_mean", "running_var")
 COUNTERS = "num_batches_tracked"  # of batches that a BatchNorm has seen: a file need not hold them
 MAX_HEADER = 100_000_000
+MAX_SIDES, MAX_SIDE = 8, 2**63  # of a tensor's shape, so that no product of sides is too long to be written
 NUMBERS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes
 
 
@@ -44,12 +46,14 @@ def read_header(path: Path) -> dict[str, Saved]:
             raise ValueError(f"it has {size:,} bytes instead of {expected:,}")
         for name, entry in entries.items():
             begin, end = entry["data_offsets"]
-            width = NUMBERS.get(entry["dtype"])
-            if width is not None and end - begin != width * math.prod(entry["shape"]):
-                raise ValueError(f"{name} has {end - begin:,} bytes for the shape {entry['shape']}")
-        return {name: Saved(entry["dtype"], tuple(map(int, entry["shape"]))) for name, entry in entries.items()}
+            width, shape = NUMBERS.get(entry["dtype"]), entry["shape"]
+            if len(shape) > MAX_SIDES or not all(type(side) is int and 0 <= side <= MAX_SIDE for side in shape):
+                raise ValueError(f"{name} has the shape {shape}")
+            if width is not None and end - begin != width * math.prod(shape):
+                raise ValueError(f"{name} has {end - begin:,} bytes for the shape {shape}")
+        return {name: Saved(str(entry["dtype"]), tuple(entry["shape"])) for name, entry in entries.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise StorageError(f"{path}: not a readable safetensors file ({error})") from None
+        raise StorageError(f"{path}: not a readable safetensors file ({brief(error)})") from None
 
 
 def count_saved(saved: dict[str, Saved]) -> int:
@@ -73,9 +77,9 @@ def certify_saved(path: Path, architecture: Architecture, max_params: int | None
             raise TrainingError(f"{path} holds no {name}, which the architecture has")
         if saved[name].shape != shape:
             raise TrainingError(f"{path} holds {name} of shape {saved[name].shape}; the architecture's is {shape}")
-        if saved[name].kind not in NUMBERS:
-            raise TrainingError(f"{path} holds {name} in {saved[name].kind}, which are no floating-point numbers")
+        if (kind := saved[name].kind) not in NUMBERS:
+            raise TrainingError(f"{path} holds {name} in {brief(kind)}, which are no floating-point numbers")
     for name in saved:
         if name not in expected and not name.endswith(COUNTERS):
-            raise TrainingError(f"{path} holds {name[:100]}, which the architecture does not have")
+            raise TrainingError(f"{path} holds {brief(name)}, which the architecture does not have")
     return count

@@ -46,6 +46,13 @@ def test_guesses_are_listed_within_a_budget_and_further_limits(nas: Nas) -> None
     assert rows and all(row["macs"] <= 1e6 and row["architecture"]["in_channels"] == 1 for row in rows)
 
 
+def test_a_baseline_over_a_limit_of_bytes_in_int8_is_not_within(nas: Nas) -> None:
+    for size, is_within in (("280KB@int8", False), ("1.12MB@fp32", True), ("310KB@int8", True)):
+        rows = json.loads(nas("baseline", "list", "--limit", f"bytes={size}", "--format", "json").stdout)
+        (row,) = [row for row in rows if row["name"] == "resnet20-b"]
+        assert row["params"] < 280_000 and row["within_budget"] == is_within, size
+
+
 def test_a_list_below_the_smallest_guess_says_so(nas: Nas) -> None:
     done = nas("baseline", "list", "--budget", "500", "--format", "json")
     assert done.returncode == 0

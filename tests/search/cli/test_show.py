@@ -10,6 +10,7 @@ import pytest
 
 from models.architecture import Architecture
 from models.count import count_parameters
+from models.int8 import count_int8_bytes
 from search.files import StudyFiles
 from search.study.best_guess import ranked_guesses
 from search.study.reading import read_view
@@ -20,10 +21,13 @@ Nas = Callable[..., CompletedProcess[str]]
 def test_show_adds_up(nas: Nas, tmp_path: Path) -> None:
     text = '{"stem": {"width": 16}, "stages": [{"block": "basic", "depth": 3, "width": 16}]}'
     (tmp_path / "net.json").write_text(text)
+    network = Architecture.from_json(text)
     shown = json.loads(nas("show", "--architecture", "net.json", "--format", "json").stdout)
-    assert shown["params"] == count_parameters(Architecture.from_json(text))
+    assert shown["params"] == count_parameters(network)
     assert sum(part["macs"] for part in shown["parts"]) == shown["macs"]
-    assert "total" in nas("show", "--architecture", "net.json").stdout
+    assert shown["int8_bytes"] == count_int8_bytes(network)
+    table = nas("show", "--architecture", "net.json").stdout
+    assert "total" in table and f"\n{count_int8_bytes(network):,} bytes in int8: " in table
 
 
 def test_a_name_that_stands_twice_in_an_architecture_is_refused_with_its_line(nas: Nas, tmp_path: Path) -> None:
@@ -68,6 +72,13 @@ def test_a_guess_is_shown_within_a_budget_or_a_study(nas: Nas, searched: StudyFi
         assert shown["parts"][0]["size"] == view.image_size
     grey = json.loads(nas("show", "--baseline", "resnet20-b", "--study", searched.name, "--format", "json").stdout)
     assert grey["params"] == 272_186
+
+
+def test_a_number_too_long_to_be_read_is_one_line(nas: Nas, tmp_path: Path) -> None:
+    (tmp_path / "net.json").write_text('{"stem": ' + "9" * 5000 + "}")
+    shown = nas("show", "--architecture", "net.json")
+    assert shown.returncode == 2
+    assert shown.stderr.startswith("nas: net.json: architecture: not JSON (") and shown.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,12 @@ def test_an_export_is_verified(nas: Nas, exported: Path) -> None:
     assert {row["outcome"] for row in rows} == {"agrees"}
 
 
+def test_weights_under_the_hubs_name_of_an_earlier_export_are_named(nas: Nas, exported: Path) -> None:
+    done = nas("export", "--study", "toy", "--trial", "42", "--output", "net")
+    rest = "model.safetensors is of an earlier export, and not of this one"
+    assert [line for line in done.stderr.splitlines() if "warning" in line] == [f"warning: net/{rest}"]
+
+
 def test_a_flipped_byte_ends_in_one_line_that_names_the_file(nas: Nas, exported: Path) -> None:
     path = exported / "model.safetensors"
     content = bytearray(path.read_bytes())

@@ -62,6 +62,11 @@ def test_a_bundle_that_cannot_be_written_leaves_none(written: Path, tmp_path: Pa
     assert written.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["out.zip"]
 
 
+def test_a_folder_that_cannot_be_written_does_not_make_a_bundle_damaged(written: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"^cannot write .*gone/a.json: No such file"):
+        unpack(written, tmp_path / "gone")
+
+
 def forged(path: Path, write: Callable[[zipfile.ZipFile], None]) -> Path:
     """A bundle with other entries, sealed as a bundle is."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:

@@ -30,6 +30,7 @@ from search.recipe import Recipe
 from search.report.caveats import caveats
 from search.report.findings import find
 from search.run.plans import is_for_gpu
+from search.space.limits import Limits
 from search.space.space import Space
 from search.study.plan import Plan, run_seed
 from search.study.reading import read_view, trial_view
@@ -793,6 +794,24 @@ def test_an_exhausted_space_stays_exhausted(search: Search) -> None:
     assert again.diary.forecasts == []
     assert (again.outcome.num_trained, again.outcome.num_proposed) == (4, 0)
     assert again.outcome.early_stop == "all 4 designs within the limits have been tried"
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_study_whose_limits_no_design_meets_any_more_goes_on_and_ends(
+    search: Search, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    question: dict[str, Any] = {"space": FOUR, "sampler": sampler, "limits": ("bytes=450@int8",)}
+    with pytest.raises(SpaceError, match="takes at least"):
+        search(2, **question)
+    with monkeypatch.context() as earlier:  # when a byte a parameter was all that int8 was said to take
+        earlier.setattr(Limits, "max_int8_bytes", None)
+        with pytest.raises(KeyboardInterrupt):
+            search(2, fleet=KillingFleet(1, lambda job, epoch: 0.1 * epoch, 3), **question)
+    found = search(2, **question)
+    assert found.diary.begun == [0]
+    assert (found.outcome.num_trained, found.outcome.num_proposed) == (1, 0)
+    assert found.outcome.early_stop == "no design is within the limits"
+    assert found.diary.forecasts == []
 
 
 @pytest.mark.parametrize(("sampler", "pruner"), [("random", "none"), ("tpe", "median"), ("tpe", "asha")])

@@ -234,7 +234,9 @@ def test_another_program_is_run_only_where_a_person_asks(folder: Path, tmp_path:
 
 def test_weights_of_another_network_are_found(folder: Path, no_worker: None) -> None:
     content = (folder / "weights.safetensors").read_bytes()
-    for damaged in (b"", content[:-4], content[:8] + b"[" * (len(content) - 8), b"\xff" * 8 + content[8:]):
+    endless = b'{"a": {"dtype": "I8", "shape": [%s], "data_offsets": [0, 0]}}' % b", ".join([b"9" * 4000] * 2)
+    endless = len(endless).to_bytes(8, "little") + endless
+    for damaged in (b"", content[:-4], content[:8] + b"[" * (len(content) - 8), b"\xff" * 8 + content[8:], endless):
         (folder / "weights.safetensors").write_bytes(damaged)
         sealed(folder)
         line = found(verify(folder))
@@ -273,10 +275,12 @@ def test_other_weights_under_the_hubs_name_are_found(folder: Path) -> None:
 
 def test_what_the_certificate_says_nothing_of_is_named(folder: Path) -> None:
     (folder / "LICENSE").write_text("mine")
+    (folder / "\x1b[31mred\n").write_text("in no terminal's control")
     result = verify(folder)
     assert result.is_verified
     assert [(check.file, check.outcome) for check in result.checks if check.outcome != "agrees"] == [
-        ("LICENSE", "left out")
+        ("[31mred", "left out"),
+        ("LICENSE", "left out"),
     ]
 
 

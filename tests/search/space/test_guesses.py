@@ -1,5 +1,6 @@
 """The guesses: within every limit, as large as it allows, in any space."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -183,6 +184,14 @@ def test_a_name_of_nothing_is_refused_with_what_there_is(name: str, budget: int,
     with pytest.raises(ArchitectureError) as caught:
         find_hand_made(name, load_space(), CIFAR10, Limits(budget))
     assert str(caught.value).startswith(message)
+
+
+def test_a_limit_of_bytes_in_int8_that_no_guess_keeps_is_told_with_what_the_smallest_takes() -> None:
+    limits = Limits(100_000, bytes=20_000, bytes_precision="int8")  # more than the parameters of the smallest
+    said = no_guess(load_space(), CIFAR10, limits)
+    assert re.search(
+        r"bytes=20000@int8: the smallest has 19,954 parameters, 2\d,\d{3} bytes in int8 and 3,236,160 ", said
+    )
 
 
 def test_images_that_none_can_take_have_no_guess() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from search.errors import StorageError
 from search.tracking.tracker import Opening, Study, Values, is_missing
 
 # MLflow chooses ids of runs itself, so a run is found again by a tag.
@@ -39,6 +40,7 @@ class MlflowTracker:
     """Talks to MLflow's client, which keeps no state of its own between calls.
 
     Raises:
+        StorageError: there can be no database in the study's folder.
         MlflowException: the server or the database cannot be used.
     """
 
@@ -49,6 +51,9 @@ class MlflowTracker:
         uri, location = os.environ.get("MLFLOW_TRACKING_URI"), None
         if not uri:
             folder = study.files.mlflow.resolve()
+            if "?" in str(folder):  # what follows would be no part of the database's path
+                rule = "MLflow's address of a database cannot have a question mark; set MLFLOW_TRACKING_URI"
+                raise StorageError(f"{folder}: {rule}")
             folder.mkdir(parents=True, exist_ok=True)
             uri, location = f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri()
         self._client = MlflowClient(tracking_uri=uri)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from search.errors import StorageError
 from search.files import StudyFiles
 from search.tracking.tracker import Study
 
@@ -55,3 +56,12 @@ def test_a_study_is_an_experiment_whose_runs_go_on(tmp_path: Path, capfd: pytest
     assert (trial.info.status, whole.info.status, whole.data.params) == ("FINISHED", "FINISHED", {"budget": "5000"})
     kept = study.files.mlflow / "artifacts" / whole.info.run_id / "artifacts" / "report.html"
     assert kept.read_text() == "<p>what was found</p>"
+
+
+def test_no_database_is_made_outside_of_the_study(tmp_path: Path) -> None:
+    from search.tracking.mlflow import prepare_mlflow
+
+    study = Study(StudyFiles(tmp_path / "what?", "toy"), "2026-01-01", 8, {})
+    with pytest.raises(StorageError, match="cannot have a question mark; set MLFLOW_TRACKING_URI"):
+        prepare_mlflow().tracker(study)
+    assert not list(tmp_path.iterdir())

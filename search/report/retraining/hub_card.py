@@ -22,8 +22,8 @@ sys.path.insert(0, snapshot_download("USER/NAME")); import model; network = mode
 HEADER = """---
 {header}---
 
-> **From the hub.** This runs the model.py of this repository, which needs torch alone; `nas verify` says whether it is
-> what `nas export` writes. {license}
+> **From the hub.** This runs the model.py of this repository, which needs torch alone; `nas verify net`, after
+> `hf download USER/NAME --local-dir net`, says whether it is what `nas export` writes. {license}
 >
 > ```python
 {loading}

@@ -302,6 +302,14 @@ def test_one_file_is_verified_beside_its_architecture(folder: Path) -> None:
     assert found(verify(folder / "weights.safetensors")).startswith("weights.safetensors: SHA-256: ")
 
 
+def test_weights_of_another_network_beside_one_file_are_told_by_their_count(folder: Path, no_worker: None) -> None:
+    (folder / NAME).unlink()
+    replaced(folder / "architecture.json", '"width": 8', '"width": 16')
+    (folder / "model.onnx").write_bytes(b"whatever it is")
+    line = "weights.safetensors: parameters in the stored tensors: "
+    assert found(verify(folder / "model.onnx")).startswith(line)
+
+
 def test_a_run_of_a_study_is_held_to_its_budget(
     files: StudyFiles, make_plan: Callable[..., Plan], retrained: Callable[..., Any]
 ) -> None:

@@ -188,10 +188,8 @@ def test_a_name_of_nothing_is_refused_with_what_there_is(name: str, budget: int,
 
 def test_a_limit_of_bytes_in_int8_that_no_guess_keeps_is_told_with_what_the_smallest_takes() -> None:
     limits = Limits(100_000, bytes=20_000, bytes_precision="int8")  # more than the parameters of the smallest
-    said = no_guess(load_space(), CIFAR10, limits)
-    assert re.search(
-        r"bytes=20000@int8: the smallest has 19,954 parameters, 2\d,\d{3} bytes in int8 and 3,236,160 ", said
-    )
+    told = no_guess(load_space(), CIFAR10, limits)
+    assert re.search(r"bytes=20000@int8: the smallest has 19,954 parameters, 2\d,\d{3} bytes in int8 and 3,2", told)
 
 
 def test_images_that_none_can_take_have_no_guess() -> None:

@@ -3,8 +3,8 @@
 Everything that a method needs counts: the search, the choice among finalists and the last training. All have the same
 images, the same cores, one after another, and are judged by the test set, which none of them opens before its end.
 
-    nas       `nas search --time` and `nas retrain --time`, everything else by default; nas-modern and nas-tiny do
-              the same in the spaces of these names
+    nas       `nas search --time` and `nas retrain --time`, everything else by default
+    nas-free  the same without a limit on multiply-accumulates; nas-modern and nas-tiny in the spaces of these names
     random    the same as nas without hand-made first trials, drawn at random
     optuna    what a careful user writes: TPE, the median pruner, trials over the budget pruned, the textbook loop; the
               best trial is trained for as long as the rest of the time allows
@@ -44,7 +44,13 @@ NAS = Path(get_path("scripts")) / "nas"
 SEARCH_SHARE = 0.3  # of the time
 OPTUNA_EPOCHS = 5
 RESULTS = "proof"
-SPACES = {"nas": "resnet", "nas-modern": "modern", "nas-tiny": "tiny"}  # that a method searches
+SEARCHES = {  # the options of `nas search`
+    "nas": (),
+    "nas-free": ("--limit", "macs=none"),
+    "nas-modern": ("--space", "modern"),
+    "nas-tiny": ("--space", "tiny"),
+    "random": ("--sampler", "random", "--no-warm-start"),
+}
 
 
 def write_images(path: Path, num_train: int, size: int) -> None:
@@ -109,12 +115,12 @@ def result(
     }
 
 
-def search_and_retrain(race: Race, study: str, budget: int, seed: int, space: str, *options: object) -> dict[str, Any]:
+def search_and_retrain(race: Race, study: str, budget: int, seed: int, *options: object) -> dict[str, Any]:
     """A row of `nas search` and `nas retrain`, each for its share of the time."""
     started = time.monotonic()
     race.nas(
         "search", "--budget", budget, "--time", f"{SEARCH_SHARE * race.seconds:.0f}s", "--data", race.data.name,
-        "--space", space, "--study", study, "--seed", seed, *options,
+        "--study", study, "--seed", seed, *options,
     )  # fmt: skip
     left = race.seconds - (time.monotonic() - started)
     race.nas("retrain", "--time", f"{left:.0f}s", "--study", study)
@@ -214,15 +220,10 @@ Method = Callable[[Race, str, int, int], dict[str, Any]]
 
 
 def make_methods(guesses: list[str]) -> dict[str, Method]:
-    methods: dict[str, Method] = {
-        "random": lambda race, study, budget, seed: search_and_retrain(
-            race, study, budget, seed, "resnet", "--sampler", "random", "--no-warm-start"
-        ),
-        "optuna": plain_optuna,
-    }
-    for name, space in SPACES.items():
-        methods[name] = lambda race, study, budget, seed, space=space: search_and_retrain(  # type: ignore[misc]
-            race, study, budget, seed, space
+    methods: dict[str, Method] = {"optuna": plain_optuna}
+    for name, options in SEARCHES.items():
+        methods[name] = lambda race, study, budget, seed, options=options: search_and_retrain(  # type: ignore[misc]
+            race, study, budget, seed, *options
         )
     for name in guesses:
         methods[name] = lambda race, study, budget, seed, name=name: guess(race, study, budget, seed, name)  # type: ignore[misc]
@@ -269,9 +270,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000, help="for training and validation")
     parser.add_argument("--size", type=int, choices=(16, 32), default=16, help="of an image, in pixels")
     parser.add_argument("--guess", nargs="*", default=["guess-1"], help="guesses that are trained for all of the time")
-    parser.add_argument(
-        "--methods", nargs="*", default=["nas", "random", "optuna"], choices=(*SPACES, "random", "optuna")
-    )
+    parser.add_argument("--methods", nargs="*", default=["nas", "random", "optuna"], choices=(*SEARCHES, "optuna"))
     parser.add_argument("--folder", type=Path, default=Path("proof"), help="for images, studies and a log")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

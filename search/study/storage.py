@@ -8,8 +8,9 @@ decides, and what it notes of a trial to decide on others, is on disk before the
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -34,6 +35,7 @@ from search.writing import write_atomically
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 PRUNED_AFTER = "pruned_after"  # the epoch after which the pruner ended a trial; an attribute of Optuna's system kind
+NUM_LOOKS, LOOK_SECONDS = 20, 0.05  # for the name of a lock's holder
 
 
 @contextmanager
@@ -44,21 +46,33 @@ def locked(files: StudyFiles) -> Iterator[None]:
         StudyError: another process holds it.
         StorageError: the folder cannot be written.
     """
-    holder = files.holder
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(files.lock)
         lock.acquire(timeout=0)
     except Timeout:
-        who = holder.read_text(errors="replace") if holder.is_file() else "another process"
-        raise StudyError(f"study = {files.name!r}: in use by {who}") from None
+        raise StudyError(f"study = {files.name!r}: in use by {_holder(files)}") from None
     except OSError as error:
         raise StorageError(f"cannot write {files.folder}: {why(error)}") from error
     try:
-        write_atomically(holder, f"process {os.getpid()} on {socket.gethostname()} since {now()}")
+        write_atomically(files.holder, f"process {os.getpid()} on {socket.gethostname()} since {now()}")
         yield
     finally:
+        with suppress(OSError):
+            files.holder.unlink()
         lock.release()
+
+
+def _holder(files: StudyFiles) -> str:
+    """Who holds the lock. One that has only just taken it has yet to say so, and is waited for."""
+    for _ in range(NUM_LOOKS):
+        try:
+            return files.holder.read_text(errors="replace")
+        except FileNotFoundError:
+            time.sleep(LOOK_SECONDS)
+        except OSError:
+            break
+    return "another process"
 
 
 class Record:

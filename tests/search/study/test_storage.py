@@ -323,6 +323,18 @@ def test_the_lock_refuses_a_second_process_and_says_who_holds_it(files: StudyFil
         assert str(caught.value).startswith(f"{expected} since 20")
 
 
+def test_a_holder_that_has_only_just_taken_the_lock_is_waited_for(
+    files: StudyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with locked(files):
+        name = files.holder.read_text()
+        files.holder.unlink()
+        monkeypatch.setattr("search.study.storage.time.sleep", lambda seconds: files.holder.write_text(name))
+        with pytest.raises(StudyError, match=f"in use by process {os.getpid()} on "), locked(files):
+            pass
+    assert not files.holder.exists(), "nobody is told of a holder that is gone"
+
+
 def test_a_damaged_name_of_the_holder_is_no_more_than_that(files: StudyFiles) -> None:
     with locked(files):
         files.holder.write_bytes(b"\xff\xfe")

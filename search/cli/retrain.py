@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,7 +91,6 @@ def retrain(
     With --teacher every network that is named or chosen is trained finally twice: as always, and with trained networks
     that teach it. Teachers of the study have seen its training split alone.
     """
-    began = monotonic()
     from search.run.candidates import baseline_candidate, candidate_of
     from search.run.launch import RetrainRequest
     from search.run.plans import open_study_data
@@ -109,19 +107,18 @@ def retrain(
         raise InputError("select = robust: is for --top 2 or more, which chooses among finalists")
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
-    trials = trial_views(records, plan)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     dataset = open_study_data(plan)
     if time is not None and seconds is not None:
         selection, epochs = fit_to_time(
-            time, seconds - (monotonic() - began), selection, seeds, plan, trials,
+            time, seconds, selection, seeds, plan, records,
             lambda num_runs: len(machine.staff(dataset, 0, num_runs)),
         )  # fmt: skip
         top_words = f"--top {selection.top} " if selection.top is not None else ""
         print(f"in {time}: {top_words}--epochs {epochs}")
     holds_out = holdout or selection.chooses
     full = fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, holds_out, machine.has_gpu)
-    candidates = selection.candidates(records, plan, full)
+    candidates, trials = selection.candidates(records, plan, full), trial_views(records, plan)
     if selection.chooses and selection.guess:
         family = guesses(plan.question.space, plan.task, plan.question.all_limits)
         number = guess_trial(family, trials)

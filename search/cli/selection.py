@@ -1,6 +1,5 @@
 """Which networks a retraining is asked for, and how long it may take."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from search.recipe import Recipe
     from search.run.candidates import Candidate
     from search.study.plan import Plan
-    from search.study.view import TrialView
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,43 +121,46 @@ def parse_time(time: str | None, epochs: int | None, teacher: str | None, ray: s
 
 def fit_to_time(
     text: str,
-    left: float,
+    seconds: float,
     selection: Selection,
     seeds: int,
     plan: "Plan",
-    trials: "Sequence[TrialView]",
+    records: "Sequence[FrozenTrial]",
     count_workers: Callable[[int], int],
 ) -> tuple[Selection, int]:
     """The selection, with the number of finalists where it has none, and the epochs of final runs for which the
-    retraining takes so long, by the pace at which the search trained.
+    retraining takes so long, by the pace at which the search trained. They follow from the study and the time alone, so
+    that the same command goes on where it was interrupted.
 
     Args:
         text: the time as it was given.
-        left: seconds of it.
         count_workers: how many there are for so many runs.
 
     Raises:
         InputError: it is too short, or no pace is known.
+        StudyError: the study has not the trials that are selected.
     """
+    from search.run.candidates import best_first
     from search.run.retraining_cost import seconds_per_epoch
     from search.run.retraining_time import MOST_FINALISTS, choose_length
-    from search.study.view import merit
+    from search.study.reading import trial_views
 
-    complete = [trial for trial in trials if trial.state == "complete"]
-    best = sorted(complete, key=lambda trial: merit(trial.value or 0.0, trial.params, trial.number))
-    if not best:
-        raise InputError(f"time = {text}: no trial of this study was trained to its end, which would tell the pace")
+    views = {view.number: view for view in trial_views(records, plan)}
+    ranked = [views[record.number] for record in best_first(records)]
     is_open = selection == replace(Selection(), guess=selection.guess)  # nothing was named
-    if is_open:
-        selection = replace(selection, top=min(MOST_FINALISTS, len(best)))
-    named = [trial for trial in complete if trial.number in selection.trials]
-    num_networks = len(selection.trials) + len(selection.budgets) + len(selection.baselines)
-    num_networks += (selection.top is not None) + selection.has_opponent
-    num_finals, most = num_networks * seeds, selection.top or 1
+    if is_open and ranked:
+        selection = replace(selection, top=min(MOST_FINALISTS, len(ranked)))
+    numbers = selection.numbers(records)
+    named = [] if selection.top is not None else [views[number] for number in numbers if number in views]
+    if seconds_per_epoch(named or ranked) is None:
+        raise InputError(f"time = {text}: no trial of this study was trained to its end, which would tell the pace")
+    num_networks = 1 + selection.has_opponent if selection.top is not None else len(numbers)
+    num_finals = (num_networks + len(selection.baselines)) * seeds
+    most = selection.top or 1
     try:
         length = choose_length(
-            left,
-            lambda top: seconds_per_epoch(named or best[:top]) or math.inf,
+            seconds,
+            lambda top: seconds_per_epoch(named or ranked[:top]) or 0.0,
             count_workers(max(num_finals, most)),
             tops=range(1, most + 1) if is_open else [most],
             num_finals=num_finals,

@@ -9,7 +9,7 @@ from search.run.retraining_cost import Wave, finalists_waves, seconds_of
 
 MOST_FINALISTS = 9
 FINAL_SHARE = 0.5  # of the time is for final runs, or more
-START_SECONDS = 5.0  # of the workers
+START_SECONDS = 8.0  # of the command and its workers
 RESERVE = 0.03  # of the time, for the test set and for what a pace does not tell
 LONGEST = 10_000  # epochs that a recipe may have
 
@@ -30,7 +30,7 @@ def epochs_within(
         waves: what is trained if final runs have so many epochs.
     """
     left = (1 - RESERVE) * seconds - START_SECONDS
-    longest = min(LONGEST, int(left / seconds_per_epoch))
+    longest = LONGEST if left >= LONGEST * seconds_per_epoch else int(left / seconds_per_epoch)
     lengths = range(longest, 0, -1)
     return next((epochs for epochs in lengths if seconds_of(waves(epochs), seconds_per_epoch, num_workers) <= left), 0)
 

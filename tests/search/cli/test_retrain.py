@@ -268,6 +268,10 @@ def test_a_retraining_by_time_says_what_fits_and_trains_that(
     assert {job.recipe.epochs for job in simulation.last_jobs if job.purpose == "final"} == {int(epochs)}
     own = {job.label.split()[0] for job in simulation.last_jobs if job.purpose == "finalist"}
     assert int(top) > 1 and len(own) in (int(top), int(top) + 1)  # and the guess
+    fleets = simulation.fleets.copy()
+    again = nas("retrain", "--time", "10m", *device)
+    assert again.stdout.splitlines()[0] == done.stdout.splitlines()[0]
+    assert simulation.fleets == fleets, "all is there, since the same time is the same length"
     named = nas("retrain", "--time", "1m", "--trial", "0", "--seeds", "2", *device)
     assert named.stdout.startswith("in 1m: --epochs "), named.stderr
     for options, message in (

@@ -53,6 +53,6 @@ def test_lengths_without_rivals_are_found_beyond_those_with_them() -> None:
 
 
 def test_a_time_too_short_for_an_epoch_is_refused_and_the_shortest_is_said() -> None:
-    with pytest.raises(InputError, match="takes about 28 s here"):
-        length(27, [9], pace=2.0, num_finals=3)
-    assert length(28, [9], pace=2.0, num_finals=3).epochs == 1
+    with pytest.raises(InputError, match="takes about 31 s here"):
+        length(30, [9], pace=2.0, num_finals=3)
+    assert length(31, [9], pace=2.0, num_finals=3).epochs == 1

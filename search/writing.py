@@ -52,6 +52,20 @@ def replacing(path: Path) -> Iterator[Path]:
         raise StorageError(f"cannot write {path}: {why(error)}") from error
 
 
+def require_writable(path: Path) -> None:
+    """Find out before the work whether its result can be written: all is done but for the last step.
+
+    Raises:
+        StorageError: as `write_atomically`.
+    """
+
+    class Abandoned(Exception):
+        pass
+
+    with suppress(Abandoned), replacing(path):
+        raise Abandoned
+
+
 def append_line(path: Path, values: dict[str, Any]) -> None:
     """Append a JSON object to a file as one line, and wait until it is on disk. A last line that was cut off stays a
     line of its own.

@@ -63,6 +63,7 @@ def export(
     from search.run.export import export as write_export
     from search.run.export_certificate import write_certificate
     from search.study.trained import require_weights
+    from search.writing import require_writable
 
     if bundle is not None and bundle.suffix != ".zip":
         raise InputError(f"bundle = {str(bundle)!r}: must be the name of a .zip file")
@@ -78,6 +79,9 @@ def export(
     require_weights(plan, run)
     is_named = recipe is not None or dropout is not None  # apart from what is exported without a choice
     folder = output or files.export(run.view.identity, run.view.key if is_named else None)
+    for path in (folder / "model.py", bundle):  # before the test set is opened in vain
+        if path is not None:
+            require_writable(path)
     contents: dict[str, bytes] = {}
     measured: OnnxExport | None = None
     if form != "torch":

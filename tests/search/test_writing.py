@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import StorageError
-from search.writing import append_line, replacing, write_atomically
+from search.writing import append_line, replacing, require_writable, write_atomically
 
 
 @contextmanager
@@ -41,6 +41,18 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_a_name_that_is_no_text_is_written_by_its_bytes(tmp_path: Path) -> None:
     write_atomically(tmp_path / "page.html", "data: dog\udcff")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == "data: dog\\udcff"
+
+
+def test_whether_a_file_can_be_written_is_found_out_without_writing_it(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    require_writable(path)
+    assert content(path.parent) == {}
+    path.write_text("old")
+    require_writable(path)
+    assert content(path.parent) == {"file.txt": b"old"}
+    for wrong in (path / "below", path.parent):
+        with pytest.raises(StorageError, match=f"^cannot write {wrong}: "):
+            require_writable(wrong)
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,16 @@ def test_onnx_files_are_measured_and_the_report_shows_them(story: Story) -> None
     assert [row["int8_bytes"] for row in table] == [sizes["model.int8.onnx"]]
 
 
+@pytest.mark.parametrize("options", [("--output", "small.yaml/net"), ("--bundle", "small.yaml/net.zip")])
+def test_the_test_set_stays_closed_where_what_is_measured_on_it_cannot_be_written(
+    story: Story, options: tuple[str, str]
+) -> None:
+    before = story.openings()
+    done = story.nas("export", "--trial", "0", "--to", "onnx", "--test", *options)
+    assert done.returncode == 1 and done.stderr.startswith(f"nas: cannot write {options[1]}"), done.stderr
+    assert done.stderr.count("\n") == 1 and story.openings() == before
+
+
 def test_the_exported_model_predicts_the_same(story: Story) -> None:
     predicted = story.nas(
         "predict", "--trial", "0", "--input", "unlabelled.npz", "--output", "p.csv", "--labels", "names"

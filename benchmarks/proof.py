@@ -4,6 +4,7 @@ Everything that a method needs counts: the search, the choice among finalists an
 images, the same cores, one after another, and are judged by the test set, which none of them opens before its end.
 
     nas       `nas search --time` and `nas retrain --time`, everything else by default
+    nas-taught  the same, but its last trainings are taught by the two best finalists, trained as long themselves
     nas-free  the same without a limit on multiply-accumulates; nas-modern and nas-tiny in the spaces of these names
     random    the same as nas without hand-made first trials, drawn at random
     optuna    what a careful user writes: TPE, the median pruner, trials over the budget pruned, the textbook loop; the
@@ -19,7 +20,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -46,11 +47,15 @@ OPTUNA_EPOCHS = 5
 RESULTS = "proof"
 SEARCHES = {  # the options of `nas search`
     "nas": (),
+    "nas-taught": (),
     "nas-free": ("--limit", "macs=none"),
     "nas-modern": ("--space", "modern"),
     "nas-tiny": ("--space", "tiny"),
     "random": ("--sampler", "random", "--no-warm-start"),
 }
+
+
+RETRAININGS = {"nas-taught": ("--teacher", "top2", "--taught-only")}  # the options of `nas retrain`
 
 
 def write_images(path: Path, num_train: int, size: int) -> None:
@@ -115,7 +120,9 @@ def result(
     }
 
 
-def search_and_retrain(race: Race, study: str, budget: int, seed: int, *options: object) -> dict[str, Any]:
+def search_and_retrain(
+    race: Race, study: str, budget: int, seed: int, options: Sequence[str], retraining: Sequence[str]
+) -> dict[str, Any]:
     """A row of `nas search` and `nas retrain`, each for its share of the time."""
     started = time.monotonic()
     race.nas(
@@ -123,7 +130,7 @@ def search_and_retrain(race: Race, study: str, budget: int, seed: int, *options:
         "--study", study, "--seed", seed, *options,
     )  # fmt: skip
     left = race.seconds - (time.monotonic() - started)
-    race.nas("retrain", "--time", f"{left:.0f}s", "--study", study)
+    race.nas("retrain", "--time", f"{left:.0f}s", "--study", study, *retraining)
     view = race.view(study)
     finals = [run for run in view.runs if run.purpose == "final"]
     (final,) = (run for run in finals if run.identity.trial is not None)
@@ -222,8 +229,9 @@ Method = Callable[[Race, str, int, int], dict[str, Any]]
 def make_methods(guesses: list[str]) -> dict[str, Method]:
     methods: dict[str, Method] = {"optuna": plain_optuna}
     for name, options in SEARCHES.items():
-        methods[name] = lambda race, study, budget, seed, options=options: search_and_retrain(  # type: ignore[misc]
-            race, study, budget, seed, *options
+        more = RETRAININGS.get(name, ())
+        methods[name] = lambda race, study, budget, seed, options=options, more=more: search_and_retrain(  # type: ignore[misc]
+            race, study, budget, seed, options, more
         )
     for name in guesses:
         methods[name] = lambda race, study, budget, seed, name=name: guess(race, study, budget, seed, name)  # type: ignore[misc]

@@ -7,8 +7,8 @@ from hashlib import sha256
 from search.quantities import sentence_list
 from search.trained_network import TrainedNetwork
 
-TEMPERATURE = 4.0
-SHARE = 0.9
+TEMPERATURE = 2.0
+SHARE = 0.7
 MAX_TEMPERATURE = 1_000.0
 
 

@@ -16,7 +16,15 @@ from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_r
 from search.cli.retraining_cost import print_cost
 from search.cli.selection import fit_to_time, parse_selection, parse_time
 from search.cli.studies import Studies, StudyName, open_study
-from search.cli.teacher import TeacherName, TeacherShare, Temperature, parse_teacher, print_teachers, teachers_known
+from search.cli.teacher import (
+    TaughtOnly,
+    TeacherName,
+    TeacherShare,
+    Temperature,
+    parse_teacher,
+    print_teachers,
+    teachers_known,
+)
 from search.errors import InputError
 from search.files import StudyFiles
 from search.quantities import plural
@@ -62,6 +70,7 @@ def retrain(
     teacher: TeacherName = None,
     temperature: Temperature = None,
     teacher_share: TeacherShare = None,
+    taught_only: TaughtOnly = False,
     workers: Workers = "auto",
     ray: Ray = None,
     gpus_per_worker: GpusPerWorker = None,
@@ -89,7 +98,8 @@ def retrain(
     finally beside the winner, to see whether searching paid.
 
     With --teacher every network that is named or chosen is trained finally twice: as always, and with trained networks
-    that teach it. Teachers of the study have seen its training split alone.
+    that teach it. Teachers of the study have seen its training split alone. With --taught-only all final runs, the
+    guess's too, have the teachers.
     """
     from search.run.candidates import baseline_candidate, candidate_of
     from search.run.launch import RetrainRequest
@@ -99,7 +109,7 @@ def retrain(
     from search.study.reading import trial_views
     from search.study.storage import read_study
 
-    seconds = parse_time(time, epochs, teacher, ray)
+    seconds = parse_time(time, epochs, ray)
     selection = parse_selection(trial, top, per_budget, dropout, baseline, guess, is_timed=time is not None)
     logs = prepare_logs(log)
     ranked_by: Select = one_of("select", select, ("clean", "robust"))
@@ -109,15 +119,19 @@ def retrain(
     records, _ = read_study(files, plan.circumstances.storage)
     machine = parse_machine(device, workers, ray, gpus_per_worker, cpus_per_worker)
     dataset = open_study_data(plan)
+
+    def fitted(holds_out: bool = True) -> "Recipe":
+        return fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, holds_out, machine.has_gpu)
+
+    teachers = parse_teacher(teacher, temperature, teacher_share, taught_only, files, plan, records, fitted)
     if time is not None and seconds is not None:
         selection, epochs = fit_to_time(
             time, seconds, selection, seeds, plan, records,
-            lambda num_runs: len(machine.staff(dataset, 0, num_runs)),
+            lambda num_runs: len(machine.staff(dataset, 0, num_runs)), teachers, taught_only,
         )  # fmt: skip
         top_words = f"--top {selection.top} " if selection.top is not None else ""
         print(f"in {time}: {top_words}--epochs {epochs}")
-    holds_out = holdout or selection.chooses
-    full = fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, holds_out, machine.has_gpu)
+    full = fitted(holdout or selection.chooses)
     candidates, trials = selection.candidates(records, plan, full), trial_views(records, plan)
     if selection.chooses and selection.guess:
         family = guesses(plan.question.space, plan.task, plan.question.all_limits)
@@ -129,11 +143,9 @@ def retrain(
     # Where nothing is left to be chosen, the winner is known.
     rivals = baselines if selection.chooses else (*baselines, *candidates)
     opponent = find_opponent(files, plan, full, trials, rivals, seeds) if selection.has_opponent else None
-    by = full if holds_out else fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, True, machine.has_gpu)
-    teachers = parse_teacher(teacher, temperature, teacher_share, files, plan, records, by)
     known = teachers_known(teachers, (*candidates, *baselines), selection.chooses) if teachers is not None else None
     request = RetrainRequest(
-        tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent, ranked_by, teachers
+        tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent, ranked_by, teachers, taught_only
     )
     num_workers = (
         len(machine.staff(dataset, 0, request.num_runs(len(plan.question.space.dropout)))) if not ray else None

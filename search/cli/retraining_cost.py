@@ -1,11 +1,13 @@
 """What a retraining will train and how long that will take, said before it begins."""
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from search.quantities import plural
 
 if TYPE_CHECKING:
+    from models.architecture import Architecture
     from search.run.candidates import Candidate
     from search.run.launch import RetrainRequest
     from search.run.teachers import Exported
@@ -34,8 +36,9 @@ def print_cost(
     numbers = {candidate.identity.trial for candidate in request.candidates}
     pace = seconds_per_epoch(trial for trial in trials if trial.number in numbers)
     num_networks = len(request.baselines) + (request.opponent is not None) + (1 if request.choose else num_candidates)
-    waves = [Wave(num_networks * request.num_seeds, epochs)]
-    steps = [f"{plural(waves[0].num_runs, 'final run')} of {plural(epochs, 'epoch')}"]
+    num_finals = num_networks * request.num_seeds
+    finals = f"{plural(num_finals, 'final run')} of {plural(epochs, 'epoch')}"
+    waves, steps = ([], []) if request.taught_only else ([Wave(num_finals, epochs)], [finals])
     if request.choose:
         choosing = finalists_waves(
             num_candidates, len(plan.question.space.dropout), epochs, plan.question.recipe.epochs
@@ -47,13 +50,15 @@ def print_cost(
         )
         waves = [*choosing, *waves]
     if request.teachers is not None:
-        num_taught = (len(request.baselines) + (1 if request.choose else num_candidates)) * request.num_seeds
-        ratios = macs_ratios(request, plan, teachers)
+        num_taught = num_finals - (0 if request.taught_only or request.opponent is None else request.num_seeds)
+        students = [own.architecture for own in (request.candidates or request.baselines)]
+        ratios = macs_ratios(request.teachers.num, teachers, students, plan)
         are_trained = teachers is None or isinstance(teachers[0], Candidate)
         waves += teaching_waves(ratios, num_taught, epochs, are_trained)
         if are_trained:
             steps.append(f"{plural(len(ratios), 'run')} of {plural(epochs, 'epoch')} to train teachers")
-        steps.append(f"{plural(num_taught, 'final run')} with {'a teacher' if len(ratios) == 1 else 'teachers'}")
+        taught = finals if request.taught_only else plural(num_taught, "final run")
+        steps.append(f"{taught} with {'a teacher' if len(ratios) == 1 else 'teachers'}")
     if pace is not None:
         each = duration(seconds_of(waves, pace, num_workers or 1))
         workers = plural(num_workers, "worker") if num_workers else "one worker, less on several"
@@ -62,14 +67,17 @@ def print_cost(
 
 
 def macs_ratios(
-    request: "RetrainRequest", plan: "Plan", teachers: "Sequence[Candidate | Exported] | None"
+    num: int,
+    teachers: "Sequence[Candidate | Exported] | None",
+    students: "Sequence[Architecture]",
+    plan: "Plan",
 ) -> list[float]:
-    """How many times the multiply-accumulates of the networks to be retrained each teacher has, where it is known."""
+    """How many times the multiply-accumulates of the students each of so many teachers has; as many where they are not
+    known."""
     from models.count import count_macs
 
-    assert request.teachers is not None
-    size = plan.task.image_size
-    students = [count_macs(own.architecture, size) for own in (request.candidates or request.baselines)]
     if teachers is None:
-        return [1.0] * request.teachers.num
-    return [count_macs(teacher.architecture, size) * len(students) / sum(students) for teacher in teachers]
+        return [1.0] * num
+    size = plan.task.image_size
+    mean = fmean(count_macs(student, size) for student in students)
+    return [count_macs(teacher.architecture, size) / mean for teacher in teachers]

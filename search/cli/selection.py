@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from search.recipe import Recipe
     from search.run.candidates import Candidate
+    from search.run.teachers import TeacherRequest
     from search.study.plan import Plan
 
 
@@ -101,7 +102,7 @@ def parse_selection(
     )
 
 
-def parse_time(time: str | None, epochs: int | None, teacher: str | None, ray: str | None) -> float | None:
+def parse_time(time: str | None, epochs: int | None, ray: str | None) -> float | None:
     """Seconds; None if no time is given.
 
     Raises:
@@ -114,8 +115,8 @@ def parse_time(time: str | None, epochs: int | None, teacher: str | None, ray: s
     seconds = parse_duration(time, "time")
     if epochs is not None:
         raise InputError(f"time = {time!r}: is instead of --epochs; leave out one of them")
-    if teacher is not None or ray is not None:
-        raise InputError(f"time = {time!r}: is not for --teacher or --ray, where the pace is not known; give --epochs")
+    if ray is not None:
+        raise InputError(f"time = {time!r}: is not for --ray, where the pace is not known; give --epochs")
     return seconds
 
 
@@ -127,6 +128,8 @@ def fit_to_time(
     plan: "Plan",
     records: "Sequence[FrozenTrial]",
     count_workers: Callable[[int], int],
+    teachers: "TeacherRequest | None" = None,
+    taught_only: bool = False,
 ) -> tuple[Selection, int]:
     """The selection, with the number of finalists where it has none, and the epochs of final runs for which the
     retraining takes so long, by the pace at which the search trained. They follow from the study and the time alone, so
@@ -135,13 +138,15 @@ def fit_to_time(
     Args:
         text: the time as it was given.
         count_workers: how many there are for so many runs.
+        teachers: who teaches what is selected, in as many further runs, or with `taught_only` in all final runs.
 
     Raises:
         InputError: it is too short, or no pace is known.
         StudyError: the study has not the trials that are selected.
     """
-    from search.run.candidates import best_first
-    from search.run.retraining_cost import seconds_per_epoch
+    from search.cli.retraining_cost import macs_ratios
+    from search.run.candidates import Candidate, best_first
+    from search.run.retraining_cost import Wave, seconds_per_epoch, teaching_waves
     from search.run.retraining_time import MOST_FINALISTS, choose_length
     from search.study.reading import trial_views
 
@@ -157,16 +162,28 @@ def fit_to_time(
     num_networks = 1 + selection.has_opponent if selection.top is not None else len(numbers)
     num_finals = (num_networks + len(selection.baselines)) * seeds
     most = selection.top or 1
+
+    ratios, are_trained = [], False
+    num_taught = num_finals if taught_only else num_finals - seeds * selection.has_opponent
+    if teachers is not None:
+        known = None if selection.chooses and teachers.are_ranked else teachers.find()
+        ratios = macs_ratios(teachers.num, known, [view.architecture for view in named or ranked[:most]], plan)
+        are_trained = known is None or isinstance(known[0], Candidate)
+
+    def teaching(epochs: int) -> list[Wave]:
+        return teaching_waves(ratios, num_taught, epochs, are_trained) if teachers is not None else []
+
     try:
         length = choose_length(
             seconds,
             lambda top: seconds_per_epoch(named or ranked[:top]) or 0.0,
             count_workers(max(num_finals, most)),
             tops=range(1, most + 1) if is_open else [most],
-            num_finals=num_finals,
+            num_finals=0 if taught_only else num_finals,
             with_guess=selection.has_opponent,
             num_dropouts=len(plan.question.space.dropout),
             searched=plan.question.recipe.epochs,
+            teaching=teaching,
         )
     except InputError as error:
         raise InputError(f"time = {text}: {error}") from None

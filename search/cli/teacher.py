@@ -12,7 +12,7 @@ from search.files import StudyFiles, expanded
 from search.quantities import plural, sentence_list
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from optuna.trial import FrozenTrial
 
@@ -32,11 +32,14 @@ TeacherName = Annotated[
     ),
 ]
 Temperature = Annotated[
-    float | None, typer.Option("--temperature", help="With --teacher: what all logits are divided by.  [default: 4]")
+    float | None, typer.Option("--temperature", help="With --teacher: what all logits are divided by.  [default: 2]")
+]
+TaughtOnly = Annotated[
+    bool, typer.Option("--taught-only", help="With --teacher: leave out the same trainings without a teacher.")
 ]
 TeacherShare = Annotated[
     float | None,
-    typer.Option("--teacher-share", help="With --teacher: the teachers' share of the loss.  [default: 0.9]"),
+    typer.Option("--teacher-share", help="With --teacher: the teachers' share of the loss.  [default: 0.7]"),
 ]
 
 
@@ -44,15 +47,16 @@ def parse_teacher(
     teacher: str | None,
     temperature: float | None,
     share: float | None,
+    taught_only: bool,
     files: StudyFiles,
     plan: "Plan",
     records: "Sequence[FrozenTrial]",
-    recipe: "Recipe",
+    recipe: "Callable[[], Recipe]",
 ) -> "TeacherRequest | None":
     """Who is to teach; None if nobody was asked for.
 
     Args:
-        recipe: by which teachers of the study are trained.
+        recipe: gives that by which teachers of the study are trained, once its length is known.
 
     Raises:
         InputError: there is no such teacher, it is for other images or classes, or a number is out of range.
@@ -65,6 +69,8 @@ def parse_teacher(
         for name, value in (("temperature", temperature), ("teacher-share", share)):
             if value is not None:
                 raise InputError(f"{name} = {value:g}: is for --teacher")
+        if taught_only:
+            raise InputError("taught-only: is for --teacher")
         return None
     temperature, share = (TEMPERATURE if temperature is None else temperature), (SHARE if share is None else share)
     try:
@@ -79,12 +85,13 @@ def parse_teacher(
         if num < asked:
             print(f"teacher = {teacher}: only {plural(there, 'trial')} of this study can teach", file=sys.stderr)
         return TeacherRequest(
-            teacher, num, temperature, share, lambda: best_of_study(files, records, plan, recipe, asked)
+            teacher, num, temperature, share, lambda: best_of_study(files, records, plan, recipe(), asked), True
         )
     if teacher.startswith(_BASELINE):
         name = known_baseline(teacher.removeprefix(_BASELINE), files, plan)
-        candidate = baseline_candidate(name, plan, recipe)
-        return TeacherRequest(f"{_BASELINE}{name}", 1, temperature, share, lambda: [candidate])
+        return TeacherRequest(
+            f"{_BASELINE}{name}", 1, temperature, share, lambda: [baseline_candidate(name, plan, recipe())]
+        )
     if not teacher:
         raise InputError("teacher = '': must be top3, baseline:NAME, or a folder that nas export wrote")
     exported = read_export(expanded(teacher), plan)
@@ -105,7 +112,7 @@ def teachers_known(
     """
     from search.run.teachers import require_another
 
-    if chooses and _TOP.fullmatch(request.source):
+    if chooses and request.are_ranked:
         if request.num == 1:
             raise InputError(f"teacher = {request.source}: the winner of --top would be taught by itself alone")
         return None

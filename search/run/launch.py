@@ -87,7 +87,8 @@ class RetrainRequest:
         holdout: whether final runs leave out the validation split.
         opponent: a baseline that joins too, unless the network that is trained finally is of its design.
         select: what the finalists' round ranks by.
-        teachers: who teaches all others in as many further final runs; None for nobody.
+        teachers: who teaches all but the opponent in as many further final runs; None for nobody.
+        taught_only: whether these, and the opponent's, are the only final runs.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -98,6 +99,7 @@ class RetrainRequest:
     opponent: Candidate | None = None
     select: Select = "clean"
     teachers: TeacherRequest | None = None
+    taught_only: bool = False
 
     def num_runs(self, num_dropouts: int) -> int:
         """The most runs that can be trained at once, where the space has so many dropouts."""
@@ -236,11 +238,13 @@ def retrain(
         opponent = request.opponent
         is_apart = opponent is not None and not any(are_one_design(opponent, winner) for winner in winners)
         others = [*request.baselines, *([opponent] if opponent is not None and is_apart else [])]
-        taught: list[RunView] = []
+        alone, taught = [*winners, *others], [*winners, *request.baselines]
+        if request.taught_only:
+            alone, taught = [], alone
+        runs: list[RunView] = []
         if request.teachers is not None:  # first, since a folder's weights are read only when they teach
-            students = [*winners, *request.baselines]
-            taught = retraining.teach(students, request.num_seeds, request.teachers, request.holdout)
-        return ranking, [*retraining.finish([*winners, *others], request.num_seeds, request.holdout), *taught]
+            runs = retraining.teach(taught, request.num_seeds, request.teachers, request.holdout)
+        return ranking, [*retraining.finish(alone, request.num_seeds, request.holdout), *runs]
 
 
 def audit_proxy(

@@ -45,12 +45,13 @@ def seconds_of(waves: Iterable[Wave], seconds_per_epoch: float, num_workers: int
 def teaching_waves(ratios: Sequence[float], num_taught: int, epochs: int, are_trained: bool) -> list[Wave]:
     """Runs of the teachers, if they are trained in the study, and of those whom they teach.
 
-    A step goes forward once and backward, which takes twice as long; with teachers also forward through each of them.
+    A teacher of a network's own size adds a quarter to its step: the pass forward, of a step that goes backward too
+    and through augmentation and optimizer (measured, benchmarks/LOG.md).
 
     Args:
         ratios: how many times the multiply-accumulates of the networks whose pace is known each teacher has.
     """
-    taught = Wave(num_taught, epochs, 1 + sum(ratios) / 3)
+    taught = Wave(num_taught, epochs, 1 + sum(ratios) / 4)
     return [*([Wave(len(ratios), epochs, fmean(ratios))] if are_trained else []), taught]
 
 

@@ -45,10 +45,11 @@ def choose_length(
     with_guess: bool,
     num_dropouts: int,
     searched: int,
+    teaching: Callable[[int], Sequence[Wave]] = lambda epochs: (),
 ) -> Length:
     """The most finalists of those offered for which final runs have half of the time, and the epochs that then fit.
 
-    Where even among the fewest choosing takes more, it is among these.
+    Where even among the fewest choosing takes more, it is among these. Teachers and whom they teach count as final.
 
     Args:
         pace: seconds of an epoch of the best so many trials, while all workers train.
@@ -56,20 +57,25 @@ def choose_length(
         num_finals: runs at full length.
         with_guess: whether a guess is one more finalist.
         searched: the epochs of a trial.
+        teaching: the runs of teachers and of those whom they teach, if final runs have so many epochs.
 
     Raises:
         InputError: the time is too short for one epoch.
     """
+
+    def finals(epochs: int) -> list[Wave]:
+        return [Wave(num_finals, epochs), *teaching(epochs)]
+
     for top in sorted(tops, reverse=True):
 
         def choosing(epochs: int, top: int = top) -> list[Wave]:
             return finalists_waves(top + with_guess, num_dropouts, epochs, searched) if top > 1 else []
 
         def waves(epochs: int, top: int = top) -> list[Wave]:
-            return [*choosing(epochs, top), Wave(num_finals, epochs)]
+            return [*choosing(epochs, top), *finals(epochs)]
 
         epochs = epochs_within(seconds, waves, pace(top), num_workers)
-        final = seconds_of([Wave(num_finals, epochs)], pace(top), num_workers)
+        final = seconds_of(finals(epochs), pace(top), num_workers)
         if epochs and (top == min(tops) or final >= FINAL_SHARE * seconds_of(waves(epochs), pace(top), num_workers)):
             return Length(top, epochs)
     shortest = (START_SECONDS + seconds_of(waves(1), pace(top), num_workers)) / (1 - RESERVE)

@@ -50,6 +50,7 @@ class TeacherRequest:
         source: as it was asked for: top3, baseline:NAME, or a folder.
         num: how many teachers there are.
         find: gives them, once the finalists' round is over, which ranks the study's own.
+        are_ranked: whether they are the study's own.
     """
 
     source: str
@@ -57,6 +58,7 @@ class TeacherRequest:
     temperature: float
     share: float
     find: Callable[[], Sequence[Candidate | Exported]]
+    are_ranked: bool = False
 
 
 def best_of_study(

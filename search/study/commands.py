@@ -53,8 +53,10 @@ def retrain_commands(runs: Iterable[RunView], data: Data, name: str) -> list[str
         groups[_dropout(run), run.way].append(run)
     commands = []
     # In the order in which they were trained.
-    for (dropout, _), group in sorted(groups.items(), key=lambda item: max(run.time for run in item[1])):
-        recipe = _retraining(group, data) + (["--holdout"] if group[0].holdout else [])
+    for (dropout, way), group in sorted(groups.items(), key=lambda item: max(run.time for run in item[1])):
+        options = _retraining(group, data) + (["--holdout"] if group[0].holdout else [])
+        options += _teacher(group[0].teaching)
+        options += ["--taught-only"] if way.teaching and (dropout, way._replace(teaching="")) not in groups else []
         seeds: dict[Identity, int] = {}
         for run in group:
             seeds[run.identity] = max(seeds.get(run.identity, 0), run.seed + 1)
@@ -63,7 +65,7 @@ def retrain_commands(runs: Iterable[RunView], data: Data, name: str) -> list[str
             for identity in (identity for identity in seeds if seeds[identity] == number):
                 words += ["--baseline", identity.name] if identity.baseline else ["--trial", str(identity.trial)]
             words += [word for value in dropout for word in ("--dropout", str(value))]
-            commands.append(shlex.join([*words, "--seeds", str(number), *recipe, *_teacher(group[0].teaching)]))
+            commands.append(shlex.join([*words, "--seeds", str(number), *options]))
     return list(dict.fromkeys(commands))  # other precisions or devices are the same commands
 
 

@@ -23,7 +23,7 @@ def test_neither_order_nor_names_tell_teachings_apart() -> None:
 
 
 def test_it_is_said_in_words() -> None:
-    assert TEACHING.words == "taught by trial 3 and resnet40 (temperature 4, share 0.9)"
+    assert TEACHING.words == "taught by trial 3 and resnet40 (temperature 2, share 0.7)"
 
 
 @pytest.mark.parametrize(

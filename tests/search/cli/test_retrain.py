@@ -276,7 +276,8 @@ def test_a_retraining_by_time_says_what_fits_and_trains_that(
     assert named.stdout.startswith("in 1m: --epochs "), named.stderr
     for options, message in (
         (("--time", "1m", "--epochs", "3"), "time = '1m': is instead of --epochs; leave out one of them"),
-        (("--time", "1m", "--teacher", "top3"), "time = '1m': is not for --teacher or --ray"),
+        (("--time", "1m", "--ray", "local"), "time = '1m': is not for --ray, where the pace is not known"),
+        (("--trial", "0", "--taught-only"), "taught-only: is for --teacher"),
         (("--time", "5s", "--top", "2"), "time = 5s: too short for one epoch of all that is to be trained"),
         (("--time", "soon"), "time = 'soon': must be a time above zero"),
     ):

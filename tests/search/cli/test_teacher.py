@@ -43,13 +43,13 @@ def test_the_best_of_the_study_teach_and_the_last_lines_say_what_they_gained(
     assert [job.lesson is not None for job in jobs if job.purpose == "final"].count(True) == 3
     assert len([job for job in jobs if job.purpose == "final"]) == 6
     first, cost, *_ = done.stdout.splitlines()
-    assert first.startswith(f"teachers: trial {numbers[0]} (") and first.endswith("; temperature 4, 90% of the loss")
+    assert first.startswith(f"teachers: trial {numbers[0]} (") and first.endswith("; temperature 2, 70% of the loss")
     said = "3 final runs of 2 epochs, 3 runs of 2 epochs to train teachers, 3 final runs with teachers, about "
     assert cost.startswith(said) and cost.endswith("on 2 workers if all is to be done")
     last = done.stdout.splitlines()[-2]
     names = f"trial {numbers[0]}, trial {numbers[1]} and trial {numbers[2]}"
     assert last.startswith(
-        f"trial 7, full, 2 epochs, taught by {names} (temperature 4, share 0.9), is better with teachers than without "
+        f"trial 7, full, 2 epochs, taught by {names} (temperature 2, share 0.7), is better with teachers than without "
         "by 10.00 points (95% interval "
     )
     again = nas("retrain", "--trial", "7", "--teacher", "top3", "--seeds", "3", *BRIEF)
@@ -59,9 +59,49 @@ def test_the_best_of_the_study_teach_and_the_last_lines_say_what_they_gained(
     assert commands == ["nas retrain --study digits-20k --trial 7 --seeds 3 --recipe full --epochs 2 --teacher top3"]
 
 
+def test_teachers_alone_are_enough_and_the_guess_beside_the_winner_has_them_too(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    def curve(job: Job, epoch: int) -> float:
+        keeping(job, epoch)
+        return 0.9 if job.label.split()[0] == other else 0.5
+
+    other = f"{best(searched, 3)[2]:04d}"
+    simulation.curve = curve
+    done = nas("retrain", "--top", "3", "--teacher", "top2", "--taught-only", "--seeds", "2", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    jobs = simulation.last_jobs
+    assert len({job.label.split()[0] for job in jobs if job.purpose == "teacher"}) == 2
+    finals = [job for job in jobs if job.purpose == "final"]
+    assert len(finals) == 4 and all(job.lesson is not None for job in finals)
+    assert {job.label.split()[0] for job in finals} > {other}, "and the guess"
+    cost = next(line for line in done.stdout.splitlines() if "on 2 workers" in line)
+    assert ", 2 runs of 2 epochs to train teachers, 4 final runs of 2 epochs with teachers, about " in cost
+    assert "than without" not in done.stdout
+    commands = [command for command in read_view(searched).commands if "--teacher" in command]
+    assert len(commands) == 1 and commands[0].endswith(" --teacher top2 --taught-only")
+
+
+def test_a_retraining_by_time_counts_its_teachers(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
+    simulation.curve = teaching
+    found = []
+    for options in ((), ("--teacher", "top2"), ("--teacher", "top2", "--taught-only")):
+        done = nas("retrain", "--time", "5m", "--trial", "7", *options, "--workers", "2", "--device", "cpu")
+        assert done.returncode == 0, done.stderr
+        line = next(line for line in done.stdout.splitlines() if line.startswith("in 5m: --epochs "))
+        found.append(int(line.split()[-1]))
+    alone, beside, only = found
+    assert beside < only < alone
+    macs = {trial.number: trial.macs for trial in read_view(searched).trials}
+    ratios = [macs[number] / macs[7] for number in best(searched, 2)]
+    teachers, taught = sum(ratios) / 2, 1 + sum(ratios) / 4  # side by side; and two passes forward in every step
+    assert only / alone == pytest.approx(1 / (teachers + taught), rel=0.02)
+    assert beside / alone == pytest.approx(1 / (1 + teachers + taught), rel=0.02)
+
+
 def test_what_had_no_teacher_is_what_a_trial_stands_for(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
     simulation.curve = teaching
-    assert nas("retrain", "--trial", "7", "--teacher", "top1", "--temperature", "2", *BRIEF).returncode == 0
+    assert nas("retrain", "--trial", "7", "--teacher", "top1", "--temperature", "8", *BRIEF).returncode == 0
     findings = find(read_view(searched))
     assert findings.meant[7].teaching is None
     exported = nas("export", "--trial", "7")
@@ -70,7 +110,7 @@ def test_what_had_no_teacher_is_what_a_trial_stands_for(nas: Nas, searched: Stud
     taught = nas("export", "--trial", "7", "--recipe", key)
     assert taught.returncode == 0, taught.stderr
     card = next(Path(line) for line in taught.stdout.splitlines() if line.endswith("MODEL_CARD.md")).read_text()
-    assert "2 epochs, taught by trial" in card and "(temperature 2, share 0.9)" in card
+    assert "2 epochs, taught by trial" in card and "(temperature 8, share 0.7)" in card
 
 
 def test_a_baseline_over_the_budget_teaches_and_is_said_to_be_over_it(
@@ -80,7 +120,7 @@ def test_a_baseline_over_the_budget_teaches_and_is_said_to_be_over_it(
     done = nas("retrain", "--trial", "7", "--teacher", "baseline:resnet20-b", *BRIEF)
     assert done.returncode == 0, done.stderr
     over = "parameters, over the budget of 20,000"
-    assert done.stdout.startswith("teacher: resnet20-b (") and f"{over}); temperature 4" in done.stdout
+    assert done.stdout.startswith("teacher: resnet20-b (") and f"{over}); temperature 2" in done.stdout
     assert "nothing can be said of the difference with 1 seed, because one run shows no noise" in done.stdout
     assert f"{over}: it teaches, and is no answer." in done.stdout
     (teacher,) = [job for job in simulation.last_jobs if job.purpose == "teacher"]
@@ -119,7 +159,7 @@ def test_the_winner_of_a_round_is_taught_by_the_best_of_that_round(
     options = ("--top", "3", "--no-guess", "--teacher", "top2", *BRIEF)
     done = nas("retrain", *options)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("teachers: the 2 best of the study after the finalists' round; temperature 4")
+    assert done.stdout.startswith("teachers: the 2 best of the study after the finalists' round; temperature 2")
     (taught,) = [run for run in read_results(searched).runs if run.teaching is not None]
     assert taught.teaching is not None and taught.identity.trial == other
     assert taught.teaching.teachers[0].name.startswith(f"trial {other}")

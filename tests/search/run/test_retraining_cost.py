@@ -30,9 +30,9 @@ def test_a_wave_takes_as_long_as_its_fullest_worker() -> None:
 
 def test_teachers_cost_their_training_and_a_forward_pass_in_every_step() -> None:
     waves = teaching_waves([3.0, 6.0], num_taught=4, epochs=10, are_trained=True)
-    assert waves == [Wave(2, 10, 4.5), Wave(4, 10, 4.0)]
-    assert seconds_of(waves, 0.5, num_workers=2) == 10 * 4.5 * 0.5 + 2 * 10 * 4.0 * 0.5
-    assert teaching_waves([3.0], num_taught=4, epochs=10, are_trained=False) == [Wave(4, 10, 2.0)]
+    assert waves == [Wave(2, 10, 4.5), Wave(4, 10, 3.25)]
+    assert seconds_of(waves, 0.5, num_workers=2) == 10 * 4.5 * 0.5 + 2 * 10 * 3.25 * 0.5
+    assert teaching_waves([3.0], num_taught=4, epochs=10, are_trained=False) == [Wave(4, 10, 1.75)]
 
 
 def test_the_pace_is_that_of_trials_that_were_trained() -> None:

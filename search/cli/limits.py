@@ -30,7 +30,7 @@ def parse_all_limits(
         image_size: in pixels, for the rule of `--limit macs=auto`; None where that is settled later.
 
     Raises:
-        InputError: one of them does not parse, or they contradict each other.
+        InputError: one of them does not parse.
     """
     from search.space.limits import macs_by_rule, macs_choice, parse_count, parse_fill, parse_limits
 

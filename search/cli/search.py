@@ -228,7 +228,8 @@ def limit_words(question: "Question") -> list[str]:
     limits = question.all_limits
     words = [f"at most {plural(question.budget, 'parameter')}"]
     if question.fill:
-        words.append(f"at least {question.fill:.0%} of them used")
+        of = "them" if limits.max_params == question.budget else f"the {limits.max_params:,} that bytes leave"
+        words.append(f"at least {question.fill:.0%} of {of} used")
     if limits.macs is not None:
         words.append(f"at most {macs_words(limits.macs, limits.max_params, question.data.image_size)}")
     return [*words, *(text for text in question.limits if not text.startswith("macs="))]
@@ -264,9 +265,10 @@ def print_best(files: StudyFiles, storage: str | None) -> None:
         print("no trial was trained to the end")
         return
     best = min(complete, key=lambda trial: merit(trial.value or 0.0, trial.params, trial.number))
+    share, limit = view.used(best.architecture)
     print(
         f"best: trial {best.number}, validation accuracy {best.value:.2%}, {plural(best.params, 'parameter')} "
-        f"({best.params / view.budget:.0%} of the budget), {plural(best.macs, 'MAC')}: {design(best.architecture)}"
+        f"({share:.0%} of {limit}), {plural(best.macs, 'MAC')}: {design(best.architecture)}"
     )
     several = (
         f", or nas retrain --top {min(9, len(complete))} to choose by longer training" if len(complete) > 1 else ""

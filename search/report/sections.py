@@ -74,10 +74,10 @@ def _leaderboard(findings: Findings, budgets: Sequence[int]) -> dict[str, Any]:
     shown = {"budgets": leaderboard.budgets_table(under_budgets) if budgets else None}
     if not ranked:
         return shown | dict.fromkeys(("leaderboard", "by_params", "by_macs", "size"))
-    board = leaderboard.leaderboard_frame(ranked, tested, view.budget)
+    board = leaderboard.leaderboard_frame(ranked, tested, view)
     accuracy = pareto.accuracy_frame(ranked)
     return shown | {
-        "leaderboard": leaderboard.leaderboard_table(board, len(ranked)),
+        "leaderboard": leaderboard.leaderboard_table(board, len(ranked), view),
         "by_params": pareto.accuracy_figure(accuracy, pareto.PARAMETERS, view.budget),
         "by_macs": pareto.accuracy_figure(accuracy, pareto.MACS, view.max_macs),
         "size": pareto.size_sentence(ranked),

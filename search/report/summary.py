@@ -29,8 +29,10 @@ class Fact:
 
 
 def question(view: StudyView) -> str:
-    macs = f" and {short_words(view.max_macs)} MACs" if view.max_macs is not None else ""
-    return f"Which network of at most {count(view.budget)} parameters{macs} classifies {view.data} best?"
+    limits = [f"{count(view.budget)} parameters"] if view.budget != view.max_int8_bytes else []
+    limits += [f"{short_words(view.max_macs)} MACs"] if view.max_macs is not None else []
+    limits += [f"{count(view.max_int8_bytes)} bytes in int8"] if view.max_int8_bytes is not None else []
+    return f"Which network of at most {sentence_list(limits)} classifies {view.data} best?"
 
 
 def states(trials: Iterable[TrialView]) -> Counter[str]:
@@ -46,7 +48,8 @@ def conclusion(findings: Findings) -> list[str]:
     if answer is None:
         return ["There is no answer yet: no trial was trained to the end."]
     trial, final = answer.trial, answer.final
-    size = f"{count(trial.params)} parameters, {percent(trial.params / view.budget, 1)} of the budget"
+    share, limit = view.used(trial.architecture)
+    size = f"{count(trial.params)} parameters, {percent(share, 1)} of {limit}"
     if final is None:
         lead = f"The best network so far is right on {percent(trial.value)} of the validation images, with {size}."
         sentences = [lead, "It has not been retrained, so there is no test accuracy to quote."]
@@ -182,10 +185,11 @@ def _answer_facts(view: StudyView, answer: Answer) -> list[Fact]:
         deviation = f"; standard deviation {points(final.deviation)} points" if final.seeds > 1 else ""
         test = Fact("Test accuracy", percent(final.mean), spread(final) + deviation + _augmented(final))
     epochs = plural(measured_epochs(trial), "epoch")
+    share, limit = view.used(trial.architecture)
     return [
         test,
         Fact("Validation accuracy", percent(trial.value), f"in the search, after {epochs}; optimistic"),
-        Fact("Parameters", count(trial.params), f"{percent(trial.params / view.budget, 1)} of {count(view.budget)}"),
+        Fact("Parameters", count(trial.params), f"{percent(share, 1)} of {limit}"),
         Fact("MACs", short(trial.macs), f"multiply-accumulates for one {view.image_size} by {view.image_size} image"),
     ]
 

@@ -3,7 +3,9 @@
 from typing import Any
 
 from search.recipe import Recipe
-from search.space.space import Space
+from search.space.limits import macs_by_rule
+from search.space.space import Space, load_space
+from search.study.plan import Question
 
 # Of November 2026, before stems of more widths and choices that weigh less than others.
 _FIRST_SPACE: dict[str, Any] = {
@@ -22,6 +24,10 @@ _FIRST_SPACE: dict[str, Any] = {
     "rules": {"non_decreasing_width": True},
 }
 
+# Of November 2026, when the rule for multiply-accumulates was half of today's.
+_LEAST_MACS = 0.6
+_MACS_PER_PARAMETER = 160
+
 # Of November 2026, before Muon, reflection and alternating flips.
 _FIRST_FAST = Recipe(
     name="fast", epochs=8, batch_size="auto", lr=0.8, ema_window=0.09, crop_padding="auto", flip="auto",
@@ -35,7 +41,16 @@ ASKED = ("epochs", "batch_size", "halve_batch", "lr")
 
 def was_default(space: Space) -> bool:
     """Whether this was the default space of an earlier nas."""
-    return space == Space.model_validate(_FIRST_SPACE)
+    second: dict[str, Any] = load_space().model_dump()
+    second["weights"]["least_macs"] = _LEAST_MACS
+    return space in (Space.model_validate(_FIRST_SPACE), Space.model_validate(second))
+
+
+def had_rule(question: Question) -> bool:
+    """Whether multiply-accumulates were limited by the rule of an earlier nas, or may have been."""
+    limits = question.all_limits
+    earlier = macs_by_rule(limits.max_params, question.data.image_size, _MACS_PER_PARAMETER)
+    return limits.macs == earlier
 
 
 def was_default_recipe(recipe: Recipe) -> bool:

@@ -12,7 +12,7 @@ from search.errors import DataError, RecipeError, StudyError
 from search.files import StudyFiles
 from search.recipe import Recipe, with_batch_size
 from search.recipes import FAST, RECIPES
-from search.run.earlier_defaults import ASKED, was_default, was_default_recipe
+from search.run.earlier_defaults import ASKED, had_rule, was_default, was_default_recipe
 from search.run.proposals import with_defaults
 from search.space.space import load_space
 from search.study.address import without_password
@@ -72,7 +72,10 @@ def settle(
         say: is called with a line where today's default does not suit the question.
     """
     changes: dict[str, Any] = {}
+    says_macs, asks_rule = "macs" in given, "rule" in given
     if plan is not None:
+        if asks_rule and had_rule(plan.question):
+            says_macs = asks_rule = False
         own = plan.question
         if "space" not in given and was_default(own.space):
             changes["space"] = own.space
@@ -84,9 +87,9 @@ def settle(
         changes["recipe"] = recipe.model_copy(update={"epochs": epochs})
         if "fill" not in given:
             changes["fill"] = own.fill
-        if "macs" not in given:
+        if not says_macs:
             changes["limits"] = (*(text for text in own.limits if text.startswith("macs=")), *question.limits)
-    rule = "rule" in given or ("macs" not in given and plan is None)
+    rule = asks_rule or (not says_macs and plan is None)
     # The rule is lifted, or is not, as it was when the study began: by the share of the budget that was chosen with it.
     chooses_fill = "fill" not in given and (rule or plan is None)
     settled = with_defaults(question.changed(**changes), rule, chooses_fill, say)

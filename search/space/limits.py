@@ -82,7 +82,7 @@ HOW_LATENCY_IS_MEASURED = (
     "one image at a time on the device that trains, the median of up to 50 runs after a warm-up, while no other worker "
     "of nas on that machine computes"
 )
-MACS_PER_PARAMETER = 160  # of the budget, at 32x32 pixels
+MACS_PER_PARAMETER = 320  # of the budget, at 32x32 pixels
 _NAMES = ("macs", "bytes", "activations", "latency")
 _BYTES = re.compile(r"(\d[\d_]*(?:\.\d+)?(?:e\+?\d{1,2})?)(k|m|g|ki|mi|gi)?b?", re.IGNORECASE)
 _BYTE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -110,10 +110,10 @@ class Limits:
         activations: the most bytes of live feature maps for one image, at `activations_precision`; see `models.count`.
         activations_precision: the precision of the feature maps.
         latency: the most seconds for one image. It is measured by workers, and not checked here.
-        fill: the least share of the budget that a network must use; 0 requires nothing.
+        fill: the least share that a network must use of the parameters that budget and bytes leave; 0 requires nothing.
 
     Raises:
-        InputError: the fill is outside 0 to 1, or limits contradict each other.
+        InputError: the fill is outside 0 to 1.
     """
 
     budget: int
@@ -128,11 +128,6 @@ class Limits:
     def __post_init__(self) -> None:
         if not 0 <= self.fill <= 1:
             raise InputError(f"fill = {self.fill}: must be above 0 and at most 1, as in 0.9")
-        if self.min_params > self.max_params:
-            raise InputError(
-                f"fill = {self.fill}: asks for at least {self.min_params:,} parameters, "
-                f"but limit {self._bytes_text} leaves at most {self.max_params:,}"
-            )
 
     @cached_property
     def max_params(self) -> int:
@@ -149,9 +144,9 @@ class Limits:
 
     @cached_property
     def min_params(self) -> int:
-        """The fewest parameters a network must have to fill the budget; 0 if `fill` requires nothing."""
+        """The fewest parameters a network must have; 0 if `fill` requires nothing."""
         # As a fraction of the decimal that was written: 0.9 means nine tenths, not the nearest float.
-        return -(-Fraction(str(self.fill)) * self.budget // 1)
+        return -(-Fraction(str(self.fill)) * self.max_params // 1)
 
     @cached_property
     def max_activations(self) -> int | None:
@@ -161,15 +156,11 @@ class Limits:
         return 8 * self.activations // BITS[self.activations_precision]
 
     @property
-    def _bytes_text(self) -> str:
-        return f"bytes={self.bytes}@{self.bytes_precision}"
-
-    @property
     def texts(self) -> tuple[str, ...]:
         """The limits other than budget and fill in one canonical form, which `parse_limits` reads."""
         texts = [] if self.macs is None else [f"macs={self.macs}"]
         if self.bytes is not None:
-            texts.append(self._bytes_text)
+            texts.append(f"bytes={self.bytes}@{self.bytes_precision}")
         if self.activations is not None:
             texts.append(f"activations={self.activations}@{self.activations_precision}")
         if self.latency is not None:
@@ -195,16 +186,26 @@ class Limits:
         return self.macs is None or macs <= self.macs
 
 
-def macs_by_rule(max_params: int, image_size: int) -> int:
+def macs_by_rule(max_params: int, image_size: int, per_parameter: int = MACS_PER_PARAMETER) -> int:
     """The most multiply-accumulates for one image that go with a number of parameters and an image size in pixels.
 
     Without such a limit the best network within a budget tends to be the one that computes most: convolutions at full
-    resolution cost few parameters and much time, to train as well as to use. `MACS_PER_PARAMETER` are as many as
-    ResNet-8 has, the smallest of its family, and the networks made by hand for CIFAR-10 and 5 million parameters keep
-    to them but for one. A convolution's multiply-accumulates go with the pixels, and so does the rule.
+    resolution cost few parameters and much time, to train as well as to use. `MACS_PER_PARAMETER` are twice as many as
+    ResNet-8 has, the smallest of its family, and all networks made by hand for CIFAR-10 and 5 million parameters keep
+    to them. A convolution's multiply-accumulates go with the pixels, and so does the rule.
     """
-    by_rule = round(MACS_PER_PARAMETER * max_params * Fraction(image_size, 32) ** 2)
+    by_rule = round(per_parameter * max_params * Fraction(image_size, 32) ** 2)
     return min(max(1, by_rule), _LARGEST)
+
+
+def used(architecture: Architecture, max_params: int, max_int8_bytes: int | None) -> tuple[float, str]:
+    """The share that a network uses of the budget or of the limit on an int8 file's bytes, whichever is tighter, and
+    which of them it is."""
+    share = count_parameters(architecture) / max_params, f"the budget of {max_params:,}"
+    if max_int8_bytes is None:
+        return share
+    of_bytes = count_int8_bytes(architecture) / max_int8_bytes, f"{max_int8_bytes:,} bytes in int8"
+    return of_bytes if max_params == max_int8_bytes else max(share, of_bytes)
 
 
 def short_words(number: int) -> str:
@@ -238,7 +239,7 @@ def parse_limits(texts: Iterable[str], budget: int, fill: float = 0.0) -> Limits
     `macs=none` and `macs=auto` are no limit here: what the second stands for is settled by the images and the space.
 
     Raises:
-        InputError: a name is unknown or repeated, a value does not parse, or limits contradict each other.
+        InputError: a name is unknown or repeated, or a value does not parse.
     """
     given = _by_name(texts)
     size, size_precision = _parse_bytes("bytes", given.get("bytes"))

@@ -61,6 +61,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         sampler=question.sampler,
         worker_seconds=attributes.get("worker_seconds"),
         max_macs=question.all_limits.macs,
+        max_int8_bytes=question.all_limits.max_int8_bytes,
         by_time=circumstances.time is not None,
         num_train=circumstances.num_train,
         pixels=question.recipe.shares_of_pixels,

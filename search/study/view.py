@@ -8,6 +8,7 @@ from typing import Any, Literal
 from models.architecture import Architecture
 from search.identity import Identity
 from search.protocol import Measurement
+from search.space.limits import used
 from search.study.way import Select, Way, device_class, run_key
 from search.teaching import Teaching
 from search.trained_network import AugmentedResult, OnnxExport, Robustness
@@ -202,6 +203,7 @@ class StudyView:
         budget: the most parameters that a network may have, by the budget and the limit of bytes.
         proxy: the runs of its audits, by whatever recipe.
         max_macs: a further limit.
+        max_int8_bytes: another, on the numbers of an int8 file; then `budget` is not more than that.
         num_train: images of the training split; 0 where it was not recorded.
         pixels: the share of an image's pixels that each epoch of a trial is trained on; empty where it is all of them.
         peak: FLOP/s of products of large matrices on the GPU that trained; None on a CPU, or where both did.
@@ -230,6 +232,7 @@ class StudyView:
     sampler: str = "tpe"
     worker_seconds: float | None = None
     max_macs: int | None = None
+    max_int8_bytes: int | None = None
     by_time: bool = False
     num_train: int = 0
     pixels: tuple[float, ...] = ()
@@ -239,3 +242,7 @@ class StudyView:
     commands: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     guesses: tuple[tuple[str, Architecture], ...] = ()
+
+    def used(self, architecture: Architecture) -> tuple[float, str]:
+        """The share that a network uses of the tighter of the limits on its size, and that limit."""
+        return used(architecture, self.budget, self.max_int8_bytes)

@@ -10,6 +10,7 @@ from search.identity import Identity
 from search.report.notation import count, design, interval, percent, plural
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.space.guesses import is_guess
+from search.space.limits import Limits, used
 from search.study.later import SPLITS
 from search.study.ledger import Ledger
 from search.study.onnx_results import measured_on
@@ -99,7 +100,7 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun], onnx: Onnx
     Raises:
         StorageError: the test ledger cannot be read.
     """
-    run, data, budget = runs[0], plan.question.data, plan.question.all_limits.max_params
+    run, data, limits = runs[0], plan.question.data, plan.question.all_limits
     view = run.view
     kept = f", the weights of epoch {view.kept_epoch}" if view.kept_epoch is not None else ""
     return CARD.format(
@@ -107,7 +108,7 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun], onnx: Onnx
         origin=_origin(view.identity),
         study=files.name,
         design=design(view.architecture),
-        params=_params(view.params, budget),
+        params=_params(view, limits),
         macs=count(view.macs),
         size=data.image_size,
         channels=data.channels,
@@ -162,10 +163,12 @@ def _origin(identity: Identity) -> str:
     return "found by search" + (", here with another dropout than it had there" if identity.dropout is not None else "")
 
 
-def _params(params: int, budget: int) -> str:
-    if params > budget:
-        return f"{count(params)}, over the study's budget of {count(budget)}: a reference"
-    return f"{count(params)}, {percent(params / budget, 1)} of the budget of {count(budget)}"
+def _params(view: RunView, limits: Limits) -> str:
+    budget = limits.max_params
+    if view.params > budget:
+        return f"{count(view.params)}, over the study's budget of {count(budget)}: a reference"
+    share, limit = used(view.architecture, budget, limits.max_int8_bytes)
+    return f"{count(view.params)}, {percent(share, 1)} of {limit}"
 
 
 def _classes(classes: tuple[str, ...]) -> str:

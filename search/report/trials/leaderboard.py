@@ -9,7 +9,7 @@ from search.report.notation import MULTIPLIED, count, design, exists, percent, p
 from search.report.tables import Column, Table, table
 from search.space.guesses import is_guess
 from search.study.networks import Network
-from search.study.view import TrialView, merit
+from search.study.view import StudyView, TrialView, merit
 
 LEADERBOARD_SIZE = 200
 _DESIGN = f"Design (depth {MULTIPLIED} width)"
@@ -73,9 +73,10 @@ def tested_trials(meant: Mapping[int, Network]) -> dict[int, Tested]:
 
 
 def leaderboard_frame(
-    ranked: Sequence[TrialView], tested: Mapping[int, Tested], budget: int, size: int = LEADERBOARD_SIZE
+    ranked: Sequence[TrialView], tested: Mapping[int, Tested], view: StudyView, size: int = LEADERBOARD_SIZE
 ) -> pd.DataFrame:
-    """The best complete trials: rank, number, value, params, share of the budget, macs, design, test_accuracy.
+    """The best complete trials: rank, number, value, params, share (see `StudyView.used`), macs, design,
+    test_accuracy.
 
     A guess or hand-made network among the trials has its name beside its design, and so has another dropout than its
     own, with which it was tested.
@@ -86,7 +87,7 @@ def leaderboard_frame(
             "number": trial.number,
             "value": trial.value,
             "params": trial.params,
-            "share": trial.params / budget,
+            "share": view.used(trial.architecture)[0],
             "macs": trial.macs,
             "design": _named(trial) + tested.get(trial.number, UNTESTED).how,
             "test_accuracy": tested.get(trial.number, UNTESTED).mean,
@@ -118,13 +119,14 @@ def budgets_frame(ranked: Sequence[TrialView], tested: Mapping[int, Tested], bud
     return pd.DataFrame(rows, columns=["budget", "number", "value", "params", "macs", "design", "test_accuracy"])
 
 
-def leaderboard_table(frame: pd.DataFrame, total: int) -> Table:
+def leaderboard_table(frame: pd.DataFrame, total: int, view: StudyView) -> Table:
     some = f"The best {len(frame)} of {plural(total, 'complete trial')}"
     which = some if len(frame) < total else "All complete trials"
     columns = [
         Column("rank", "Rank", str), Column("number", "Trial", str), Column("value", "Validation", percent),
         Column("test_accuracy", "Test, retrained", percent), Column("params", "Parameters", count),
-        Column("share", "Of budget", lambda share: percent(share, 1)), Column("macs", "MACs", short),
+        Column("share", "Of budget" if view.max_int8_bytes is None else "Of limit", lambda share: percent(share, 1)),
+        Column("macs", "MACs", short),
         Column("design", _DESIGN),
     ]  # fmt: skip
     caption = f"{which} by validation accuracy at the end of the search's schedule."

@@ -29,10 +29,6 @@ WRONG = [
     ((*LIMITED, "--limit", "latency=5"), "limit latency = '5': must be a time above zero with its unit"),
     ((*LIMITED, "--limit", "macs=1M", "--limit", "macs=2M"), "limit macs = '2M': is given twice"),
     ((*LIMITED, "--fill", "1.5"), "fill = '1.5': must be above 0 and at most 1"),
-    (
-        (*LIMITED, "--fill", "0.9", "--limit", "bytes=100KB@int8"),
-        "asks for at least 900,000 parameters, but limit bytes",
-    ),
     (("space", "--limit", "macs=1M"), "space: --limit and --fill need a --budget"),
     (("space", "--study", "x", "--budget", "1M"), "space: --study gives space, limits and data; leave out the others"),
     (

@@ -23,7 +23,7 @@ from search.study.storage import read_study
 
 Nas = Callable[..., CompletedProcess[str]]
 DIGITS = ("search", "--data", "digits", "--budget", "20k")
-RULE = "at most 200k MACs (160 a parameter of the budget at 32x32 pixels, --limit macs=none lifts it)"
+RULE = "at most 400k MACs (320 a parameter of the budget at 32x32 pixels, --limit macs=none lifts it)"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_several_limits_hold_at_once(nas: Nas) -> None:
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
     assert 0 < len(rows) <= 20
-    assert all(row["macs"] <= 400_000 and 4_000 <= row["params"] <= 12_000 for row in rows)
+    assert all(row["macs"] <= 400_000 and 2_400 <= row["params"] <= 12_000 for row in rows)
 
 
 def test_a_search_that_is_done_starts_no_worker(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
@@ -147,6 +147,9 @@ def test_what_a_user_should_know_of_the_data_is_said(tmp_path: Path, caplog: pyt
 def test_without_fill_the_share_to_use_depends_on_the_space_and_none_asks_for_nothing() -> None:
     assert question(budget="1M")[1].fill == 0.8
     assert question(budget="1M", fill="none")[1].fill == 0.0
+    _, within = question(budget="1M", limit=["bytes=100KB@int8"])
+    assert (within.fill, within.all_limits.min_params) == (0.8, 80_000)
+    assert "at least 80% of the 100,000 that bytes leave used" in limit_words(within)
 
 
 def test_limits_are_read_before_the_data() -> None:
@@ -157,12 +160,12 @@ def test_limits_are_read_before_the_data() -> None:
 @pytest.mark.parametrize(
     ("given", "macs", "words"),
     [
-        (None, 200_000, RULE),
-        (["MACs = Auto"], 200_000, RULE),
+        (None, 400_000, RULE),
+        (["MACs = Auto"], 400_000, RULE),
         (["macs=none"], None, None),
         (["macs=150k"], 150_000, "at most 150k MACs"),
-        (["macs=200000"], 200_000, RULE),
-        (["bytes=8KB@int8"], 80_000, RULE.replace("200k", "80k")),  # it goes with the parameters that bytes leave
+        (["macs=400000"], 400_000, RULE),
+        (["bytes=8KB@int8"], 160_000, RULE.replace("400k", "160k")),  # it goes with the parameters that bytes leave
     ],
 )
 def test_macs_are_limited_by_a_rule_unless_something_is_said(
@@ -184,7 +187,7 @@ def test_the_rule_is_lifted_where_it_would_leave_no_design_and_that_is_said(nas:
         assert done.returncode == 0, done.stderr
         share = {(): " that uses 80% of the budget", ("--fill", "0.2"): " that uses 20% of the budget"}
         assert "limit macs = auto: lifted, since no network of this space" in done.stderr
-        assert "keeps to 7,000,000 MACs\n" in done.stderr and share.get(options, "") in done.stderr
+        assert "keeps to 14,000,000 MACs\n" in done.stderr and share.get(options, "") in done.stderr
         assert "limits: at most 700,000 parameters\n" in done.stderr or options
     silent = nas(*command, "--limit", "macs=none")
     assert "lifted" not in silent.stderr and silent.stdout == nas(*command).stdout
@@ -193,7 +196,7 @@ def test_the_rule_is_lifted_where_it_would_leave_no_design_and_that_is_said(nas:
 def test_a_dry_run_says_the_limits_of_its_designs(nas: Nas) -> None:
     done = nas(*DIGITS, "--trials", "5", "--dry-run", "--format", "json")  # fill and rule hold together
     assert f"\nlimits: at most 20,000 parameters, at least 80% of them used, {RULE}\n" in done.stderr
-    assert all(row["macs"] <= 200_000 for row in json.loads(done.stdout))
+    assert all(row["macs"] <= 400_000 for row in json.loads(done.stdout))
 
 
 def test_a_study_says_its_rule_in_its_first_lines_its_plan_and_on_its_page(
@@ -204,18 +207,18 @@ def test_a_study_says_its_rule_in_its_first_lines_its_plan_and_on_its_page(
     assert done.returncode == 0, done.stderr
     assert f"study digits-20k in studies/digits-20k: at most 20,000 parameters, {RULE}, digits, 2 trials" in done.stdout
     files = StudyFiles(tmp_path / "studies", "digits-20k")
-    assert Plan.load(files).question.limits == ("macs=200000",)
+    assert Plan.load(files).question.limits == ("macs=400000",)
     assert nas("report").returncode == 0
     page = (files.folder / "report.html").read_text()
-    assert "at most 20,000 parameters and 200k MACs classifies" in page
-    assert "macs=200000 (by the rule, macs=auto)" in page
+    assert "at most 20,000 parameters and 400k MACs classifies" in page
+    assert "macs=400000 (by the rule, macs=auto)" in page
     assert f"Only networks of {RULE} were searched." in page
     # Nothing said, or the same said: it goes on. Another limit, or none: the question has changed.
-    for same in ((), ("--limit", "macs=auto"), ("--limit", "macs=200000")):
+    for same in ((), ("--limit", "macs=auto"), ("--limit", "macs=400000")):
         assert nas(*command, *same).returncode == 0
     for other, now in (("none", ""), ("150k", "macs=150000")):
         refused = nas(*command, "--limit", f"macs={other}")
-        assert refused.returncode == 2 and f"(limits = ['macs=200000'], now {[now] if now else []})" in refused.stderr
+        assert refused.returncode == 2 and f"(limits = ['macs=400000'], now {[now] if now else []})" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_the_summary_answers_in_one_sentence_with_its_interval(markup):
     (answer,) = re.findall(r'<p class="conclusion">(.+?)</p>', markup)
     assert re.fullmatch(
         r"The best network found is right on 95\.10% of the test images \(95% interval 94\.94% to 95\.26%, 3 seeds\), "
-        r"with [\d,]+ parameters, \d+\.\d% of the budget\.",
+        r"with [\d,]+ parameters, \d+\.\d% of the budget of [\d,]+\.",
         answer,
     )
     assert "Beside baselines that were trained alike it is better than resnet20-b by 3.25 points" in markup

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from models.count import count_parameters
+from models.int8 import count_int8_bytes
 from search.report.caveats import caveats
 from search.report.findings import find
 from search.report.summary import conclusion, facts, question, whether_searching_paid
@@ -31,6 +33,20 @@ def test_trials_are_of_a_number_where_a_number_was_asked_for(study, trial):
 def test_a_limit_of_macs_is_part_of_the_question(study):
     assert question(study(max_macs=600_000_000)) == (
         "Which network of at most 5,000,000 parameters and 600M MACs classifies cifar10 best?"
+    )
+
+
+def test_a_limit_of_int8_bytes_is_not_called_a_budget_of_parameters(study, trial):
+    (only,) = view_trials = (trial(0, 0.9),)
+    size = 2 * count_int8_bytes(only.architecture)
+    within = study(trials=view_trials, budget=size, max_int8_bytes=size)
+    assert question(within) == f"Which network of at most {size:,} bytes in int8 classifies cifar10 best?"
+    assert f"50.0% of {size:,} bytes in int8." in conclusion(find(within))[0]
+    params = count_parameters(only.architecture)
+    tighter = replace(within, budget=params, max_macs=600_000_000)
+    assert f"100.0% of the budget of {params:,}." in conclusion(find(tighter))[0]
+    assert question(tighter) == (
+        f"Which network of at most {params:,} parameters, 600M MACs and {size:,} bytes in int8 classifies cifar10 best?"
     )
 
 

@@ -126,7 +126,7 @@ def test_a_study_of_earlier_defaults_goes_on_with_them(files: StudyFiles, earlie
     ("given", "changes", "difference"),
     [
         (("space",), {}, r"space\.stem\.width = \[8, 16, 32, 64\], now \[8, 16, 24, 32\]"),
-        (("macs", "rule"), {}, r"limits = \[\], now \['macs=200000'\]"),
+        (("macs", "rule"), {}, r"limits = \[\], now \['macs=400000'\]"),
         (("macs",), {"limits": ("macs=1M",)}, r"limits = \[\], now \['macs=1000000'\]"),
         ((), {"limits": ("bytes=70KB",)}, r"limits = \[\], now \['bytes=70000@fp32'\]"),
         ((), {"fill": 0.4}, r"fill = 0\.5, now 0\.4"),
@@ -146,6 +146,19 @@ def test_a_study_keeps_its_limit_of_macs_whatever_the_rule_says_later(files: Stu
         question = earlier.question.changed(limits=limits, fill=0.4)
         Plan(question=question, circumstances=earlier.circumstances).save(files)
         assert settle(asked_now(earlier, limits=limits[1:], fill=0.4), ("fill",), begun(files)) == question
+
+
+def test_a_study_of_the_earlier_rule_and_its_space_goes_on_with_them(files: StudyFiles, earlier: Plan) -> None:
+    today = load_space()
+    values = today.model_dump()
+    values["weights"]["least_macs"] = 0.6
+    question = earlier.question.changed(space=Space.model_validate(values), limits=("macs=200000",), fill=0.8)
+    Plan(question=question, circumstances=earlier.circumstances).save(files)
+    for given, limits in (((), ()), (("macs", "rule"), ()), (("macs",), ("macs=200000",))):
+        assert settle(asked_now(earlier, space=today, limits=limits), given, begun(files)) == question
+    now = settle(asked_now(earlier, space=today, limits=("macs=400000",)), ("macs",), begun(files))
+    with pytest.raises(StudyError, match=r"limits = \['macs=200000'\], now \['macs=400000'\]"):
+        plan_of(files, now, "digits", None, 9)
 
 
 def test_a_space_of_the_users_own_is_no_earlier_default(files: StudyFiles, earlier: Plan) -> None:
@@ -181,13 +194,13 @@ def test_batches_that_are_asked_for_are_not_overlooked_in_an_earlier_study(files
 def test_a_new_study_has_todays_defaults(earlier: Plan) -> None:
     settled = settle(asked_now(earlier, space=load_space()), ("fill",), None)
     assert settled.recipe.optimizer == FAST.optimizer
-    assert (settled.space, settled.limits, settled.fill) == (load_space(), ("macs=200000",), 0.5)
+    assert (settled.space, settled.limits, settled.fill) == (load_space(), ("macs=400000",), 0.5)
 
 
 def test_a_rule_that_was_lifted_for_want_of_large_networks_is_lifted_again(files: StudyFiles, earlier: Plan) -> None:
     stage = {"block": "basic", "depth": [1, 2], "width": [8, 256], "kernel": 3, "reduction": 4}
     stem = {"width": 8, "kernel": 3, "stride": 1, "padding": 1}
-    few = {"stem": stem, "num_stages": [1, 2], "stage": stage | {"even_kernel": "pad-then-valid"}}
+    few = {"stem": stem, "num_stages": 1, "stage": stage | {"even_kernel": "pad-then-valid"}}
     question = earlier.question.changed(space=Space.model_validate(few), budget=700_000, limits=(), fill=0.0)
     begins = settle(question, ("space", "macs", "rule"), None)
     assert (begins.limits, begins.fill) == ((), 0.0)

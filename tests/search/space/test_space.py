@@ -98,7 +98,7 @@ def test_the_default_space_is_what_its_file_says() -> None:
     assert (
         default.weights is not None
         and default.weights.text
-        == "num_stages first, equal; stage.depth steep; all else equal; of a limit on MACs 60% or more used"
+        == "num_stages first, equal; stage.depth steep; all else equal; of a limit on MACs 50% or more used"
     )
 
 

@@ -131,7 +131,7 @@ def test_weights_survive_being_stored() -> None:
 def test_weights_in_words_leave_out_what_is_equal() -> None:
     default = load_space().weights
     assert default is not None and default.text == (
-        "num_stages first, equal; stage.depth steep; all else equal; of a limit on MACs 60% or more used"
+        "num_stages first, equal; stage.depth steep; all else equal; of a limit on MACs 50% or more used"
     )
     space = weighed({"stem": {"width": "falling"}, "dropout": [0.5, 2]})
     assert space.weights is not None

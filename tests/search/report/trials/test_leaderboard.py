@@ -11,7 +11,7 @@ from search.report.trials.leaderboard import budgets_frame, leaderboard_frame, t
 
 def board(view):
     findings = find(view)
-    return leaderboard_frame(findings.ranked, findings.tested_trials, view.budget)
+    return leaderboard_frame(findings.ranked, findings.tested_trials, view)
 
 
 def under(view, budgets):

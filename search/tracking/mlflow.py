@@ -65,6 +65,7 @@ class MlflowTracker:
             else self._client.create_experiment(name, artifact_location=location)
         )
         self._ids: dict[str, str] = {}
+        self._was_interrupted = False
         self.begin(study.run, study.parameters)
 
     def begin(self, run: str, parameters: Values) -> int:
@@ -89,13 +90,15 @@ class MlflowTracker:
         for name, value in {"state": state, **values}.items():
             if isinstance(value, str):
                 self._client.set_tag(self._ids[run], f"nas.{name}", value)
+        self._was_interrupted |= state == "interrupted"
         self._client.set_terminated(self._ids.pop(run), _STATUS.get(state, "FINISHED"))
 
     def keep_report(self, page: Path) -> None:
         self._client.log_artifact(self._ids[self._study.run], str(page))
 
     def close(self) -> None:
-        self._client.set_terminated(self._ids[self._study.run])
+        status = _STATUS["interrupted"] if self._was_interrupted else "FINISHED"
+        self._client.set_terminated(self._ids[self._study.run], status)
 
     def _log(
         self, run: str, scalars: Mapping[str, Any] | None = None, step: int = 0, parameters: Values | None = None

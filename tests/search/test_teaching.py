@@ -16,7 +16,7 @@ def test_neither_order_nor_names_tell_teachings_apart() -> None:
     others = [
         replace(TEACHING, teachers=(FIRST,)),
         replace(TEACHING, teachers=(FIRST, FIRST, SECOND)),
-        replace(TEACHING, temperature=2.0),
+        replace(TEACHING, temperature=4.0),
         replace(TEACHING, share=0.5),
     ]
     assert len({TEACHING.digest, *(other.digest for other in others)}) == 5

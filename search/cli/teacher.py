@@ -85,7 +85,12 @@ def parse_teacher(
         if num < asked:
             print(f"teacher = {teacher}: only {plural(there, 'trial')} of this study can teach", file=sys.stderr)
         return TeacherRequest(
-            teacher, num, temperature, share, lambda: best_of_study(files, records, plan, recipe(), asked), True
+            teacher,
+            num,
+            temperature,
+            share,
+            find=lambda: best_of_study(files, records, plan, recipe(), asked),
+            are_ranked=True,
         )
     if teacher.startswith(_BASELINE):
         name = known_baseline(teacher.removeprefix(_BASELINE), files, plan)

@@ -244,7 +244,9 @@ def retrain(
         runs: list[RunView] = []
         if request.teachers is not None:  # first, since a folder's weights are read only when they teach
             runs = retraining.teach(taught, request.num_seeds, request.teachers, request.holdout)
-        return ranking, [*retraining.finish(alone, request.num_seeds, request.holdout), *runs]
+        if alone:
+            runs = [*retraining.finish(alone, request.num_seeds, request.holdout), *runs]
+        return ranking, runs
 
 
 def audit_proxy(

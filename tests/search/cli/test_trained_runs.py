@@ -215,7 +215,7 @@ def test_the_test_set_stays_closed_where_what_is_measured_on_it_cannot_be_writte
     story: Story, options: tuple[str, str]
 ) -> None:
     before = story.openings()
-    done = story.nas("export", "--trial", "0", "--to", "onnx", "--test", *options)
+    done = story.nas("export", "--trial", "0", "--to", "onnx", "--test", "--study", "digits-20k", *options)
     assert done.returncode == 1 and done.stderr.startswith(f"nas: cannot write {options[1]}"), done.stderr
     assert done.stderr.count("\n") == 1 and story.openings() == before
 

@@ -30,7 +30,7 @@ def results(view):
 
 def board(view):
     findings = find(view)
-    return leaderboard_frame(findings.ranked, findings.tested_trials, view.budget)
+    return leaderboard_frame(findings.ranked, findings.tested_trials, view)
 
 
 DERIVATIONS = (

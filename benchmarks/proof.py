@@ -20,7 +20,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -45,17 +46,14 @@ NAS = Path(get_path("scripts")) / "nas"
 SEARCH_SHARE = 0.3  # of the time
 OPTUNA_EPOCHS = 5
 RESULTS = "proof"
-SEARCHES = {  # the options of `nas search`
-    "nas": (),
-    "nas-taught": (),
-    "nas-free": ("--limit", "macs=none"),
-    "nas-modern": ("--space", "modern"),
-    "nas-tiny": ("--space", "tiny"),
-    "random": ("--sampler", "random", "--no-warm-start"),
+SEARCHES = {  # the options of `nas search`, and those of `nas retrain`
+    "nas": ((), ()),
+    "nas-taught": ((), ("--teacher", "top2", "--taught-only")),
+    "nas-free": (("--limit", "macs=none"), ()),
+    "nas-modern": (("--space", "modern"), ()),
+    "nas-tiny": (("--space", "tiny"), ()),
+    "random": (("--sampler", "random", "--no-warm-start"), ()),
 }
-
-
-RETRAININGS = {"nas-taught": ("--teacher", "top2", "--taught-only")}  # the options of `nas retrain`
 
 
 def write_images(path: Path, num_train: int, size: int) -> None:
@@ -120,14 +118,13 @@ def result(
     }
 
 
-def search_and_retrain(
-    race: Race, study: str, budget: int, seed: int, options: Sequence[str], retraining: Sequence[str]
-) -> dict[str, Any]:
+def search_and_retrain(race: Race, study: str, budget: int, seed: int, name: str) -> dict[str, Any]:
     """A row of `nas search` and `nas retrain`, each for its share of the time."""
+    searching, retraining = SEARCHES[name]
     started = time.monotonic()
     race.nas(
         "search", "--budget", budget, "--time", f"{SEARCH_SHARE * race.seconds:.0f}s", "--data", race.data.name,
-        "--study", study, "--seed", seed, *options,
+        "--study", study, "--seed", seed, *searching,
     )  # fmt: skip
     left = race.seconds - (time.monotonic() - started)
     race.nas("retrain", "--time", f"{left:.0f}s", "--study", study, *retraining)
@@ -227,15 +224,8 @@ Method = Callable[[Race, str, int, int], dict[str, Any]]
 
 
 def make_methods(guesses: list[str]) -> dict[str, Method]:
-    methods: dict[str, Method] = {"optuna": plain_optuna}
-    for name, options in SEARCHES.items():
-        more = RETRAININGS.get(name, ())
-        methods[name] = lambda race, study, budget, seed, options=options, more=more: search_and_retrain(  # type: ignore[misc]
-            race, study, budget, seed, options, more
-        )
-    for name in guesses:
-        methods[name] = lambda race, study, budget, seed, name=name: guess(race, study, budget, seed, name)  # type: ignore[misc]
-    return methods
+    searches = {name: partial(search_and_retrain, name=name) for name in SEARCHES}
+    return {"optuna": plain_optuna, **searches, **{name: partial(guess, name=name) for name in guesses}}
 
 
 def print_results(rows: Rows) -> None:

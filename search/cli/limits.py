@@ -24,7 +24,7 @@ LimitTexts = Annotated[
 def parse_all_limits(
     budget: str, limits: Sequence[str] | None, fill: str | None, image_size: int | None = None
 ) -> "Limits":
-    """The budget, the other limits, and the least share of the budget to use (none of it by default).
+    """The budget, the other limits, and the least share to use of what they leave (none by default).
 
     Args:
         image_size: in pixels, for the rule of `--limit macs=auto`; None where that is settled later.

@@ -65,7 +65,8 @@ def search(
     fill: Annotated[
         str | None,
         typer.Option(
-            "--fill", help="Least share of the budget to use, or none; by default 0.8, none if the space is small."
+            "--fill",
+            help="Least share to use of what budget and bytes leave, or none; by default 0.8, none in a small space.",
         ),
     ] = None,
     warm_start: Annotated[

@@ -23,7 +23,9 @@ def space(
     space: SpaceFile = None,
     budget: Annotated[str | None, typer.Option("--budget", help="Most parameters: 5e6, 5M, 500k.")] = None,
     limit: LimitTexts = None,
-    fill: Annotated[str | None, typer.Option("--fill", help="Least share of the budget to use, such as 0.8.")] = None,
+    fill: Annotated[
+        str | None, typer.Option("--fill", help="Least share to use of what budget and bytes leave: 0.8.")
+    ] = None,
     data: Annotated[str | None, typer.Option("--data", help="Data set whose images the networks take.")] = None,
     copy: Annotated[
         str | None,

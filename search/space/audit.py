@@ -47,7 +47,7 @@ class Audit:
             then the exact number of designs within limits rounded to cells, times the share of `NUM_DRAWS` uniform
             draws among these that keep the limits themselves.
         limits: the other limits as texts.
-        fill: the least share of the budget.
+        fill: the least share to be used, see `Limits`.
         least: the fewest parameters that limits and fill leave.
         most: the most.
         impossible: further architectures, which cannot take images of this size and are counted nowhere else.

@@ -3,16 +3,19 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 from small_search import Simulation, keeping
 
+from search.cli.retrain import find_opponent
 from search.files import StudyFiles
-from search.protocol import Job
+from search.protocol import Job, TooSlow
 from search.report.findings import find
-from search.run.candidates import best_trials
+from search.run.candidates import Candidate, best_trials
 from search.study.reading import read_view
 from search.study.results import read_results
 from search.study.storage import read_study
@@ -80,6 +83,28 @@ def test_teachers_alone_are_enough_and_the_guess_beside_the_winner_has_them_too(
     assert "than without" not in done.stdout
     commands = [command for command in read_view(searched).commands if "--teacher" in command]
     assert len(commands) == 1 and commands[0].endswith(" --teacher top2 --taught-only")
+
+
+def test_a_guess_that_is_too_slow_is_left_out_where_all_are_taught(
+    nas: Nas, searched: StudyFiles, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limited(*arguments: Any) -> Candidate:
+        opponent = find_opponent(*arguments)
+        assert opponent is not None
+        return replace(opponent, max_latency=0.005)
+
+    def curve(job: Job, epoch: int) -> float | TooSlow:
+        keeping(job, epoch)
+        return TooSlow(0.02) if job.max_latency is not None else 0.9 if job.label.split()[0] == other else 0.5
+
+    other = f"{best(searched, 3)[2]:04d}"
+    simulation.curve = curve
+    monkeypatch.setattr("search.cli.retrain.find_opponent", limited)
+    done = nas("retrain", "--top", "3", "--teacher", "top2", "--taught-only", *BRIEF)
+    assert done.returncode == 0, done.stderr
+    assert {job.label.split()[0][:5] for job in simulation.last_jobs if job.purpose == "final"} == {other, "guess"}
+    (final,) = [run for run in read_results(searched).runs if run.purpose == "final"]
+    assert final.label == other and final.teaching is not None
 
 
 def test_a_retraining_by_time_counts_its_teachers(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:

@@ -3,9 +3,10 @@
 Everything that a method needs counts: the search, the choice among finalists and the last training. All have the same
 images, the same cores, one after another, and are judged by the test set, which none of them opens before its end.
 
-    nas       `nas search --time` and `nas retrain --time`, everything else by default
-    nas-taught  the same, but its last trainings are taught by the two best finalists, trained as long themselves
-    nas-free  the same without a limit on multiply-accumulates; nas-modern and nas-tiny in the spaces of these names
+    nas       `nas search --time` and `nas retrain --time`, everything else by default: where there is time for it the
+              two best of the search teach the last trainings
+    nas-alone  the same without teachers
+    nas-free  nas without a limit on multiply-accumulates; nas-modern and nas-tiny in the spaces of these names
     random    the same as nas without hand-made first trials, drawn at random
     optuna    what a careful user writes: TPE, the median pruner, trials over the budget pruned, the textbook loop; the
               best trial is trained for as long as the rest of the time allows
@@ -48,7 +49,7 @@ OPTUNA_EPOCHS = 5
 RESULTS = "proof"
 SEARCHES = {  # the options of `nas search`, and those of `nas retrain`
     "nas": ((), ()),
-    "nas-taught": ((), ("--teacher", "top2", "--taught-only")),
+    "nas-alone": ((), ("--teacher", "none")),
     "nas-free": (("--limit", "macs=none"), ()),
     "nas-modern": (("--space", "modern"), ()),
     "nas-tiny": (("--space", "tiny"), ()),

@@ -14,13 +14,15 @@ from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.retraining_cost import print_cost
-from search.cli.selection import fit_to_time, parse_selection, parse_time
+from search.cli.retraining_time import fit_to_time, parse_time
+from search.cli.selection import parse_selection
 from search.cli.studies import Studies, StudyName, open_study
 from search.cli.teacher import (
     TaughtOnly,
     TeacherName,
     TeacherShare,
     Temperature,
+    offered_teachers,
     parse_teacher,
     print_teachers,
     teachers_known,
@@ -92,7 +94,8 @@ def retrain(
     --corrupted), in a round of its own.
 
     With --time it is said how many epochs fit, by the pace at which the search trained; at least half of the time is
-    for final runs, so that without --top there are fewer finalists in a short time.
+    for final runs. Where nothing else is named there are fewer finalists in a short time, and in a long one, which has
+    room for half of the recipe's own epochs so, the two best of the study teach as with --teacher top2 --taught-only.
 
     With --top the best guess of the study, a network that anybody would try, is one of the finalists, and is trained
     finally beside the winner, to see whether searching paid.
@@ -125,12 +128,16 @@ def retrain(
 
     teachers = parse_teacher(teacher, temperature, teacher_share, taught_only, files, plan, records, fitted)
     if time is not None and seconds is not None:
-        selection, epochs = fit_to_time(
+        offered = offered_teachers(teacher, files, plan, records, fitted) if selection.is_open else None
+        asked = teachers
+        selection, epochs, teachers, taught_only = fit_to_time(
             time, seconds, selection, seeds, plan, records,
             lambda num_runs: len(machine.staff(dataset, 0, num_runs)), teachers, taught_only,
+            offered=offered, own_epochs=parse_recipe(recipe, None, batch_size).epochs,
         )  # fmt: skip
         top_words = f"--top {selection.top} " if selection.top is not None else ""
-        print(f"in {time}: {top_words}--epochs {epochs}")
+        teaching = "" if teachers is asked or teachers is None else f" --teacher {teachers.source} --taught-only"
+        print(f"in {time}: {top_words}--epochs {epochs}{teaching}")
     full = fitted(holdout or selection.chooses)
     candidates, trials = selection.candidates(records, plan, full), trial_views(records, plan)
     if selection.chooses and selection.guess:

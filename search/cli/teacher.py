@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 MAX_TEACHERS = 10
 _TOP = re.compile(r"top(\d{1,9})")
 _BASELINE = "baseline:"
+_NOBODY = "none"
+_OFFERED = "top2"
 
 TeacherName = Annotated[
     str | None,
     typer.Option(
-        "--teacher", help="Train with a teacher as well: top3 (the study's best), baseline:NAME, or an exported folder."
+        "--teacher",
+        help="Train with a teacher as well: top3 (the study's best), baseline:NAME, an exported folder, or none.",
     ),
 ]
 Temperature = Annotated[
@@ -61,11 +64,11 @@ def parse_teacher(
     Raises:
         InputError: there is no such teacher, it is for other images or classes, or a number is out of range.
     """
-    from search.run.candidates import baseline_candidate, best_first
-    from search.run.teachers import TeacherRequest, best_of_study, read_export
+    from search.run.candidates import baseline_candidate
+    from search.run.teachers import TeacherRequest, best_of_study, num_designs, read_export
     from search.teaching import SHARE, TEMPERATURE, require_in_range
 
-    if teacher is None:
+    if teacher is None or teacher == _NOBODY:
         for name, value in (("temperature", temperature), ("teacher-share", share)):
             if value is not None:
                 raise InputError(f"{name} = {value:g}: is for --teacher")
@@ -78,12 +81,12 @@ def parse_teacher(
     except ValueError as error:
         raise InputError(str(error)) from None
     if match := _TOP.fullmatch(teacher):
-        asked, there = int(match[1]), len(best_first(records))
+        asked, there = int(match[1]), num_designs(records)
         if not 1 <= asked <= MAX_TEACHERS:
             raise InputError(f"teacher = {teacher}: must be top1 to top{MAX_TEACHERS}")
         num = min(asked, there)
         if num < asked:
-            print(f"teacher = {teacher}: only {plural(there, 'trial')} of this study can teach", file=sys.stderr)
+            print(f"teacher = {teacher}: only {plural(there, 'design')} of this study can teach", file=sys.stderr)
         return TeacherRequest(
             teacher,
             num,
@@ -101,6 +104,22 @@ def parse_teacher(
         raise InputError("teacher = '': must be top3, baseline:NAME, or a folder that nas export wrote")
     exported = read_export(expanded(teacher), plan)
     return TeacherRequest(teacher, 1, temperature, share, lambda: [exported])
+
+
+def offered_teachers(
+    teacher: str | None,
+    files: StudyFiles,
+    plan: "Plan",
+    records: "Sequence[FrozenTrial]",
+    recipe: "Callable[[], Recipe]",
+) -> "TeacherRequest | None":
+    """Who teaches where nobody was asked for and the time allows it: the two best of the study; None if somebody, or
+    nobody by name, was asked for, or if there are no two."""
+    from search.run.teachers import num_designs
+
+    if teacher is not None or num_designs(records) < 2:
+        return None
+    return parse_teacher(_OFFERED, None, None, True, files, plan, records, recipe)
 
 
 def teachers_known(

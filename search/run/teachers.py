@@ -24,6 +24,8 @@ from search.study.networks import alike
 from search.study.plan import Plan
 from search.study.results import read_results
 from search.study.rounds import last_round, standings
+from search.study.storage import architecture_of
+from search.study.view import at_dropout
 from search.study.weights import certify_saved
 from search.teaching import Teacher
 from search.trained_network import TrainedNetwork
@@ -64,8 +66,10 @@ class TeacherRequest:
 def best_of_study(
     files: StudyFiles, records: Sequence[FrozenTrial], plan: Plan, recipe: Recipe, num: int
 ) -> list[Candidate]:
-    """The study's best trials, to be trained by the recipe: finalists of the last round by its standings, each with the
-    dropout that stands best there, then trials in the order of the search. There are `num`, or as many as there are.
+    """The best designs of the study, to be trained by the recipe: `num`, or as many as there are.
+
+    First come finalists of the last round by its standings, each with the dropout that stands best there, then trials
+    in the order of the search. What differs in its dropout alone is one design.
 
     Raises:
         StudyError: no trial was trained to the end.
@@ -89,7 +93,16 @@ def best_of_study(
         best.setdefault(number, own if dropout is None else with_dropout(own, dropout))
     for number, own in candidates.items():
         best.setdefault(number, own)
-    return list(best.values())[:num]
+    chosen: list[Candidate] = []
+    for candidate in best.values():
+        if len(chosen) < num and not any(are_one_design(candidate, other) for other in chosen):
+            chosen.append(candidate)
+    return chosen
+
+
+def num_designs(records: Iterable[FrozenTrial]) -> int:
+    """How many designs of a study, whatever their dropout, were trained to the end."""
+    return len({at_dropout(architecture_of(trial), 0.0).canonical() for trial in best_first(records)})
 
 
 def require_another(student: Candidate, teachers: Iterable[Candidate | Exported], source: str) -> None:

@@ -143,10 +143,10 @@ def quoted(networks: Iterable[Network]) -> dict[str, Network]:
     return {network.label: heaviest[network.label] for network in networks}
 
 
-def weight(network: Network) -> tuple[bool, int, int, bool, str, str, Way]:
-    """Sorts networks of one label: those with a teacher, which others are not compared with, come first. Then by how
-    much was put into them: by the epochs of all their seeds together, so that neither a short trial with several seeds
-    nor a last quick look outweighs a long training. Of equal ones the one with more seeds comes later, then the one
-    that had the validation images too, the one that was trained last, and by recipe."""
+def weight(network: Network) -> tuple[int, bool, int, bool, str, str, Way]:
+    """Sorts networks of one label by how much was put into them: by the epochs of all their seeds together, so that
+    neither a short trial with several seeds nor a last quick look outweighs a long training. Of equal ones that without
+    a teacher comes later, then the one with more seeds, the one that had the validation images too, the one that was
+    trained last, and by recipe."""
     epochs, is_alone = sum(run.epochs for run in network.runs), network.teaching is None
-    return is_alone, epochs, network.seeds, not network.holdout, network.time, network.recipe, network.way
+    return epochs, is_alone, network.seeds, not network.holdout, network.time, network.recipe, network.way

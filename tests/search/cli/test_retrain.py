@@ -261,7 +261,7 @@ def test_a_retraining_by_time_says_what_fits_and_trains_that(
     nas: Nas, searched: StudyFiles, simulation: Simulation
 ) -> None:
     simulation.curve = keeping
-    device = ("--workers", "2", "--device", "cpu")
+    device = ("--teacher", "none", "--workers", "2", "--device", "cpu")
     done = nas("retrain", "--time", "10m", *device)
     assert done.returncode == 0, done.stderr
     top, epochs = done.stdout.splitlines()[0].removeprefix("in 10m: --top ").split(" --epochs ")
@@ -278,6 +278,7 @@ def test_a_retraining_by_time_says_what_fits_and_trains_that(
         (("--time", "1m", "--epochs", "3"), "time = '1m': is instead of --epochs; leave out one of them"),
         (("--time", "1m", "--ray", "local"), "time = '1m': is not for --ray, where the pace is not known"),
         (("--trial", "0", "--taught-only"), "taught-only: is for --teacher"),
+        (("--trial", "0", "--temperature", "3"), "temperature = 3: is for --teacher"),
         (("--time", "5s", "--top", "2"), "time = 5s: too short for one epoch of all that is to be trained"),
         (("--time", "soon"), "time = 'soon': must be a time above zero"),
     ):

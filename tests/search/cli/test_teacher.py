@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import Any
 import pytest
 from small_search import Simulation, keeping
 
+from models.architecture import Architecture
 from search.cli.retrain import find_opponent
 from search.files import StudyFiles
 from search.protocol import Job, TooSlow
 from search.report.findings import find
-from search.run.candidates import Candidate, best_trials
+from search.run.candidates import Candidate, best_first, best_trials
 from search.study.reading import read_view
 from search.study.results import read_results
-from search.study.storage import read_study
+from search.study.storage import architecture_of, read_study
+from search.study.view import at_dropout
 
 Nas = Callable[..., CompletedProcess[str]]
 BRIEF = ("--epochs", "2", "--workers", "2", "--device", "cpu")
@@ -31,7 +34,16 @@ def teaching(job: Job, epoch: int) -> float:
 
 
 def best(files: StudyFiles, num: int) -> list[int]:
-    return best_trials(read_study(files, None)[0], num)
+    """The first trials of the best designs."""
+    first: dict[Architecture, int] = {}
+    for trial in best_first(read_study(files, None)[0]):
+        first.setdefault(at_dropout(architecture_of(trial), 0.0).canonical(), trial.number)
+    return list(first.values())[:num]
+
+
+def third(files: StudyFiles) -> int:
+    """The last of --top 3."""
+    return best_trials(read_study(files, None)[0], 3)[2]
 
 
 def test_the_best_of_the_study_teach_and_the_last_lines_say_what_they_gained(
@@ -69,7 +81,7 @@ def test_teachers_alone_are_enough_and_the_guess_beside_the_winner_has_them_too(
         keeping(job, epoch)
         return 0.9 if job.label.split()[0] == other else 0.5
 
-    other = f"{best(searched, 3)[2]:04d}"
+    other = f"{third(searched):04d}"
     simulation.curve = curve
     done = nas("retrain", "--top", "3", "--teacher", "top2", "--taught-only", "--seeds", "2", *BRIEF)
     assert done.returncode == 0, done.stderr
@@ -97,7 +109,7 @@ def test_a_guess_that_is_too_slow_is_left_out_where_all_are_taught(
         keeping(job, epoch)
         return TooSlow(0.02) if job.max_latency is not None else 0.9 if job.label.split()[0] == other else 0.5
 
-    other = f"{best(searched, 3)[2]:04d}"
+    other = f"{third(searched):04d}"
     simulation.curve = curve
     monkeypatch.setattr("search.cli.retrain.find_opponent", limited)
     done = nas("retrain", "--top", "3", "--teacher", "top2", "--taught-only", *BRIEF)
@@ -122,6 +134,33 @@ def test_a_retraining_by_time_counts_its_teachers(nas: Nas, searched: StudyFiles
     teachers, taught = sum(ratios) / 2, 1 + sum(ratios) / 4  # side by side; and two passes forward in every step
     assert only / alone == pytest.approx(1 / (teachers + taught), rel=0.02)
     assert beside / alone == pytest.approx(1 / (1 + teachers + taught), rel=0.02)
+
+
+def test_a_retraining_that_is_given_nothing_but_time_is_taught_if_half_of_its_recipe_fits_so(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = teaching
+    device = ("--workers", "2", "--device", "cpu")
+
+    def first_line(time: str, *options: str) -> str:
+        done = nas("retrain", "--time", time, *options, *device)
+        assert done.returncode == 0, done.stderr
+        return next(line for line in done.stdout.splitlines() if line.startswith(f"in {time}: "))
+
+    def epochs(line: str) -> int:
+        return int(re.search(r"--epochs (\d+)", line)[1])
+
+    long = first_line("10m")
+    assert long.endswith(" --teacher top2 --taught-only") and epochs(long) >= 30
+    finals = [job for job in simulation.last_jobs if job.purpose == "final"]
+    assert finals and all(job.lesson is not None for job in finals)
+    asked = first_line("10m", "--teacher", "top2", "--taught-only")
+    assert f"{asked} --teacher top2 --taught-only" == long, "as if it had been asked for"
+    brief = first_line("20s")
+    assert "--teacher" not in brief and 1 <= epochs(brief) < 60
+    for options in (("--teacher", "none"), ("--trial", "7"), ("--top", "2")):
+        assert "--teacher" not in first_line("10m", *options)
+        assert all(job.lesson is None for job in simulation.last_jobs)
 
 
 def test_what_had_no_teacher_is_what_a_trial_stands_for(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
@@ -179,7 +218,7 @@ def test_the_winner_of_a_round_is_taught_by_the_best_of_that_round(
         keeping(job, epoch)
         return 0.9 if int(job.label.split()[0].replace("guess-", "")) == other else 0.5
 
-    other = best(searched, 3)[2]
+    other = third(searched)
     simulation.curve = curve
     options = ("--top", "3", "--no-guess", "--teacher", "top2", *BRIEF)
     done = nas("retrain", *options)
@@ -191,13 +230,14 @@ def test_the_winner_of_a_round_is_taught_by_the_best_of_that_round(
     assert nas("retrain", *options).returncode == 0 and len(simulation.fleets) == 1
 
 
-def test_fewer_trials_than_teachers_are_all_there_are(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
+def test_fewer_designs_than_teachers_are_all_there_are(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
     simulation.curve = teaching
-    there = sum(trial.state == "complete" for trial in read_view(searched).trials)
-    assert there < 10
+    trials = [trial for trial in read_view(searched).trials if trial.state == "complete"]
+    there = len({at_dropout(trial.architecture, 0.0).canonical() for trial in trials})
+    assert there < len(trials) < 10, "some differ in their dropout alone"
     done = nas("retrain", "--trial", "7", "--teacher", "top10", *BRIEF)
     assert done.returncode == 0, done.stderr
-    assert f"teacher = top10: only {there} trials of this study can teach\n" in done.stderr
+    assert f"teacher = top10: only {there} designs of this study can teach\n" in done.stderr
     assert len([job for job in simulation.last_jobs if job.purpose == "teacher"]) == there
 
 

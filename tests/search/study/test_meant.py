@@ -8,6 +8,7 @@ from search.identity import Identity
 from search.study.meant import is_of, meant, others
 from search.study.networks import alike, quoted
 from search.study.view import at_dropout
+from search.teaching import Teacher, Teaching
 from studies import make_architecture as architecture
 from studies import make_finalists as finalists
 from studies import make_run as run
@@ -65,6 +66,13 @@ def test_a_short_retraining_is_not_meant_though_it_was_the_last():
     long = [final(seed=seed, epochs=6, time="2026-01-01") for seed in range(3)]
     short = final(epochs=1, time="2026-01-02")
     assert meant([*long, short]).runs == tuple(long)
+
+
+def test_a_taught_run_is_meant_before_a_shorter_one_and_after_one_of_its_length():
+    taught = final(epochs=6, teaching=Teaching((Teacher("trial 2", 9_000, 80_000, "abc"),), "top2"))
+    short, long = final(epochs=1), final(epochs=6)
+    for runs, expected in (((short, taught), taught), ((taught, long), long), ((taught,), taught)):
+        assert meant(runs).runs == meant(runs[::-1]).runs == (expected,)
 
 
 def test_seeds_of_another_precision_or_device_are_not_mixed():

@@ -1,0 +1,148 @@
+"""A retraining by time: what the time allows of finalists, epochs and teachers."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from search.cli.selection import Selection
+from search.errors import InputError
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from search.run.teachers import TeacherRequest
+    from search.study.plan import Plan
+
+TAUGHT_SHARE = 0.5  # of a recipe's own epochs: with fewer, what teachers gain was not measured
+
+
+class Fit(NamedTuple):
+    """What a time allows.
+
+    Attributes:
+        selection: with a number of finalists, where nothing was named.
+        epochs: of a final run.
+    """
+
+    selection: Selection
+    epochs: int
+    teachers: "TeacherRequest | None"
+    taught_only: bool
+
+
+def parse_time(time: str | None, epochs: int | None, ray: str | None) -> float | None:
+    """Seconds; None if no time is given.
+
+    Raises:
+        InputError: it does not parse, or comes with what it cannot be given with.
+    """
+    from search.space.limits import parse_duration
+
+    if time is None:
+        return None
+    seconds = parse_duration(time, "time")
+    if epochs is not None:
+        raise InputError(f"time = {time!r}: is instead of --epochs; leave out one of them")
+    if ray is not None:
+        raise InputError(f"time = {time!r}: is not for --ray, where the pace is not known; give --epochs")
+    return seconds
+
+
+def fit_to_time(
+    text: str,
+    seconds: float,
+    selection: Selection,
+    seeds: int,
+    plan: "Plan",
+    records: "Sequence[FrozenTrial]",
+    count_workers: Callable[[int], int],
+    teachers: "TeacherRequest | None" = None,
+    taught_only: bool = False,
+    *,
+    offered: "TeacherRequest | None",
+    own_epochs: int,
+) -> Fit:
+    """The number of finalists, where nothing was named, and the epochs of final runs for which the retraining takes so
+    long, by the pace at which the search trained. They follow from the study and the time alone, so that the same
+    command goes on where it was interrupted.
+
+    Args:
+        text: the time as it was given.
+        count_workers: how many there are for so many runs.
+        teachers: who teaches what is selected, in as many further runs, or with `taught_only` in all final runs.
+        offered: who teaches all final runs if there is time for `TAUGHT_SHARE` of `own_epochs` with them.
+        own_epochs: of the recipe.
+
+    Raises:
+        InputError: it is too short, or no pace is known.
+        StudyError: the study has not the trials that are selected.
+    """
+
+    def fit(teachers: "TeacherRequest | None", taught_only: bool) -> Fit:
+        return _fit(text, seconds, selection, seeds, plan, records, count_workers, teachers, taught_only)
+
+    if offered is not None:
+        with suppress(InputError):  # it says for what the time is too short without them
+            taught = fit(offered, taught_only=True)
+            if taught.epochs >= TAUGHT_SHARE * own_epochs:
+                return taught
+    return fit(teachers, taught_only)
+
+
+def _fit(
+    text: str,
+    seconds: float,
+    selection: Selection,
+    seeds: int,
+    plan: "Plan",
+    records: "Sequence[FrozenTrial]",
+    count_workers: Callable[[int], int],
+    teachers: "TeacherRequest | None",
+    taught_only: bool,
+) -> Fit:
+    from search.cli.retraining_cost import macs_ratios
+    from search.run.candidates import Candidate, best_first
+    from search.run.retraining_cost import Wave, seconds_per_epoch, teaching_waves
+    from search.run.retraining_time import MOST_FINALISTS, choose_length
+    from search.study.reading import trial_views
+
+    views = {view.number: view for view in trial_views(records, plan)}
+    ranked = [views[record.number] for record in best_first(records)]
+    is_open = selection.is_open
+    if is_open and ranked:
+        selection = replace(selection, top=min(MOST_FINALISTS, len(ranked)))
+    numbers = selection.numbers(records)
+    named = [] if selection.top is not None else [views[number] for number in numbers if number in views]
+    if seconds_per_epoch(named or ranked) is None:
+        raise InputError(f"time = {text}: no trial of this study was trained to its end, which would tell the pace")
+    num_networks = 1 + selection.has_opponent if selection.top is not None else len(numbers)
+    num_finals = (num_networks + len(selection.baselines)) * seeds
+    most = selection.top or 1
+
+    ratios, are_trained = [], False
+    num_taught = num_finals if taught_only else num_finals - seeds * selection.has_opponent
+    if teachers is not None:
+        known = None if selection.chooses and teachers.are_ranked else teachers.find()
+        ratios = macs_ratios(teachers.num, known, [view.architecture for view in named or ranked[:most]], plan)
+        are_trained = known is None or isinstance(known[0], Candidate)
+
+    def teaching(epochs: int) -> list[Wave]:
+        return teaching_waves(ratios, num_taught, epochs, are_trained) if teachers is not None else []
+
+    try:
+        length = choose_length(
+            seconds,
+            lambda top: seconds_per_epoch(named or ranked[:top]) or 0.0,
+            count_workers(max(num_finals, most)),
+            tops=range(1, most + 1) if is_open else [most],
+            num_finals=0 if taught_only else num_finals,
+            with_guess=selection.has_opponent,
+            num_dropouts=len(plan.question.space.dropout),
+            searched=plan.question.recipe.epochs,
+            teaching=teaching,
+        )
+    except InputError as error:
+        raise InputError(f"time = {text}: {error}") from None
+    fitted = replace(selection, top=length.top) if is_open else selection
+    return Fit(fitted, length.epochs, teachers, taught_only)

@@ -21,6 +21,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
@@ -171,13 +172,23 @@ def measure(entrants: Sequence[Entrant], num_images: int) -> Rows:
 
 
 def _epoch(entrant: Entrant, data: Images) -> Epoch:
+    """An epoch; where the first epochs have smaller images, some of both kinds in the recipe's proportion."""
     recipe = entrant.recipe.model_copy(update={"epochs": 1_000})
-    training = begin_training(entrant.architecture, recipe, data, seed=0, precision=auto_precision(data.device))
-    epochs = training.epochs()
+    parts = [(recipe, 1)]
+    if recipe.small_images is not None:
+        small, all_epochs = Fraction(recipe.small_images.epochs).limit_denominator(4).as_integer_ratio()
+        parts = [(recipe, small), (recipe.model_copy(update={"small_images": None}), all_epochs - small)]
+    trainings = [
+        (begin_training(entrant.architecture, part, data, seed=0, precision=auto_precision(data.device)), number)
+        for part, number in parts
+    ]
+    epochs = [(training.epochs(), number) for training, number in trainings]
 
     def epoch() -> int:
-        next(epochs)
-        return training.num_steps * recipe.sizes[0]
+        for each, number in epochs:
+            for _ in range(number):
+                next(each)
+        return sum(training.num_steps * number for training, number in trainings) * recipe.sizes[0]
 
     return epoch
 

@@ -93,9 +93,9 @@ def retrain(
     With --select robust finalists are ranked by their mean accuracy on corrupted validation images (see nas evaluate
     --corrupted), in a round of its own.
 
-    With --time it is said how many epochs fit, by the pace at which the search trained; at least half of the time is
-    for final runs. Where nothing else is named there are fewer finalists in a short time, and in a long one, which has
-    room for half of the recipe's own epochs so, the two best of the study teach as with --teacher top2 --taught-only.
+    With --time it is said how many epochs fit, by the pace at which the search trained. Where nothing else is named
+    there are fewer finalists in a short time, so that final runs and their teachers have half of it; and where 30
+    epochs fit so, the two best of the study teach as with --teacher top2 --taught-only.
 
     With --top the best guess of the study, a network that anybody would try, is one of the finalists, and is trained
     finally beside the winner, to see whether searching paid.
@@ -116,7 +116,7 @@ def retrain(
     selection = parse_selection(trial, top, per_budget, dropout, baseline, guess, is_timed=time is not None)
     logs = prepare_logs(log)
     ranked_by: Select = one_of("select", select, ("clean", "robust"))
-    if ranked_by == "robust" and not selection.chooses:
+    if ranked_by == "robust" and not (selection.chooses or selection.is_open):
         raise InputError("select = robust: is for --top 2 or more, which chooses among finalists")
     files, plan = open_study(studies, study)
     records, _ = read_study(files, plan.circumstances.storage)
@@ -132,12 +132,13 @@ def retrain(
         asked = teachers
         selection, epochs, teachers, taught_only = fit_to_time(
             time, seconds, selection, seeds, plan, records,
-            lambda num_runs: len(machine.staff(dataset, 0, num_runs)), teachers, taught_only,
-            offered=offered, own_epochs=parse_recipe(recipe, None, batch_size).epochs,
+            lambda num_runs: len(machine.staff(dataset, 0, num_runs)), teachers, taught_only, offered,
         )  # fmt: skip
         top_words = f"--top {selection.top} " if selection.top is not None else ""
         teaching = "" if teachers is asked or teachers is None else f" --teacher {teachers.source} --taught-only"
         print(f"in {time}: {top_words}--epochs {epochs}{teaching}")
+        if ranked_by == "robust" and not selection.chooses:
+            raise InputError(f"select = robust: in {time} there is no time to choose among finalists")
     full = fitted(holdout or selection.chooses)
     candidates, trials = selection.candidates(records, plan, full), trial_views(records, plan)
     if selection.chooses and selection.guess:

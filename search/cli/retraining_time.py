@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from search.cli.selection import Selection
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from search.run.teachers import TeacherRequest
     from search.study.plan import Plan
 
-TAUGHT_SHARE = 0.5  # of a recipe's own epochs: with fewer, what teachers gain was not measured
+TAUGHT_EPOCHS = 30  # the fewest with which teachers were seen to gain more than they cost (benchmarks/LOG.md)
 
 
 class Fit(NamedTuple):
@@ -59,9 +60,7 @@ def fit_to_time(
     count_workers: Callable[[int], int],
     teachers: "TeacherRequest | None" = None,
     taught_only: bool = False,
-    *,
-    offered: "TeacherRequest | None",
-    own_epochs: int,
+    offered: "TeacherRequest | None" = None,
 ) -> Fit:
     """The number of finalists, where nothing was named, and the epochs of final runs for which the retraining takes so
     long, by the pace at which the search trained. They follow from the study and the time alone, so that the same
@@ -71,23 +70,20 @@ def fit_to_time(
         text: the time as it was given.
         count_workers: how many there are for so many runs.
         teachers: who teaches what is selected, in as many further runs, or with `taught_only` in all final runs.
-        offered: who teaches all final runs if there is time for `TAUGHT_SHARE` of `own_epochs` with them.
-        own_epochs: of the recipe.
+        offered: who teaches all final runs if there is time for `TAUGHT_EPOCHS` with them.
 
     Raises:
         InputError: it is too short, or no pace is known.
         StudyError: the study has not the trials that are selected.
     """
 
-    def fit(teachers: "TeacherRequest | None", taught_only: bool) -> Fit:
-        return _fit(text, seconds, selection, seeds, plan, records, count_workers, teachers, taught_only)
-
+    common = text, seconds, selection, seeds, plan, records, count_workers
     if offered is not None:
-        with suppress(InputError):  # it says for what the time is too short without them
-            taught = fit(offered, taught_only=True)
-            if taught.epochs >= TAUGHT_SHARE * own_epochs:
+        with suppress(InputError):  # what is too short without them too is said below
+            taught = _fit(*common, offered, taught_only=True, least=TAUGHT_EPOCHS)
+            if taught.epochs >= TAUGHT_EPOCHS:
                 return taught
-    return fit(teachers, taught_only)
+    return _fit(*common, teachers, taught_only)
 
 
 def _fit(
@@ -100,6 +96,7 @@ def _fit(
     count_workers: Callable[[int], int],
     teachers: "TeacherRequest | None",
     taught_only: bool,
+    least: int = 1,
 ) -> Fit:
     from search.cli.retraining_cost import macs_ratios
     from search.run.candidates import Candidate, best_first
@@ -120,15 +117,21 @@ def _fit(
     num_finals = (num_networks + len(selection.baselines)) * seeds
     most = selection.top or 1
 
-    ratios, are_trained = [], False
     num_taught = num_finals if taught_only else num_finals - seeds * selection.has_opponent
-    if teachers is not None:
-        known = None if selection.chooses and teachers.are_ranked else teachers.find()
-        ratios = macs_ratios(teachers.num, known, [view.architecture for view in named or ranked[:most]], plan)
-        are_trained = known is None or isinstance(known[0], Candidate)
 
-    def teaching(epochs: int) -> list[Wave]:
-        return teaching_waves(ratios, num_taught, epochs, are_trained) if teachers is not None else []
+    @cache
+    def ratios(top: int) -> tuple[list[float], bool]:
+        """What teachers cost beside the networks whose pace is known, and whether they are to be trained."""
+        assert teachers is not None
+        known = None if top > 1 and teachers.are_ranked else teachers.find([])
+        students = [view.architecture for view in named or ranked[:top]]
+        return macs_ratios(teachers.num, known, students, plan), known is None or isinstance(known[0], Candidate)
+
+    def teaching(top: int, epochs: int) -> list[Wave]:
+        if teachers is None:
+            return []
+        of_teachers, are_trained = ratios(top)
+        return teaching_waves(of_teachers, num_taught, epochs, are_trained)
 
     try:
         length = choose_length(
@@ -141,6 +144,7 @@ def _fit(
             num_dropouts=len(plan.question.space.dropout),
             searched=plan.question.recipe.epochs,
             teaching=teaching,
+            least=least,
         )
     except InputError as error:
         raise InputError(f"time = {text}: {error}") from None

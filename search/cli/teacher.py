@@ -92,18 +92,18 @@ def parse_teacher(
             num,
             temperature,
             share,
-            find=lambda: best_of_study(files, records, plan, recipe(), asked),
+            find=lambda ranked: best_of_study(files, records, plan, recipe(), asked, ranked),
             are_ranked=True,
         )
     if teacher.startswith(_BASELINE):
         name = known_baseline(teacher.removeprefix(_BASELINE), files, plan)
         return TeacherRequest(
-            f"{_BASELINE}{name}", 1, temperature, share, lambda: [baseline_candidate(name, plan, recipe())]
+            f"{_BASELINE}{name}", 1, temperature, share, lambda _: [baseline_candidate(name, plan, recipe())]
         )
     if not teacher:
         raise InputError("teacher = '': must be top3, baseline:NAME, or a folder that nas export wrote")
     exported = read_export(expanded(teacher), plan)
-    return TeacherRequest(teacher, 1, temperature, share, lambda: [exported])
+    return TeacherRequest(teacher, 1, temperature, share, lambda _: [exported])
 
 
 def offered_teachers(
@@ -140,7 +140,7 @@ def teachers_known(
         if request.num == 1:
             raise InputError(f"teacher = {request.source}: the winner of --top would be taught by itself alone")
         return None
-    teachers = request.find()
+    teachers = request.find([])
     for student in students:
         require_another(student, teachers, request.source)
     return teachers

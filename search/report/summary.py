@@ -124,9 +124,10 @@ def _guess_of(network: Network, view: StudyView) -> str | None:
 
 def _described(guess: Network, findings: Findings) -> str:
     ranked = ranked_guesses(dict(findings.view.guesses), findings.view.trials)
+    taught = ", with the same teachers" if guess.teaching is not None else ""
     if len(ranked) > 1 and _guess_of(guess, findings.view) == ranked[0]:
-        return f"{guess.label}, the search's best of {len(ranked)} networks that anybody would try"
-    return f"{guess.label}, a network that anybody would try"
+        return f"{guess.label}, the search's best of {len(ranked)} networks that anybody would try{taught}"
+    return f"{guess.label}, a network that anybody would try{taught}"
 
 
 def _not_known(findings: Findings) -> str:
@@ -143,12 +144,14 @@ def _right(final: Network) -> str:
 
 
 def spread(final: Network) -> str:
-    """How sure a test accuracy is, and whether training left out images that it could have had."""
-    held_out = "; validation images held out" if final.holdout else ""
+    """How sure a test accuracy is, whether training left out images that it could have had, and who taught."""
+    training = "; validation images held out" if final.holdout else ""
+    if final.teaching is not None:
+        training += f"; taught by {final.teaching.names}"
     if final.seeds == 1:
-        return f"one seed, so no interval{held_out}"
+        return f"one seed, so no interval{training}"
     ends = interval(final.mean, half_width(final.deviation, final.seeds))
-    return f"{CONFIDENCE:.0%} interval {ends}, {final.seeds} seeds{held_out}"
+    return f"{CONFIDENCE:.0%} interval {ends}, {final.seeds} seeds{training}"
 
 
 def _against(comparisons: Iterable[Comparison], final: Network) -> list[str]:

@@ -23,11 +23,16 @@ def comparison_sentences(findings: Findings) -> list[str]:
     num_tests = sum(comparison.is_tested for comparison in comparisons)
     several = len({comparison.trial.way for comparison in comparisons}) > 1
     sentences = [
-        _paragraph(comparison, findings.ranked, num_tests, several or comparison.trial.runs[0].holdout)
+        _paragraph(comparison, findings.ranked, num_tests, several or _is_special(comparison.trial))
         for comparison in comparisons
     ]
     sentences += [_not_compared(trial, baseline) for trial, baseline in findings.unalike]
     return [*sentences, _not_covered(comparisons)] if num_tests else sentences
+
+
+def _is_special(network: Network) -> bool:
+    """Whether its training differs from what most expect, and has to be said."""
+    return network.holdout or network.teaching is not None
 
 
 def network_sentences(networks: Iterable[Network]) -> list[str]:

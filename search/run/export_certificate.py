@@ -39,6 +39,7 @@ class Certificate(_Part):
         budget: the most parameters of a network of the study.
         is_limited: whether this network is held to budget and limits; those made by hand are references.
         limits: the study's further limits, as `search.space.limits` writes them.
+        teachers: who taught it, by name; left out of the text where nobody did, as in certificates of older versions.
         time: when its training ended.
         files: every file but the certificate.
         sha256: of the text of all other values.
@@ -59,6 +60,7 @@ class Certificate(_Part):
     recipe: str
     epochs: int
     seed: int
+    teachers: list[str] = []
     time: str
     versions: dict[str, str]
     files: dict[Annotated[str, Field(pattern=f"^{FILE_NAME}$")], CertifiedFile] = Field(max_length=MAX_FILES)
@@ -72,7 +74,7 @@ class Certificate(_Part):
 
     @property
     def _values(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude={"sha256"})
+        return self.model_dump(mode="json", exclude={"sha256"} if self.teachers else {"sha256", "teachers"})
 
 
 def _text(values: dict[str, Any]) -> str:
@@ -115,6 +117,7 @@ def certify_files(contents: Mapping[str, Path | bytes], files: StudyFiles, plan:
         recipe=view.recipe,
         epochs=view.epochs,
         seed=view.seed,
+        teachers=[teacher.name for teacher in view.teaching.teachers] if view.teaching is not None else [],
         time=view.time,
         versions={str(name): str(value) for name, value in versions.items()} if isinstance(versions, dict) else {},
         files={name: _certified(content) for name, content in contents.items()},

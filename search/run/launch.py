@@ -243,7 +243,8 @@ def retrain(
             alone, taught = [], alone
         runs: list[RunView] = []
         if request.teachers is not None:  # first, since a folder's weights are read only when they teach
-            runs = retraining.teach(taught, request.num_seeds, request.teachers, request.holdout)
+            ranked = [candidate for candidate, _ in ranking]
+            runs = retraining.teach(taught, request.num_seeds, request.teachers, request.holdout, ranked)
         if alone:
             runs = [*retraining.finish(alone, request.num_seeds, request.holdout), *runs]
         return ranking, runs

@@ -5,7 +5,7 @@ and so are the dropouts of the best of them where that is at full length (`searc
 the test set is opened by final runs alone, once per trained network, and every opening is a line in the test ledger.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from search.errors import TrainingError
@@ -139,19 +139,27 @@ class Retraining:
         return views
 
     def teach(
-        self, candidates: list[Candidate], num_seeds: int, request: TeacherRequest, holdout: bool = False
+        self,
+        candidates: list[Candidate],
+        num_seeds: int,
+        request: TeacherRequest,
+        holdout: bool = False,
+        ranked: Sequence[Candidate] = (),
     ) -> list[RunView]:
         """Train as `finish` does, but with the teachers that are asked for.
 
         Those of the study are trained on the training split first, where there are no such weights yet; not where
         nobody is left to be taught.
 
+        Args:
+            ranked: the finalists of a round that was made for this, best first.
+
         Raises:
             InputError: a candidate would be taught by itself alone, or there is no such teacher.
             TrainingError: a run failed, or its weights do not hold the parameters they should.
             StorageError: a result cannot be written.
         """
-        teachers = request.find()
+        teachers = request.find(ranked)
         for candidate in candidates:
             require_another(candidate, teachers, request.source)
         own = [self._teacher(teacher) for teacher in teachers if isinstance(teacher, Candidate)]

@@ -45,9 +45,11 @@ def choose_length(
     with_guess: bool,
     num_dropouts: int,
     searched: int,
-    teaching: Callable[[int], Sequence[Wave]] = lambda epochs: (),
+    teaching: Callable[[int, int], Sequence[Wave]] = lambda top, epochs: (),
+    least: int = 1,
 ) -> Length:
-    """The most finalists of those offered for which final runs have half of the time, and the epochs that then fit.
+    """The most finalists of those offered for which final runs have half of the time and `least` epochs, and the epochs
+    that then fit.
 
     Where even among the fewest choosing takes more, it is among these. Teachers and whom they teach count as final.
 
@@ -57,26 +59,28 @@ def choose_length(
         num_finals: runs at full length.
         with_guess: whether a guess is one more finalist.
         searched: the epochs of a trial.
-        teaching: the runs of teachers and of those whom they teach, if final runs have so many epochs.
+        teaching: the runs of teachers and of those whom they teach, after a choice among so many trials, if final runs
+            have so many epochs.
 
     Raises:
         InputError: the time is too short for one epoch.
     """
 
-    def finals(epochs: int) -> list[Wave]:
-        return [Wave(num_finals, epochs), *teaching(epochs)]
-
     for top in sorted(tops, reverse=True):
+
+        def finals(epochs: int, top: int = top) -> list[Wave]:
+            return [Wave(num_finals, epochs), *teaching(top, epochs)]
 
         def choosing(epochs: int, top: int = top) -> list[Wave]:
             return finalists_waves(top + with_guess, num_dropouts, epochs, searched) if top > 1 else []
 
         def waves(epochs: int, top: int = top) -> list[Wave]:
-            return [*choosing(epochs, top), *finals(epochs)]
+            return [*choosing(epochs, top), *finals(epochs, top)]
 
         epochs = epochs_within(seconds, waves, pace(top), num_workers)
         final = seconds_of(finals(epochs), pace(top), num_workers)
-        if epochs and (top == min(tops) or final >= FINAL_SHARE * seconds_of(waves(epochs), pace(top), num_workers)):
+        is_long = final >= FINAL_SHARE * seconds_of(waves(epochs), pace(top), num_workers) and epochs >= least
+        if epochs and (top == min(tops) or is_long):
             return Length(top, epochs)
     shortest = (START_SECONDS + seconds_of(waves(1), pace(top), num_workers)) / (1 - RESERVE)
     raise InputError(f"too short for one epoch of all that is to be trained, which takes about {ceil(shortest)} s here")

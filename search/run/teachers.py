@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -13,7 +13,6 @@ from models.architecture import Architecture, ArchitectureError
 from models.count import count_macs, count_parameters
 from search.errors import InputError, NasError, StudyError
 from search.files import StudyFiles, why
-from search.identity import Identity
 from search.quantities import brief, plural
 from search.recipe import Recipe
 from search.run.candidates import Candidate, are_one_design, best_first, candidate_of, with_dropout
@@ -51,7 +50,7 @@ class TeacherRequest:
     Attributes:
         source: as it was asked for: top3, baseline:NAME, or a folder.
         num: how many teachers there are.
-        find: gives them, once the finalists' round is over, which ranks the study's own.
+        find: gives them, by the ranking of a finalists' round where there was one: `best_of_study`.
         are_ranked: whether they are the study's own.
     """
 
@@ -59,17 +58,23 @@ class TeacherRequest:
     num: int
     temperature: float
     share: float
-    find: Callable[[], Sequence[Candidate | Exported]]
+    find: Callable[[Sequence[Candidate]], Sequence[Candidate | Exported]]
     are_ranked: bool = False
 
 
 def best_of_study(
-    files: StudyFiles, records: Sequence[FrozenTrial], plan: Plan, recipe: Recipe, num: int
+    files: StudyFiles,
+    records: Sequence[FrozenTrial],
+    plan: Plan,
+    recipe: Recipe,
+    num: int,
+    ranked: Sequence[Candidate] = (),
 ) -> list[Candidate]:
     """The best designs of the study, to be trained by the recipe: `num`, or as many as there are.
 
-    First come finalists of the last round by its standings, each with the dropout that stands best there, then trials
-    in the order of the search. What differs in its dropout alone is one design.
+    First come those that are ranked, the best first; where none is, finalists of the last round by its standings, each
+    with the dropout that stands best there. Then come trials in the order of the search. What differs in its dropout
+    alone is one design.
 
     Raises:
         StudyError: no trial was trained to the end.
@@ -78,26 +83,27 @@ def best_of_study(
     if not numbers:
         raise StudyError(f"teacher = top{num}: no trial of this study was trained to the end")
     candidates = {number: candidate_of(records, number, plan, recipe) for number in numbers}
-    designs = {Identity(trial=number): own.architecture for number, own in candidates.items()}
+    chosen: list[Candidate] = []
+    for candidate in (*(ranked or _last_finalists(files, plan, candidates)), *candidates.values()):
+        if len(chosen) < num and not any(are_one_design(candidate, other) for other in chosen):
+            chosen.append(candidate)
+    return chosen
+
+
+def _last_finalists(files: StudyFiles, plan: Plan, trials: Mapping[int, Candidate]) -> list[Candidate]:
+    """Those of the trials, given by number and best first, that the study's last round ranked, with their dropouts."""
+    own = {candidate.identity: candidate for candidate in trials.values()}
     runs = read_results(files, plan.question.data.ledger_name).runs
     known = [
         run
         for run in runs
-        if (design := designs.get(replace(run.identity, dropout=None))) is not None and is_of(run, design)
+        if (trial := own.get(replace(run.identity, dropout=None))) is not None and is_of(run, trial.architecture)
     ]
-    best: dict[int, Candidate] = {}
-    for finalist in standings(alike(last_round(known)), {number: rank for rank, number in enumerate(numbers)}):
-        number, dropout = finalist.identity.trial, finalist.identity.dropout
-        assert number is not None
-        own = candidates[number]
-        best.setdefault(number, own if dropout is None else with_dropout(own, dropout))
-    for number, own in candidates.items():
-        best.setdefault(number, own)
-    chosen: list[Candidate] = []
-    for candidate in best.values():
-        if len(chosen) < num and not any(are_one_design(candidate, other) for other in chosen):
-            chosen.append(candidate)
-    return chosen
+    finalists = []
+    for finalist in standings(alike(last_round(known)), {number: rank for rank, number in enumerate(trials)}):
+        trial, dropout = own[replace(finalist.identity, dropout=None)], finalist.identity.dropout
+        finalists.append(trial if dropout is None else with_dropout(trial, dropout))
+    return finalists
 
 
 def num_designs(records: Iterable[FrozenTrial]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from models.architecture import Architecture
 from search.quantities import plural
 from search.study.view import RunView
 from search.study.way import Way
@@ -85,6 +86,16 @@ class Network:
         return self.runs[0].way
 
     @property
+    def signature(self) -> tuple[str, Architecture, Way]:
+        """What was trained and how: its seeds have this in common, and no other network has it."""
+        return self.label, self.runs[0].architecture, self.way
+
+    @property
+    def untaught_signature(self) -> tuple[str, Architecture, Way]:
+        """The signature that the same training without teachers has."""
+        return self.label, self.runs[0].architecture, self.way._replace(teaching="")
+
+    @property
     def key(self) -> str:
         """Names the network and how it was trained; `--recipe` takes it."""
         return self.runs[0].key
@@ -134,19 +145,24 @@ def alike(runs: Iterable[RunView]) -> list[Network]:
 
 
 def quoted(networks: Iterable[Network]) -> dict[str, Network]:
-    """The network of each label whose numbers are given where there is room for one: the last by `weight`.
+    """The network of each label whose numbers are given where there is room for one: the last by `weight`. One with
+    teachers is passed over where the same training without them is there, which others are compared with.
 
     Labels come in the order of the networks.
     """
     networks = list(networks)
+    alone = {network.signature for network in networks if network.teaching is None}
+    networks = [own for own in networks if own.teaching is None or own.untaught_signature not in alone]
     heaviest = {network.label: network for network in sorted(networks, key=weight)}
     return {network.label: heaviest[network.label] for network in networks}
 
 
-def weight(network: Network) -> tuple[int, bool, int, bool, str, str, Way]:
-    """Sorts networks of one label by how much was put into them: by the epochs of all their seeds together, so that
-    neither a short trial with several seeds nor a last quick look outweighs a long training. Of equal ones that without
-    a teacher comes later, then the one with more seeds, the one that had the validation images too, the one that was
-    trained last, and by recipe."""
-    epochs, is_alone = sum(run.epochs for run in network.runs), network.teaching is None
-    return epochs, is_alone, network.seeds, not network.holdout, network.time, network.recipe, network.way
+def weight(network: Network) -> tuple[int, int, bool, str, str, Way]:
+    """Sorts networks of one label by how much was put into them: by the epochs of all their seeds and of their teachers
+    together, so that neither a short trial with several seeds nor a last quick look outweighs a long training. Of equal
+    ones the one with more seeds comes later, then the one that had the validation images too, the one that was trained
+    last, and by recipe."""
+    epochs = sum(run.epochs for run in network.runs)
+    if network.teaching is not None:
+        epochs += len(network.teaching.teachers) * network.epochs
+    return epochs, network.seeds, not network.holdout, network.time, network.recipe, network.way

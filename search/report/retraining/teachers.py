@@ -32,12 +32,8 @@ class Effect:
 def effects(networks: Iterable[Network]) -> list[Effect]:
     """Every tested network that had a teacher, over the seeds that both have, in the order of the networks."""
     networks = list(networks)
-    alone = {(own.label, own.runs[0].architecture, own.way): own for own in networks if own.teaching is None}
-    pairs = [
-        _effect(own, alone.get((own.label, own.runs[0].architecture, own.way._replace(teaching=""))))
-        for own in networks
-        if own.teaching is not None
-    ]
+    alone = {own.signature: own for own in networks if own.teaching is None}
+    pairs = [_effect(own, alone.get(own.untaught_signature)) for own in networks if own.teaching is not None]
     adjusted = iter(significance.holm([pair.p for pair in pairs if exists(pair.p)]))
     return [replace(pair, adjusted_p=next(adjusted)) if exists(pair.p) else pair for pair in pairs]
 

@@ -281,6 +281,8 @@ def test_a_retraining_by_time_says_what_fits_and_trains_that(
         (("--trial", "0", "--temperature", "3"), "temperature = 3: is for --teacher"),
         (("--time", "5s", "--top", "2"), "time = 5s: too short for one epoch of all that is to be trained"),
         (("--time", "soon"), "time = 'soon': must be a time above zero"),
+        (("--time", "1m", "--trial", "0", "--select", "robust"), "select = robust: is for --top 2 or more"),
+        (("--time", "10s", "--select", "robust"), "select = robust: in 10s there is no time to choose among finalists"),
     ):
         refused = nas("retrain", *options, *device)
         assert refused.returncode == 2 and message in refused.stderr.splitlines()[-1]

@@ -136,7 +136,7 @@ def test_a_retraining_by_time_counts_its_teachers(nas: Nas, searched: StudyFiles
     assert beside / alone == pytest.approx(1 / (1 + teachers + taught), rel=0.02)
 
 
-def test_a_retraining_that_is_given_nothing_but_time_is_taught_if_half_of_its_recipe_fits_so(
+def test_a_retraining_that_is_given_nothing_but_time_is_taught_if_thirty_epochs_fit_so(
     nas: Nas, searched: StudyFiles, simulation: Simulation
 ) -> None:
     simulation.curve = teaching
@@ -156,6 +156,9 @@ def test_a_retraining_that_is_given_nothing_but_time_is_taught_if_half_of_its_re
     assert finals and all(job.lesson is not None for job in finals)
     asked = first_line("10m", "--teacher", "top2", "--taught-only")
     assert f"{asked} --teacher top2 --taught-only" == long, "as if it had been asked for"
+    fleets = simulation.fleets.copy()
+    assert nas("retrain", "--top", "4", "--epochs", "3", *device).returncode == 0
+    assert first_line("10m") == long and len(simulation.fleets) == len(fleets) + 1, "by its own round, which is there"
     brief = first_line("20s")
     assert "--teacher" not in brief and 1 <= epochs(brief) < 60
     for options in (("--teacher", "none"), ("--trial", "7"), ("--top", "2")):
@@ -175,6 +178,9 @@ def test_what_had_no_teacher_is_what_a_trial_stands_for(nas: Nas, searched: Stud
     assert taught.returncode == 0, taught.stderr
     card = next(Path(line) for line in taught.stdout.splitlines() if line.endswith("MODEL_CARD.md")).read_text()
     assert "2 epochs, taught by trial" in card and "(temperature 8, share 0.7)" in card
+    alone, other = (Path(each.stdout.splitlines()[-1]).parent / "certificate.json" for each in (exported, taught))
+    (teacher,) = json.loads(other.read_text())["teachers"]
+    assert f"taught by {teacher} (" in card and "teachers" not in alone.read_text()
 
 
 def test_a_baseline_over_the_budget_teaches_and_is_said_to_be_over_it(
@@ -192,7 +198,7 @@ def test_a_baseline_over_the_budget_teaches_and_is_said_to_be_over_it(
     page = nas("report")
     assert page.returncode == 0, page.stderr
     text = searched.report.read_text()
-    assert f"{over}: it teaches, and is no answer." in text and "With and without teachers" in text
+    assert f"{over}: it teaches, and is no answer." in text and "<h3>Teachers</h3>" in text
     assert "retraining: teachers" in text and "retraining: final training and test, with a teacher" in text
 
 

@@ -202,8 +202,9 @@ def test_other_rounds_of_the_answer_are_named_and_the_rule_is_said(study, trial,
     assert "right on 91.00% of the test images" in sentences(view)
     assert (
         "Trial 0 was also trained by cosine, 1 epoch (1 seed): listed under full training, but not quoted. Quoted, and "
-        "exported, is cosine, 6 epochs (3 seeds): of several the one trained for most epochs over all its seeds "
-        "counts; of equal ones that without a teacher, then with most seeds, then with all images, then the latest."
+        "exported, is cosine, 6 epochs (3 seeds): of several the one trained for most epochs "
+        "counts, over all its seeds and with those of its teachers, but none with teachers that is there without; of "
+        "equal ones that with most seeds, then with all images, then the latest."
     ) in sentences(view)
     assert "also trained" not in sentences(replace(view, runs=tuple(long)))
 

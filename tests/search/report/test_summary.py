@@ -10,6 +10,7 @@ from search.report.caveats import caveats
 from search.report.findings import find
 from search.report.summary import conclusion, facts, question, whether_searching_paid
 from search.study.view import StudyView, at_dropout
+from search.teaching import Teacher, Teaching
 from studies import make_architecture, make_run, make_trial, make_view
 
 
@@ -105,6 +106,16 @@ def test_the_page_begins_with_whether_searching_paid(
     assert not any("guess-2" in sentence for sentence in rest), "it is said once"
     paid = whether_searching_paid(findings)
     assert paid is not None and first.startswith(paid)
+
+
+def test_teachers_of_the_winner_and_of_the_guess_are_said():
+    teaching = Teaching((Teacher("trial 2", 9_000, 80_000, "abc"), Teacher("trial 1", 9_000, 80_000, "def")), "top2")
+    alone = searched(HIGH, guess_2=LOW)
+    runs = tuple(replace(run, teaching=teaching) for run in alone.runs)
+    first, *_ = conclusion(find(replace(alone, runs=runs)))
+    assert "(95% interval 89.75% to 90.25%, 3 seeds; taught by trial 2 and trial 1), 2.00 points more" in first
+    assert f"than {BEST}, with the same teachers, at 6.0 times its MACs" in first
+    assert "teachers" not in " ".join(conclusion(find(alone)))
 
 
 def test_of_several_guesses_the_one_that_the_search_must_fear_most_counts():

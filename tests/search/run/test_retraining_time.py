@@ -1,13 +1,15 @@
 """A retraining by time: everything fits, and final runs have half of it or more."""
 
+from typing import Any
+
 import pytest
 
 from search.errors import InputError
-from search.run.retraining_cost import Wave, finalists_waves, seconds_of
+from search.run.retraining_cost import Wave, finalists_waves, seconds_of, teaching_waves
 from search.run.retraining_time import FINAL_SHARE, RESERVE, START_SECONDS, Length, choose_length, epochs_within
 
 
-def length(seconds: float, tops: range | list[int], pace: float = 1.0, num_finals: int = 2) -> Length:
+def length(seconds: float, tops: range | list[int], pace: float = 1.0, num_finals: int = 2, **options: Any) -> Length:
     return choose_length(
         seconds,
         lambda top: pace,
@@ -17,6 +19,7 @@ def length(seconds: float, tops: range | list[int], pace: float = 1.0, num_final
         with_guess=True,
         num_dropouts=3,
         searched=4,
+        **options,
     )
 
 
@@ -39,6 +42,24 @@ def test_a_longer_time_has_more_finalists_until_there_are_enough() -> None:
     tops = [length(seconds, range(1, 10)).top for seconds in (20, 100, 1000)]
     assert tops == sorted(tops) and tops[0] < tops[-1] == 9
     assert length(100, [9]).top == 9, "so many were asked for"
+
+
+def test_rivals_never_take_away_the_fewest_epochs_that_are_wanted() -> None:
+    def teaching(top: int, epochs: int) -> list[Wave]:
+        return teaching_waves([1.0, 3.0 if top == 1 else 1.0], 2, epochs, are_trained=True)
+
+    def lengths(**options: Any) -> list[Length]:
+        return [length(seconds, range(1, 10), num_finals=0, teaching=teaching, **options) for seconds in times]
+
+    times = range(60, 400)
+    is_long = [each.epochs >= 30 for each in lengths(least=30)]
+    assert is_long == sorted(is_long) and not is_long[0] and is_long[-1]
+    without = [each.epochs >= 30 for each in lengths()]
+    assert without != sorted(without), "more time is first spent on more finalists"
+    for seconds in (100, 250):
+        top, epochs = length(seconds, range(1, 10), num_finals=0, teaching=teaching, least=30)
+        choosing = finalists_waves(top + 1, 3, epochs, 4) if top > 1 else []
+        assert seconds_of([*choosing, *teaching(top, epochs)], 1.0, 2) <= (1 - RESERVE) * seconds - START_SECONDS
 
 
 def test_lengths_without_rivals_are_found_beyond_those_with_them() -> None:

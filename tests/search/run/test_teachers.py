@@ -59,7 +59,7 @@ def train(files: StudyFiles, make_plan: Callable[..., Plan]) -> Train:
         fleet = SimulatedFleet(2, saving)
         retraining = Retraining(make_plan(seed=5), files, lambda: fleet, "GPU", Observer())
         if teachers:
-            request = TeacherRequest("top2", len(teachers), temperature, 0.9, lambda: teachers)
+            request = TeacherRequest("top2", len(teachers), temperature, 0.9, lambda ranked: teachers)
             runs = retraining.teach([*students], num_seeds, request, holdout)
         else:
             runs = retraining.finish([*students], num_seeds, holdout)

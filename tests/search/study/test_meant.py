@@ -68,11 +68,20 @@ def test_a_short_retraining_is_not_meant_though_it_was_the_last():
     assert meant([*long, short]).runs == tuple(long)
 
 
-def test_a_taught_run_is_meant_before_a_shorter_one_and_after_one_of_its_length():
-    taught = final(epochs=6, teaching=Teaching((Teacher("trial 2", 9_000, 80_000, "abc"),), "top2"))
-    short, long = final(epochs=1), final(epochs=6)
-    for runs, expected in (((short, taught), taught), ((taught, long), long), ((taught,), taught)):
-        assert meant(runs).runs == meant(runs[::-1]).runs == (expected,)
+def test_a_taught_run_counts_with_its_teachers_epochs_unless_the_same_is_there_without():
+    teaching = Teaching((Teacher("trial 2", 9_000, 80_000, "abc"), Teacher("trial 3", 9_000, 80_000, "def")), "top2")
+    taught, same = final(epochs=6, teaching=teaching), final(epochs=6)
+    shorter, longer = final(epochs=17, recipe_digest="b"), final(epochs=19, recipe_digest="c")
+    more = [final(epochs=6, seed=seed, teaching=teaching) for seed in range(4)]
+    for runs, expected in (
+        ([taught], [taught]),
+        ([shorter, taught], [taught]),  # 6 epochs of its own and of each teacher
+        ([longer, taught], [longer]),
+        ([same, taught], [same]),
+        ([same, *more], [same]),  # whatever has more seeds, what others are compared with counts
+        ([shorter, same, taught], [shorter]),
+    ):
+        assert meant(runs).runs == meant(runs[::-1]).runs == tuple(expected)
 
 
 def test_seeds_of_another_precision_or_device_are_not_mixed():

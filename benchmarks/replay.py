@@ -1,6 +1,7 @@
 """Does a short training rank designs as a long one does, and which policy finds the best network in the same time?
 
-Of the designs that `ranking.py` has recorded: rank correlations, and policies replayed at equal device time.
+Of the designs that `ranking.py` has recorded: rank correlations, what twice the parameters, multiply-accumulates or
+layers are worth at full length, and policies replayed at equal device time.
 
 A policy is judged by the test accuracy at full length of the design that it chooses by validation accuracies alone.
 Every replay draws designs from the record with replacement, as a search draws them from the space; intervals are over
@@ -46,6 +47,7 @@ class Table:
     seconds: Array
     params: Array
     macs: Array
+    layers: Array
 
     @classmethod
     def of(cls, rows: Rows, budget: int) -> "Table":
@@ -65,6 +67,7 @@ class Table:
             np.array([runs[network][LONG]["cpu"] / LONG for network in networks]),
             np.array([count_parameters(network) for network in networks], float),
             np.array([count_macs(network, SIZE) for network in networks], float),
+            np.array([network.depth for network in networks], float),
         )
 
     @cached_property
@@ -222,6 +225,30 @@ def print_correlations(table: Table, samples: int) -> Rows:
     return rows
 
 
+def print_worth(table: Table, samples: int) -> Rows:
+    """Points of accuracy at full length, in equal epochs, that go with twice of a quantity and the others as they are:
+    least squares over all designs, 95% intervals over bootstrap samples of them."""
+    quantities = {"parameters": table.params, "MACs": table.macs, "layers": table.layers}
+    features = np.stack([np.ones(len(table.truth)), *(np.log2(values) for values in quantities.values())], axis=1)
+
+    def slopes(designs: Order) -> Array:
+        result: Array = 100 * np.linalg.lstsq(features[designs], table.truth[designs], rcond=None)[0][1:]
+        return result
+
+    rng, number = np.random.default_rng(0), len(table.truth)
+    worth = slopes(np.arange(number))
+    ends = np.quantile([slopes(rng.integers(number, size=number)) for _ in range(samples)], (0.025, 0.975), axis=0)
+    rows: Rows = [
+        {"budget": table.budget, "twice": name, "points": [float(value), float(low), float(high)]}
+        for name, value, low, high in zip(quantities, worth, *ends, strict=True)
+    ]
+    print_table(
+        ("twice the", "points at full length"),
+        [[row["twice"], "{:+.2f} ({:+.2f} to {:+.2f})".format(*row["points"])] for row in rows],
+    )
+    return rows
+
+
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--table", type=Path, default=RECORDED, help="the record")
@@ -240,6 +267,7 @@ def main() -> None:
         print(f"\n**{budget:,} parameters**: {len(table.names)} designs. At full length the best reaches")
         print(f"{table.truth.max():.2%}, and the best guess, {best[1]}, {best[0]:.2%}.")
         results += print_correlations(table, options.samples)
+        results += print_worth(table, options.samples)
         draws = np.array([number for number, name in enumerate(table.names) if not name.startswith("guess")])
         rng = np.random.default_rng(0)
         orders = [rng.choice(rng.choice(draws, len(draws)), 2 * len(draws)) for _ in range(options.samples)]

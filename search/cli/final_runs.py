@@ -53,7 +53,8 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
         print(sentence)
     openings, ledger = plural(len(view.ledger), "opening"), files.ledger(plan.question.data.ledger_name)
     print(f"test set openings are listed in {ledger}: {openings} by all studies")
-    for sentence in effect_sentences(findings.effects, view.budget):
+    told = [effect for effect in findings.effects if effect.alone is not None]
+    for sentence in effect_sentences(told, view.budget):
         print(sentence)
     trials, answer = {run.identity.trial for run in runs} - {None}, findings.answer
     if answer is not None and answer.trial.number not in trials:

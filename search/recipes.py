@@ -1,4 +1,4 @@
-"""The recipes that have a name: two of ours, and those of the reports whose networks are in models/baselines.py.
+"""The recipes that have a name: three of ours, and those of the reports whose networks are in models/baselines.py.
 
 A report's recipe is as its authors wrote it. What they left open is inferred, as follows. Report 2 names what it tried
 (100 to 400 epochs, either rotation or AutoAugment) but not which network got what, so each of its optimisers has one
@@ -39,6 +39,7 @@ FAST = Recipe(
     label_smoothing=0.1,
 )
 FULL = FAST.model_copy(update={"name": "full", "epochs": 60, "ema_window": 0.0})
+SPRINT = FULL.model_copy(update={"name": "sprint", "epochs": 15})
 
 # What the reports have in common: plain SGD at 0.1, all parameters decayed, torch's own initial BatchNorm.
 _PLAIN = Recipe(
@@ -69,6 +70,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         FAST,
+        SPRINT,
         FULL,
         _reported("report0", weight_decay=1e-4, schedule="multi-step", milestones=(0.5, 0.75), keep_best=True),
         _reported("report1", epochs=300, rotation=15, color_jitter=_JITTER | {"hue": 0.1}),

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from search.errors import RecipeError
-from search.recipe import Recipe
+from search.recipe import Recipe, with_epochs
 from search.recipe_parts import Affine, ColorJitter, RandAugment
-from search.recipes import FAST, FULL, RECIPES, all_values, load_recipe, summary, to_yaml
+from search.recipes import FAST, FULL, RECIPES, SPRINT, all_values, load_recipe, summary, to_yaml
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
@@ -117,7 +117,7 @@ def test_a_reports_recipe_is_as_its_authors_wrote_it(name: str) -> None:
 
 
 def test_all_recipes_are_ours_or_a_reports() -> None:
-    assert set(RECIPES) == {"fast", "full"} | set(REPORTED)
+    assert set(RECIPES) == {"fast", "sprint", "full"} | set(REPORTED)
 
 
 def test_names_are_the_keys_and_no_two_recipes_are_alike() -> None:
@@ -130,8 +130,9 @@ def test_a_named_recipe_passes_its_own_rules(recipe: Recipe) -> None:
     assert Recipe.model_validate(recipe.model_dump()) == recipe
 
 
-def test_the_full_recipe_is_longer_than_the_fast_one_and_averages_nothing() -> None:
-    assert FULL.epochs > FAST.epochs
+def test_sprint_and_full_are_longer_than_fast_and_average_nothing() -> None:
+    assert FULL.epochs > SPRINT.epochs > FAST.epochs
+    assert with_epochs(SPRINT, FULL.epochs) == FULL.model_copy(update={"name": "sprint"})
     changes = {"name": "full", "epochs": FULL.epochs, "ema_window": 0.0}
     assert FAST.model_copy(update=changes) == FULL
 

@@ -56,7 +56,7 @@ def test_what_is_the_users_own_is_named_as_a_file(make_plan: Callable[..., Plan]
     assert (halved["--recipe"], halved["--batch-size"]) == ("fast", "auto")
 
 
-@pytest.mark.parametrize("name", ["fast", "full"])
+@pytest.mark.parametrize("name", ["fast", "sprint", "full"])
 def test_a_recipe_fitted_to_a_gpu_is_still_the_named_one(make_plan: Callable[..., Plan], name: str) -> None:
     on_gpu = RECIPES[name].fit_to("toy", 45_000, 8, 1, on_gpu=True)
     found = options(search_command(make_plan(recipe=on_gpu), "toy"))

@@ -176,7 +176,7 @@ def _epoch(entrant: Entrant, data: Images) -> Epoch:
     recipe = entrant.recipe.model_copy(update={"epochs": 1_000})
     parts = [(recipe, 1)]
     if recipe.small_images is not None:
-        small, all_epochs = Fraction(recipe.small_images.epochs).limit_denominator(4).as_integer_ratio()
+        small, all_epochs = Fraction(recipe.small_images.epochs).limit_denominator(8).as_integer_ratio()
         parts = [(recipe, small), (recipe.model_copy(update={"small_images": None}), all_epochs - small)]
     trainings = [
         (begin_training(entrant.architecture, part, data, seed=0, precision=auto_precision(data.device)), number)

@@ -59,7 +59,7 @@ def retrain(
     epochs: Epochs = None,
     time: Annotated[
         str | None,
-        typer.Option("--time", help="Instead of --epochs: how long all may take; without --top it chooses K too."),
+        typer.Option("--time", help="Instead of --epochs: how long all may take; it may choose K and teachers too."),
     ] = None,
     recipe: RecipeName = "full",
     dropout: Annotated[

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from search.cli.selection import Selection
@@ -79,7 +78,7 @@ def fit_to_time(
 
     common = text, seconds, selection, seeds, plan, records, count_workers
     if offered is not None:
-        with suppress(InputError):  # what is too short without them too is said below
+        with suppress(InputError):  # too short; if it is so without them too, that is said below
             taught = _fit(*common, offered, taught_only=True, least=TAUGHT_EPOCHS)
             if taught.epochs >= TAUGHT_EPOCHS:
                 return taught
@@ -119,26 +118,24 @@ def _fit(
 
     num_taught = num_finals if taught_only else num_finals - seeds * selection.has_opponent
 
-    @cache
-    def ratios(top: int) -> tuple[list[float], bool]:
-        """What teachers cost beside the networks whose pace is known, and whether they are to be trained."""
-        assert teachers is not None
-        known = None if top > 1 and teachers.are_ranked else teachers.find([])
-        students = [view.architecture for view in named or ranked[:top]]
-        return macs_ratios(teachers.num, known, students, plan), known is None or isinstance(known[0], Candidate)
+    # Of teachers that a round is to rank no time may end in a choice without one, which would ask an earlier round.
+    by_round = teachers is not None and teachers.are_ranked and selection.chooses
+    fewest = 2 if by_round else 1
+    ratios, are_trained = [], False
+    if teachers is not None:
+        known = None if by_round else teachers.find([])
+        ratios = macs_ratios(teachers.num, known, [view.architecture for view in named or ranked[:most]], plan)
+        are_trained = known is None or isinstance(known[0], Candidate)
 
-    def teaching(top: int, epochs: int) -> list[Wave]:
-        if teachers is None:
-            return []
-        of_teachers, are_trained = ratios(top)
-        return teaching_waves(of_teachers, num_taught, epochs, are_trained)
+    def teaching(epochs: int) -> list[Wave]:
+        return teaching_waves(ratios, num_taught, epochs, are_trained) if teachers is not None else []
 
     try:
         length = choose_length(
             seconds,
             lambda top: seconds_per_epoch(named or ranked[:top]) or 0.0,
             count_workers(max(num_finals, most)),
-            tops=range(1, most + 1) if is_open else [most],
+            tops=range(fewest, most + 1) if is_open else [most],
             num_finals=0 if taught_only else num_finals,
             with_guess=selection.has_opponent,
             num_dropouts=len(plan.question.space.dropout),

@@ -8,7 +8,7 @@ from search.identity import Identity
 from search.report.findings import Answer, Findings
 from search.report.notation import count, exists, percent, plural, points, sentence_list
 from search.report.retraining.confusion import num_test_images
-from search.report.retraining.known_runs import is_baseline, name_of, results_order
+from search.report.retraining.known_runs import in_order, is_baseline, name_of
 from search.report.summary import states
 from search.report.verdicts import costlier_sentence, is_costlier
 from search.space.limits import macs_by_rule, macs_words
@@ -163,8 +163,9 @@ def _differences(baseline: Network, final: Network) -> list[str]:
 
 def _network_caveats(findings: Findings) -> list[str]:
     """What is odd about single networks at full length."""
-    in_order = sorted(findings.networks, key=results_order)
-    over = dict.fromkeys(name_of(network) for network in in_order if network.params > findings.view.budget)
+    over = dict.fromkeys(
+        name_of(network) for network in in_order(findings.networks) if network.params > findings.view.budget
+    )
     sentences = [f"{name} is over the budget: it is a reference, not an answer." for name in over]
     runs = [(name_of(network), run) for network in findings.final_networks for run in network.runs]
     for holdout, why in ((False, "the recipe needs them to watch the training"), (True, "that was asked for")):
@@ -194,7 +195,7 @@ def _test_set_caveats(findings: Findings) -> list[str]:
     if not images or not findings.networks:
         return []
     answer = findings.answer.final if findings.answer else None
-    top = (answer or min(findings.quoted.values(), key=results_order)).mean
+    top = (answer or in_order(findings.quoted.values())[0]).mean
     error = 1.96 * math.sqrt(top * (1 - top) / images)
     return [
         f"The test set has {count(images)} images, so an accuracy of {percent(top, 1)} carries a sampling error of "

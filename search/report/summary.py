@@ -14,7 +14,7 @@ from search.report.verdicts import is_costlier
 from search.space.limits import short_words
 from search.study.best_guess import ranked_guesses
 from search.study.networks import Network
-from search.study.view import StudyView, TrialView, at_dropout
+from search.study.view import StudyView, TrialView, design
 
 STATES = ("complete", "pruned", "failed", "running")
 
@@ -118,13 +118,14 @@ def _opponent(findings: Findings, final: Network) -> Comparison | None:
 
 def _guess_of(network: Network, view: StudyView) -> str | None:
     """The name of the guess whose design a network has, at whatever dropout; None if it is none."""
-    own = at_dropout(network.runs[0].architecture, 0.0).canonical()
-    return next((name for name, guess in view.guesses if at_dropout(guess, 0.0) == own), None)
+    own = design(network.runs[0].architecture)
+    return next((name for name, guess in view.guesses if design(guess) == own), None)
 
 
 def _described(guess: Network, findings: Findings) -> str:
     ranked = ranked_guesses(dict(findings.view.guesses), findings.view.trials)
-    taught = ", with the same teachers" if guess.teaching is not None else ""
+    by_search = guess.teaching is not None and guess.teaching.source.startswith("top")
+    taught = ", taught by what the search found" if by_search else ", with the same teachers" if guess.teaching else ""
     if len(ranked) > 1 and _guess_of(guess, findings.view) == ranked[0]:
         return f"{guess.label}, the search's best of {len(ranked)} networks that anybody would try{taught}"
     return f"{guess.label}, a network that anybody would try{taught}"

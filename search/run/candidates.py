@@ -17,7 +17,7 @@ from search.recipe import Recipe
 from search.space.guesses import find_hand_made, is_guess
 from search.study.plan import Plan
 from search.study.storage import architecture_of, is_whole
-from search.study.view import TrialView, at_dropout, merit
+from search.study.view import TrialView, at_dropout, design, merit
 
 MIN_AUDITED = 3  # two trials have but two orders
 
@@ -105,7 +105,7 @@ class Design(Protocol):
 
 def are_one_design(first: Design, second: Design) -> bool:
     """Whether two networks differ in their dropout at most."""
-    return at_dropout(first.architecture, 0.0).canonical() == at_dropout(second.architecture, 0.0).canonical()
+    return design(first.architecture) == design(second.architecture)
 
 
 def best_trials(trials: Iterable[FrozenTrial], num: int) -> list[int]:

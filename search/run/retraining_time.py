@@ -45,7 +45,7 @@ def choose_length(
     with_guess: bool,
     num_dropouts: int,
     searched: int,
-    teaching: Callable[[int, int], Sequence[Wave]] = lambda top, epochs: (),
+    teaching: Callable[[int], Sequence[Wave]] = lambda epochs: (),
     least: int = 1,
 ) -> Length:
     """The most finalists of those offered for which final runs have half of the time and `least` epochs, and the epochs
@@ -59,23 +59,22 @@ def choose_length(
         num_finals: runs at full length.
         with_guess: whether a guess is one more finalist.
         searched: the epochs of a trial.
-        teaching: the runs of teachers and of those whom they teach, after a choice among so many trials, if final runs
-            have so many epochs.
+        teaching: the runs of teachers and of those whom they teach, if final runs have so many epochs.
 
     Raises:
         InputError: the time is too short for one epoch.
     """
 
-    for top in sorted(tops, reverse=True):
+    def finals(epochs: int) -> list[Wave]:
+        return [Wave(num_finals, epochs), *teaching(epochs)]
 
-        def finals(epochs: int, top: int = top) -> list[Wave]:
-            return [Wave(num_finals, epochs), *teaching(top, epochs)]
+    for top in sorted(tops, reverse=True):
 
         def choosing(epochs: int, top: int = top) -> list[Wave]:
             return finalists_waves(top + with_guess, num_dropouts, epochs, searched) if top > 1 else []
 
         def waves(epochs: int, top: int = top) -> list[Wave]:
-            return [*choosing(epochs, top), *finals(epochs, top)]
+            return [*choosing(epochs, top), *finals(epochs)]
 
         epochs = epochs_within(seconds, waves, pace(top), num_workers)
         final = seconds_of(finals(epochs), pace(top), num_workers)

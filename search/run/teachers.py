@@ -24,7 +24,7 @@ from search.study.plan import Plan
 from search.study.results import read_results
 from search.study.rounds import last_round, standings
 from search.study.storage import architecture_of
-from search.study.view import at_dropout
+from search.study.view import design
 from search.study.weights import certify_saved
 from search.teaching import Teacher
 from search.trained_network import TrainedNetwork
@@ -72,9 +72,9 @@ def best_of_study(
 ) -> list[Candidate]:
     """The best designs of the study, to be trained by the recipe: `num`, or as many as there are.
 
-    First come those that are ranked, the best first; where none is, finalists of the last round by its standings, each
-    with the dropout that stands best there. Then come trials in the order of the search. What differs in its dropout
-    alone is one design.
+    First come those that are ranked, the best first, then finalists of the last round by its standings, each with the
+    dropout that stands best there, then trials in the order of the search. What differs in its dropout alone is one
+    design.
 
     Raises:
         StudyError: no trial was trained to the end.
@@ -84,7 +84,7 @@ def best_of_study(
         raise StudyError(f"teacher = top{num}: no trial of this study was trained to the end")
     candidates = {number: candidate_of(records, number, plan, recipe) for number in numbers}
     chosen: list[Candidate] = []
-    for candidate in (*(ranked or _last_finalists(files, plan, candidates)), *candidates.values()):
+    for candidate in (*ranked, *_last_finalists(files, plan, candidates), *candidates.values()):
         if len(chosen) < num and not any(are_one_design(candidate, other) for other in chosen):
             chosen.append(candidate)
     return chosen
@@ -108,7 +108,7 @@ def _last_finalists(files: StudyFiles, plan: Plan, trials: Mapping[int, Candidat
 
 def num_designs(records: Iterable[FrozenTrial]) -> int:
     """How many designs of a study, whatever their dropout, were trained to the end."""
-    return len({at_dropout(architecture_of(trial), 0.0).canonical() for trial in best_first(records)})
+    return len({design(architecture_of(trial)) for trial in best_first(records)})
 
 
 def require_another(student: Candidate, teachers: Iterable[Candidate | Exported], source: str) -> None:

@@ -5,8 +5,9 @@
 2. Of a trial's dropouts the one counts that its finalists' validation accuracy chose, else the trial's own, else the
    one that rule 3 puts last.
 3. Of several ways of training one with teachers is passed over where the same training without them is there. Of the
-   others the one counts that was trained for most epochs, over all its seeds and with those of its teachers; of equal
-   ones the one with most seeds, then the one that had the validation images too, then the one that was trained last.
+   others the one counts that was trained for most epochs, over all its seeds and with as many for each of two teachers
+   at most; of equal ones the one with most seeds, then the one that had the validation images too, then the one that
+   was trained last.
 
 The report, `nas export`, `nas predict` and `nas evaluate` all follow it. Nothing here chooses by a test accuracy.
 """
@@ -20,8 +21,9 @@ from search.study.rounds import chosen_dropout
 from search.study.view import RunView, at_dropout
 
 RULE = (
-    "the one trained for most epochs counts, over all its seeds and with those of its teachers, but none with teachers "
-    "that is there without; of equal ones that with most seeds, then with all images, then the latest"
+    "the one trained for most epochs counts, over all its seeds and with those of two teachers at most, but one with "
+    "teachers only where the same training without them is not there; of equal ones that with most seeds, then with "
+    "all images, then the latest"
 )
 
 

@@ -16,6 +16,9 @@ from search.study.way import Way
 from search.teaching import Teaching
 from search.trained_network import Augmentation, AugmentedResult
 
+Signature = tuple[str, Architecture, Way]
+MOST_TEACHERS = 2  # that count: a training of a sixth of the epochs is not worth more for having ten of them
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
@@ -86,14 +89,14 @@ class Network:
         return self.runs[0].way
 
     @property
-    def signature(self) -> tuple[str, Architecture, Way]:
-        """What was trained and how: its seeds have this in common, and no other network has it."""
-        return self.label, self.runs[0].architecture, self.way
+    def signature(self) -> Signature:
+        return signature(self.runs[0])
 
     @property
-    def untaught_signature(self) -> tuple[str, Architecture, Way]:
+    def untaught_signature(self) -> Signature:
         """The signature that the same training without teachers has."""
-        return self.label, self.runs[0].architecture, self.way._replace(teaching="")
+        label, architecture, way = self.signature
+        return label, architecture, way._replace(teaching="")
 
     @property
     def key(self) -> str:
@@ -138,10 +141,15 @@ def is_tested(run: RunView) -> bool:
 
 def alike(runs: Iterable[RunView]) -> list[Network]:
     """Runs as networks, in the order in which they come: one for each label, architecture and way of training."""
-    groups: dict[tuple[object, ...], list[RunView]] = defaultdict(list)
+    groups: dict[Signature, list[RunView]] = defaultdict(list)
     for run in runs:
-        groups[run.label, run.architecture, run.way].append(run)
+        groups[signature(run)].append(run)
     return [Network(group[0].label, tuple(group)) for group in groups.values()]
+
+
+def signature(run: RunView) -> Signature:
+    """What was trained and how: the seeds of a network have this in common, and no other network has it."""
+    return run.label, run.architecture, run.way
 
 
 def quoted(networks: Iterable[Network]) -> dict[str, Network]:
@@ -158,11 +166,11 @@ def quoted(networks: Iterable[Network]) -> dict[str, Network]:
 
 
 def weight(network: Network) -> tuple[int, int, bool, str, str, Way]:
-    """Sorts networks of one label by how much was put into them: by the epochs of all their seeds and of their teachers
-    together, so that neither a short trial with several seeds nor a last quick look outweighs a long training. Of equal
-    ones the one with more seeds comes later, then the one that had the validation images too, the one that was trained
-    last, and by recipe."""
+    """Sorts networks of one label by how much was put into them: by the epochs of all their seeds, and as many for each
+    of two teachers at most, so that neither a short trial with several seeds nor a last quick look outweighs a long
+    training. Of equal ones the one with more seeds comes later, then the one that had the validation images too, the
+    one that was trained last, and by recipe."""
     epochs = sum(run.epochs for run in network.runs)
     if network.teaching is not None:
-        epochs += len(network.teaching.teachers) * network.epochs
+        epochs += min(MOST_TEACHERS, len(network.teaching.teachers)) * network.epochs
     return epochs, network.seeds, not network.holdout, network.time, network.recipe, network.way

@@ -23,6 +23,11 @@ def at_dropout(architecture: Architecture, dropout: float) -> Architecture:
     return replace(architecture, stages=tuple(replace(stage, dropout=dropout) for stage in architecture.stages))
 
 
+def design(architecture: Architecture) -> Architecture:
+    """What networks have in common that differ in their dropout at most."""
+    return at_dropout(architecture, 0.0).canonical()
+
+
 def merit(value: float, params: int, number: int) -> tuple[float, int, int]:
     """Sorts trials, the best first: by validation accuracy; of equal ones the smaller, then the earlier."""
     return -value, params, number

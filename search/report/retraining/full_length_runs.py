@@ -19,7 +19,7 @@ from search.report.notation import (
     points,
     short,
 )
-from search.report.retraining.known_runs import results_order, run_order
+from search.report.retraining.known_runs import in_order, run_order
 from search.report.statistics.significance import CONFIDENCE, half_width
 from search.report.tables import Column, Table, named, table, trainings
 from search.study.meant import RULE
@@ -92,7 +92,7 @@ def results_frame(networks: Iterable[Network], budget: int) -> pd.DataFrame:
          network.seconds, network.params > budget, network.runs[0].recipe_digest, network.way.precision,
          network.way.device, network.key, network.way.teaching, *_augmented(network, "mirror"),
          *_augmented(network, "shifts"))
-        for network in sorted(networks, key=results_order)
+        for network in in_order(networks)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=RESULT_COLUMNS)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from search.study.meant import is_of
-from search.study.networks import Network, weight
+from search.study.networks import Network, quoted, weight
 from search.study.view import RunView, TrialView
 
 
@@ -72,6 +72,12 @@ def name_of(network: Network) -> str:
     return network.label if is_baseline(network) else network.runs[0].identity.name
 
 
-def results_order(network: Network) -> tuple[Any, ...]:
-    """Sorts networks: trials before baselines, then by label; of a label the one that is `quoted` comes last."""
-    return is_baseline(network), network.label, weight(network)
+def in_order(networks: Iterable[Network]) -> list[Network]:
+    """Trials before baselines, then by label; of a label the one that is `quoted` comes last."""
+    networks = list(networks)
+    to_quote = quoted(networks)
+
+    def order(network: Network) -> tuple[Any, ...]:
+        return is_baseline(network), network.label, network is to_quote[network.label], weight(network)
+
+    return sorted(networks, key=order)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from search.report.notation import count, percent, points
-from search.report.retraining.known_runs import results_order
+from search.report.retraining.known_runs import in_order
 from search.report.tables import Column, Table, named, table
 from search.study.networks import Network
 
@@ -20,7 +20,7 @@ def onnx_frame(networks: Iterable[Network]) -> pd.DataFrame:
     the second changes it, the bytes of the files and those of the numbers in the int8 file, and the largest difference
     of logits between the float file and torch. Values of an int8 file that was not written are missing."""
     rows = []
-    for network in sorted(networks, key=results_order):
+    for network in in_order(networks):
         for run in network.runs:
             for result in run.onnx:
                 first, *others = result.files

@@ -6,7 +6,7 @@ from statistics import fmean
 import pandas as pd
 
 from search.report.notation import percent, points
-from search.report.retraining.known_runs import results_order
+from search.report.retraining.known_runs import in_order
 from search.report.tables import Column, Table, named, table
 from search.study.networks import Network
 from search.trained_network import Robustness, Split
@@ -20,7 +20,7 @@ def shift_frame(networks: Iterable[Network]) -> pd.DataFrame:
     trained on these images, and `key` names it and how it was trained."""
     rows = []
     splits: tuple[Split, ...] = ("test", "validation")
-    for network in sorted(networks, key=results_order):
+    for network in in_order(networks):
         for split in splits:
             measured = [one for run in network.runs for one in run.robustness if one.split == split]
             if measured:

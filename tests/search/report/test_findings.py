@@ -203,8 +203,8 @@ def test_other_rounds_of_the_answer_are_named_and_the_rule_is_said(study, trial,
     assert (
         "Trial 0 was also trained by cosine, 1 epoch (1 seed): listed under full training, but not quoted. Quoted, and "
         "exported, is cosine, 6 epochs (3 seeds): of several the one trained for most epochs "
-        "counts, over all its seeds and with those of its teachers, but none with teachers that is there without; of "
-        "equal ones that with most seeds, then with all images, then the latest."
+        "counts, over all its seeds and with those of two teachers at most, but one with teachers only where the same "
+        "training without them is not there; of equal ones that with most seeds, then with all images, then the latest."
     ) in sentences(view)
     assert "also trained" not in sentences(replace(view, runs=tuple(long)))
 

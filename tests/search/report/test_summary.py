@@ -114,7 +114,7 @@ def test_teachers_of_the_winner_and_of_the_guess_are_said():
     runs = tuple(replace(run, teaching=teaching) for run in alone.runs)
     first, *_ = conclusion(find(replace(alone, runs=runs)))
     assert "(95% interval 89.75% to 90.25%, 3 seeds; taught by trial 2 and trial 1), 2.00 points more" in first
-    assert f"than {BEST}, with the same teachers, at 6.0 times its MACs" in first
+    assert f"than {BEST}, taught by what the search found, at 6.0 times its MACs" in first
     assert "teachers" not in " ".join(conclusion(find(alone)))
 
 

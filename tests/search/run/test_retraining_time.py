@@ -45,21 +45,17 @@ def test_a_longer_time_has_more_finalists_until_there_are_enough() -> None:
 
 
 def test_rivals_never_take_away_the_fewest_epochs_that_are_wanted() -> None:
-    def teaching(top: int, epochs: int) -> list[Wave]:
-        return teaching_waves([1.0, 3.0 if top == 1 else 1.0], 2, epochs, are_trained=True)
+    def teaching(epochs: int) -> list[Wave]:
+        return teaching_waves([1.0, 1.0], 2, epochs, are_trained=True)
 
-    def lengths(**options: Any) -> list[Length]:
-        return [length(seconds, range(1, 10), num_finals=0, teaching=teaching, **options) for seconds in times]
+    def are_long(**options: Any) -> list[bool]:
+        lengths = [length(seconds, range(2, 10), num_finals=0, teaching=teaching, **options) for seconds in times]
+        return [each.epochs >= 30 for each in lengths]
 
     times = range(60, 400)
-    is_long = [each.epochs >= 30 for each in lengths(least=30)]
+    is_long, without = are_long(least=30), are_long()
     assert is_long == sorted(is_long) and not is_long[0] and is_long[-1]
-    without = [each.epochs >= 30 for each in lengths()]
     assert without != sorted(without), "more time is first spent on more finalists"
-    for seconds in (100, 250):
-        top, epochs = length(seconds, range(1, 10), num_finals=0, teaching=teaching, least=30)
-        choosing = finalists_waves(top + 1, 3, epochs, 4) if top > 1 else []
-        assert seconds_of([*choosing, *teaching(top, epochs)], 1.0, 2) <= (1 - RESERVE) * seconds - START_SECONDS
 
 
 def test_lengths_without_rivals_are_found_beyond_those_with_them() -> None:

@@ -72,6 +72,7 @@ def test_a_taught_run_counts_with_its_teachers_epochs_unless_the_same_is_there_w
     teaching = Teaching((Teacher("trial 2", 9_000, 80_000, "abc"), Teacher("trial 3", 9_000, 80_000, "def")), "top2")
     taught, same = final(epochs=6, teaching=teaching), final(epochs=6)
     shorter, longer = final(epochs=17, recipe_digest="b"), final(epochs=19, recipe_digest="c")
+    crowded = final(epochs=6, teaching=Teaching(5 * teaching.teachers, "top10"))
     more = [final(epochs=6, seed=seed, teaching=teaching) for seed in range(4)]
     for runs, expected in (
         ([taught], [taught]),
@@ -80,6 +81,7 @@ def test_a_taught_run_counts_with_its_teachers_epochs_unless_the_same_is_there_w
         ([same, taught], [same]),
         ([same, *more], [same]),  # whatever has more seeds, what others are compared with counts
         ([shorter, same, taught], [shorter]),
+        ([longer, crowded], [longer]),  # two teachers count at most
     ):
         assert meant(runs).runs == meant(runs[::-1]).runs == tuple(expected)
 

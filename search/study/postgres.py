@@ -98,6 +98,14 @@ def take_tables(connection: "Connection[Any]", url: URL, study: str) -> None:
         raise UnreachableError(_failure(url, study, "failed", error)) from None
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether an error is of the connection and not of what was asked: one of the client's own, which has no code of
+    the server's. psycopg may see a closed socket before libpq calls the connection closed, by which SQLAlchemy goes."""
+    import psycopg
+
+    return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+
+
 def reason(error: BaseException) -> str:
     """The error of the server or its library, as a part of a line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -19,7 +19,7 @@ from sqlalchemy import URL, QueuePool
 
 from search.errors import StorageError
 from search.study.address import POSTGRES, to_text, without_password
-from search.study.postgres import READ_ONLY, WRITER, ConnectionLostError, Holder, connect, reason, take_tables
+from search.study.postgres import READ_ONLY, WRITER, ConnectionLostError, Holder, connect, is_lost, reason, take_tables
 
 RECONNECT_SECONDS = 60.0  # how long a search waits for a server that is gone
 RETRY_SECONDS = 0.5
@@ -127,7 +127,8 @@ class _ReconnectingStorage(RDBStorage):
 
     def _raise_lost(self, context: sqlalchemy.ExceptionContext) -> None:
         """Raise an error that Optuna does not know: of one that it knows, it would make the trial again unchecked."""
-        if context.is_disconnect:
+        if context.is_disconnect or is_lost(context.original_exception):
+            context.is_disconnect = True
             why = reason(context.original_exception)
             raise ConnectionLostError(f"study {self._holder.study!r}: its database failed: {why}")
 

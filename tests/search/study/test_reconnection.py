@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy
 from optuna.pruners import NopPruner
@@ -124,6 +125,28 @@ def test_what_a_lost_connection_may_have_done_is_done_once(
     assert (trials[0].value, trials[0].intermediate_values) == (0.1, {1: 0.1})
     assert trials[0].user_attrs["spent_seconds"] == 3.0
     assert attributes == {"draws": 5}
+
+
+@pytest.mark.parametrize("has_landed", [True, False])
+def test_a_socket_that_is_closed_before_the_connection_is_called_closed_is_lost_too(
+    url: str, files: StudyFiles, record: Record, monkeypatch: pytest.MonkeyPatch, has_landed: bool
+) -> None:
+    """What psycopg says where it polls before libpq has read the end; seen once, under load."""
+    dialect = record._storage.engine.dialect
+    commit, lost = dialect.do_commit, []
+
+    def lose(connection: Any) -> None:
+        if lost:
+            return commit(connection)
+        lost.append(connection)
+        if has_landed:
+            commit(connection)
+        raise psycopg.OperationalError("connection socket closed")
+
+    monkeypatch.setattr(dialect, "do_commit", lose)
+    record.set_attribute("draws", 5)
+    assert len(lost) == 1
+    assert read_study(files, url)[1] == {"draws": 5}
 
 
 @pytest.mark.slow

@@ -129,14 +129,13 @@ def retrain(
     teachers = parse_teacher(teacher, temperature, teacher_share, taught_only, files, plan, records, fitted)
     if time is not None and seconds is not None:
         offered = offered_teachers(teacher, files, plan, records, fitted) if selection.is_open else None
-        asked = teachers
         selection, epochs, teachers, taught_only = fit_to_time(
             time, seconds, selection, seeds, plan, records,
             lambda num_runs: len(machine.staff(dataset, 0, num_runs)), teachers, taught_only, offered,
         )  # fmt: skip
         top_words = f"--top {selection.top} " if selection.top is not None else ""
-        teaching = "" if teachers is asked or teachers is None else f" --teacher {teachers.source} --taught-only"
-        print(f"in {time}: {top_words}--epochs {epochs}{teaching}")
+        print(f"in {time}: {top_words}--epochs {epochs}", end="")
+        print(f" --teacher {offered.source} --taught-only" if offered is not None and teachers is offered else "")
         if ranked_by == "robust" and not selection.chooses:
             raise InputError(f"select = robust: in {time} there is no time to choose among finalists")
     full = fitted(holdout or selection.chooses)

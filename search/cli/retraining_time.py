@@ -75,7 +75,6 @@ def fit_to_time(
         InputError: it is too short, or no pace is known.
         StudyError: the study has not the trials that are selected.
     """
-
     common = text, seconds, selection, seeds, plan, records, count_workers
     if offered is not None:
         with suppress(InputError):  # too short; if it is so without them too, that is said below

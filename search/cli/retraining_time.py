@@ -60,6 +60,7 @@ def fit_to_time(
     teachers: "TeacherRequest | None" = None,
     taught_only: bool = False,
     offered: "TeacherRequest | None" = None,
+    least: int = 1,
 ) -> Fit:
     """The number of finalists, where nothing was named, and the epochs of final runs for which the retraining takes so
     long, by the pace at which the search trained. They follow from the study and the time alone, so that the same
@@ -70,37 +71,24 @@ def fit_to_time(
         count_workers: how many there are for so many runs.
         teachers: who teaches what is selected, in as many further runs, or with `taught_only` in all final runs.
         offered: who teaches all final runs if there is time for `TAUGHT_EPOCHS` with them.
+        least: the epochs that come before more finalists than the fewest.
 
     Raises:
         InputError: it is too short, or no pace is known.
         StudyError: the study has not the trials that are selected.
     """
-    common = text, seconds, selection, seeds, plan, records, count_workers
-    if offered is not None:
-        with suppress(InputError):  # too short; if it is so without them too, that is said below
-            taught = _fit(*common, offered, taught_only=True, least=TAUGHT_EPOCHS)
-            if taught.epochs >= TAUGHT_EPOCHS:
-                return taught
-    return _fit(*common, teachers, taught_only)
-
-
-def _fit(
-    text: str,
-    seconds: float,
-    selection: Selection,
-    seeds: int,
-    plan: "Plan",
-    records: "Sequence[FrozenTrial]",
-    count_workers: Callable[[int], int],
-    teachers: "TeacherRequest | None",
-    taught_only: bool,
-    least: int = 1,
-) -> Fit:
     from search.cli.retraining_cost import macs_ratios
     from search.run.candidates import Candidate, best_first
     from search.run.retraining_cost import Wave, seconds_per_epoch, teaching_waves
     from search.run.retraining_time import MOST_FINALISTS, choose_length
     from search.study.reading import trial_views
+
+    if offered is not None:
+        common = text, seconds, selection, seeds, plan, records, count_workers
+        with suppress(InputError):  # too short; if it is so without them too, that is said below
+            taught = fit_to_time(*common, offered, taught_only=True, least=TAUGHT_EPOCHS)
+            if taught.epochs >= TAUGHT_EPOCHS:
+                return taught
 
     views = {view.number: view for view in trial_views(records, plan)}
     ranked = [views[record.number] for record in best_first(records)]

@@ -10,9 +10,12 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from statistics import mean, median, stdev
+from threading import Thread
 from typing import Any
 
 from scipy.stats import t
@@ -28,6 +31,31 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the JSON is written")
     return parser
+
+
+def start_pool(
+    num_processes: int,
+    initializer: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
+    max_tasks: int | None = None,
+) -> ProcessPoolExecutor:
+    """New processes, each for so many tasks, that end with this one, however it is killed."""
+    return ProcessPoolExecutor(
+        num_processes, get_context("spawn"), _begin, (initializer, arguments), max_tasks_per_child=max_tasks
+    )
+
+
+def _begin(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    parent = parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    Thread(target=end_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*arguments)
 
 
 def pick_device(name: str) -> str:

@@ -12,18 +12,16 @@ nothing here. Differences are paired by seed, in points, with Student's 95% inte
 """
 
 import argparse
-import multiprocessing
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from statistics import mean
 from typing import Any
 
 import numpy as np
 import optuna
-from measuring import Rows, make_parser, paired_interval, print_table, save_results
+from measuring import Rows, make_parser, paired_interval, print_table, save_results, start_pool
 from optuna.samplers import BaseSampler, TPESampler
 from proposals import BUDGETS, MAX_ASKS, METHODS, NUM_TRIALS, TASK, Objective, Run
 from scipy.stats import spearmanr
@@ -201,7 +199,7 @@ def run_long_search(method: str, seed: int, num_trials: int, num_running: int) -
 def compare_histories(options: argparse.Namespace) -> None:
     methods = [FULL_HISTORY, *selected(dict.fromkeys(HISTORIES), options.methods)]
     cases = list(product(range(options.seeds), dict.fromkeys(methods)))
-    with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as pool:
+    with start_pool(options.processes) as pool:
         jobs = [pool.submit(run_long_search, method, seed, options.trials, options.running) for seed, method in cases]
         rows = [job.result() for job in jobs]
     save_results(options.results, "quality_thinning", rows)

@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -42,6 +41,7 @@ from measuring import (
     print_table,
     ratios,
     save_results,
+    start_pool,
 )
 from ours import DESIGNS, auto_precision, begin_training, find_network
 from pydantic import RootModel, ValidationError
@@ -397,9 +397,7 @@ def main() -> None:
     arguments = options.device, (options.images, options.held_out), options.size
     try:
         designs = make_entrants(options)
-        with ProcessPoolExecutor(
-            options.processes, get_context("spawn"), initializer=prepare, initargs=arguments
-        ) as pool:
+        with start_pool(options.processes, prepare, arguments) as pool:
             race = Race(options, pool)
             runs = [run for entrant, speed in race.measure_speeds(designs) for run in race.plan(entrant, speed)]
             print_lengths(runs, options.designs)

@@ -9,10 +9,9 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import replace
 from itertools import islice
-from multiprocessing import get_context
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from images import cifar, cifar_test, halved
-from measuring import Rows, make_parser
+from measuring import Rows, make_parser, start_pool
 from ours import begin_training
 
 from models.architecture import Architecture
@@ -126,12 +125,15 @@ def run(row: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument("--table", type=Path, default=RECORDED, help="the record")
+    parser.add_argument(
+        "--budgets", type=int, nargs="+", default=list(NUM_DESIGNS), choices=NUM_DESIGNS, help="of which"
+    )
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="that train at once")
     options = parser.parse_args()
     done = {key(row) for row in read(options.table)}
-    missing = [row for row in wanted() if key(row) not in done]
+    missing = [row for row in wanted() if row["budget"] in options.budgets and key(row) not in done]
     print(f"{len(done):,} runs are recorded, {len(missing):,} are missing", flush=True)
-    with ProcessPoolExecutor(options.processes, get_context("spawn"), initializer=prepare) as pool:
+    with start_pool(options.processes, prepare) as pool:
         for ended in as_completed([pool.submit(run, row) for row in missing]):
             row = ended.result()
             # A member of its own for each run: what is written stays whole whatever comes after.

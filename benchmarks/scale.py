@@ -15,7 +15,6 @@ machine does. 'Times' compares milliseconds a trial with those of the first row.
 import argparse
 import itertools
 import json
-import multiprocessing
 import random
 import resource
 import shutil
@@ -24,7 +23,6 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
 from functools import wraps
 from math import exp
@@ -34,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from measuring import Rows, make_parser, print_table, save_results
+from measuring import Rows, make_parser, print_table, save_results, start_pool
 from optuna.distributions import distribution_to_json
 from optuna.storages._rdb import models as tables
 from optuna.trial import TrialState
@@ -284,8 +282,7 @@ def steady(starts: list[Start], num_workers: int) -> dict[str, Any]:
 
 def run_cases(options: argparse.Namespace, studies: Path) -> Iterator[dict[str, Any]]:
     """Figures of every case, as soon as they are there."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as pool:
+    with start_pool(1, max_tasks=1) as pool:
         for history, num_workers in itertools.product(options.history, options.workers):
             files = StudyFiles(studies / str(history), STUDY)
             if not files.plan.is_file():

@@ -13,9 +13,8 @@ import argparse
 import json
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import suppress
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from images import cifar, halved
-from measuring import Rows, interval, make_parser, paired_interval, pick_device, print_table, save_results
+from measuring import Rows, interval, make_parser, paired_interval, pick_device, print_table, save_results, start_pool
 
 from search.data.datasets import open_dataset
 from search.recipe import Recipe
@@ -177,7 +176,7 @@ def main() -> None:
     missing = [each for each in asked if not any(is_of(row, each) for row in rows)]
     print(f"{len(asked) - len(missing)} of {len(asked)} runs are recorded in {record}", flush=True)
     start = (options.images, options.test_images, pick_device(options.device))
-    with ProcessPoolExecutor(options.processes, get_context("spawn"), initializer=prepare, initargs=start) as pool:
+    with start_pool(options.processes, prepare, start) as pool:
         for ended in as_completed([pool.submit(run, each) for each in missing]):
             rows.append(ended.result())
             append_line(record, rows[-1])

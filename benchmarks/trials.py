@@ -14,14 +14,12 @@ job, and between two jobs, when the coordinator records, proposes and sends.
 """
 
 import argparse
-import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import fmean, median
 from sysconfig import get_path
@@ -31,7 +29,7 @@ import numpy as np
 import torch
 import yaml
 from images import cifar, halved, noise
-from measuring import Rows, make_parser, pick_device, print_table, ratios, save_results, spread
+from measuring import Rows, make_parser, pick_device, print_table, ratios, save_results, spread, start_pool
 
 from models.architecture import Architecture, Stage, Stem
 from models.build import build
@@ -219,7 +217,7 @@ def steps_a_second(
     before = dict(os.environ)
     os.environ.update(variables)  # torch reads them where it is imported, in the new processes
     try:
-        with ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn")) as pool:
+        with start_pool(num_processes) as pool:
             begin = time.time() + START
             totals = dict.fromkeys(NETWORKS, 0.0)
             for jobs in [pool.submit(train_all, begin, seconds) for _ in range(num_processes)]:

@@ -61,18 +61,19 @@ def _uses(architecture: Architecture, slot: Slot) -> bool:
 
 
 def _with_ordered_widths(space: Space, vector: dict[str, Any]) -> dict[str, Any]:
-    """The vector with each width raised to the one before it, where the rule requires and the choices allow it."""
+    """The vector with each width raised to the one before it, where the rule or shortcut A requires and the choices
+    allow it."""
     slots = {slot.name: slot for slot in space.slots}
     chosen = space.choices(vector)
-    if not space.rules.non_decreasing_width and chosen["shortcut"] != "A":
-        return vector
-    width = chosen["stem_width"]
+    before = chosen["stem_width"]
     for number in range(1, chosen["num_stages"] + 1):
         name = f"stage{number}_width"
-        if name in slots:
-            wide = [index for index, choice in enumerate(slots[name].choices) if rank(choice) >= width]
-            if chosen[name] < width and wide:
+        is_allowed = space.rules.allow(chosen[name], before, number == chosen["num_stages"])
+        pads = chosen["shortcut"] == "A" and chosen[f"stage{number}_block"] != "inverted"
+        if name in slots and (not is_allowed or (pads and chosen[name] < before)):
+            wide = [index for index, choice in enumerate(slots[name].choices) if rank(choice) >= before]
+            if wide:
                 vector[name] = wide[0]
                 chosen[name] = slots[name].choices[wide[0]]
-        width = max(width, chosen[name])
+        before = chosen[name]
     return vector

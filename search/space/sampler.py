@@ -18,6 +18,7 @@ from search.space.draws import Draws, pick
 from search.space.limits import Limits
 from search.space.parts import Parts
 from search.space.repair import repair
+from search.space.choices import Choice
 from search.space.space import Slot, Space, Task
 
 MAX_BASE_DRAWS = 8  # with repairs it takes 1.1 draws on average, and 3 or more find the same designs
@@ -236,11 +237,16 @@ class BudgetSampler(BaseSampler):
         """One of the vectors that decode to the architecture, at random, as vectors are drawn."""
         assert self._most.admits(architecture, self.task.image_size)
         self._seen.add(architecture)
-        free = {slot.name: slot.value(self._draw_choice(slot)) for slot in self.space.slots}
-        return self.space.encode(architecture, free)
+        return self.space.encode(architecture, self._choose)
 
-    def _draw_choice(self, slot: Slot) -> int:
-        """The index of a choice."""
+    def _choose(self, slot: Slot, same: Sequence[Choice]) -> Choice:
+        """One of the choices of a slot that make the same network, as they are drawn."""
+        shares = np.array(self.space.choice_shares[slot.name])
         if self.space.weights is None:
-            return int(self._rng.integers(len(slot.choices)))
-        return pick(np.cumsum(self.space.choice_shares[slot.name]), self._rng)
+            choice = slot.choices[int(self._rng.integers(len(slot.choices)))]
+        else:
+            choice = slot.choices[pick(np.cumsum(shares), self._rng)]
+        if choice in same:
+            return choice
+        of_same = shares[[slot.choices.index(each) for each in same]]
+        return same[pick(np.cumsum(of_same if of_same.any() else np.ones(len(same))), self._rng)]

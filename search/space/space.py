@@ -4,7 +4,7 @@ The vector has a fixed length: a slot for every choice of every stage, whether o
 of absent stages are drawn and ignored, so a sampler always sees the same joint space.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache, cached_property, lru_cache
@@ -243,10 +243,12 @@ class Space(GrownSection):
             stem, stages, **network, in_channels=task.in_channels, num_classes=task.num_classes
         ).canonical()
 
-    def encode(self, architecture: Architecture, free: Vector | None = None) -> dict[str, int | str]:
+    def encode(
+        self, architecture: Architecture, choose: Callable[[Slot, tuple[Choice, ...]], Choice] | None = None
+    ) -> dict[str, int | str]:
         """A vector that decodes to the architecture.
 
-        Slots that the architecture does not depend on are taken from `free` or, without it, hold their first choice.
+        Of the choices of a slot with which it does, `choose` takes one; without it, it is the first.
 
         Raises:
             SpaceError: the space does not hold the architecture; the message names the first field that does not fit.
@@ -261,8 +263,8 @@ class Space(GrownSection):
                 own, known = self._value(name, architecture), ", ".join(map(_word, slot.choices))
                 raise SpaceError(f"{name} = {_word(own)}: the space has {known}")
             if len(slot.choices) > 1:
-                is_taken = free is not None and slot.choice(free[name]) in same
-                vector[name] = free[name] if free and is_taken else slot.value(slot.choices.index(same[0]))
+                choice = choose(slot, same) if choose is not None else same[0]
+                vector[name] = slot.value(slot.choices.index(choice))
         task = Task(0, architecture.in_channels, architecture.num_classes)
         try:
             decoded = self.decode(vector, task)

@@ -1,6 +1,7 @@
 """Vectors that break limits, moved to vectors near them that do not."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ LIMITS = {
 }
 
 
-def random_vector(rng: random.Random) -> dict[str, Any]:
-    return {slot.name: slot.value(rng.randrange(len(slot.choices))) for slot in DEFAULT.slots}
+def random_vector(rng: random.Random, space: Space = DEFAULT) -> dict[str, Any]:
+    return {slot.name: slot.value(rng.randrange(len(slot.choices))) for slot in space.slots}
 
 
 @pytest.mark.parametrize(("limits", "at_least"), LIMITS.items(), ids=map(str, LIMITS))
@@ -74,6 +75,20 @@ def test_widths_that_break_the_rule_are_raised_and_no_other_if_the_limits_are_wi
         assert repaired is not None
         for name, value in repaired.items():
             assert value == vector[name] or (name.endswith("_width") and value > vector[name])
+
+
+def test_a_last_stage_that_may_narrow_is_not_raised() -> None:
+    tiny, rng, narrow = load_space(Path("tiny")), random.Random(5), 0
+    for _ in range(300):
+        vector = random_vector(rng, tiny)
+        try:
+            before, last = tiny.decode(vector, TASK).stages[-2:]
+        except ArchitectureError:
+            continue
+        repaired = repair(tiny, TASK, Limits(10**12), vector, np.random.default_rng(0))
+        assert repaired == vector
+        narrow += last.width < before.width
+    assert narrow > 10
 
 
 def test_absent_stages_are_not_moved() -> None:

@@ -320,6 +320,28 @@ def test_first_proposals_have_the_weights_of_the_vectors_within_the_budget() -> 
     assert chisquare([*observed, 1_500 - sum(observed)], [*wanted, rest]).pvalue > 0.001
 
 
+@pytest.mark.parametrize(
+    ("weights", "shares"), [([1, 3, 0, 1], [0.2, 0.6, 0, 0.2]), (None, [0.25] * 4)], ids=["weighed", "uniform"]
+)
+def test_where_some_choices_make_the_same_network_proposals_have_the_weights_of_those(
+    weights: list[int] | None, shares: list[float]
+) -> None:
+    """Sixteen inner channels without groups are one group of 16, or of 32, but not 16 of one channel."""
+    stage = {"block": "bottleneck", "depth": 1, "width": 64, "group_width": [1, 16, 32, "none"]}
+    weighing = {"weights": {"stage": {"group_width": weights}}} if weights else {}
+    space = Space.model_validate({"stem": {"width": 8}, "num_stages": 1, "stage": stage} | weighing)
+    sampler, study = BudgetSampler(space, TASK, Limits(10**12), None), new_study(RandomSampler())
+    study.ask()
+    frozen = study.get_trials()[0]
+    drawn: Counter[int] = Counter()
+    for _ in range(1_000):
+        sampler._seen.clear()
+        drawn[sampler.sample_relative(study, frozen, space.distributions)["stage1_group_width"]] += 1
+    possible = [index for index, share in enumerate(shares) if share]
+    assert sorted(drawn) == possible
+    assert chisquare([drawn[index] for index in possible], [1_000 * shares[index] for index in possible]).pvalue > 0.001
+
+
 def test_tpe_begins_with_the_weighed_draws() -> None:
     space = Space.model_validate(MIDDLE.model_dump() | {"weights": {"num_stages": [1, 0, 3], "dropout": [0, 1]}})
     by_tpe, at_random = (

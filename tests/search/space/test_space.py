@@ -323,8 +323,7 @@ def test_choices_that_make_the_same_network_are_the_same_design() -> None:
     network = Architecture(Stem(8), (Stage("bottleneck", 1, 64),))
     assert groups.num_vectors(network) == 2, "16 inner channels are one group of 16, or of 32"
     assert groups.decode(groups.encode(network), CIFAR) == network
-    free = {"stage1_width": 1, "stage1_group_width": 2}
-    assert groups.encode(network, free) == {"stage1_width": 0, "stage1_group_width": 2}
+    assert groups.encode(network, lambda slot, same: same[-1]) == {"stage1_width": 0, "stage1_group_width": 2}
     with pytest.raises(SpaceError, match=r"^stage1_group_width = none: the space has 8, 16$"):
         space(stage_block="bottleneck", stage_width=128, stage_group_width=[8, 16]).encode(
             Architecture(Stem(8), (Stage("bottleneck", 1, 128),))
@@ -347,9 +346,9 @@ def test_decode_of_encode_is_the_same_network_for_random_vectors(searched: Space
         assert network == network.canonical()
         assert (network.in_channels, network.num_classes) == (3, 10)
         assert searched.decode(searched.encode(network), CIFAR) == network
-        # With the vector it came from as the free choices, a network is that very vector.
-        assert searched.encode(network, vector) == vector
-        assert searched.decode(searched.encode(network, random_vector(searched, rng)), CIFAR) == network
+        # Where every choice is that of the vector it came from, a network is that very vector.
+        assert searched.encode(network, lambda slot, same, own=vector: slot.choice(own[slot.name])) == vector
+        assert searched.decode(searched.encode(network, lambda slot, same: rng.choice(same)), CIFAR) == network
     assert valid > 150
 
 

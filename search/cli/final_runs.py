@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from search.run.launch import RetrainRequest
     from search.study.plan import Plan
     from search.study.rounds import Finalist
-    from search.study.view import RunView
+    from search.study.view import RunView, StudyView
     from search.tracking.trackers import Trackers
     from search.workers.machine import Machine
 
@@ -44,9 +44,9 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
     from search.report.verdicts import comparison_sentences, network_sentences
     from search.study.reading import read_view
 
-    for run in runs:
-        print(describe(run, plan.question.all_limits.max_params))
     view = read_view(files)
+    for run in runs:
+        print(describe(run, view))
     print_unread(view)
     findings = find(view)
     for sentence in (*network_sentences(findings.compared), *comparison_sentences(findings)):
@@ -64,12 +64,12 @@ def print_final_runs(files: StudyFiles, plan: "Plan", runs: "list[RunView]") -> 
         print(paid)
 
 
-def describe(run: "RunView", budget: int) -> str:
-    """A final run in a line. `budget` is the most parameters that a network of the study may have."""
+def describe(run: "RunView", view: "StudyView") -> str:
+    """A final run of a study in a line."""
     from search.report.notation import duration, percent
 
     name = run.identity.name + (f" by {run.recipe}" if run.identity.baseline else "")
-    within = f"budget {budget:,}" if run.params <= budget else f"a reference, over the budget of {budget:,}"
+    within = f"a reference, over {view.used(run.architecture)[1]}" if view.is_over(run) else f"budget {view.budget:,}"
     kept = f" with the weights of epoch {run.kept_epoch}" if run.kept_epoch is not None else ""
     kept += ", validation images held out" if run.holdout else ""
     kept += f", {run.teaching.words}" if run.teaching is not None else ""

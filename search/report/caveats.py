@@ -58,7 +58,7 @@ def _search_caveats(findings: Findings) -> list[str]:
         )
     if view.unread:
         sentences.append(_put_aside(view.unread))
-    over = [trial.number for trial in view.trials if trial.params > view.budget]
+    over = [trial.number for trial in view.trials if view.is_over(trial)]
     if over:
         names = sentence_list([str(number) for number in over[:5]]) + (" and others" if len(over) > 5 else "")
         sentences.append(f"{plural(len(over), 'trial')} exceeded the budget and must not be quoted: {names}.")
@@ -164,7 +164,7 @@ def _differences(baseline: Network, final: Network) -> list[str]:
 def _network_caveats(findings: Findings) -> list[str]:
     """What is odd about single networks at full length."""
     over = dict.fromkeys(
-        name_of(network) for network in in_order(findings.networks) if network.params > findings.view.budget
+        name_of(network) for network in in_order(findings.networks) if findings.view.is_over(network.runs[0])
     )
     sentences = [f"{name} is over the budget: it is a reference, not an answer." for name in over]
     runs = [(name_of(network), run) for network in findings.final_networks for run in network.runs]

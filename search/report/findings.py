@@ -114,7 +114,7 @@ def find(view: StudyView) -> Findings:
         earlier_rounds=tuple(earlier_rounds(runs.finalists)),
         finalists=finalists,
         unfinished=unfinished,
-        comparisons=tuple(compare(compared, view.budget)),
+        comparisons=tuple(compare(compared, view.is_over)),
         unalike=tuple(unalike(compared)),
         effects=tuple(effects(compared)),
         answer=answer,

@@ -136,7 +136,7 @@ def _heading(trial: TrialView) -> str:
 
 def _retraining(findings: Findings) -> dict[str, Any]:
     every = full_length_runs.runs_frame(findings.view.runs)
-    results = full_length_runs.results_frame(findings.networks, findings.view.budget)
+    results = full_length_runs.results_frame(findings.networks, findings.view.is_over)
     corrupted = shift.shift_frame(findings.networks)
     exported = onnx_files.onnx_frame(findings.networks)
     of_finalists = training_curves_frame(quoted(findings.round))

@@ -209,7 +209,7 @@ def _augmented(final: Network) -> str:
 def _cost_facts(view: StudyView) -> list[Fact]:
     by_state = states(view.trials)
     ended = [f"{by_state[state]:,} {state}" for state in (*STATES, "too slow") if by_state[state]]
-    over = sum(trial.params > view.budget for trial in view.trials)
+    over = sum(map(view.is_over, view.trials))
     retraining = sum(run.seconds for run in view.runs)
     proposed = plural(len(view.trials), "trial")
     trials = f"{by_state['complete'] + by_state['pruned']:,}"

@@ -37,7 +37,7 @@ def all_frames(view: StudyView) -> dict[str, pd.DataFrame]:
         "runs": runs_frame(view.runs),
         "run_epochs": run_epochs_frame(view),
         "finalists": finalists_frame(findings.finalists),
-        "results": results_frame(findings.networks, view.budget),
+        "results": results_frame(findings.networks, view.is_over),
         "shift": shift_frame(findings.networks),
         "onnx": onnx_frame(findings.networks),
         "comparisons": comparisons_frame(findings.comparisons),

@@ -13,12 +13,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from models.architecture import Architecture, ArchitectureError
+from search.space.choices import Choice
 from search.space.counting import DesignCounter, TooManyError
 from search.space.draws import Draws, pick
 from search.space.limits import Limits
 from search.space.parts import Parts
 from search.space.repair import repair
-from search.space.choices import Choice
 from search.space.space import Slot, Space, Task
 
 MAX_BASE_DRAWS = 8  # with repairs it takes 1.1 draws on average, and 3 or more find the same designs

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.architecture import Architecture
+from models.int8 import count_int8_bytes
 from search.identity import Identity
 from search.protocol import Measurement
 from search.space.limits import used
@@ -251,3 +252,9 @@ class StudyView:
     def used(self, architecture: Architecture) -> tuple[float, str]:
         """The share that a network uses of the tighter of the limits on its size, and that limit."""
         return used(architecture, self.budget, self.max_int8_bytes)
+
+    def is_over(self, sized: TrialView | RunView) -> bool:
+        """Whether the network of a trial or a run is over the budget or the limit on bytes: a reference at most."""
+        if sized.params > self.budget or self.max_int8_bytes is None:
+            return sized.params > self.budget
+        return count_int8_bytes(sized.architecture) > self.max_int8_bytes

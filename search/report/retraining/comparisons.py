@@ -18,6 +18,7 @@ from search.report.statistics import significance
 from search.report.statistics.bootstrap import Resampled
 from search.report.tables import Column, Table, table
 from search.study.networks import Network
+from search.study.view import RunView
 
 Verdict = Literal["better", "worse", "not distinguishable"]
 NAN = float("nan")
@@ -55,12 +56,12 @@ class Comparison:
         return exists(self.p)
 
 
-def compare(networks: Iterable[Network], budget: int) -> list[Comparison]:
+def compare(networks: Iterable[Network], is_over: Callable[[RunView], bool]) -> list[Comparison]:
     """Every trial against every baseline that was trained alike, in the order of the networks.
 
     A network over the budget is a reference.
     """
-    comparisons = [_compared(a, b, budget) for a, b in _pairs(networks) if are_alike(a, b)]
+    comparisons = [_compared(a, b, is_over(b.runs[0])) for a, b in _pairs(networks) if are_alike(a, b)]
     ps = [comparison.p for comparison in comparisons if comparison.is_tested]
     adjusted = iter(significance.holm(ps))
     return [
@@ -89,8 +90,8 @@ def _pairs(networks: Iterable[Network]) -> list[tuple[Network, Network]]:
     return list(product(*kinds))
 
 
-def _compared(trial: Network, baseline: Network, budget: int) -> Comparison:
-    comparison = Comparison(trial, baseline, trial.mean - baseline.mean, is_reference=baseline.params > budget)
+def _compared(trial: Network, baseline: Network, is_reference: bool) -> Comparison:
+    comparison = Comparison(trial, baseline, trial.mean - baseline.mean, is_reference=is_reference)
     if test := significance.welch(trial.accuracies, baseline.accuracies):
         comparison = replace(comparison, low=test.low, high=test.high, p=test.p)
     if interval := resample(trial.runs, baseline.runs):

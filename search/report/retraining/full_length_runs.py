@@ -1,7 +1,7 @@
 """Full-length runs one by one, and test accuracies of networks over their seeds."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -77,7 +77,7 @@ def runs_table(frame: pd.DataFrame) -> Table:
     return table(caption, rows, columns)
 
 
-def results_frame(networks: Iterable[Network], budget: int) -> pd.DataFrame:
+def results_frame(networks: Iterable[Network], is_over: Callable[[RunView], bool]) -> pd.DataFrame:
     """Test accuracy over seeds, one row a tested network, trials before baselines.
 
     `epochs` are those of the longest run, `holdout` marks runs that were asked to leave out the validation split,
@@ -89,7 +89,7 @@ def results_frame(networks: Iterable[Network], budget: int) -> pd.DataFrame:
     rows = [
         (network.label, network.runs[0].identity.kind, network.recipe, network.epochs, network.holdout, network.seeds,
          network.mean, network.deviation, half_width(network.deviation, network.seeds), network.params, network.macs,
-         network.seconds, network.params > budget, network.runs[0].recipe_digest, network.way.precision,
+         network.seconds, is_over(network.runs[0]), network.runs[0].recipe_digest, network.way.precision,
          network.way.device, network.key, network.way.teaching, *_augmented(network, "mirror"),
          *_augmented(network, "shifts"))
         for network in in_order(networks)

@@ -164,11 +164,10 @@ def _origin(identity: Identity) -> str:
 
 
 def _params(view: RunView, limits: Limits) -> str:
-    budget = limits.max_params
-    if view.params > budget:
-        return f"{count(view.params)}, over the study's budget of {count(budget)}: a reference"
-    share, limit = used(view.architecture, budget, limits.max_int8_bytes)
-    return f"{count(view.params)}, {percent(share, 1)} of {limit}"
+    if view.params > limits.max_params:
+        return f"{count(view.params)}, over the study's budget of {count(limits.max_params)}: a reference"
+    share, limit = used(view.architecture, limits.max_params, limits.max_int8_bytes)
+    return f"{count(view.params)}, {percent(share, 1)} of {limit}" + (": a reference" if share > 1 else "")
 
 
 def _classes(classes: tuple[str, ...]) -> str:

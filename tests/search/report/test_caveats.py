@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from models.baselines import find_baseline
 from search.report.caveats import caveats
 from search.report.findings import find
 from search.report.retraining.full_length_runs import results_frame, results_table
@@ -15,7 +16,7 @@ def said(view) -> str:
 
 def test_a_network_over_the_budget_is_a_reference(study, run):
     view = study(budget=1_000, runs=(run("resnet10", 0, 0.9, params=1_001), run("resnet40", 0, 0.8, params=1_000)))
-    assert results_frame(find(view).networks, view.budget).set_index("label")["over"].to_dict() == {
+    assert results_frame(find(view).networks, view.is_over).set_index("label")["over"].to_dict() == {
         "resnet10": True,
         "resnet40": False,
     }
@@ -23,8 +24,21 @@ def test_a_network_over_the_budget_is_a_reference(study, run):
     assert "resnet10 is over the budget: it is a reference, not an answer." in sentences
     assert not any("resnet40" in sentence for sentence in sentences)
     assert "resnet10 (over the budget: a reference)" in str(
-        results_table(results_frame(find(view).networks, view.budget))
+        results_table(results_frame(find(view).networks, view.is_over))
     )
+
+
+def test_a_network_over_the_limit_on_bytes_is_a_reference_though_it_has_no_more_numbers(study, run, trial):
+    resnet20 = find_baseline("resnet20-b", 3, 10)
+    runs = run("resnet20-b", 0, 0.9, architecture=resnet20), run("0001", 0, 0.8)
+    over, within = (study(budget=most, max_int8_bytes=most, runs=runs) for most in (280_000, 281_000))
+    assert [comparison.is_reference for comparison in find(over).comparisons] == [True]
+    assert [comparison.is_reference for comparison in find(within).comparisons] == [False]
+    assert "resnet20-b is over the budget: it is a reference, not an answer." in caveats(find(over))
+    assert "over the budget" not in said(within)
+    assert results_frame(find(over).networks, over.is_over).set_index("label")["over"]["resnet20-b"]
+    grown = replace(over, trials=(trial(7, 0.9, params=272_474, architecture=resnet20),))
+    assert "1 trial exceeded the budget and must not be quoted: 7." in caveats(find(grown))
 
 
 def test_a_run_that_watched_the_validation_split_is_said_to_lack_it(study, run):

@@ -36,7 +36,7 @@ def test_no_figure_holds_a_hostile_label_unescaped(study, trial, run, errors):
     )
     findings = find(view)
     drawn = [
-        results_figure(results_frame(findings.networks, view.budget), view.budget),
+        results_figure(results_frame(findings.networks, view.is_over), view.budget),
         training_curves_figure(training_curves_frame(quoted(findings.final_networks))),
         classes_figure(classes_frame(findings.confusions, view.classes)),
         confusion_figure(np.array(errors(0.9)), list(view.classes), HOSTILE),

@@ -25,7 +25,7 @@ from search.trained_network import AugmentedResult
 
 
 def results(view):
-    return results_frame(find(view).networks, view.budget)
+    return results_frame(find(view).networks, view.is_over)
 
 
 def board(view):

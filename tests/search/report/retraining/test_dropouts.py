@@ -107,7 +107,7 @@ def test_one_trial_with_two_dropouts_is_two_networks_everywhere(study, trial, fi
     ]
     view = study(trials=(trial(1, 0.8),), runs=(*finals, *baseline))
     findings = find(view)
-    summary = results_frame(findings.networks, view.budget)
+    summary = results_frame(findings.networks, view.is_over)
     both = ["0001", "0001 with dropout 0.1"]
     assert summary["label"].tolist() == [*both, "resnet40"]
     assert summary["mean"].tolist() == pytest.approx([0.8, 0.9, 0.505])

@@ -10,7 +10,7 @@ from search.trained_network import AugmentedResult
 
 
 def results(view):
-    return results_frame(find(view).networks, view.budget)
+    return results_frame(find(view).networks, view.is_over)
 
 
 def test_runs_of_two_recipes_are_not_averaged(study, run):

@@ -10,7 +10,7 @@ def test_a_baseline_trained_by_two_recipes_is_two_networks(study, run):
     )
     findings = find(view)
     assert [network.label for network in findings.final_networks] == ["resnet10", "resnet40 by as1", "resnet40 by ft"]
-    assert results_frame(findings.networks, view.budget)["label"].tolist() == [
+    assert results_frame(findings.networks, view.is_over)["label"].tolist() == [
         "resnet10",
         "resnet40 by as1",
         "resnet40 by ft",

@@ -96,7 +96,7 @@ def test_tables_and_ledger_tell_runs_with_a_teacher_apart(
 ) -> None:
     teacher = run("0003", 0, 0.9, purpose="teacher")
     view = study(runs=(*runs("0042", GOOD, teaching=TEACHING), *runs("0042", FAIR), teacher))
-    results = results_table(results_frame(find(view).networks, view.budget))
+    results = results_table(results_frame(find(view).networks, view.is_over))
     assert [row[0] for row in results.rows] == ["trial 42 (with a teacher)", "trial 42"]
     assert {row[0] for row in runs_table(runs_frame(view.runs)).rows} == {
         "trial 42 (with a teacher)",

@@ -82,9 +82,9 @@ def design(architecture: Architecture) -> str:
     """A network on one line: `stem 16; basic 3x16, 3x32 k5, bottleneck 4x256 p0.1; shortcut A`.
 
     A stage is depth times width. The block is named where it changes; what else a stage or network has, where it is not
-    the default: the kernel (k5), dropout (p0.1), a bottleneck's ratio (/2) and group width (g16), an inverted block's
-    expansion (x3), squeeze-and-excitation (se4) and the stride (s1); preactivation, the activation, the head's width,
-    and the shortcut.
+    the default: the kernel (k5), dropout (p0.1), average-pool after even kernels, a bottleneck's ratio (/2) and group
+    width (g16), an inverted block's expansion (x3), squeeze-and-excitation (se4) and the stride (s1); the kernel, stride
+    and padding (pad0) of the stem, preactivation, the activation, the head's width, and the shortcut.
     """
     words, block = [], ""
     for stage in architecture.stages:
@@ -106,7 +106,8 @@ def _stage(stage: Stage) -> str:
 def stage_extras(stage: Stage) -> str:
     """What sets a stage's blocks apart from plain ones of their kind, each with a space before it: ` /2 g16 se4 s1`."""
     stage = stage.canonical()
-    texts = [f"/{stage.reduction}"] if stage.block == "bottleneck" and stage.reduction != 4 else []
+    texts = ["average-pool"] if stage.is_pooled and stage.block == "basic" else []
+    texts += [f"/{stage.reduction}"] if stage.block == "bottleneck" and stage.reduction != 4 else []
     texts += [f"g{stage.group_width}"] if stage.group_width is not None else []
     texts += [f"x{stage.expansion}"] if stage.block == "inverted" and stage.expansion != 6 else []
     texts += [f"se{stage.squeeze_excitation}"] if stage.squeeze_excitation is not None else []
@@ -117,4 +118,5 @@ def stage_extras(stage: Stage) -> str:
 def _stem(stem: Stem) -> str:
     kernel = f" k{stem.kernel}" if stem.kernel != 3 else ""
     stride = f" s{stem.stride}" if stem.stride != 1 else ""
-    return f"stem {stem.width}{kernel}{stride}"
+    padding = f" pad{stem.padding}" if stem.padding != 1 else ""
+    return f"stem {stem.width}{kernel}{stride}{padding}"

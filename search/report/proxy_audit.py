@@ -16,7 +16,7 @@ from search.report.statistics.significance import CONFIDENCE
 from search.report.trials.leaderboard import measured_epochs
 from search.study.networks import alike
 from search.study.rounds import audit_round
-from search.study.view import RunView, StudyView
+from search.study.view import RunView, StudyView, merit
 
 COLUMNS = [
     "number", "state", "params", "macs", "value", "epochs", "full_value", "full_values", "full_epochs", "recipe",
@@ -104,12 +104,9 @@ def best_at_full_length(frame: pd.DataFrame) -> tuple[list[int], list[int]]:
 
 
 def choice(frame: pd.DataFrame) -> dict[str, Any] | None:
-    """The row that a search would choose of these: the complete trial with the best value, of equals the earliest.
-
-    None if none is complete.
-    """
+    """The row that a search would choose of these, a complete trial; None if none is complete."""
     complete = records(frame[frame["state"] == "complete"])
-    return min(complete, key=lambda row: (-row["value"], row["number"])) if complete else None
+    return min(complete, key=lambda row: merit(row["value"], row["params"], row["number"])) if complete else None
 
 
 def regret(frame: pd.DataFrame) -> float | None:

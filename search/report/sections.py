@@ -96,7 +96,7 @@ def _search(findings: Findings) -> dict[str, Any]:
         "history": history.history_figure(course) if len(course) else None,
         "curves": learning_curves.curves_figure(curves, len(drawable)) if len(curves) else None,
         "why_no_importances": properties.why_none,
-        "importances": None if properties.why_none else importances.importances_figure(properties.frame, len(ranked)),
+        "importances": None if properties.why_none else importances.importances_figure(properties.frame, ranked),
         "choices": choices.choices_table(effects) if len(effects) else None,
         "parallel": parallel_coordinates.parallel_figure(lines)
         if len(lines) >= parallel_coordinates.MIN_TRIALS

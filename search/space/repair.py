@@ -9,7 +9,7 @@ from models.architecture import Architecture, ArchitectureError
 from models.count import count_parameters
 from search.space.choices import rank
 from search.space.limits import Limits
-from search.space.space import Slot, Space, Task
+from search.space.space import Space, Task, stage_number
 
 MAX_STEPS = 100
 
@@ -34,7 +34,7 @@ def repair(
         if limits.admits(architecture, task.image_size):
             return repaired
         step = 1 if count_parameters(architecture) < limits.min_params else -1
-        present = [slot for slot in slots.values() if _uses(architecture, slot)]
+        present = [slot for slot in slots.values() if stage_number(slot.name) <= len(architecture.stages)]
         for index in rng.permutation(len(present)):
             slot = present[index]
             changed = repaired | {slot.name: repaired[slot.name] + step}
@@ -51,13 +51,6 @@ def _decoded(space: Space, task: Task, vector: Mapping[str, Any]) -> Architectur
         return space.decode(vector, task)
     except ArchitectureError:
         return None
-
-
-def _uses(architecture: Architecture, slot: Slot) -> bool:
-    """Whether the slot belongs to the stem or to a stage that the network has."""
-    if not slot.name.startswith("stage"):
-        return True
-    return int(slot.name.removeprefix("stage").split("_")[0]) <= len(architecture.stages)
 
 
 def _with_ordered_widths(space: Space, vector: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
 from models.architecture import Activation, Architecture, ArchitectureError, Shortcut, Stage, Stem, stage_stride
 from search.errors import SpaceError
@@ -120,7 +120,7 @@ class Space(GrownSection):
     overrides: dict[Annotated[int, Field(ge=1, le=16)], StageOverride] = Field(default_factory=dict)
     dropout: Choices[Annotated[float, Field(ge=0, lt=1)]] = (0.0,)
     shortcut: Choices[Shortcut] = ("B",)
-    preactivation: Choices[bool] = (False,)
+    preactivation: Choices[StrictBool] = (False,)
     activation: Choices[Activation] = ("relu",)
     head_width: ChoicesOrNone[Count] = (None,)
     rules: Rules = Rules()
@@ -221,6 +221,11 @@ class Space(GrownSection):
             for name, slot in self._fields.items()
         }
 
+    def taken(self, vector: Vector) -> dict[str, Any]:
+        """The value of every field that the network has: those of absent stages left out."""
+        chosen = self.choices(vector)
+        return {name: value for name, value in chosen.items() if stage_number(name) <= chosen["num_stages"]}
+
     def decode(self, vector: Vector, task: Task) -> Architecture:
         """The network of a vector, in canonical form.
 
@@ -315,6 +320,11 @@ class Space(GrownSection):
             owner, field = architecture.stem, name.removeprefix("stem_")
         value: Choice = getattr(owner, field)
         return value
+
+
+def stage_number(name: str) -> int:
+    """The stage of a field, counted from 1; 0 for a field of the network."""
+    return _place(name)[0]
 
 
 @cache

@@ -90,7 +90,7 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
         params=trial.user_attrs["params"],
         macs=trial.user_attrs["macs"],
         architecture=architecture_of(trial),
-        choices=plan.question.space.choices(trial.params),
+        choices=plan.question.space.taken(trial.params),
         history=tuple(Measurement(**epoch) for epoch in history),
         seconds=trial.user_attrs.get("seconds", trial.user_attrs.get("spent_seconds", 0.0)),
         reason=trial.user_attrs.get("reason"),

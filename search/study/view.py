@@ -40,7 +40,7 @@ class TrialView:
 
     Attributes:
         value: the last epoch's validation accuracy; None if there is none.
-        choices: what the search space offered and the trial took, decoded.
+        choices: what the search space offered and the trial took, decoded; nothing of stages that it lacks.
         seconds: what the trial took in all.
         reason: why it failed.
         num_epochs: how many epochs were measured.

@@ -74,7 +74,7 @@ def confused_table(frame: pd.DataFrame, label: str) -> Table:
 
 def classes_figure(frame: pd.DataFrame) -> Drawing:
     """Draw `classes_frame`: accuracy of each class, the hardest on top; beyond 20 classes the 20 hardest."""
-    order = frame.groupby("index")["accuracy"].mean().sort_values()
+    order = frame.groupby("index")["accuracy"].mean().dropna().sort_values()  # a class may have no test images
     shown = order.index[:MAX_SHOWN_CLASSES].tolist()
     names = frame.drop_duplicates("index").set_index("index")["name"]
     place = {index: position for position, index in enumerate(shown)}

@@ -22,7 +22,7 @@ from search.report.notation import count, plural, signed_points
 from search.report.statistics.least_squares import Coefficient, coefficients
 from search.report.statistics.significance import CONFIDENCE, LEVEL
 from search.report.tables import Column, Table, table
-from search.report.trials.importances import MIN_TRIALS
+from search.report.trials.importances import MIN_TRIALS, as_chosen
 from search.study.view import TrialView
 
 COLUMNS = ["choice", "value", "instead_of", "trials", "taken_by", "difference", "low", "high", "verdict"]
@@ -84,7 +84,7 @@ class _Effect(NamedTuple):
 def choices_frame(ranked: Sequence[TrialView]) -> pd.DataFrame:
     """The effect of each value on accuracy at equal parameters, one row each, with its interval; all intervals hold
     together. Without a row where there are too few complete trials, or all are as accurate."""
-    networks = [(trial, trial.architecture.canonical()) for trial in ranked] if _can_differ(ranked) else []
+    networks = [(trial, as_chosen(trial)) for trial in ranked] if _can_differ(ranked) else []
     effects = [effect for field in FIELDS for effect in _effects(field, networks)]
     rows = []
     for *known, fit in effects:

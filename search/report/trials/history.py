@@ -5,13 +5,13 @@ from collections.abc import Iterable
 import pandas as pd
 import plotly.graph_objects as go
 
-from search.report.drawing import BLUE, GREY, ORANGE, RED, Drawing, accuracy_axis, blank, most, records, thinned
+from search.report.drawing import BLUE, GREY, ORANGE, RED, Drawing, accuracy_axis, blank, records, thinned
 from search.report.notation import exists, percent
-from search.study.view import TrialView
+from search.study.view import TrialView, merit
 
 
 def history_frame(trials: Iterable[TrialView]) -> pd.DataFrame:
-    """Trials that have ended, by number: number, state, value, best (value so far)."""
+    """Trials that have ended, by number: number, state, value, params, best (value so far)."""
     best, rows = float("nan"), []
     for trial in sorted(trials, key=lambda trial: trial.number):
         if trial.state == "running":
@@ -19,8 +19,8 @@ def history_frame(trials: Iterable[TrialView]) -> pd.DataFrame:
         value = trial.value if trial.value is not None and exists(trial.value) else float("nan")
         if trial.state == "complete" and exists(value):
             best = value if not exists(best) else max(best, value)
-        rows.append((trial.number, trial.state, value, best))
-    return pd.DataFrame(rows, columns=["number", "state", "value", "best"])
+        rows.append((trial.number, trial.state, value, trial.params, best))
+    return pd.DataFrame(rows, columns=["number", "state", "value", "params", "best"])
 
 
 def history_figure(frame: pd.DataFrame) -> Drawing:
@@ -107,7 +107,7 @@ def _history_caption(frame: pd.DataFrame) -> str:
     complete = frame[(frame["state"] == "complete") & frame["value"].notna()]
     start = f"Validation accuracy of each trial in the order of the search ({numbers})."
     if not complete.empty:
-        best = most(complete, "value")
+        best = min(records(complete), key=lambda row: merit(row["value"], row["params"], row["number"]))
         start += f" The best, {percent(best['value'])}, came with trial {best['number']}."
     early = [state for state in ("pruned", "failed") if state in states]
     if early:

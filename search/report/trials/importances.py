@@ -6,17 +6,19 @@ Only complete trials enter, because a pruned trial's value was measured at anoth
 """
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import optuna
 import pandas as pd
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from models.architecture import Stage
+from models.architecture import Architecture, Stage
 from search.report.drawing import BLUE, Drawing, blank
 from search.report.notation import percent, plural
 from search.study.view import TrialView
@@ -32,7 +34,7 @@ Features = dict[str, int | float | str]
 
 def features(trial: TrialView) -> Features:
     """Properties of a trial's network, each over all its stages; those of what it lacks are missing."""
-    architecture = trial.architecture.canonical()
+    architecture = as_chosen(trial)
     stages = architecture.stages
     bottlenecks = [stage for stage in stages if stage.block == "bottleneck"]
     inverted = [stage for stage in stages if stage.block == "inverted"]
@@ -64,6 +66,20 @@ def features(trial: TrialView) -> Features:
         "activation": architecture.activation,
         "head width": architecture.head_width or 0,
     }
+
+
+def as_chosen(trial: TrialView) -> Architecture:
+    """The network in canonical form, but with the ratios that the trial took: canonical ones depend on the width."""
+    architecture = trial.architecture.canonical()
+    stages = []
+    for number, stage in enumerate(architecture.stages, 1):
+        ratios: dict[str, Any] = {}
+        if stage.block == "bottleneck":
+            ratios["reduction"] = trial.choices.get(f"stage{number}_reduction", stage.reduction)
+        if (own := stage.squeeze_excitation) is not None:
+            ratios["squeeze_excitation"] = trial.choices.get(f"stage{number}_squeeze_excitation", own)
+        stages.append(replace(stage, **ratios))
+    return replace(architecture, stages=tuple(stages))
 
 
 def _mean(stages: Sequence[Stage], value: Callable[[Stage], float]) -> float | None:
@@ -146,8 +162,8 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def importances_figure(frame: pd.DataFrame, number: int) -> Drawing:
-    """Draw the frame of `importances` of so many complete trials as bars, the largest on top."""
+def importances_figure(frame: pd.DataFrame, ranked: Sequence[TrialView]) -> Drawing:
+    """Draw the frame of `importances` of complete trials, the best first, as bars, the largest on top."""
     figure = blank(60 + 26 * len(frame), showlegend=False)
     rows = frame.iloc[::-1]
     figure.add_bar(
@@ -162,11 +178,13 @@ def importances_figure(frame: pd.DataFrame, number: int) -> Drawing:
     )
     figure.update_xaxes(visible=False, range=[0, 1.15 * float(frame["importance"].max())])
     figure.update_yaxes(showgrid=False, ticks="", showline=False, ticklabelstandoff=6)
-    first, good = frame.iloc[0], round(_share_of_good(number) * number)
+    first, values = frame.iloc[0], [trial.value for trial in ranked]
+    last = values[math.ceil(_share_of_good(len(ranked)) * len(ranked)) - 1]
+    good = len(values) - values[::-1].index(last)  # Optuna's filter takes all that tie with the last
     caption = (
-        f"Share of each property of a network in setting the best {good} of {plural(number, 'complete trial')} apart "
-        f"from the others. First is {first['feature']} with {percent(first['importance'], 0)}. Properties that go "
-        "together, such as parameters and widths, split it. The shares add up to one even where nothing matters, so "
+        f"Share of each property of a network in setting the best {good} of {plural(len(ranked), 'complete trial')} "
+        f"apart from the others. First is {first['feature']} with {percent(first['importance'], 0)}. Properties that "
+        "go together, such as parameters and widths, split it. The shares add up to one even where nothing matters, so "
         "small ones may be noise."
     )
     return Drawing("importances", figure, caption, frame)

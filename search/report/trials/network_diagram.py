@@ -110,20 +110,26 @@ def diagram_frame(architecture: Architecture, image_size: int) -> pd.DataFrame:
     """
     frame = parts_frame(architecture, image_size)[["name", "size", "params", "params_share"]]
     stem = architecture.stem
+    before = [stem.width, *(stage.width for stage in architecture.stages)]
     kinds = [
         ("stem", 1, stem.width, stem.width, stem.kernel, stem.stride, 0.0, ""),
-        *((stage.block, stage.depth, stage.width, stage.inner_width, stage.kernel, 1, stage.dropout, _details(stage))
-          for stage in architecture.stages),
+        *((stage.block, stage.depth, stage.width, _inner_width(stage, in_width), stage.kernel, 1, stage.dropout,
+           _details(stage)) for stage, in_width in zip(architecture.stages, before, strict=False)),
         ("head", 1, architecture.num_classes, architecture.num_classes, 1, 1, 0.0, _head_details(architecture)),
     ]  # fmt: skip
     columns = ["kind", "depth", "width", "inner_width", "kernel", "stride", "dropout", "details"]
     return pd.concat([frame, pd.DataFrame(kinds, columns=columns)], axis=1)
 
 
+def _inner_width(stage: Stage, in_width: int) -> int:
+    """The channels between the convolutions of most of its blocks: all but the first, if there are others."""
+    return stage.inner_width if stage.depth > 1 else stage.inner_width_after(in_width)
+
+
 def _details(stage: Stage) -> str:
     """What sets a stage's blocks apart from plain ones of their kind, in words."""
     stage = stage.canonical()
-    words = []
+    words = ["average pooling after the convolutions"] if stage.is_pooled else []
     if stage.block == "bottleneck" and stage.reduction != _PLAIN.reduction:
         words.append(f"{count(stage.inner_width)} inner channels")
     if stage.group_width is not None:

@@ -3,6 +3,7 @@
 import pytest
 
 from models.architecture import Architecture, Stage, Stem
+from models.baselines import BASELINES, find_baseline
 from search.report import notation
 
 
@@ -49,3 +50,11 @@ def test_what_came_later_is_written_where_it_is_not_the_default():
     network = Architecture(Stem(8), stages, preactivation=True, activation="silu", head_width=256)
     expected = "stem 8; inverted 2*16 x3 s2, bottleneck 1*64 k7 /2 g8, 1*64 se16; head 256; preactivated; silu"
     assert notation.design(network) == expected.replace("*", "\N{MULTIPLICATION SIGN}")
+
+
+def test_hand_made_networks_that_differ_are_written_differently():
+    networks = {name: find_baseline(name, 3, 10).canonical() for name in BASELINES}
+    assert len(set(map(notation.design, networks.values()))) == len(set(networks.values())) > 15
+    assert " average-pool" in notation.design(networks["flexible-6"])
+    stem = Architecture(Stem(16, padding=0), (Stage("basic", 1, 16),))
+    assert notation.design(stem).startswith("stem 16 pad0;")

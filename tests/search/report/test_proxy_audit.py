@@ -113,6 +113,13 @@ def test_a_search_chooses_the_best_complete_trial_and_regrets_what_it_misses(aud
     assert expected in proxy_sentences(view)
 
 
+def test_of_equal_trials_a_search_chooses_the_smaller(audited):
+    view = audited((0.7, (0.80,)), (0.7, (0.90,)))
+    smaller = tuple(replace(trial, params=1_000 - trial.number) for trial in view.trials)
+    assert proxy.choice(proxy.proxy_frame(view))["number"] == 0
+    assert proxy.choice(proxy.proxy_frame(replace(view, trials=smaller)))["number"] == 1
+
+
 def test_the_right_choice_costs_nothing(audited):
     view = audited((0.6, (0.80,)), (0.7, (0.85,)), (0.5, (0.70,)))
     assert proxy.regret(proxy.proxy_frame(view)) == 0

@@ -467,6 +467,7 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         (("stage", "group_width"), "some", "stage.group_width = 'some': "),
         (("stage", "expansion"), "none", "stage.expansion = 'none': "),
         (("preactivation",), "perhaps", "preactivation = 'perhaps': "),
+        (("preactivation",), ["true", "false"], "preactivation.0 = 'true': "),
         (("activation",), "mish", "activation = 'mish': input should be 'relu', 'silu' or 'gelu'"),
         (("head_width",), 0, "head_width = 0: "),
         (("rules", "last_may_narrow"), "perhaps", "rules.last_may_narrow = 'perhaps': "),

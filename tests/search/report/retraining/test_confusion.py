@@ -57,6 +57,15 @@ def test_classes_of_one_name_stay_apart(study, run):
     assert drawn.figure.layout.yaxis.ticktext == ("cat", "cat")
 
 
+def test_a_class_without_test_images_is_neither_easiest_nor_shown(study, run):
+    matrix = ((8, 2, 0), (1, 9, 0), (0, 0, 0))
+    drawn = classes_figure(
+        classes_of(study(classes=("cat", "dog", "emu"), runs=(run("0001", 0, 0.8, confusion=matrix),)))
+    )
+    assert "cat is hardest with 80.00% and dog easiest with 90.00%" in drawn.caption
+    assert drawn.figure.layout.yaxis.ticktext == ("cat", "dog")
+
+
 def test_of_many_classes_the_hardest_are_shown(study, run):
     size = 100
     matrix = tuple(

@@ -74,6 +74,22 @@ def test_every_choice_of_a_space_has_a_row_whatever_the_number_of_stages(name, o
     assert len(frame) < 20
 
 
+def test_ratios_are_those_that_the_space_has_whatever_the_width():
+    """A twelfth of 24 channels is a ninth too, and of 48 a tenth: the canonical forms."""
+    trials, chance = [], random.Random(2)
+    for number in range(60):
+        width, reduction = chance.choice([24, 48, 64, 96]), chance.choice([4, 12])
+        network = Architecture(Stem(8), (Stage("bottleneck", 1, width, reduction=reduction),)).canonical()
+        trial = make_trial(number, chance.random(), architecture=network)
+        trials.append(replace(trial, choices={"num_stages": 1, "stage1_reduction": reduction}))
+    frame = choices_frame(trials)
+    rows = frame[frame["choice"] == "reduction of bottlenecks"]
+    assert len(rows) == 1
+    assert {rows["value"].item(), rows["instead_of"].item()} == {"4", "12"}
+    found = {row["reduction of bottlenecks (mean)"] for row in map(features, trials)}
+    assert found == {4, 12}
+
+
 def test_noise_is_not_called_better_or_worse():
     frame = choices_frame(simulated("tiny", 60, lambda network: 0.0, noise=0.02))
     assert set(frame["verdict"]) == {"not distinguishable"}

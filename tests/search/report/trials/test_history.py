@@ -28,6 +28,11 @@ def test_pruned_and_failed_trials_have_a_strip_of_their_own(study, trial):
     assert "1 complete, 1 pruned, 1 failed" in drawn.caption
 
 
+def test_of_equal_trials_the_one_that_a_search_chooses_is_called_the_best(trial):
+    equal = (trial(0, 0.8, params=2_000), trial(1, 0.8, params=1_000), trial(2, 0.8, params=1_000))
+    assert "The best, 80.00%, came with trial 1." in history_figure(history_frame(equal)).caption
+
+
 def test_history_without_a_value_is_still_drawn(study, trial):
     drawn = history_figure(history_frame((trial(0, None, "failed"),)))
     assert [trace.name for trace in drawn.figure.data] == ["failed"]

@@ -13,6 +13,10 @@ def importances_of(trials):
     return importances(ranked(trials))
 
 
+def all_complete(trials):
+    return ranked(tuple(replace(each, state="complete", value=0.5 + each.number / 1_000) for each in trials))
+
+
 def test_importances_find_the_property_that_decides_and_add_up_to_one(search):
     trials = tuple(
         replace(each, state="complete", value=0.5 + 0.1 * len(each.architecture.stages)) for each in search(120, seed=3)
@@ -44,8 +48,16 @@ def test_importances_leave_pruned_trials_out(search):
 
 
 def test_importances_are_drawn_largest_on_top(search):
-    frame = importances_of(search(60)).frame
-    drawn = importances_figure(frame, 60)
+    trials = all_complete(search(60))
+    frame = importances_of(trials).frame
+    drawn = importances_figure(frame, trials)
     assert drawn.figure.data[0].y[-1] == frame["feature"].iloc[0]
     assert frame["feature"].iloc[0] in drawn.caption
     assert "the best 6 of 60 complete trials" in drawn.caption
+
+
+def test_the_caption_counts_the_good_trials_as_optunas_filter_does(search):
+    trials = all_complete(search(62))
+    assert "the best 7 of 62" in importances_figure(importances_of(trials).frame, trials).caption
+    tied = [replace(trial, value=min(trial.value, trials[9].value)) for trial in trials]
+    assert "the best 10 of 62" in importances_figure(importances_of(tuple(tied)).frame, tied).caption

@@ -80,6 +80,12 @@ def test_inverted_blocks_have_a_belly_and_the_text_says_what_else_a_part_has():
     assert head.lines[0][1] == "1\N{MULTIPLICATION SIGN}1 convolution to 128 channels"
 
 
+def test_a_single_inverted_block_expands_what_it_receives():
+    stages = Stage("inverted", 1, 32), Stage("inverted", 2, 48)
+    frame = diagram_frame(Architecture(Stem(16), stages), 32)
+    assert frame["inner_width"].tolist()[1:3] == [6 * 16, 6 * 48]
+
+
 def test_parts_stand_under_one_another_without_overlap():
     picture = draw_network(diagram_frame(NETWORK, 32), "one", "Trial 1", 64)
     ends = []

@@ -4,7 +4,8 @@
                      worker and by two; trials an hour from the first trial's start to the last one's end, the overhead
                      of a trial, and peak memory (CPU, Linux)
     --part workers   training steps a second of one process with a thread a core and of a process a core, alone and
-                     beside a busy process, by how long waiting threads spin (CPU; 8 minutes)
+                     beside a busy process, by how long waiting threads spin, and with glibc's own way with large blocks
+                     of memory (CPU; 9 minutes)
     --part overhead  milliseconds of all that a worker does once a trial beside its steps and evaluations, for designs
                      that its process has not seen before
 
@@ -41,7 +42,7 @@ from search.study.storage import read_study
 from search.training.certify import certify_built
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
-from search.workers.local import SPINS
+from search.workers.local import FASTER
 
 
 def basic_stages(depth: int, *widths: int) -> tuple[Stage, ...]:
@@ -174,11 +175,14 @@ NETWORKS = {  # with the size of their images
     "32x32, 6 blocks": (Architecture(Stem(16), basic_stages(2, 16, 32, 64)), 32),
     "32x32, 6 wide blocks": (Architecture(Stem(32), basic_stages(2, 64, 128, 256)), 32),
 }
+SPINNING = {"GOMP_SPINCOUNT": FASTER["GOMP_SPINCOUNT"]}
+MEMORY = {name: value for name, value in FASTER.items() if name not in SPINNING}
 WAITING: dict[str, dict[str, str]] = {
-    "libgomp's": {},
-    "a worker's": {"GOMP_SPINCOUNT": SPINS},
-    "none": {"OMP_WAIT_POLICY": "passive"},
+    "libgomp's": MEMORY,
+    "a worker's": FASTER,
+    "none": MEMORY | {"OMP_WAIT_POLICY": "passive"},
 }
+GLIBC = "a worker's, memory by glibc's defaults"
 
 
 def compare_workers(options: argparse.Namespace) -> None:
@@ -187,7 +191,7 @@ def compare_workers(options: argparse.Namespace) -> None:
     rows: Rows = []
 
     def add(way: str, waiting: str, beside: str) -> None:
-        rates = steps_a_second(*ways[way], options.seconds, WAITING[waiting])
+        rates = steps_a_second(*ways[way], options.seconds, SPINNING if waiting == GLIBC else WAITING[waiting])
         for network, rate in rates.items():
             row = {"network": network, "processes x threads": way, "waiting": waiting, "beside": beside}
             rows.append(row | {"steps a second": rate})
@@ -196,6 +200,7 @@ def compare_workers(options: argparse.Namespace) -> None:
     for _ in range(options.repeats):
         for way in ways:
             add(way, "a worker's", "nothing")
+        add("1 x 1", GLIBC, "nothing")
         for waiting in ("libgomp's", "none"):
             add(f"1 x {cores}", waiting, "nothing")
         busy = subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=True)
@@ -265,6 +270,12 @@ def print_workers(rows: Rows, cores: int) -> None:
         table.append([network, f"{count_parameters(design):,}", *cells, gain])
     print("\nSteps a second, processes x threads:")
     print_table(("network", "parameters", together, alone, divided, f"{divided}, times {together}"), table)
+    print("\nSteps a second of one process with one thread, by how it keeps large blocks of memory:")
+    table = []
+    for network in NETWORKS:
+        ours, glibcs = rates(network, alone), rates(network, alone, GLIBC)
+        table.append([network, spread(ours, 1), spread(glibcs, 1), spread(ratios(ours, glibcs), 2)])
+    print_table(("network", "a worker's", "glibc's", "times glibc's"), table)
     for beside in ("nothing", "a busy process"):
         print(f"\nSteps a second of one process with {cores} threads, beside {beside}:")
         table = [

@@ -20,10 +20,16 @@ WORKER = "search.training.worker"
 WAIT_SECONDS = 1.0
 MOST_WORKERS = 16
 MEMORY_OF_ONE = 2 * 2**30  # bytes; about 1 GB with CIFAR-10, and the network's own
-# How often a thread looks whether the others are done before it sleeps. libgomp's own 300,000 outlast a turn of the
-# scheduler: where another process has a core, threads spin for one that cannot run. Results are the same bits; speeds
-# are compared by benchmarks/trials.py --part workers.
-SPINS = "10000"
+# What the environment of a worker holds unless the user has set it. Results are the same bits; speeds are compared by
+# benchmarks/trials.py --part workers.
+FASTER = {
+    # How often a thread looks whether the others are done before it sleeps. libgomp's own 300,000 outlast a turn of the
+    # scheduler: where another process has a core, threads spin for one that cannot run.
+    "GOMP_SPINCOUNT": "10000",
+    # glibc gives large blocks back to the system, and asks for the same memory again in the next step of a training.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+}
 
 
 class LocalWorker:
@@ -35,7 +41,7 @@ class LocalWorker:
     def __init__(self, setup: Setup, log: Path) -> None:
         self.setup = setup
         self.connection, theirs = Pipe()
-        environment = {"GOMP_SPINCOUNT": SPINS} | os.environ | {"OMP_NUM_THREADS": str(setup.num_threads)}
+        environment = FASTER | os.environ | {"OMP_NUM_THREADS": str(setup.num_threads)}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", WORKER, str(theirs.fileno())],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import InputError, TrainingError
+from search.workers.local import FASTER
 from search.workers.ray_joining import own_signal_handlers, silence, staged_code
 
 CONNECT_SECONDS = 10.0
@@ -81,7 +82,7 @@ def connect(cluster: Cluster, device: str) -> float:
             try:
                 ray.init(
                     address=address,
-                    runtime_env={"working_dir": str(code)},
+                    runtime_env={"working_dir": str(code), "env_vars": FASTER},
                     log_to_driver=False,
                     logging_level="ERROR",
                     **options,

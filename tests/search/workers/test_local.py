@@ -31,7 +31,7 @@ from search.recipe import with_epochs
 from search.recipes import FAST
 from search.study.weights import certify_saved
 from search.workers.fleet import Worker
-from search.workers.local import SPINS, LocalFleet, LocalWorker, choose_workers
+from search.workers.local import FASTER, LocalFleet, LocalWorker, choose_workers
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
 PATIENCE = 120.0
@@ -374,10 +374,11 @@ def environment_of(worker: LocalWorker) -> list[bytes]:
     return content.split(b"\0")
 
 
-def test_threads_of_a_worker_sleep_soon_unless_the_user_says_otherwise(
+def test_a_workers_threads_sleep_soon_and_it_keeps_its_memory_unless_the_user_says_otherwise(
     worker: LocalWorker, setup: Setup, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert f"GOMP_SPINCOUNT={SPINS}".encode() in environment_of(worker)
+    given = environment_of(worker)
+    assert all(f"{name}={value}".encode() in given for name, value in FASTER.items())
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     other = LocalWorker(setup, log)
     try:

@@ -16,6 +16,7 @@ import models
 import search
 from search.errors import InputError, NasError, TrainingError
 from search.workers import ray_joining
+from search.workers.local import FASTER
 from search.workers.ray_cluster import Cluster, Node, connect, nodes
 
 RAY_VARIABLES = ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_USAGE_STATS_ENABLED")
@@ -424,6 +425,7 @@ def test_nodes_get_our_two_packages_as_they_are_and_nothing_else(ray: FakeRay, m
     staged: dict[str, dict[str, bytes]] = {}
 
     def look(**options: Any) -> None:
+        assert options["runtime_env"]["env_vars"] == FASTER
         folder = Path(options["runtime_env"]["working_dir"])
         staged.update({path.name: contents(path) for path in folder.iterdir()})
 

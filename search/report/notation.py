@@ -83,8 +83,8 @@ def design(architecture: Architecture) -> str:
 
     A stage is depth times width. The block is named where it changes; what else a stage or network has, where it is not
     the default: the kernel (k5), dropout (p0.1), average-pool after even kernels, a bottleneck's ratio (/2) and group
-    width (g16), an inverted block's expansion (x3), squeeze-and-excitation (se4) and the stride (s1); the kernel, stride
-    and padding (pad0) of the stem, preactivation, the activation, the head's width, and the shortcut.
+    width (g16), an inverted block's expansion (x3), squeeze-and-excitation (se4) and the stride (s1); the stem's
+    kernel, stride and padding (pad0); preactivation, the activation, the head's width, and the shortcut.
     """
     words, block = [], ""
     for stage in architecture.stages:

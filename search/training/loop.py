@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,9 @@ from search.training.optimisation import Lookahead, MovingAverage, Schedule
 from search.training.pipeline import Pipeline
 from search.training.step import Teach, TrainingStep
 
-EVALUATION_BATCH = 1_000
+# In a batch of images that is evaluated. More are slower on a CPU, whose caches hold no more, and take more memory than
+# training does where images are large.
+MOST_NUMBERS = {"cpu": 2**18, "cuda": 2**23}
 
 
 class Training:
@@ -252,12 +254,31 @@ def scale_logits(network: nn.Module, scale: float) -> None:
     head.bias.mul_(scale)
 
 
+class Evaluation(NamedTuple):
+    """A model on images.
+
+    Attributes:
+        loss: the mean over images.
+        predicted: the most likely class of each image, (N,), on their device.
+        num_classes: of the model.
+    """
+
+    loss: float
+    accuracy: float
+    predicted: Tensor
+    num_classes: int
+
+
+def evaluation_batch(shape: Sequence[int], device: torch.device) -> int:
+    """How many images of this shape are evaluated at once."""
+    return max(1, min(1_000, MOST_NUMBERS[device.type] // math.prod(shape)))
+
+
 @torch.inference_mode()
 def evaluate(
     model: nn.Module, data: Images, normalise: Normalisation, precision: str, logit_scale: float = 1.0
-) -> TestResult:
-    """Loss (of the logits times `logit_scale`), top-1 accuracy, confusion matrix and correct images of a model on all
-    of `data`.
+) -> Evaluation:
+    """Loss (of the logits times `logit_scale`), predictions and top-1 accuracy of a model on all of `data`.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -265,21 +286,29 @@ def evaluate(
     model.eval()
     total_loss = torch.zeros((), device=data.device)
     predicted = torch.empty_like(data.labels)
-    for start in range(0, len(data), EVALUATION_BATCH):
-        labels = data.labels[start : start + EVALUATION_BATCH]
-        images = normalise(data.images[start : start + EVALUATION_BATCH])
-        logits = forward(model, images, precision).float()
+    batch_size = evaluation_batch(data.images.shape[1:], data.device)
+    for start in range(0, len(data), batch_size):
+        batch = slice(start, start + batch_size)
+        logits = forward(model, normalise(data.images[batch]), precision).float()
         if logit_scale != 1:
             logits = logits * logit_scale
-        total_loss += functional.cross_entropy(logits, labels, reduction="sum")
-        predicted[start : start + EVALUATION_BATCH] = logits.argmax(dim=1)
-    num_classes = logits.shape[1]
-    confusion = torch.bincount(data.labels * num_classes + predicted, minlength=num_classes**2)
-    counts = confusion.view(num_classes, num_classes).cpu()
+        total_loss += functional.cross_entropy(logits, data.labels[batch], reduction="sum")
+        predicted[batch] = logits.argmax(dim=1)
     loss = total_loss.item() / len(data)
     if not math.isfinite(loss):
         raise TrainingError(f"evaluation loss is {loss}")
-    accuracy = counts.diagonal().sum().item() / len(data)
-    return TestResult(
-        loss, accuracy, tuple(map(tuple, counts.tolist())), pack((predicted == data.labels).cpu().numpy())
-    )
+    accuracy = (predicted == data.labels).sum().item() / len(data)
+    return Evaluation(loss, accuracy, predicted, logits.shape[1])
+
+
+def evaluate_fully(model: nn.Module, data: Images, normalise: Normalisation, precision: str) -> TestResult:
+    """What `evaluate` tells, and the confusion matrix and which images are classified correctly. For many classes it
+    takes far longer and much memory.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    loss, accuracy, predicted, number = evaluate(model, data, normalise, precision)
+    counts = torch.bincount(data.labels * number + predicted, minlength=number**2).view(number, number)
+    correct = pack((predicted == data.labels).cpu().numpy())
+    return TestResult(loss, accuracy, tuple(map(tuple, counts.tolist())), correct)

@@ -1,6 +1,5 @@
 """Trained networks at work: testing them on images and classifying images with them, in files."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,7 +14,7 @@ from torch import nn
 from models.build import build
 from search.data.cache import cache_folder
 from search.errors import NasError, TrainingError
-from search.protocol import Assignment, Failed, Message, Ready, Setup, Working
+from search.protocol import Assignment, Failed, Message, Ready, Setup
 from search.quantities import brief
 from search.trained_network import (
     Augmentation,
@@ -32,13 +31,12 @@ from search.trained_network import (
 from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
 from search.training.images import Images, Normalisation
-from search.training.loop import EVALUATION_BATCH, evaluate
+from search.training.loop import evaluate_fully, evaluation_batch
 from search.training.mixed_precision import MEMORY_FORMAT, forward
+from search.training.pulse import Pulse, beat
 from search.training.quiet import Quiet
 from search.training.verifier import verify
 from search.training.views import Views, evaluate_augmented
-
-SECONDS_BETWEEN_WORDS = 10.0  # that a task goes on
 
 
 class Predictor:
@@ -48,7 +46,6 @@ class Predictor:
         torch.set_num_threads(setup.num_threads)
         self.device = use_device(setup.device)
         self._quiet = Quiet(cache_folder(), lambda: settle(self.device))
-        self._spoken = time.monotonic()
 
     def ready(self) -> Ready:
         """The message that the worker is ready."""
@@ -56,15 +53,8 @@ class Predictor:
 
     def perform(self, task: Assignment, send: Callable[[Message], None], *_: object) -> Message:
         """The answer to a task; Failed if there is none."""
-
-        def pulse() -> None:
-            self._quiet.give_way()
-            if time.monotonic() - self._spoken >= SECONDS_BETWEEN_WORDS:
-                self._spoken = time.monotonic()
-                send(Working())
-
         with self._quiet.computing():
-            return self._perform(task, pulse)
+            return self._perform(task, Pulse(self._quiet, send))
 
     def _perform(self, task: Assignment, pulse: Callable[[], None]) -> Message:
         try:
@@ -100,7 +90,7 @@ def evaluate_all(
     for network in task.networks:
         normalise = Normalisation.from_constants(network.mean, network.std, device)
         model, precision = load(network, device, pulse), precision_on(device, network)
-        result = evaluate(model, images, normalise, precision)
+        result = evaluate_fully(model, images, normalise, precision)
         if task.augmentation is not None:
             augmented = evaluate_augmented(model, images, normalise, precision, network.mirrored, task.augmentation)
             result = replace(result, augmented=(augmented,))
@@ -128,8 +118,9 @@ def predict(
     if augmentation is not None:
         model = Views(model, augmentation, network.mirrored)
     labels = []
-    for start in range(0, len(images), EVALUATION_BATCH):
-        batch = images[start : start + EVALUATION_BATCH]
+    batch_size = evaluation_batch(images.shape[1:], device)
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
         pixels = Images.from_arrays(batch, np.zeros(len(batch), dtype=np.int64), device).images
         logits = forward(model, normalise(pixels), precision_on(device, network)).float()
         labels.append(logits.argmax(dim=1).cpu().numpy())
@@ -147,7 +138,7 @@ def load(network: TrainedNetwork, device: torch.device, pulse: Callable[[], None
         model.load_state_dict(load_file(network.weights))
     except (RuntimeError, SafetensorError, OSError) as error:
         raise TrainingError(f"{network.weights}: cannot be loaded into its architecture ({brief(error)})") from error
-    model.register_forward_pre_hook(lambda *_: pulse())
+    beat(model, pulse)
     return model.eval().to(device).to(memory_format=MEMORY_FORMAT)
 
 

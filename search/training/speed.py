@@ -16,7 +16,7 @@ from search.trained_network import Precision
 from search.training.device import hardware
 from search.training.graph import capture_on
 from search.training.images import Images, Normalisation
-from search.training.loop import EVALUATION_BATCH, Training, evaluate
+from search.training.loop import Training, evaluate, evaluation_batch
 from search.training.measured import Measured
 from search.training.mixed_precision import DTYPES, MEMORY_FORMAT, forward
 from search.training.network import begin
@@ -89,7 +89,10 @@ def _pace(
     )
     epochs = training.epochs()
     next(epochs)
-    batch = validation.take(torch.arange(min(EVALUATION_BATCH, len(validation))).numpy()) if validation else None
+    batch = None
+    if validation is not None:
+        num_evaluated = min(len(validation), evaluation_batch(validation.images.shape[1:], data.device))
+        batch = validation.take(torch.arange(num_evaluated).numpy())
     if batch is not None and data.device.type == "cuda":
         evaluate(training.network, batch, normalise, precision)  # the first loads its kernels
     setup = time.perf_counter() - started

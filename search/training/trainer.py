@@ -34,7 +34,7 @@ from search.protocol import (
     Timing,
     TooSlow,
 )
-from search.quantities import plural
+from search.quantities import brief, plural
 from search.recipe import Recipe, is_mirrored
 from search.trained_network import Robustness, augmentations
 from search.training.certify import certify_built
@@ -43,11 +43,12 @@ from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
 from search.training.graph import capture_on
 from search.training.images import Images, Normalisation, Splits
-from search.training.loop import Training, evaluate
+from search.training.loop import Training, evaluate, evaluate_fully
 from search.training.lr_range_test import lr_range_test
 from search.training.measured import Measured
 from search.training.mixed_precision import precision_of
 from search.training.network import begin
+from search.training.pulse import Pulse, beat
 from search.training.quiet import Quiet
 from search.training.run_log import RunLog
 from search.training.small_images import small_size
@@ -139,6 +140,8 @@ class Trainer:
             return Failed(str(error), "disk")
         except NasError as error:
             return Failed(str(error))
+        except ValueError as error:  # torch's for images of one pixel, one at a time: BatchNorm has nothing to average
+            return Failed(f"{type(error).__name__}: {brief(error)}")
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 return out_of_memory_failure(task, self.device)
@@ -194,6 +197,8 @@ class Trainer:
             return log.finished(time.perf_counter() - started)
         if job.keep is not None:
             save(training.network, job.architecture, job.keep)
+        # What follows takes many passes over images: longer than others wait for a measurement, or for a word.
+        beat(training.network, Pulse(self._quiet, send))
         test = robustness = None
         if job.robust:
             robustness = self._robustness(training)
@@ -202,7 +207,7 @@ class Trainer:
             with self._quiet.resting():
                 requests.open.wait()  # until the ledger has the opening
             images = Images.from_arrays(*self.dataset.test(), self.device)
-            test = evaluate(training.network, images, training.normalise, precision)
+            test = evaluate_fully(training.network, images, training.normalise, precision)
             mirrored = is_mirrored(job.recipe.flip, self.dataset.name)
             augmented = [
                 evaluate_augmented(training.network, images, training.normalise, precision, mirrored, augmentation)

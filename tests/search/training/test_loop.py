@@ -21,7 +21,7 @@ from search.recipe import Recipe, with_epochs
 from search.recipes import FAST, RECIPES
 from search.training import loop
 from search.training.images import Images, Normalisation, Splits
-from search.training.loop import Training, evaluate
+from search.training.loop import Training, evaluate, evaluate_fully, evaluation_batch
 from search.training.network import begin
 
 NETWORK = Architecture(Stem(8), (Stage("basic", 1, 8), Stage("basic", 1, 16)), in_channels=1)
@@ -359,7 +359,7 @@ def test_evaluation_counts_every_image_once() -> None:
 
     labels = torch.tensor([0, 1, 1, 2] * 600)
     data = Images(torch.zeros(2_400, 1, 4, 4, dtype=torch.uint8), labels)
-    result = evaluate(Constant(), data, Normalisation.of(RECIPE, data), "fp32")
+    result = evaluate_fully(Constant(), data, Normalisation.of(RECIPE, data), "fp32")
     assert result.accuracy == 0.5
     assert result.confusion == ((0, 600, 0), (0, 1_200, 0), (0, 600, 0))
     expected = torch.nn.functional.cross_entropy(torch.tensor([[0.0, 1.0, 0.0]] * 4), labels[:4])
@@ -369,13 +369,29 @@ def test_evaluation_counts_every_image_once() -> None:
 def test_evaluation_tells_of_each_image_whether_it_was_right(few: Splits) -> None:
     model, _ = run(few, with_epochs(RECIPE, 1))
     normalise = Normalisation.of(RECIPE, few.train)
-    result = evaluate(model, few.validation, normalise, "fp32")
+    result = evaluate_fully(model, few.validation, normalise, "fp32")
     assert result.correct is not None
     with torch.inference_mode():
         predicted = model(normalise(few.validation.images)).argmax(dim=1)
     flags = unpack(result.correct, len(few.validation))
     assert flags.tolist() == (predicted == few.validation.labels).tolist()
     assert flags.mean() == pytest.approx(result.accuracy) and 0 < flags.sum() < len(flags)
+
+
+def test_large_images_are_evaluated_in_batches_that_fit() -> None:
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert [evaluation_batch((3, size, size), cpu) for size in (8, 32, 224, 512)] == [1_000, 85, 1, 1]
+    assert [evaluation_batch((3, size, size), cuda) for size in (32, 224, 4_096)] == [1_000, 55, 1]
+    seen = []
+
+    class Constant(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(len(images))
+            return torch.tensor([0.0, 1.0]).repeat(len(images), 1)
+
+    data = Images(torch.zeros(200, 3, 32, 32, dtype=torch.uint8), torch.ones(200, dtype=torch.int64))
+    assert evaluate(Constant(), data, Normalisation.of(RECIPE, data), "fp32").accuracy == 1
+    assert seen == [85, 85, 30]
 
 
 def test_evaluation_leaves_no_trace_in_the_model(few: Splits) -> None:

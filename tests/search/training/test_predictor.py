@@ -17,10 +17,10 @@ from search.errors import TrainingError
 from search.protocol import Failed, Message, Setup, Working
 from search.recipe import Recipe
 from search.trained_network import Evaluate, Evaluated, Predict, Predicted, TrainedNetwork
-from search.training import predictor
+from search.training import predictor, pulse
 from search.training.corruptions import CORRUPTIONS
 from search.training.images import Images, Normalisation
-from search.training.loop import evaluate
+from search.training.loop import evaluate_fully
 from search.training.mixed_precision import MEMORY_FORMAT
 from search.training.predictor import Predictor, evaluate_all, load, precision_on, predict
 from search.training.trainer import save
@@ -66,7 +66,7 @@ def test_saved_weights_have_to_the_bit_the_result_of_the_network_that_was_saved(
 ) -> None:
     images = Images.from_arrays(*digits.train(), "cpu")
     normalise = Normalisation.of(Recipe(name="test", epochs=1), images)
-    expected = evaluate(module, Images.from_arrays(*digits.test(), CPU), normalise, precision)
+    expected = evaluate_fully(module, Images.from_arrays(*digits.test(), CPU), normalise, precision)
     network = trained(precision=precision)
     assert evaluate_all(evaluation(digits, network, network), CPU) == (expected, expected)
 
@@ -86,7 +86,7 @@ def test_batches_do_not_change_predictions(
 ) -> None:
     images, _ = digits.test()
     whole = predict(trained(), images, CPU)
-    monkeypatch.setattr("search.training.predictor.EVALUATION_BATCH", 50)
+    monkeypatch.setattr(predictor, "evaluation_batch", lambda *_: 50)
     np.testing.assert_array_equal(predict(trained(), images, CPU), whole)
 
 
@@ -150,7 +150,7 @@ def test_a_fault_is_answered_in_one_line(
 def test_a_long_task_says_that_it_goes_on_and_lets_others_measure(
     trained: Callable[..., TrainedNetwork], digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictor, "EVALUATION_BATCH", 100)
+    monkeypatch.setattr(predictor, "evaluation_batch", lambda *_: 100)
     worker = Predictor(Setup(None, 0, "cpu", 1))
     given: list[None] = []
     monkeypatch.setattr(worker._quiet, "give_way", lambda: given.append(None))
@@ -158,7 +158,7 @@ def test_a_long_task_says_that_it_goes_on_and_lets_others_measure(
     assert isinstance(worker.perform(task, said.append), Predicted)
     num_batches = -(-digits.num_test // 100)
     assert len(given) == num_batches > 1 and said == [], "it did not take ten seconds"
-    monkeypatch.setattr(predictor, "SECONDS_BETWEEN_WORDS", 0.0)
+    monkeypatch.setattr(pulse, "SECONDS_BETWEEN_WORDS", 0.0)
     assert isinstance(worker.perform(task, said.append), Predicted)
     assert said == [Working()] * num_batches
     assert isinstance(worker.perform(evaluation(digits, trained()), said.append), Evaluated)

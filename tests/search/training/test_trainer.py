@@ -29,14 +29,15 @@ from search.protocol import (
     Timed,
     Timing,
     TooSlow,
+    Working,
 )
 from search.recipe import Recipe
 from search.recipe_parts import SmallImages
 from search.trained_network import TrainedNetwork
-from search.training import speed
+from search.training import loop, pulse, speed
 from search.training import trainer as module
 from search.training.images import Images, Normalisation
-from search.training.loop import evaluate
+from search.training.loop import evaluate_fully
 from search.training.predictor import load
 from search.training.quiet import Quiet
 from search.training.speed import Pace
@@ -139,7 +140,7 @@ def test_kept_weights_give_the_tested_loss_whatever_the_scale_of_the_logits(
     test = Images.from_arrays(*trainer.dataset.test(), "cpu")
     normalise = Normalisation.from_constants((0.5,), (0.25,), torch.device("cpu"))
     plain = replace(answer.test, augmented=())
-    assert evaluate(load(kept, torch.device("cpu")), test, normalise, "fp32") == plain
+    assert evaluate_fully(load(kept, torch.device("cpu")), test, normalise, "fp32") == plain
 
 
 def test_a_finalist_that_is_ranked_by_corrupted_images_measures_them_on_the_validation_split_again_alike(
@@ -172,6 +173,37 @@ def test_a_final_job_measures_test_time_augmentation_on_its_one_opening_and_mirr
     assert isinstance(answer, Finished) and answer.test is not None
     assert [(one.augmentation, one.passes) for one in answer.test.augmented] == expected
     assert messages.count(Opening()) == 1
+
+
+@pytest.mark.parametrize(
+    ("purpose", "robust", "passes"), [("final", False, 1 + 3), ("finalist", True, 1 + 21), ("search", False, 0)]
+)
+def test_long_evaluations_after_the_training_say_that_they_go_on_and_let_others_measure(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, purpose: Purpose, robust: bool, passes: int
+) -> None:
+    monkeypatch.setattr(pulse, "SECONDS_BETWEEN_WORDS", 0.0)
+    monkeypatch.setattr(loop, "evaluation_batch", lambda *_: 10_000)
+    given: list[None] = []
+    monkeypatch.setattr(trainer._quiet, "give_way", lambda: given.append(None))
+    answer, messages = perform(trainer, replace(job(purpose=purpose), robust=robust))
+    assert isinstance(answer, Finished)
+    training = sum(isinstance(message, Measurement) for message in messages) * len(trainer.splits.train) // 512
+    assert messages.count(Working()) == passes
+    assert len(given) >= training + passes
+
+
+def test_images_of_one_pixel_one_at_a_time_are_the_trials_failure(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = tuple(Stage("basic", 1, 4) for _ in range(4))  # 8 pixels, 4, 2, 1
+    answer, _ = perform(
+        trainer,
+        replace(
+            job(RECIPE.model_copy(update={"batch_size": 1})), architecture=Architecture(Stem(4), stages, in_channels=1)
+        ),
+    )
+    assert isinstance(answer, Failed) and answer.blame == "trial"
+    assert answer.reason.startswith("ValueError: Expected more than 1 value per channel when training")
 
 
 def test_images_are_surveyed_once_for_all_jobs_that_train_on_them(

@@ -9,7 +9,7 @@ from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from search.trained_network import Augmentation, num_passes
 from search.training.images import Images, Normalisation
-from search.training.loop import evaluate
+from search.training.loop import evaluate_fully
 from search.training.views import Views, evaluate_augmented
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (60, 3, 8, 8), dtype=np.uint8))
@@ -62,9 +62,9 @@ def test_accuracies_are_those_of_averaged_logits_and_the_plain_one_stays() -> No
     network(torch.randn(64, 3, 8, 8))
     data = Images(IMAGES, torch.arange(60) % 4)
     normalise = Normalisation.from_constants((0.5,) * 3, (0.25,) * 3, torch.device("cpu"))
-    plain = evaluate(network, data, normalise, "fp32")
+    plain = evaluate_fully(network, data, normalise, "fp32")
     mirror = evaluate_augmented(network, data, normalise, "fp32", True, "mirror")
-    assert evaluate(network, data, normalise, "fp32") == plain
+    assert evaluate_fully(network, data, normalise, "fp32") == plain
     with torch.inference_mode():
         pixels = (IMAGES.double().float() / 255 - 0.5) / 0.25
         both = (network(pixels) + network(pixels.flip(-1))) / 2

@@ -22,9 +22,8 @@ from search.training.optimisation import Lookahead, MovingAverage, Schedule
 from search.training.pipeline import Pipeline
 from search.training.step import Teach, TrainingStep
 
-# In a batch of images that is evaluated. More are slower on a CPU, whose caches hold no more, and take more memory than
-# training does where images are large.
-MOST_NUMBERS = {"cpu": 2**18, "cuda": 2**23}
+# In a batch of images that is evaluated: a thousand large images would take far more memory than training does.
+MOST_NUMBERS = {"cpu": 2**20, "cuda": 2**23}
 
 
 class Training:

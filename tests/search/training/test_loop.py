@@ -380,7 +380,7 @@ def test_evaluation_tells_of_each_image_whether_it_was_right(few: Splits) -> Non
 
 def test_large_images_are_evaluated_in_batches_that_fit() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert [evaluation_batch((3, size, size), cpu) for size in (8, 32, 224, 512)] == [1_000, 85, 1, 1]
+    assert [evaluation_batch((3, size, size), cpu) for size in (8, 32, 224, 1_024)] == [1_000, 341, 6, 1]
     assert [evaluation_batch((3, size, size), cuda) for size in (32, 224, 4_096)] == [1_000, 55, 1]
     seen = []
 
@@ -389,9 +389,9 @@ def test_large_images_are_evaluated_in_batches_that_fit() -> None:
             seen.append(len(images))
             return torch.tensor([0.0, 1.0]).repeat(len(images), 1)
 
-    data = Images(torch.zeros(200, 3, 32, 32, dtype=torch.uint8), torch.ones(200, dtype=torch.int64))
+    data = Images(torch.zeros(800, 3, 32, 32, dtype=torch.uint8), torch.ones(800, dtype=torch.int64))
     assert evaluate(Constant(), data, Normalisation.of(RECIPE, data), "fp32").accuracy == 1
-    assert seen == [85, 85, 30]
+    assert seen == [341, 341, 118]
 
 
 def test_evaluation_leaves_no_trace_in_the_model(few: Splits) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -142,7 +143,8 @@ def search(
         storage = require_database(files, storage)
     dataset = open_dataset(request.source)
     hire = machine.hire(dataset, question.seed, sys.maxsize if num_trials is None else num_trials)
-    with locked(files), _undone(files):
+    new_paths = _new_paths(files)
+    with locked(files), _undone(files, new_paths):
         plan = plan_of(files, question, from_anywhere(request.source), storage, num_trials, request.time)
         with Record(files, storage or plan.circumstances.storage) as record:
 
@@ -155,7 +157,7 @@ def search(
             if not may_shorten:
                 begin(plan)
             is_needed = num_trials is None or record.num_trained < num_trials
-            fleet = hire(files) if is_needed else LocalFleet([], files.folder / "workers.log")
+            fleet = hire(files) if is_needed else LocalFleet([], files.workers_log)
             try:
                 by_time = TimeBudget(request.time, request.began, may_shorten) if request.time is not None else None
                 coordinator = Coordinator(
@@ -175,15 +177,27 @@ def search(
                 fleet.close()
 
 
+def _new_paths(files: StudyFiles) -> list[Path]:
+    """What a study that begins makes: its folder, or, where there is one already, those of its files that are not."""
+    if not files.folder.exists():
+        return [files.folder]
+    database = [files.database.with_name(files.database.name + suffix) for suffix in ("", "-wal", "-shm")]
+    return [path for path in (files.lock, files.workers_log, *database) if not path.exists()]
+
+
 @contextmanager
-def _undone(files: StudyFiles) -> Iterator[None]:
-    """The folder of a study that did not begin, since its question was refused, goes again."""
+def _undone(files: StudyFiles, new_paths: list[Path]) -> Iterator[None]:
+    """What was made for a study that did not begin, since its question was refused, goes again."""
     is_new = not files.plan.is_file() and not files.database.exists()
     try:
         yield
     except InputError:
         if is_new and not files.plan.is_file():
-            shutil.rmtree(files.folder, ignore_errors=True)
+            for path in new_paths:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
         raise
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulation import SimulatedFleet
 from small_search import SEARCH, SMALL_SPACE, Simulation
 
 from models.architecture import Architecture
@@ -20,6 +21,7 @@ from search.run.listener import Outcome
 from search.run.plans import settle
 from search.study.plan import Plan
 from search.study.storage import read_study
+from search.workers import machine
 
 Nas = Callable[..., CompletedProcess[str]]
 DIGITS = ("search", "--data", "digits", "--budget", "20k")
@@ -273,6 +275,28 @@ def test_a_search_that_was_refused_once_it_had_begun_leaves_nothing_behind(
     done = nas(*DIGITS, "--space", "small.yaml", "--device", "cpu", "--time", "5s")
     assert done.returncode == 2 and "too short for three trials" in done.stderr
     assert not (tmp_path / "studies" / "digits-20k").exists()
+
+
+@pytest.mark.parametrize("own", [("notes.txt", "retrain/0001/weights"), ("study.lock", "workers.log"), ()])
+def test_a_refused_search_leaves_a_folder_that_was_there_as_it_was(
+    nas: Nas, tmp_path: Path, simulation: Simulation, monkeypatch: pytest.MonkeyPatch, own: tuple[str, ...]
+) -> None:
+    def hire(setups: list[object], log: Path, say: object) -> SimulatedFleet:
+        log.open("ab").close()  # as real workers do
+        return simulation(setups, log, say)
+
+    monkeypatch.setattr(machine, "LocalFleet", hire)
+    folder = tmp_path / "studies" / "digits-20k"
+    folder.mkdir(parents=True)
+    for name in own:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("the user's own")
+    before = sorted(folder.rglob("*"))
+    simulation.epoch_seconds = 60.0
+    done = nas(*DIGITS, "--space", "small.yaml", "--device", "cpu", "--time", "5s")
+    assert done.returncode == 2 and "too short for three trials" in done.stderr
+    assert folder.is_dir() and sorted(folder.rglob("*")) == before
+    assert all((folder / name).read_text() == "the user's own" for name in own)
 
 
 @pytest.mark.slow

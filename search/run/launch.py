@@ -132,7 +132,7 @@ def search(
     """Begin a study or go on with it, to `request.num_trials` trained trials in all or for `request.time`.
 
     Raises:
-        InputError: the request is invalid; nothing has been written.
+        InputError: the request is invalid; nothing has been written, but for an empty study in a database elsewhere.
         TrainingError: too many trials failed.
         StorageError: the study cannot be written.
     """
@@ -147,15 +147,7 @@ def search(
     with locked(files), _undone(files, new_paths):
         plan = plan_of(files, question, from_anywhere(request.source), storage, num_trials, request.time)
         with Record(files, storage or plan.circumstances.storage) as record:
-
-            def begin(plan: Plan) -> None:
-                require_recorded(files, record, plan)
-                plan.save(files)
-                remember(files)
-
             may_shorten = request.may_shorten and not record.trials
-            if not may_shorten:
-                begin(plan)
             is_needed = num_trials is None or record.num_trained < num_trials
             fleet = hire(files) if is_needed else LocalFleet([], files.workers_log)
             try:
@@ -163,9 +155,9 @@ def search(
                 coordinator = Coordinator(
                     plan, record, fleet, listener, interruption, request.timeout, time_budget=by_time
                 )
+                coordinator.prepare()  # which may yet refuse the time, so that nothing is written before
+                _begin(files, record, coordinator.plan)
                 try:
-                    coordinator.prepare()
-                    begin(coordinator.plan)  # with the device, the precision and the length that all its runs keep
                     outcome = coordinator.run(num_trials)
                     if by_time is not None and not (interruption and interruption()):
                         coordinator.plan.with_circumstances(num_trials=outcome.num_trained).save(files)
@@ -175,6 +167,13 @@ def search(
                     coordinator.study_clock.keep()
             finally:
                 fleet.close()
+
+
+def _begin(files: StudyFiles, record: Record, plan: Plan) -> None:
+    """Keep the plan, with the device, the precision and the length that all the study's runs have."""
+    require_recorded(files, record, plan)
+    plan.save(files)
+    remember(files)
 
 
 def _new_paths(files: StudyFiles) -> list[Path]:

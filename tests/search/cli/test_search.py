@@ -268,13 +268,27 @@ def test_a_search_by_time_goes_on_by_time_or_by_trials_in_its_own_length(
     assert other.returncode == 2 and f"(recipe.epochs = {epochs}, now 9)" in other.stderr
 
 
+@pytest.mark.parametrize("length", [(), ("--epochs", "400")])
 def test_a_search_that_was_refused_once_it_had_begun_leaves_nothing_behind(
-    nas: Nas, tmp_path: Path, simulation: Simulation
+    nas: Nas, tmp_path: Path, simulation: Simulation, length: tuple[str, ...]
 ) -> None:
     simulation.epoch_seconds = 60.0
-    done = nas(*DIGITS, "--space", "small.yaml", "--device", "cpu", "--time", "5s")
+    done = nas(*DIGITS, "--space", "small.yaml", "--device", "cpu", "--time", "5s", *length)
     assert done.returncode == 2 and "too short for three trials" in done.stderr
-    assert not (tmp_path / "studies" / "digits-20k").exists()
+    assert list((tmp_path / "studies").iterdir()) == []
+
+
+def test_a_study_is_what_it_was_after_a_time_that_was_refused(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    searched.last_used.write_text("another\n")
+    plan, record = searched.plan.read_text(), read_study(searched, None)
+    simulation.epoch_seconds = 60.0
+    options = ("--space", "small.yaml", "--limit", "macs=none", "--fill", "none", "--epochs", "4", "--device", "cpu")
+    done = nas(*DIGITS, *options, "--time", "5s")
+    assert done.returncode == 2 and "too short for three trials" in done.stderr
+    assert (searched.plan.read_text(), read_study(searched, None)) == (plan, record)
+    assert searched.last_used.read_text() == "another\n"
 
 
 @pytest.mark.parametrize("own", [("notes.txt", "retrain/0001/weights"), ("study.lock", "workers.log"), ()])

@@ -19,7 +19,7 @@ from search.run.candidates import Candidate, are_one_design
 from search.run.coordinator import Coordinator
 from search.run.interruption import Interruption
 from search.run.listener import Listener, Observer, Outcome
-from search.run.plans import open_study_data, plan_of, require_recorded
+from search.run.plans import keep_question, open_study_data, plan_of, require_recorded
 from search.run.proposals import hand_made, make_sampler, require_feasible
 from search.run.retraining import Retraining
 from search.run.teachers import TeacherRequest
@@ -147,6 +147,7 @@ def search(
     with locked(files), _undone(files, new_paths):
         plan = plan_of(files, question, from_anywhere(request.source), storage, num_trials, request.time)
         with Record(files, storage or plan.circumstances.storage) as record:
+            require_recorded(files, record, plan)
             may_shorten = request.may_shorten and not record.trials
             is_needed = num_trials is None or record.num_trained < num_trials
             fleet = hire(files) if is_needed else LocalFleet([], files.workers_log)
@@ -171,7 +172,7 @@ def search(
 
 def _begin(files: StudyFiles, record: Record, plan: Plan) -> None:
     """Keep the plan, with the device, the precision and the length that all the study's runs have."""
-    require_recorded(files, record, plan)
+    keep_question(record, plan)
     plan.save(files)
     remember(files)
 

@@ -123,17 +123,25 @@ def require_recorded(files: StudyFiles, record: Record, plan: Plan) -> None:
     Raises:
         StudyError: the study there asks another one.
     """
+    recorded = record.attribute("question", None)
+    if plan.circumstances.storage is None or recorded is None:
+        return
+    try:
+        question = Question.model_validate(recorded)
+    except ValidationError:
+        rule = "its database holds a study of this name, begun by another version of nas"
+        raise StudyError(f"study = {files.name!r}: {rule}; choose another --study") from None
+    require_same(files, question, plan.question)
+
+
+def keep_question(record: Record, plan: Plan) -> None:
+    """Let the question stand beside the trials in a database elsewhere, for `require_recorded`.
+
+    One that stands there already is replaced: of a search by time that was interrupted before its first trial, it has a
+    length that was not chosen yet, or may be chosen anew.
+    """
     if plan.circumstances.storage is not None:
-        recorded = record.attribute("question", None)
-        if recorded is None:
-            record.set_attribute("question", plan.question.model_dump(mode="json"))
-        else:
-            try:
-                question = Question.model_validate(recorded)
-            except ValidationError:
-                rule = "its database holds a study of this name, begun by another version of nas"
-                raise StudyError(f"study = {files.name!r}: {rule}; choose another --study") from None
-            require_same(files, question, plan.question)
+        record.set_attribute("question", plan.question.model_dump(mode="json"))
 
 
 def open_study_data(plan: Plan) -> Dataset:

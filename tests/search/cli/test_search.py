@@ -1,6 +1,7 @@
 """`nas search` as a user meets it, and the question it makes of its options."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -16,10 +17,11 @@ from models.count import count_parameters
 from search.cli.search import default_study, given_options, limit_words, parse_question, print_outcome
 from search.errors import InputError
 from search.files import StudyFiles
+from search.protocol import Job
 from search.recipes import FAST
 from search.run.listener import Outcome
 from search.run.plans import settle
-from search.study.plan import Plan
+from search.study.plan import Plan, Question
 from search.study.storage import read_study
 from search.workers import machine
 
@@ -289,6 +291,43 @@ def test_a_study_is_what_it_was_after_a_time_that_was_refused(
     assert done.returncode == 2 and "too short for three trials" in done.stderr
     assert (searched.plan.read_text(), read_study(searched, None)) == (plan, record)
     assert searched.last_used.read_text() == "another\n"
+
+
+def test_a_search_by_time_that_was_interrupted_before_its_first_trial_goes_on(
+    nas: Nas, tmp_path: Path, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(setups: list[object], log: Path, say: object) -> SimulatedFleet:
+        signal.raise_signal(signal.SIGINT)
+        return simulation(setups, log, say)
+
+    def curve(job: Job, epoch: int) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return 0.5
+
+    files = StudyFiles(tmp_path / "studies", "digits-20k")
+    command = (*DIGITS, "--space", "small.yaml", "--device", "cpu", "--time", "20s", "--storage", "sqlite:///x.db")
+    simulation.epoch_seconds, simulation.curve = 0.5, curve
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "LocalFleet", interrupted)
+        assert nas(*command).returncode == 130
+    assert Plan.load(files).question.recipe.epochs == FAST.epochs, "no length was chosen"
+    done = nas(*command)
+    assert (done.returncode, done.stderr) == (130, "nas: ended by SIGINT; the same command goes on from here\n")
+    question = Plan.load(files).question
+    assert question.recipe.epochs < FAST.epochs
+    trials, attributes = read_study(files, f"sqlite:///{tmp_path}/x.db")
+    assert len(trials) == 1 and Question.model_validate(attributes["question"]) == question
+
+
+def test_a_study_of_another_folder_refuses_another_question_before_a_worker_starts(
+    nas: Nas, tmp_path: Path, simulation: Simulation
+) -> None:
+    command = (*DIGITS, "--space", "small.yaml", "--device", "cpu", "--trials", "1", "--storage", "sqlite:///x.db")
+    assert nas(*command).returncode == 0
+    simulation.fleets.clear()
+    refused = nas(*command, "--studies", "others", "--trials", "2", "--seed", "1")
+    assert refused.returncode == 2 and "(seed = 0, now 1)" in refused.stderr
+    assert simulation.fleets == [] and list((tmp_path / "others").iterdir()) == []
 
 
 @pytest.mark.parametrize("own", [("notes.txt", "retrain/0001/weights"), ("study.lock", "workers.log"), ()])

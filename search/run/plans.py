@@ -15,7 +15,8 @@ from search.recipes import FAST, RECIPES
 from search.run.earlier_defaults import ASKED, had_rule, was_default, was_default_recipe
 from search.run.proposals import with_defaults
 from search.space.space import load_space
-from search.study.address import without_password
+from search.study.address import are_same
+from search.study.database import require_kept
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
 from search.study.storage import Record
 from search.workers.machine import Machine
@@ -31,13 +32,20 @@ def plan_of(
     num_trials: int | None,
     time: float | None = None,
 ) -> Plan:
-    """The plan of the study on disk, if it asks the same question, or a new one."""
+    """The plan of the study on disk, if it asks the same question, or a new one.
+
+    Raises:
+        StudyError: the study on disk asks another question, or is kept in another database.
+        StorageError: the file of its database is missing.
+    """
     if files.plan.is_file():
         plan = Plan.load(files)
         require_same(files, plan.question, question)
         kept = plan.circumstances.storage
-        if storage is not None and without_password(storage) != kept:
+        if storage is not None and (kept is None or not are_same(storage, kept)):
             raise StudyError(f"storage: study {files.name!r} is kept in {kept or files.database}; leave out --storage")
+        if kept is not None:
+            require_kept(files, kept)
         keeps_epochs = plan.circumstances.keeps_epochs or time is not None
         return plan.with_circumstances(source=source, num_trials=num_trials, time=time, keeps_epochs=keeps_epochs)
     circumstances = Circumstances(

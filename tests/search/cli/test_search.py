@@ -330,6 +330,55 @@ def test_a_study_of_another_folder_refuses_another_question_before_a_worker_star
     assert simulation.fleets == [] and list((tmp_path / "others").iterdir()) == []
 
 
+@pytest.fixture
+def in_folder(tmp_path: Path, nas_in: Nas, simulation: Simulation) -> Nas:
+    """Runs `nas` in a folder of `tmp_path`, about the study toy."""
+    search = (*DIGITS, "--space", str(tmp_path / "small.yaml"), "--device", "cpu")
+
+    def call(folder: str, *options: str) -> CompletedProcess[str]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        words = search if options[0] == "--trials" else ()
+        return nas_in(tmp_path / folder, *words, *options, "--study", "toy", "--studies", str(tmp_path / "studies"))
+
+    return call
+
+
+def test_a_study_in_a_file_goes_on_from_any_folder(in_folder: Nas, tmp_path: Path) -> None:
+    began = in_folder("A", "--trials", "1", "--storage", "sqlite:///x.db")
+    assert began.returncode == 0, began.stderr
+    for folder, storage in (
+        ("B", ()),
+        ("A", ("--storage", "sqlite:///x.db")),
+        ("B", ("--storage", "sqlite:///../A/x.db")),
+    ):
+        done = in_folder(folder, "--trials", "2", *storage)
+        assert done.returncode == 0 and "2 trials trained" in done.stdout, done.stderr
+    refused = in_folder("B", "--trials", "2", "--storage", "sqlite:///x.db")
+    rule = f"storage: study 'toy' is kept in sqlite:///{tmp_path}/A/x.db; leave out --storage"
+    assert (refused.returncode, refused.stderr) == (2, f"nas: {rule}\n")
+    assert len(json.loads(in_folder("B", "trials", "--format", "json").stdout)) == 2
+    assert list((tmp_path / "B").iterdir()) == []
+
+
+def test_a_study_whose_plan_holds_a_relative_file_goes_on_where_it_began_and_nowhere_else(
+    in_folder: Nas, tmp_path: Path
+) -> None:
+    assert in_folder("A", "--trials", "1", "--storage", "sqlite:///x.db").returncode == 0
+    files = StudyFiles(tmp_path / "studies", "toy")
+    Plan.load(files).with_circumstances(storage="sqlite:///x.db").save(files)  # as it was written before
+    for number, storage in enumerate(((), ("sqlite:///x.db",), (f"sqlite:///{tmp_path}/A/x.db",)), start=2):
+        done = in_folder("A", "--trials", str(number), *(("--storage", *storage) if storage else ()))
+        assert done.returncode == 0 and f"{number} trials trained" in done.stdout, done.stderr
+    assert len(json.loads(in_folder("A", "trials", "--format", "json").stdout)) == 4
+    rule = (
+        f"study 'toy': its database {tmp_path}/B/x.db is missing; run the command in the folder where the study began"
+    )
+    for options in (("--trials", "5"), ("--trials", "5", "--storage", "sqlite:///x.db"), ("trials",), ("report",)):
+        refused = in_folder("B", *options)
+        assert (refused.returncode, refused.stderr) == (1, f"nas: {rule}\n")
+    assert list((tmp_path / "B").iterdir()) == []
+
+
 @pytest.mark.parametrize("own", [("notes.txt", "retrain/0001/weights"), ("study.lock", "workers.log"), ()])
 def test_a_refused_search_leaves_a_folder_that_was_there_as_it_was(
     nas: Nas, tmp_path: Path, simulation: Simulation, monkeypatch: pytest.MonkeyPatch, own: tuple[str, ...]

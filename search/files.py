@@ -61,6 +61,11 @@ class StudyFiles:
         return self.folder / "study.holder"
 
     @property
+    def workers_log(self) -> Path:
+        """What worker processes on this machine print."""
+        return self.folder / "workers.log"
+
+    @property
     def trials_csv(self) -> Path:
         return self.folder / "trials.csv"
 

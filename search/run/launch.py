@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -18,7 +19,7 @@ from search.run.candidates import Candidate, are_one_design
 from search.run.coordinator import Coordinator
 from search.run.interruption import Interruption
 from search.run.listener import Listener, Observer, Outcome
-from search.run.plans import open_study_data, plan_of, require_recorded
+from search.run.plans import keep_question, open_study_data, plan_of, require_recorded
 from search.run.proposals import hand_made, make_sampler, require_feasible
 from search.run.retraining import Retraining
 from search.run.teachers import TeacherRequest
@@ -131,7 +132,7 @@ def search(
     """Begin a study or go on with it, to `request.num_trials` trained trials in all or for `request.time`.
 
     Raises:
-        InputError: the request is invalid; nothing has been written.
+        InputError: the request is invalid; nothing has been written, but for an empty study in a database elsewhere.
         TrainingError: too many trials failed.
         StorageError: the study cannot be written.
     """
@@ -142,28 +143,22 @@ def search(
         storage = require_database(files, storage)
     dataset = open_dataset(request.source)
     hire = machine.hire(dataset, question.seed, sys.maxsize if num_trials is None else num_trials)
-    with locked(files), _undone(files):
+    new_paths = _new_paths(files)
+    with locked(files), _undone(files, new_paths):
         plan = plan_of(files, question, from_anywhere(request.source), storage, num_trials, request.time)
         with Record(files, storage or plan.circumstances.storage) as record:
-
-            def begin(plan: Plan) -> None:
-                require_recorded(files, record, plan)
-                plan.save(files)
-                remember(files)
-
+            require_recorded(files, record, plan)
             may_shorten = request.may_shorten and not record.trials
-            if not may_shorten:
-                begin(plan)
             is_needed = num_trials is None or record.num_trained < num_trials
-            fleet = hire(files) if is_needed else LocalFleet([], files.folder / "workers.log")
+            fleet = hire(files) if is_needed else LocalFleet([], files.workers_log)
             try:
                 by_time = TimeBudget(request.time, request.began, may_shorten) if request.time is not None else None
                 coordinator = Coordinator(
                     plan, record, fleet, listener, interruption, request.timeout, time_budget=by_time
                 )
+                coordinator.prepare()  # which may yet refuse the time, so that nothing is written before
+                _begin(files, record, coordinator.plan)
                 try:
-                    coordinator.prepare()
-                    begin(coordinator.plan)  # with the device, the precision and the length that all its runs keep
                     outcome = coordinator.run(num_trials)
                     if by_time is not None and not (interruption and interruption()):
                         coordinator.plan.with_circumstances(num_trials=outcome.num_trained).save(files)
@@ -175,15 +170,34 @@ def search(
                 fleet.close()
 
 
+def _begin(files: StudyFiles, record: Record, plan: Plan) -> None:
+    """Keep the plan, with the device, the precision and the length that all the study's runs have."""
+    keep_question(record, plan)
+    plan.save(files)
+    remember(files)
+
+
+def _new_paths(files: StudyFiles) -> list[Path]:
+    """What a study that begins makes: its folder, or, where there is one already, those of its files that are not."""
+    if not files.folder.exists():
+        return [files.folder]
+    database = [files.database.with_name(files.database.name + suffix) for suffix in ("", "-wal", "-shm")]
+    return [path for path in (files.lock, files.workers_log, *database) if not path.exists()]
+
+
 @contextmanager
-def _undone(files: StudyFiles) -> Iterator[None]:
-    """The folder of a study that did not begin, since its question was refused, goes again."""
+def _undone(files: StudyFiles, new_paths: list[Path]) -> Iterator[None]:
+    """What was made for a study that did not begin, since its question was refused, goes again."""
     is_new = not files.plan.is_file() and not files.database.exists()
     try:
         yield
     except InputError:
         if is_new and not files.plan.is_file():
-            shutil.rmtree(files.folder, ignore_errors=True)
+            for path in new_paths:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
         raise
 
 

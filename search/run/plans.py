@@ -15,7 +15,8 @@ from search.recipes import FAST, RECIPES
 from search.run.earlier_defaults import ASKED, had_rule, was_default, was_default_recipe
 from search.run.proposals import with_defaults
 from search.space.space import load_space
-from search.study.address import without_password
+from search.study.address import are_same
+from search.study.database import require_kept
 from search.study.plan import Circumstances, Data, Plan, Question, now, package_versions, require_same
 from search.study.storage import Record
 from search.workers.machine import Machine
@@ -31,13 +32,20 @@ def plan_of(
     num_trials: int | None,
     time: float | None = None,
 ) -> Plan:
-    """The plan of the study on disk, if it asks the same question, or a new one."""
+    """The plan of the study on disk, if it asks the same question, or a new one.
+
+    Raises:
+        StudyError: the study on disk asks another question, or is kept in another database.
+        StorageError: the file of its database is missing.
+    """
     if files.plan.is_file():
         plan = Plan.load(files)
         require_same(files, plan.question, question)
         kept = plan.circumstances.storage
-        if storage is not None and without_password(storage) != kept:
+        if storage is not None and (kept is None or not are_same(storage, kept)):
             raise StudyError(f"storage: study {files.name!r} is kept in {kept or files.database}; leave out --storage")
+        if kept is not None:
+            require_kept(files, kept)
         keeps_epochs = plan.circumstances.keeps_epochs or time is not None
         return plan.with_circumstances(source=source, num_trials=num_trials, time=time, keeps_epochs=keeps_epochs)
     circumstances = Circumstances(
@@ -123,17 +131,25 @@ def require_recorded(files: StudyFiles, record: Record, plan: Plan) -> None:
     Raises:
         StudyError: the study there asks another one.
     """
+    recorded = record.attribute("question", None)
+    if plan.circumstances.storage is None or recorded is None:
+        return
+    try:
+        question = Question.model_validate(recorded)
+    except ValidationError:
+        rule = "its database holds a study of this name, begun by another version of nas"
+        raise StudyError(f"study = {files.name!r}: {rule}; choose another --study") from None
+    require_same(files, question, plan.question)
+
+
+def keep_question(record: Record, plan: Plan) -> None:
+    """Let the question stand beside the trials in a database elsewhere, for `require_recorded`.
+
+    One that stands there already is replaced: of a search by time that was interrupted before its first trial, it has a
+    length that was not chosen yet, or may be chosen anew.
+    """
     if plan.circumstances.storage is not None:
-        recorded = record.attribute("question", None)
-        if recorded is None:
-            record.set_attribute("question", plan.question.model_dump(mode="json"))
-        else:
-            try:
-                question = Question.model_validate(recorded)
-            except ValidationError:
-                rule = "its database holds a study of this name, begun by another version of nas"
-                raise StudyError(f"study = {files.name!r}: {rule}; choose another --study") from None
-            require_same(files, question, plan.question)
+        record.set_attribute("question", plan.question.model_dump(mode="json"))
 
 
 def open_study_data(plan: Plan) -> Dataset:

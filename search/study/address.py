@@ -1,5 +1,7 @@
 """The URL of a database for a study that is not kept in its own file: checked, and shown without its password."""
 
+from pathlib import Path
+
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -33,6 +35,32 @@ def parse_address(text: str) -> URL:
     if not is_file and url.drivername != POSTGRES:
         raise InputError(f"storage = {url.drivername}: {_FORM}")
     return url
+
+
+def from_anywhere(url: URL) -> URL:
+    """The same database for any working folder: a file's relative path becomes absolute."""
+    path = file_of(url)
+    return url if path is None or path.is_absolute() else url.set(database=str(path.resolve()))
+
+
+def file_of(url: URL) -> Path | None:
+    """The file of a database that is one."""
+    return None if url.drivername == POSTGRES else Path(url.database or "")
+
+
+def are_same(one: str, other: str) -> bool:
+    """Whether two URLs lead to the same database from this working folder, whatever their passwords.
+
+    Raises:
+        InputError: one of them is invalid.
+    """
+    return _place(one) == _place(other)
+
+
+def _place(text: str) -> Path | str:
+    """What tells a database from others: its file, or its URL without a password."""
+    path = file_of(parse_address(text))
+    return without_password(text) if path is None else path.resolve()
 
 
 def to_text(url: URL) -> str:

@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 
 from search.errors import StorageError
 from search.files import StudyFiles
-from search.study.address import POSTGRES, parse_address, to_text
+from search.study.address import POSTGRES, file_of, from_anywhere, parse_address, to_text
 from search.study.postgres import connect
 from search.study.reconnection import open_postgres_for_reading, open_postgres_for_writing
 from search.writing import replacing
@@ -28,7 +28,7 @@ _CANNOT_WRITE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
 def require_database(files: StudyFiles, url: str) -> str:
-    """The URL in the form that is used here, once the database there was reached.
+    """The URL in the form that is used here, whatever the working folder, once the database there was reached.
 
     Raises:
         InputError: it is invalid.
@@ -37,7 +37,20 @@ def require_database(files: StudyFiles, url: str) -> str:
     address = parse_address(url)
     if address.drivername == POSTGRES:
         connect(address, files.name).close()
-    return to_text(address)
+    return to_text(from_anywhere(address))
+
+
+def require_kept(files: StudyFiles, url: str) -> None:
+    """A study that has begun in a file elsewhere must not begin again in a new one.
+
+    Raises:
+        InputError: the URL is invalid.
+        StorageError: the file is not there.
+    """
+    path = file_of(parse_address(url))
+    if path is not None:
+        with storage_errors(files):
+            _require_file(files, path)
 
 
 def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
@@ -81,6 +94,7 @@ def open_for_reading(files: StudyFiles, url: str | None) -> Iterator[RDBStorage]
             storage = open_postgres_for_reading(address, files.name)
         else:
             path = Path(address.database or "") if address is not None else files.database
+            _require_file(files, path)
             storage = open_sqlite(stack.enter_context(_readable(path)), "ro")
         stack.callback(storage.engine.dispose)
         stack.callback(storage.remove_session)
@@ -131,6 +145,16 @@ def _create(files: StudyFiles) -> None:
         optuna.create_study(study_name=files.name, storage=storage, direction="maximize")
         storage.remove_session()
         storage.engine.dispose()
+
+
+def _require_file(files: StudyFiles, path: Path) -> None:
+    """
+    Raises:
+        StorageError: there is no such file.
+    """
+    if not path.exists():
+        advice = "" if path.is_absolute() else "; run the command in the folder where the study began"
+        raise StorageError(f"study {files.name!r}: its database {path.absolute()} is missing{advice}")
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class Machine:
         """
         if self.cluster is None:
             setups = self.staff(dataset, seed, num_runs)
-            return lambda files: LocalFleet(setups, files.folder / "workers.log", self.say)
+            return lambda files: LocalFleet(setups, files.workers_log, self.say)
         cluster = self.cluster
         gpus = connect(cluster, self.device)
         threads = max(1, int(cluster.cpus_per_worker))

@@ -1,6 +1,7 @@
 """`nas search` as a user meets it, and the question it makes of its options."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulation import SimulatedFleet
 from small_search import SEARCH, SMALL_SPACE, Simulation
 
 from models.architecture import Architecture
@@ -15,11 +17,13 @@ from models.count import count_parameters
 from search.cli.search import default_study, given_options, limit_words, parse_question, print_outcome
 from search.errors import InputError
 from search.files import StudyFiles
+from search.protocol import Job
 from search.recipes import FAST
 from search.run.listener import Outcome
 from search.run.plans import settle
-from search.study.plan import Plan
+from search.study.plan import Plan, Question
 from search.study.storage import read_study
+from search.workers import machine
 
 Nas = Callable[..., CompletedProcess[str]]
 DIGITS = ("search", "--data", "digits", "--budget", "20k")
@@ -266,13 +270,135 @@ def test_a_search_by_time_goes_on_by_time_or_by_trials_in_its_own_length(
     assert other.returncode == 2 and f"(recipe.epochs = {epochs}, now 9)" in other.stderr
 
 
+@pytest.mark.parametrize("length", [(), ("--epochs", "400")])
 def test_a_search_that_was_refused_once_it_had_begun_leaves_nothing_behind(
+    nas: Nas, tmp_path: Path, simulation: Simulation, length: tuple[str, ...]
+) -> None:
+    simulation.epoch_seconds = 60.0
+    done = nas(*DIGITS, "--space", "small.yaml", "--device", "cpu", "--time", "5s", *length)
+    assert done.returncode == 2 and "too short for three trials" in done.stderr
+    assert list((tmp_path / "studies").iterdir()) == []
+
+
+def test_a_study_is_what_it_was_after_a_time_that_was_refused(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    searched.last_used.write_text("another\n")
+    plan, record = searched.plan.read_text(), read_study(searched, None)
+    simulation.epoch_seconds = 60.0
+    options = ("--space", "small.yaml", "--limit", "macs=none", "--fill", "none", "--epochs", "4", "--device", "cpu")
+    done = nas(*DIGITS, *options, "--time", "5s")
+    assert done.returncode == 2 and "too short for three trials" in done.stderr
+    assert (searched.plan.read_text(), read_study(searched, None)) == (plan, record)
+    assert searched.last_used.read_text() == "another\n"
+
+
+def test_a_search_by_time_that_was_interrupted_before_its_first_trial_goes_on(
+    nas: Nas, tmp_path: Path, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(setups: list[object], log: Path, say: object) -> SimulatedFleet:
+        signal.raise_signal(signal.SIGINT)
+        return simulation(setups, log, say)
+
+    def curve(job: Job, epoch: int) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return 0.5
+
+    files = StudyFiles(tmp_path / "studies", "digits-20k")
+    command = (*DIGITS, "--space", "small.yaml", "--device", "cpu", "--time", "20s", "--storage", "sqlite:///x.db")
+    simulation.epoch_seconds, simulation.curve = 0.5, curve
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "LocalFleet", interrupted)
+        assert nas(*command).returncode == 130
+    assert Plan.load(files).question.recipe.epochs == FAST.epochs, "no length was chosen"
+    done = nas(*command)
+    assert (done.returncode, done.stderr) == (130, "nas: ended by SIGINT; the same command goes on from here\n")
+    question = Plan.load(files).question
+    assert question.recipe.epochs < FAST.epochs
+    trials, attributes = read_study(files, f"sqlite:///{tmp_path}/x.db")
+    assert len(trials) == 1 and Question.model_validate(attributes["question"]) == question
+
+
+def test_a_study_of_another_folder_refuses_another_question_before_a_worker_starts(
     nas: Nas, tmp_path: Path, simulation: Simulation
 ) -> None:
+    command = (*DIGITS, "--space", "small.yaml", "--device", "cpu", "--trials", "1", "--storage", "sqlite:///x.db")
+    assert nas(*command).returncode == 0
+    simulation.fleets.clear()
+    refused = nas(*command, "--studies", "others", "--trials", "2", "--seed", "1")
+    assert refused.returncode == 2 and "(seed = 0, now 1)" in refused.stderr
+    assert simulation.fleets == [] and list((tmp_path / "others").iterdir()) == []
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, nas_in: Nas, simulation: Simulation) -> Nas:
+    """Runs `nas` in a folder of `tmp_path`, about the study toy."""
+    search = (*DIGITS, "--space", str(tmp_path / "small.yaml"), "--device", "cpu")
+
+    def call(folder: str, *options: str) -> CompletedProcess[str]:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        words = search if options[0] == "--trials" else ()
+        return nas_in(tmp_path / folder, *words, *options, "--study", "toy", "--studies", str(tmp_path / "studies"))
+
+    return call
+
+
+def test_a_study_in_a_file_goes_on_from_any_folder(in_folder: Nas, tmp_path: Path) -> None:
+    began = in_folder("A", "--trials", "1", "--storage", "sqlite:///x.db")
+    assert began.returncode == 0, began.stderr
+    for folder, storage in (
+        ("B", ()),
+        ("A", ("--storage", "sqlite:///x.db")),
+        ("B", ("--storage", "sqlite:///../A/x.db")),
+    ):
+        done = in_folder(folder, "--trials", "2", *storage)
+        assert done.returncode == 0 and "2 trials trained" in done.stdout, done.stderr
+    refused = in_folder("B", "--trials", "2", "--storage", "sqlite:///x.db")
+    rule = f"storage: study 'toy' is kept in sqlite:///{tmp_path}/A/x.db; leave out --storage"
+    assert (refused.returncode, refused.stderr) == (2, f"nas: {rule}\n")
+    assert len(json.loads(in_folder("B", "trials", "--format", "json").stdout)) == 2
+    assert list((tmp_path / "B").iterdir()) == []
+
+
+def test_a_study_whose_plan_holds_a_relative_file_goes_on_where_it_began_and_nowhere_else(
+    in_folder: Nas, tmp_path: Path
+) -> None:
+    assert in_folder("A", "--trials", "1", "--storage", "sqlite:///x.db").returncode == 0
+    files = StudyFiles(tmp_path / "studies", "toy")
+    Plan.load(files).with_circumstances(storage="sqlite:///x.db").save(files)  # as it was written before
+    for number, storage in enumerate(((), ("sqlite:///x.db",), (f"sqlite:///{tmp_path}/A/x.db",)), start=2):
+        done = in_folder("A", "--trials", str(number), *(("--storage", *storage) if storage else ()))
+        assert done.returncode == 0 and f"{number} trials trained" in done.stdout, done.stderr
+    assert len(json.loads(in_folder("A", "trials", "--format", "json").stdout)) == 4
+    rule = (
+        f"study 'toy': its database {tmp_path}/B/x.db is missing; run the command in the folder where the study began"
+    )
+    for options in (("--trials", "5"), ("--trials", "5", "--storage", "sqlite:///x.db"), ("trials",), ("report",)):
+        refused = in_folder("B", *options)
+        assert (refused.returncode, refused.stderr) == (1, f"nas: {rule}\n")
+    assert list((tmp_path / "B").iterdir()) == []
+
+
+@pytest.mark.parametrize("own", [("notes.txt", "retrain/0001/weights"), ("study.lock", "workers.log"), ()])
+def test_a_refused_search_leaves_a_folder_that_was_there_as_it_was(
+    nas: Nas, tmp_path: Path, simulation: Simulation, monkeypatch: pytest.MonkeyPatch, own: tuple[str, ...]
+) -> None:
+    def hire(setups: list[object], log: Path, say: object) -> SimulatedFleet:
+        log.open("ab").close()  # as real workers do
+        return simulation(setups, log, say)
+
+    monkeypatch.setattr(machine, "LocalFleet", hire)
+    folder = tmp_path / "studies" / "digits-20k"
+    folder.mkdir(parents=True)
+    for name in own:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("the user's own")
+    before = sorted(folder.rglob("*"))
     simulation.epoch_seconds = 60.0
     done = nas(*DIGITS, "--space", "small.yaml", "--device", "cpu", "--time", "5s")
     assert done.returncode == 2 and "too short for three trials" in done.stderr
-    assert not (tmp_path / "studies" / "digits-20k").exists()
+    assert folder.is_dir() and sorted(folder.rglob("*")) == before
+    assert all((folder / name).read_text() == "the user's own" for name in own)
 
 
 @pytest.mark.slow

@@ -1,9 +1,11 @@
 """The URL of a database: what is taken, what is refused, and that its password is told to nobody."""
 
+from pathlib import Path
+
 import pytest
 
 from search.errors import InputError
-from search.study.address import parse_address, to_text, without_password
+from search.study.address import are_same, from_anywhere, parse_address, to_text, without_password
 
 FORM = "must be postgresql+psycopg://user@host:port/database, or sqlite:///file"
 
@@ -65,3 +67,46 @@ def test_what_is_shown_holds_no_password(given: str, shown: str) -> None:
 @pytest.mark.parametrize("text", ["postgresql://me@host:1/db", "sqlite:////tmp/a b%20c.db", "sqlite:///x.db"])
 def test_what_holds_no_password_is_left_as_it_is(text: str) -> None:
     assert without_password(text) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("sqlite:///x.db", "{here}/x.db"),
+        ("sqlite:///../x.db?timeout=9", "{above}/x.db?timeout=9"),
+        ("sqlite:////tmp/../tmp/x.db", "sqlite:////tmp/../tmp/x.db"),
+        ("postgresql://me:a%40b@host/db", "postgresql+psycopg://me:a%40b@host/db"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["plain", "50%25 #1", "what?", "a@b=c@d"])
+def test_a_file_is_the_same_from_any_folder(
+    folder: str, given: str, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    here, above = (f"sqlite:///{Path(path).resolve()}" for path in (".", ".."))
+    address = from_anywhere(parse_address(given))
+    text = to_text(address)
+    if folder == "plain":
+        assert text == used.format(here=here, above=above)
+    monkeypatch.chdir("/")
+    assert from_anywhere(parse_address(text)) == address, "as the plan keeps it"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("sqlite:///x.db", "sqlite:///{here}/x.db", True),
+        ("sqlite:///x.db", "sqlite:///{here}/link/x.db", True),
+        ("sqlite:///x.db", "sqlite:///{here}/../x.db", False),
+        ("sqlite:///x.db", "postgresql://me@host/x.db", False),
+        ("postgresql+psycopg://me:secret@host/db", "postgresql+psycopg://me@host/db", True),
+        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/another", False),
+    ],
+)
+def test_databases_are_compared_by_where_they_are(
+    one: str, other: str, same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert are_same(one, other.format(here=tmp_path)) == are_same(other.format(here=tmp_path), one) == same

@@ -213,6 +213,20 @@ def test_a_reader_takes_back_what_a_killed_writer_left_half_done_elsewhere(files
     assert read_study(files, f"sqlite:///{left}") == ([], {"draws": 7})
 
 
+def test_a_database_that_is_missing_is_named_and_not_made(
+    files: StudyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    missing = f"study 'toy': its database {tmp_path}/x.db is missing"
+    advice = "; run the command in the folder where the study began"
+    for url, said in ((f"sqlite:///{tmp_path}/x.db", missing), ("sqlite:///x.db", missing + advice)):
+        for use in (read_study, database.require_kept):
+            with pytest.raises(StorageError) as caught:
+                use(files, url)
+            assert str(caught.value) == said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_check_of_some_megabytes_takes_no_time_to_speak_of(search: Search, files: StudyFiles) -> None:
     """It is paid at every start: here, for the file of a thousand trials or more."""
     search(20)

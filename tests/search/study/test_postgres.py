@@ -98,6 +98,7 @@ def test_two_folders_may_go_on_with_a_study_but_not_with_another_question(
     plan = make_plan(storage=url)
     with Record(files, url) as record:
         plans.require_recorded(files, record, plan)
+        plans.keep_question(record, plan)
     elsewhere = StudyFiles(files.studies / "elsewhere", "toy")
     with Record(elsewhere, url) as record:
         plans.require_recorded(elsewhere, record, make_plan(storage=url, num_trials=7))

@@ -169,7 +169,7 @@ class Coordinator:
             self.plan = self.plan.model_copy(update={"question": self.plan.question.changed(recipe=recipe)})
             self._use_sampler()
         choice = replace(choice, num_trials=min(choice.num_trials, most))
-        self._failures = Failures(choice.num_trials)
+        self._failures = Failures(self._num_trained + choice.num_trials)  # as failures, these are the study's
         self.listener.chosen(choice)
         return choice.num_trials
 

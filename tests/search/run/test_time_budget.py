@@ -248,6 +248,21 @@ def test_a_space_that_is_spent_ends_a_search_before_its_time(search: Search) -> 
     assert found.outcome.early_stop == "all 4 designs within the limits have been tried"
 
 
+def test_failures_of_earlier_runs_do_not_end_a_search_by_time(search: Search) -> None:
+    def curve(job: Job, epoch: int) -> float | Failed:
+        number = int(job.label.removeprefix("trial "))
+        fails = number == 31 if number >= 29 else number % 3 == 2
+        return Failed("unlucky") if fails else 0.1 * epoch
+
+    first = search(20, curve)
+    assert len(first.of(TrialState.FAIL)) == 9
+    fleet = TimedFleet(curve=curve)
+    found = search(None, fleet=fleet, plan=first.plan, time_budget=by_time(60.0, may_shorten=False))
+    assert found.diary.choices[0].num_trials < 9, "fewer trials than had failed"
+    assert 54 <= fleet.now <= 66 and found.outcome.early_stop is None
+    assert len(found.of(TrialState.FAIL)) == 10 and found.outcome.num_trained >= 23
+
+
 def test_a_timeout_ends_a_search_by_time_too(search: Search) -> None:
     fleet = TimedFleet()
     found = search(None, fleet=fleet, timeout=30.0, time_budget=by_time(600.0))

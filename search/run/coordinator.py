@@ -257,12 +257,15 @@ class Coordinator:
         if isinstance(message, Measurement):
             self._measure(trial, message)
             trial.note(seconds)
-            if self._time is not None:
+            # What a checkpoint repeats comes at once, and says nothing of how long epochs take.
+            if self._time is not None and message.epoch > trial.repeated_epochs:
                 macs = self.record.trial(trial.number).user_attrs["macs"]
                 self._time.note(trial.number, macs, seconds, self.plan.question.recipe.time_of(message.epoch))
         elif isinstance(message, Resumed | Restarted):
             if isinstance(message, Restarted):
                 trial.restarted(seconds)
+            else:
+                trial.repeated_epochs = message.epoch
             for note in notes_of(message):
                 self.listener.noted(trial.number, note)
         elif isinstance(message, Finished):

@@ -9,7 +9,7 @@ from simulation import SimulatedFleet, SimulatedWorker
 
 from models.count import count_macs
 from search.errors import InputError
-from search.protocol import Failed, Job, Timed, Timing
+from search.protocol import Failed, Job, Resumed, Timed, Timing
 from search.recipe import Recipe
 from search.run.cost_estimate import Forecast
 from search.run.time_budget import ENOUGH_TRIALS, TIME_IS_OVER, TimeBudget, choose
@@ -224,6 +224,38 @@ def test_a_trial_that_is_paused_in_time_is_told_as_unfinished_too(search: Search
     found = search(None, fleet=fleet, time_budget=by_time(110.0, may_shorten=False), recipe=recipe)
     assert 110 < fleet.now <= 121 and found.outcome.early_stop == TIME_IS_OVER
     assert found.outcome.num_unfinished == len(found.of(TrialState.RUNNING)) == 1
+
+
+def test_epochs_that_a_checkpoint_repeats_do_not_tell_how_long_epochs_take(search: Search) -> None:
+    fleet = TimedFleet(seconds=SECONDS / 10)
+    fleet.length = lambda job, epoch: 3.0
+    recipe = Recipe(name="long", epochs=20, batch_size=16)
+    first = search(None, fleet=fleet, time_budget=by_time(50.0, may_shorten=False), recipe=recipe)
+    (paused,) = first.of(TrialState.RUNNING)
+    num_repeated = len(paused.intermediate_values)
+    assert num_repeated > 10
+
+    def curve(job: Job, epoch: int) -> float:
+        if (job.label, epoch) == (f"trial {paused.number}", 1):
+            later.post(0.0, later._workers[0], Resumed(num_repeated, ()))
+        return 0.01 * epoch
+
+    later, budgets = TimedFleet(seconds=SECONDS / 10, curve=curve), list[TimeBudget]()
+    usual = later.length
+    later.length = lambda job, epoch: (
+        0.0 if job.label == f"trial {paused.number}" and epoch <= num_repeated else usual(job, epoch)
+    )
+    factory = by_time(100.0, may_shorten=False)
+
+    def keep(clock: Callable[[], float]) -> TimeBudget:
+        budgets.append(factory(clock))
+        return budgets[0]
+
+    found = search(None, fleet=later, plan=first.plan, time_budget=keep)
+    (forecast, _), (budget,) = found.diary.forecasts[0], budgets
+    assert (paused.number, f"goes on after epoch {num_repeated}") in found.diary.notes
+    macs = forecast.macs[1]
+    assert budget._expected(macs, 20) == pytest.approx(forecast.of_design(macs, 20), rel=0.03)
 
 
 def test_a_gpu_whose_next_design_waits_leaves_none_behind(search: Search) -> None:

@@ -280,6 +280,18 @@ def test_a_space_that_is_spent_ends_a_search_before_its_time(search: Search) -> 
     assert found.outcome.early_stop == "all 4 designs within the limits have been tried"
 
 
+def test_designs_for_which_there_was_no_time_were_not_tried(search: Search) -> None:
+    depths = [1, 2, 3, 4, 5, 6]
+    few = {"stem": {"width": 4}, "num_stages": 1, "stage": {"block": "basic", "depth": depths, "width": [4, 8]}}
+    fleet, space = TimedFleet(), Space.model_validate(few)
+    found = search(None, fleet=fleet, time_budget=by_time(150.0, may_shorten=False), space=space)
+    assert fleet.now < 165 and 3 <= len(found.trials) < 11
+    assert found.outcome.early_stop is None, "the time is over, as it was meant to be"
+    again = search(None, fleet=TimedFleet(), plan=found.plan, time_budget=by_time(1e4, may_shorten=False))
+    assert len(again.of(*TRAINED)) == 11
+    assert again.outcome.early_stop == "all 11 designs within the limits have been tried"
+
+
 def test_failures_of_earlier_runs_do_not_end_a_search_by_time(search: Search) -> None:
     def curve(job: Job, epoch: int) -> float | Failed:
         number = int(job.label.removeprefix("trial "))

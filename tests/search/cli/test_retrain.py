@@ -19,6 +19,8 @@ from search.report.findings import find
 from search.report.retraining.finalists import finalists_table
 from search.report.summary import conclusion
 from search.run.candidates import best_trials
+from search.run.retraining_cost import Wave, finalists_waves
+from search.run.retraining_time import epochs_within
 from search.study import results
 from search.study.best_guess import guess_trial, ranked_guesses
 from search.study.plan import Plan
@@ -286,3 +288,41 @@ def test_a_retraining_by_time_says_what_fits_and_trains_that(
     ):
         refused = nas("retrain", *options, *device)
         assert refused.returncode == 2 and message in refused.stderr.splitlines()[-1]
+
+
+def epochs_in(nas: Nas, time: str, *options: str) -> int:
+    """Of a final run on one worker, as the command says at first."""
+    done = nas("retrain", "--time", time, *options, "--workers", "1", "--device", "cpu")
+    said = next((line for line in done.stdout.splitlines() if line.startswith(f"in {time}: ")), None)
+    assert said is not None, done.stderr
+    return int(said.split("--epochs ")[1].split()[0])
+
+
+def test_no_time_is_kept_for_a_guess_that_is_the_best_trial_or_a_baseline(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = keeping
+    alone = epochs_in(nas, "1m", "--top", "1", "--no-guess")
+    assert alone == 50 == epochs_in(nas, "1m", "--top", "1"), "the best trial is the best guess itself"
+    assert epochs_in(nas, "1m", "--top", "1", "--baseline", "guess") == 25, "which is trained as a baseline too"
+
+
+def test_no_time_is_kept_for_a_guess_that_is_among_the_finalists(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = keeping
+
+    def waves(epochs: int) -> list[Wave]:
+        return [*finalists_waves(2, 2, epochs, 4), Wave(2, epochs)]
+
+    assert epochs_in(nas, "5m", "--top", "2") == epochs_within(300, waves, 1.0, 1)
+
+
+def test_no_time_is_kept_for_a_guess_where_there_is_none(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    plan = Plan.load(searched)
+    plan.model_copy(update={"question": plan.question.model_copy(update={"budget": 400})}).save(searched)
+    for top in ("1", "3"):
+        with_guess, without = (epochs_in(nas, "2m", "--top", top, *more) for more in ((), ("--no-guess",)))
+        assert with_guess == without

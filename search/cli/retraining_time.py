@@ -52,14 +52,12 @@ class Rivals(NamedTuple):
             return [*best]
         return [*best, self.guess_trial]
 
-    def beside(self, others: "Sequence[Architecture]") -> "list[Architecture]":
-        """Those that are trained finally beside others: the guess too, if it is not one of them or a baseline."""
+    def guess_beside(self, others: "Sequence[Architecture]") -> "list[Architecture]":
+        """The guess, if it is none of the others and no baseline, so that it is trained finally beside them."""
         from search.study.view import design
 
         known = [design(network) for network in (*others, *self.baselines)]
-        if self.guess is None or design(self.guess) in known:
-            return [*self.baselines]
-        return [*self.baselines, self.guess]
+        return [self.guess] if self.guess is not None and design(self.guess) not in known else []
 
 
 def find_rivals(selection: Selection, names: "Iterable[str]", plan: "Plan", trials: "Sequence[TrialView]") -> Rivals:
@@ -130,9 +128,9 @@ def fit_to_time(
         InputError: it is too short, or no pace is known.
         StudyError: the study has not the trials that are selected.
     """
-    from search.cli.retraining_cost import macs_ratios
+    from search.cli.retraining_cost import final_paces, teacher_ratios
     from search.run.candidates import Candidate, best_first
-    from search.run.retraining_cost import Wave, seconds_per_epoch, teaching_waves
+    from search.run.retraining_cost import Wave, seconds_per_epoch, teaching_waves, unequal_waves
     from search.run.retraining_time import MOST_FINALISTS, Work, choose_length
     from search.study.reading import trial_views
 
@@ -157,31 +155,37 @@ def fit_to_time(
     # Of teachers that a round is to rank no time may end in a choice without one, which would ask an earlier round.
     by_round = teachers is not None and teachers.are_ranked and selection.chooses
     tops = range(2 if by_round else 1, most + 1) if is_open else [most]
-    ratios, are_trained = [], False
+    known, are_trained = None, False
     if teachers is not None:
         known = None if by_round else teachers.find([])
-        ratios = macs_ratios(teachers.num, known, [view.architecture for view in named or ranked[:most]], plan)
         are_trained = known is None or isinstance(known[0], Candidate)
     num_winners = 1 if selection.top is not None else len(numbers)
-    most_finals = (num_winners + len(rivals.beside([]))) * seeds
+    num_networks = num_winners + len(rivals.baselines) + len(rivals.guess_beside([]))
+    num_workers = count_workers(max(most, num_networks * seeds))
 
     def work(top: int) -> Work:
         finalists = rivals.finalists(ranked[:top]) if top > 1 else []
-        beside = rivals.beside([best.architecture for best in ranked[:1] if top == 1])
-        num_finals = (num_winners + len(beside)) * seeds
-        num_taught = num_finals if taught_only else (num_winners + len(rivals.baselines)) * seeds
+        trained = named or finalists or ranked[:1]
+        students = [trial.architecture for trial in trained]
+        guess = rivals.guess_beside(students if top == 1 else [])
+        named_paces = [1.0] * num_winners + final_paces(rivals.baselines, students, plan)
+        paces = [*named_paces, *final_paces(guess, students, plan)]
+        ratios = teacher_ratios(teachers.num, known, students, plan) if teachers is not None else []
 
         def finals(epochs: int) -> list[Wave]:
-            taught = teaching_waves(ratios, num_taught, epochs, are_trained) if teachers is not None else []
-            return [*([] if taught_only else [Wave(num_finals, epochs)]), *taught]
+            alone = [] if taught_only else unequal_waves(paces * seeds, epochs, num_workers)
+            if teachers is None:
+                return alone
+            taught = (paces if taught_only else named_paces) * seeds
+            return [*alone, *teaching_waves(ratios, taught, epochs, are_trained, num_workers)]
 
-        return Work(top, len(finalists), seconds_per_epoch(named or finalists or ranked[:1]) or 0.0, finals)
+        return Work(top, len(finalists), seconds_per_epoch(trained) or 0.0, finals)
 
     try:
         length = choose_length(
             seconds,
             map(work, tops),
-            count_workers(max(most_finals, most)),
+            num_workers,
             num_dropouts=len(plan.question.space.dropout),
             searched=plan.question.recipe.epochs,
             least=least,

@@ -47,7 +47,7 @@ def test_a_longer_time_has_more_finalists_until_there_are_enough() -> None:
 
 def test_rivals_never_take_away_the_fewest_epochs_that_are_wanted() -> None:
     def teaching(epochs: int) -> list[Wave]:
-        return teaching_waves([1.0, 1.0], 2, epochs, are_trained=True)
+        return teaching_waves([1.0, 1.0], [1.0, 1.0], epochs, are_trained=True, num_workers=2)
 
     def are_long(**options: Any) -> list[bool]:
         lengths = [length(seconds, range(2, 10), num_finals=0, teaching=teaching, **options) for seconds in times]

@@ -14,7 +14,7 @@ from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.retraining_cost import print_cost
-from search.cli.retraining_time import fit_to_time, parse_time
+from search.cli.retraining_time import find_rivals, fit_to_time, parse_time
 from search.cli.selection import parse_selection
 from search.cli.studies import Studies, StudyName, open_study
 from search.cli.teacher import (
@@ -107,8 +107,6 @@ def retrain(
     from search.run.candidates import baseline_candidate, candidate_of
     from search.run.launch import RetrainRequest
     from search.run.plans import open_study_data
-    from search.space.guesses import guesses
-    from search.study.best_guess import guess_trial
     from search.study.reading import trial_views
     from search.study.storage import read_study
 
@@ -126,11 +124,14 @@ def retrain(
     def fitted(holds_out: bool = True) -> "Recipe":
         return fit_recipe(parse_recipe(recipe, epochs, batch_size), dataset, holds_out, machine.has_gpu)
 
+    trials = trial_views(records, plan)
+    names = dict.fromkeys(known_baseline(name, files, plan) for name in selection.baselines)
+    rivals = find_rivals(selection, names, plan, trials)
     teachers = parse_teacher(teacher, temperature, teacher_share, taught_only, files, plan, records, fitted)
     if time is not None and seconds is not None:
         offered = offered_teachers(teacher, files, plan, records, fitted) if selection.is_open else None
         selection, epochs, teachers, taught_only = fit_to_time(
-            time, seconds, selection, seeds, plan, records,
+            time, seconds, selection, rivals, seeds, plan, records,
             lambda num_runs: len(machine.staff(dataset, 0, num_runs)), teachers, taught_only, offered,
         )  # fmt: skip
         top_words = f"--top {selection.top} " if selection.top is not None else ""
@@ -139,17 +140,15 @@ def retrain(
         if ranked_by == "robust" and not selection.chooses:
             raise InputError(f"select = robust: in {time} there is no time to choose among finalists")
     full = fitted(holdout or selection.chooses)
-    candidates, trials = selection.candidates(records, plan, full), trial_views(records, plan)
-    if selection.chooses and selection.guess:
-        family = guesses(plan.question.space, plan.task, plan.question.all_limits)
-        number = guess_trial(family, trials)
-        if number is not None and all(candidate.identity.trial != number for candidate in candidates):
+    candidates = selection.candidates(records, plan, full)
+    if selection.chooses and rivals.guess_trial is not None:
+        number = rivals.guess_trial.number
+        if all(candidate.identity.trial != number for candidate in candidates):
             candidates.append(candidate_of(records, number, plan, full))
-    names = dict.fromkeys(known_baseline(name, files, plan) for name in selection.baselines)
     baselines = tuple(baseline_candidate(name, plan, full, trials) for name in names)
     # Where nothing is left to be chosen, the winner is known.
-    rivals = baselines if selection.chooses else (*baselines, *candidates)
-    opponent = find_opponent(files, plan, full, trials, rivals, seeds) if selection.has_opponent else None
+    others = baselines if selection.chooses else (*baselines, *candidates)
+    opponent = find_opponent(files, plan, full, trials, others, seeds) if selection.has_opponent else None
     known = teachers_known(teachers, (*candidates, *baselines), selection.chooses) if teachers is not None else None
     request = RetrainRequest(
         tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent, ranked_by, teachers, taught_only

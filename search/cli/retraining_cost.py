@@ -30,15 +30,19 @@ def print_cost(
     """
     from search.report.notation import duration
     from search.run.candidates import Candidate
-    from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch, teaching_waves
+    from search.run.retraining_cost import finalists_waves, seconds_of, seconds_per_epoch, teaching_waves, unequal_waves
 
     num_candidates = len(request.candidates)
     numbers = {candidate.identity.trial for candidate in request.candidates}
     pace = seconds_per_epoch(trial for trial in trials if trial.number in numbers)
-    num_networks = len(request.baselines) + (request.opponent is not None) + (1 if request.choose else num_candidates)
-    num_finals = num_networks * request.num_seeds
-    finals = f"{plural(num_finals, 'final run')} of {plural(epochs, 'epoch')}"
-    waves, steps = ([], []) if request.taught_only else ([Wave(num_finals, epochs)], [finals])
+    students = [own.architecture for own in (request.candidates or request.baselines)]
+    named_paces = [1.0] * (1 if request.choose else num_candidates)
+    named_paces += final_paces([baseline.architecture for baseline in request.baselines], students, plan)
+    guess = [request.opponent.architecture] if request.opponent is not None else []
+    paces = [*named_paces, *final_paces(guess, students, plan)] * request.num_seeds
+    finals = f"{plural(len(paces), 'final run')} of {plural(epochs, 'epoch')}"
+    waves = [] if request.taught_only else unequal_waves(paces, epochs, num_workers or 1)
+    steps = [] if request.taught_only else [finals]
     if request.choose:
         choosing = finalists_waves(
             num_candidates, len(plan.question.space.dropout), epochs, plan.question.recipe.epochs
@@ -50,14 +54,13 @@ def print_cost(
         )
         waves = [*choosing, *waves]
     if request.teachers is not None:
-        num_taught = num_finals - (0 if request.taught_only or request.opponent is None else request.num_seeds)
-        students = [own.architecture for own in (request.candidates or request.baselines)]
-        ratios = macs_ratios(request.teachers.num, teachers, students, plan)
+        taught_paces = paces if request.taught_only else named_paces * request.num_seeds
+        ratios = teacher_ratios(request.teachers.num, teachers, students, plan)
         are_trained = teachers is None or isinstance(teachers[0], Candidate)
-        waves += teaching_waves(ratios, num_taught, epochs, are_trained)
+        waves += teaching_waves(ratios, taught_paces, epochs, are_trained, num_workers or 1)
         if are_trained:
             steps.append(f"{plural(len(ratios), 'run')} of {plural(epochs, 'epoch')} to train teachers")
-        taught = finals if request.taught_only else plural(num_taught, "final run")
+        taught = finals if request.taught_only else plural(len(taught_paces), "final run")
         steps.append(f"{taught} with {'a teacher' if len(ratios) == 1 else 'teachers'}")
     if pace is not None:
         each = duration(seconds_of(waves, pace, num_workers or 1))
@@ -66,7 +69,7 @@ def print_cost(
     print(", ".join(steps))
 
 
-def macs_ratios(
+def teacher_ratios(
     num: int,
     teachers: "Sequence[Candidate | Exported] | None",
     students: "Sequence[Architecture]",
@@ -74,10 +77,24 @@ def macs_ratios(
 ) -> list[float]:
     """How many times the multiply-accumulates of the students each of so many teachers has; as many where they are not
     known."""
-    from models.count import count_macs
-
     if teachers is None:
         return [1.0] * num
+    return _macs_ratios([teacher.architecture for teacher in teachers], students, plan)
+
+
+def final_paces(networks: "Sequence[Architecture]", students: "Sequence[Architecture]", plan: "Plan") -> list[float]:
+    """How many times as long as that of the students an epoch of each network takes, by its multiply-accumulates.
+
+    A smaller one is taken to be as slow: the rest of a step, its kernels' start and its images, takes as long, and
+    nothing stops a retraining that takes longer than was said.
+    """
+    return [max(1.0, ratio) for ratio in _macs_ratios(networks, students, plan)]
+
+
+def _macs_ratios(networks: "Sequence[Architecture]", students: "Sequence[Architecture]", plan: "Plan") -> list[float]:
+    """How many times the mean multiply-accumulates of the students each network has."""
+    from models.count import count_macs
+
     size = plan.task.image_size
     mean = fmean(count_macs(student, size) for student in students)
-    return [count_macs(teacher.architecture, size) / mean for teacher in teachers]
+    return [count_macs(network, size) / mean for network in networks]

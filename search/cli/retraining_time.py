@@ -1,6 +1,6 @@
 """A retraining by time: what the time allows of finalists, epochs and teachers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +11,10 @@ from search.errors import InputError
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from models.architecture import Architecture
     from search.run.teachers import TeacherRequest
     from search.study.plan import Plan
+    from search.study.view import TrialView
 
 TAUGHT_EPOCHS = 30  # the fewest with which teachers were seen to gain more than they cost (benchmarks/LOG.md)
 
@@ -29,6 +31,54 @@ class Fit(NamedTuple):
     epochs: int
     teachers: "TeacherRequest | None"
     taught_only: bool
+
+
+class Rivals(NamedTuple):
+    """Hand-made networks that are trained beside what the search found.
+
+    Attributes:
+        baselines: those that were named.
+        guess: the best guess of the study; None if there is none, or it was left out.
+        guess_trial: its trial, which is one more finalist; None if it was not trained to its end.
+    """
+
+    baselines: "Sequence[Architecture]" = ()
+    guess: "Architecture | None" = None
+    guess_trial: "TrialView | None" = None
+
+    def finalists(self, best: "Sequence[TrialView]") -> "list[TrialView]":
+        """The best trials, and that of the guess if it is none of them."""
+        if self.guess_trial is None or self.guess_trial.number in [trial.number for trial in best]:
+            return [*best]
+        return [*best, self.guess_trial]
+
+    def guess_beside(self, others: "Sequence[Architecture]") -> "list[Architecture]":
+        """The guess, if it is none of the others and no baseline, so that it is trained finally beside them."""
+        from search.study.view import design
+
+        known = [design(network) for network in (*others, *self.baselines)]
+        return [self.guess] if self.guess is not None and design(self.guess) not in known else []
+
+
+def find_rivals(selection: Selection, names: "Iterable[str]", plan: "Plan", trials: "Sequence[TrialView]") -> Rivals:
+    """The baselines of these names, and the best guess where the selection has one.
+
+    Raises:
+        ArchitectureError: there is no such baseline.
+    """
+    from search.space.guesses import find_hand_made, guesses
+    from search.study.best_guess import best_guess, guess_trial
+
+    where = plan.question.space, plan.task, plan.question.all_limits
+    baselines = [find_hand_made(name, *where) for name in names]
+    if not (selection.has_opponent or (selection.is_open and selection.guess)):
+        return Rivals(baselines)
+    try:
+        guess = find_hand_made(best_guess(*where, trials), *where)
+    except InputError:
+        return Rivals(baselines)  # why there is none is said where it would be trained
+    number = guess_trial(guesses(*where), trials)
+    return Rivals(baselines, guess, next((trial for trial in trials if trial.number == number), None))
 
 
 def parse_time(time: str | None, epochs: int | None, ray: str | None) -> float | None:
@@ -53,6 +103,7 @@ def fit_to_time(
     text: str,
     seconds: float,
     selection: Selection,
+    rivals: Rivals,
     seeds: int,
     plan: "Plan",
     records: "Sequence[FrozenTrial]",
@@ -77,14 +128,14 @@ def fit_to_time(
         InputError: it is too short, or no pace is known.
         StudyError: the study has not the trials that are selected.
     """
-    from search.cli.retraining_cost import macs_ratios
+    from search.cli.retraining_cost import final_paces, teacher_ratios
     from search.run.candidates import Candidate, best_first
-    from search.run.retraining_cost import Wave, seconds_per_epoch, teaching_waves
-    from search.run.retraining_time import MOST_FINALISTS, choose_length
+    from search.run.retraining_cost import Wave, seconds_per_epoch, teaching_waves, unequal_waves
+    from search.run.retraining_time import MOST_FINALISTS, Work, choose_length
     from search.study.reading import trial_views
 
     if offered is not None:
-        common = text, seconds, selection, seeds, plan, records, count_workers
+        common = text, seconds, selection, rivals, seeds, plan, records, count_workers
         with suppress(InputError):  # too short; if it is so without them too, that is said below
             taught = fit_to_time(*common, offered, taught_only=True, least=TAUGHT_EPOCHS)
             if taught.epochs >= TAUGHT_EPOCHS:
@@ -99,35 +150,44 @@ def fit_to_time(
     named = [] if selection.top is not None else [views[number] for number in numbers if number in views]
     if seconds_per_epoch(named or ranked) is None:
         raise InputError(f"time = {text}: no trial of this study was trained to its end, which would tell the pace")
-    num_networks = 1 + selection.has_opponent if selection.top is not None else len(numbers)
-    num_finals = (num_networks + len(selection.baselines)) * seeds
     most = selection.top or 1
-
-    num_taught = num_finals if taught_only else num_finals - seeds * selection.has_opponent
 
     # Of teachers that a round is to rank no time may end in a choice without one, which would ask an earlier round.
     by_round = teachers is not None and teachers.are_ranked and selection.chooses
-    fewest = 2 if by_round else 1
-    ratios, are_trained = [], False
+    tops = range(2 if by_round else 1, most + 1) if is_open else [most]
+    known, are_trained = None, False
     if teachers is not None:
         known = None if by_round else teachers.find([])
-        ratios = macs_ratios(teachers.num, known, [view.architecture for view in named or ranked[:most]], plan)
         are_trained = known is None or isinstance(known[0], Candidate)
+    num_winners = 1 if selection.top is not None else len(numbers)
+    num_networks = num_winners + len(rivals.baselines) + len(rivals.guess_beside([]))
+    num_workers = count_workers(max(most, num_networks * seeds))
 
-    def teaching(epochs: int) -> list[Wave]:
-        return teaching_waves(ratios, num_taught, epochs, are_trained) if teachers is not None else []
+    def work(top: int) -> Work:
+        finalists = rivals.finalists(ranked[:top]) if top > 1 else []
+        trained = named or finalists or ranked[:1]
+        students = [trial.architecture for trial in trained]
+        guess = rivals.guess_beside(students if top == 1 else [])
+        named_paces = [1.0] * num_winners + final_paces(rivals.baselines, students, plan)
+        paces = [*named_paces, *final_paces(guess, students, plan)]
+        ratios = teacher_ratios(teachers.num, known, students, plan) if teachers is not None else []
+
+        def finals(epochs: int) -> list[Wave]:
+            alone = [] if taught_only else unequal_waves(paces * seeds, epochs, num_workers)
+            if teachers is None:
+                return alone
+            taught = (paces if taught_only else named_paces) * seeds
+            return [*alone, *teaching_waves(ratios, taught, epochs, are_trained, num_workers)]
+
+        return Work(top, len(finalists), seconds_per_epoch(trained) or 0.0, finals)
 
     try:
         length = choose_length(
             seconds,
-            lambda top: seconds_per_epoch(named or ranked[:top]) or 0.0,
-            count_workers(max(num_finals, most)),
-            tops=range(fewest, most + 1) if is_open else [most],
-            num_finals=0 if taught_only else num_finals,
-            with_guess=selection.has_opponent,
+            map(work, tops),
+            num_workers,
             num_dropouts=len(plan.question.space.dropout),
             searched=plan.question.recipe.epochs,
-            teaching=teaching,
             least=least,
         )
     except InputError as error:

@@ -169,7 +169,7 @@ class Coordinator:
             self.plan = self.plan.model_copy(update={"question": self.plan.question.changed(recipe=recipe)})
             self._use_sampler()
         choice = replace(choice, num_trials=min(choice.num_trials, most))
-        self._failures = Failures(choice.num_trials)
+        self._failures = Failures(self._num_trained + choice.num_trials)  # as failures, these are the study's
         self.listener.chosen(choice)
         return choice.num_trials
 
@@ -257,12 +257,15 @@ class Coordinator:
         if isinstance(message, Measurement):
             self._measure(trial, message)
             trial.note(seconds)
-            if self._time is not None:
+            # What a checkpoint repeats comes at once, and says nothing of how long epochs take.
+            if self._time is not None and message.epoch > trial.repeated_epochs:
                 macs = self.record.trial(trial.number).user_attrs["macs"]
                 self._time.note(trial.number, macs, seconds, self.plan.question.recipe.time_of(message.epoch))
         elif isinstance(message, Resumed | Restarted):
             if isinstance(message, Restarted):
                 trial.restarted(seconds)
+            else:
+                trial.repeated_epochs = message.epoch
             for note in notes_of(message):
                 self.listener.noted(trial.number, note)
         elif isinstance(message, Finished):

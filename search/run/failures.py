@@ -41,7 +41,7 @@ class Failures:
 
         Raises:
             TrainingError: it is the last of five failures in a row or of 100 designs in a row that were too slow, or
-                the study now has more than `most` failures.
+                it failed and the study now has more than `most` failures.
         """
         ended = trials[number]
         if "too_slow" in ended.user_attrs:
@@ -52,12 +52,14 @@ class Failures:
                 raise TrainingError(f"{MAX_TOO_SLOW_IN_A_ROW} designs in a row were too slow; the last had {reason}")
             return
         self._too_slow_in_a_row = 0
-        self._in_a_row = self._in_a_row + 1 if ended.state == TrialState.FAIL else 0
+        has_failed = ended.state == TrialState.FAIL
+        self._in_a_row = self._in_a_row + 1 if has_failed else 0
         if self._reasons is None:  # those of earlier runs count as well
             self._reasons = reasons_of(trials)
         else:
             self._reasons += reasons_of([ended])
-        if self._in_a_row >= MAX_FAILURES_IN_A_ROW or self._reasons.total() > self._most:
+        # One that was trained ends no search, however many had failed before this run.
+        if has_failed and (self._in_a_row >= MAX_FAILURES_IN_A_ROW or self._reasons.total() > self._most):
             commonest, times = self._reasons.most_common(1)[0]
             raise TrainingError(f"{plural(self._reasons.total(), 'trial')} failed, {times} of them with: {commonest}")
 

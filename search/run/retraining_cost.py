@@ -42,7 +42,20 @@ def seconds_of(waves: Iterable[Wave], seconds_per_epoch: float, num_workers: int
     return sum(ceil(wave.num_runs / num_workers) * wave.epochs * wave.pace for wave in waves) * seconds_per_epoch
 
 
-def teaching_waves(ratios: Sequence[float], num_taught: int, epochs: int, are_trained: bool) -> list[Wave]:
+def unequal_waves(paces: Iterable[float], epochs: int, num_workers: int) -> list[Wave]:
+    """A run of each pace, the slowest first, side by side as far as there are workers: the slowest of them ends a wave.
+
+    Args:
+        paces: how many times as long an epoch of each takes as that of the networks whose pace is known.
+    """
+    slowest_first = sorted(paces, reverse=True)
+    together = [slowest_first[begin : begin + num_workers] for begin in range(0, len(slowest_first), num_workers)]
+    return [Wave(len(wave), epochs, wave[0]) for wave in together]
+
+
+def teaching_waves(
+    ratios: Sequence[float], paces: Iterable[float], epochs: int, are_trained: bool, num_workers: int
+) -> list[Wave]:
     """Runs of the teachers, if they are trained in the study, and of those whom they teach.
 
     A teacher of a network's own size adds a quarter to its step: the pass forward, of a step that goes backward too
@@ -50,9 +63,10 @@ def teaching_waves(ratios: Sequence[float], num_taught: int, epochs: int, are_tr
 
     Args:
         ratios: how many times the multiply-accumulates of the networks whose pace is known each teacher has.
+        paces: how many times as long as that of these networks an epoch of each that is taught takes without teachers.
     """
-    taught = Wave(num_taught, epochs, 1 + sum(ratios) / 4)
-    return [*([Wave(len(ratios), epochs, fmean(ratios))] if are_trained else []), taught]
+    teachers = [Wave(len(ratios), epochs, fmean(ratios))] if are_trained else []
+    return [*teachers, *unequal_waves([pace + sum(ratios) / 4 for pace in paces], epochs, num_workers)]
 
 
 def seconds_per_epoch(trials: Iterable[TrialView]) -> float | None:

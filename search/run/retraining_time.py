@@ -1,6 +1,6 @@
 """A retraining by time: among how many finalists it chooses, and for how many epochs it trains."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from typing import NamedTuple
 
@@ -21,6 +21,22 @@ class Length(NamedTuple):
     epochs: int
 
 
+class Work(NamedTuple):
+    """What is trained if a winner is chosen among so many trials.
+
+    Attributes:
+        top: so many; 1: the best is taken, or others are named.
+        num_finalists: these trials and the guess that joins them; 0 where nothing is to be chosen.
+        seconds_per_epoch: of their networks, while all workers train.
+        finals: the runs at full length, with those of teachers and of whom they teach, if they have so many epochs.
+    """
+
+    top: int
+    num_finalists: int
+    seconds_per_epoch: float
+    finals: Callable[[int], Sequence[Wave]]
+
+
 def epochs_within(
     seconds: float, waves: Callable[[int], Sequence[Wave]], seconds_per_epoch: float, num_workers: int
 ) -> int:
@@ -36,17 +52,7 @@ def epochs_within(
 
 
 def choose_length(
-    seconds: float,
-    pace: Callable[[int], float],
-    num_workers: int,
-    *,
-    tops: Sequence[int],
-    num_finals: int,
-    with_guess: bool,
-    num_dropouts: int,
-    searched: int,
-    teaching: Callable[[int], Sequence[Wave]] = lambda epochs: (),
-    least: int = 1,
+    seconds: float, works: Iterable[Work], num_workers: int, *, num_dropouts: int, searched: int, least: int = 1
 ) -> Length:
     """The most finalists of those offered for which final runs have half of the time and `least` epochs, and the epochs
     that then fit.
@@ -54,32 +60,24 @@ def choose_length(
     Where even among the fewest choosing takes more, it is among these. Teachers and whom they teach count as final.
 
     Args:
-        pace: seconds of an epoch of the best so many trials, while all workers train.
-        tops: numbers of trials among which to choose.
-        num_finals: runs at full length.
-        with_guess: whether a guess is one more finalist.
+        works: one for each number of trials among which to choose.
         searched: the epochs of a trial.
-        teaching: the runs of teachers and of those whom they teach, if final runs have so many epochs.
 
     Raises:
         InputError: the time is too short for one epoch.
     """
+    fewest_last = sorted(works, key=lambda work: -work.top)
+    for work in fewest_last:
 
-    def finals(epochs: int) -> list[Wave]:
-        return [Wave(num_finals, epochs), *teaching(epochs)]
+        def waves(epochs: int, work: Work = work) -> list[Wave]:
+            choosing = finalists_waves(work.num_finalists, num_dropouts, epochs, searched) if work.num_finalists else []
+            return [*choosing, *work.finals(epochs)]
 
-    for top in sorted(tops, reverse=True):
-
-        def choosing(epochs: int, top: int = top) -> list[Wave]:
-            return finalists_waves(top + with_guess, num_dropouts, epochs, searched) if top > 1 else []
-
-        def waves(epochs: int, top: int = top) -> list[Wave]:
-            return [*choosing(epochs, top), *finals(epochs)]
-
-        epochs = epochs_within(seconds, waves, pace(top), num_workers)
-        final = seconds_of(finals(epochs), pace(top), num_workers)
-        is_long = final >= FINAL_SHARE * seconds_of(waves(epochs), pace(top), num_workers) and epochs >= least
-        if epochs and (top == min(tops) or is_long):
-            return Length(top, epochs)
-    shortest = (START_SECONDS + seconds_of(waves(1), pace(top), num_workers)) / (1 - RESERVE)
+        pace = work.seconds_per_epoch
+        epochs = epochs_within(seconds, waves, pace, num_workers)
+        final = seconds_of(work.finals(epochs), pace, num_workers)
+        is_long = final >= FINAL_SHARE * seconds_of(waves(epochs), pace, num_workers) and epochs >= least
+        if epochs and (work is fewest_last[-1] or is_long):
+            return Length(work.top, epochs)
+    shortest = (START_SECONDS + seconds_of(waves(1), pace, num_workers)) / (1 - RESERVE)
     raise InputError(f"too short for one epoch of all that is to be trained, which takes about {ceil(shortest)} s here")

@@ -22,12 +22,14 @@ class RunningTrial:
     Attributes:
         value: the last epoch's validation accuracy; None before the first.
         is_pruned: whether its worker was asked to stop.
+        repeated_epochs: how many of its epochs its worker only repeats, from the checkpoint it goes on from.
     """
 
     def __init__(self, record: TrialRecord, is_repeated: bool) -> None:
         self.number = record.number
         self.value: float | None = None
         self.is_pruned = False
+        self.repeated_epochs = 0
         self._record = record
         self._is_repeated = is_repeated
         self._earlier: float = record.trial.user_attrs.get("spent_seconds", 0.0)
@@ -43,6 +45,7 @@ class RunningTrial:
         if not self.is_pruned:
             self._record.restart()
         self._is_repeated = True
+        self.repeated_epochs = 0  # unless the new worker finds a checkpoint, and says so
         self.keep(seconds)
 
     def note(self, seconds: float) -> None:

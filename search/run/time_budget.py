@@ -174,6 +174,9 @@ class TimeBudget:
 class TimelySampler(BaseSampler):
     """Draws from another sampler until a design fits into the time that is left.
 
+    The other sampler takes a design that was drawn and did not fit for one that was tried. So where it has none left,
+    but some did not fit, it is the time that ends the search; a later run, which knows the trials alone, may draw them.
+
     Args:
         fits: whether a vector of the space does.
     """
@@ -181,6 +184,7 @@ class TimelySampler(BaseSampler):
     def __init__(self, base: BaseSampler, fits: Callable[[dict[str, Any]], bool]) -> None:
         self._base = base
         self._fits = fits
+        self._was_any_too_long = False
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._base.infer_relative_search_space(study, trial)
@@ -193,9 +197,15 @@ class TimelySampler(BaseSampler):
             SpaceExhaustedError: none of `MAX_DRAWS` designs fits, or there is no design left.
         """
         for _ in range(MAX_DRAWS):
-            vector = self._base.sample_relative(study, trial, search_space)
+            try:
+                vector = self._base.sample_relative(study, trial, search_space)
+            except SpaceExhaustedError:
+                if self._was_any_too_long:
+                    break
+                raise
             if self._fits(vector):
                 return vector
+            self._was_any_too_long = True
         raise SpaceExhaustedError(TIME_IS_OVER)
 
     def sample_independent(

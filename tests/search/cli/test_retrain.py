@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from statistics import fmean
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 from small_search import SEARCH, SMALL_SPACE, Simulation, by_size, keeping
 
+from models.baselines import find_baseline
+from models.count import count_macs
 from search.cli.selection import Selection, parse_selection
 from search.errors import InputError
 from search.files import StudyFiles
@@ -16,9 +19,12 @@ from search.protocol import Job
 from search.recipes import FAST
 from search.report.caveats import caveats
 from search.report.findings import find
+from search.report.notation import duration
 from search.report.retraining.finalists import finalists_table
 from search.report.summary import conclusion
 from search.run.candidates import best_trials
+from search.run.retraining_cost import Wave, finalists_waves
+from search.run.retraining_time import START_SECONDS, epochs_within
 from search.study import results
 from search.study.best_guess import guess_trial, ranked_guesses
 from search.study.plan import Plan
@@ -116,8 +122,11 @@ def test_the_best_guess_is_a_finalist_whatever_its_rank(nas: Nas, simulation: Si
     assert done.returncode == 0, done.stderr
     finalists = {int(job.label.split()[0]) for job in simulation.last_jobs if job.purpose == "finalist"}
     assert finalists == {number, *best}
-    said = "8 runs of 1 epoch to choose among 3 finalists, 2 final runs of 1 epoch, about 5.0 s on 2 workers if all is"
-    assert f"{said} to be done\n" in done.stdout
+    macs = {trial.number: trial.macs for trial in view.trials}
+    ratio = macs[number] / fmean(macs[finalist] for finalist in finalists)  # of the slower of two runs side by side
+    assert ratio > 1.1
+    said = "8 runs of 1 epoch to choose among 3 finalists, 2 final runs of 1 epoch"
+    assert f"{said}, about {4 + ratio:.1f} s on 2 workers if all is to be done\n" in done.stdout
     assert "mean validation accuracy" in done.stdout and "after 1 epoch, " in done.stdout
     without = nas("retrain", "--top", "2", "--no-guess", "--epochs", "2", "--workers", "2", "--device", "cpu")
     assert without.returncode == 0, without.stderr
@@ -286,3 +295,70 @@ def test_a_retraining_by_time_says_what_fits_and_trains_that(
     ):
         refused = nas("retrain", *options, *device)
         assert refused.returncode == 2 and message in refused.stderr.splitlines()[-1]
+
+
+def epochs_in(nas: Nas, time: str, *options: str) -> int:
+    """Of a final run on one worker, as the command says at first."""
+    done = nas("retrain", "--time", time, *options, "--workers", "1", "--device", "cpu")
+    said = next((line for line in done.stdout.splitlines() if line.startswith(f"in {time}: ")), None)
+    assert said is not None, done.stderr
+    return int(said.split("--epochs ")[1].split()[0])
+
+
+def test_no_time_is_kept_for_a_guess_that_is_the_best_trial_or_a_baseline(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = keeping
+    alone = epochs_in(nas, "1m", "--top", "1", "--no-guess")
+    assert alone == 50 == epochs_in(nas, "1m", "--top", "1"), "the best trial is the best guess itself"
+    assert epochs_in(nas, "1m", "--top", "1", "--baseline", "guess") == 25, "which is trained as a baseline too"
+
+
+def test_no_time_is_kept_for_a_guess_that_is_among_the_finalists(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = keeping
+
+    def waves(epochs: int) -> list[Wave]:
+        return [*finalists_waves(2, 2, epochs, 4), Wave(2, epochs)]
+
+    assert epochs_in(nas, "5m", "--top", "2") == epochs_within(300, waves, 1.0, 1)
+
+
+def test_no_time_is_kept_for_a_guess_where_there_is_none(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    plan = Plan.load(searched)
+    plan.model_copy(update={"question": plan.question.model_copy(update={"budget": 400})}).save(searched)
+    for top in ("1", "3"):
+        with_guess, without = (epochs_in(nas, "2m", "--top", top, *more) for more in ((), ("--no-guess",)))
+        assert with_guess == without
+
+
+def test_a_baseline_takes_its_share_of_the_time_by_its_cost(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    simulation.curve = keeping
+    view = read_view(searched)
+    ratio = count_macs(find_baseline("resnet20-b", 1, 10), 8) / view.trials[7].macs
+    assert ratio > 4, "far more than the trial"
+    left = 0.97 * 600 - START_SECONDS
+    options = ("--baseline", "resnet20-b", "--seeds", "2")
+    epochs = epochs_in(nas, "10m", "--trial", "7", *options)
+    assert epochs == int(left / (2 * (1 + ratio)))
+    cost = nas("retrain", "--trial", "7", *options, "--epochs", "2", "--workers", "1", "--device", "cpu")
+    assert f"4 final runs of 2 epochs, about {duration(4 * (1 + ratio))} on 1 worker if" in cost.stdout, cost.stderr
+    best = view.trials[best_trials(read_study(searched, None)[0], 1)[0]]
+    alone = epochs_in(nas, "10m", "--baseline", "resnet20-b")
+    assert alone == int(left / (ratio * view.trials[7].macs / best.macs)), "by the pace of the best trial"
+
+
+def test_a_smaller_network_is_not_taken_to_be_quicker(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
+    simulation.curve = keeping
+    view = read_view(searched)
+    large = max((trial for trial in view.trials if trial.state == "complete"), key=lambda trial: trial.macs)
+    name, small = min(view.guesses, key=lambda guess: count_macs(guess[1], 8))
+    assert count_macs(small, 8) < 0.8 * large.macs
+    assert epochs_in(nas, "1m", "--trial", str(large.number), "--baseline", name) == int(
+        (0.97 * 60 - START_SECONDS) / 2
+    )

@@ -21,6 +21,14 @@ def test_failures_of_earlier_runs_count_and_each_counts_once() -> None:
         failures.note(trials, len(trials) - 1)
 
 
+def test_a_trial_that_was_trained_ends_no_search_however_many_failed_before() -> None:
+    trials, failures = [failed("a"), failed("b"), failed("b"), GOOD], Failures(1)
+    failures.note(trials, 3)
+    trials.append(failed("b"))
+    with pytest.raises(TrainingError, match=r"^4 trials failed, 3 of them with: b$"):
+        failures.note(trials, 4)
+
+
 def test_a_design_that_was_too_slow_is_no_failure() -> None:
     trials, failures = [failed("a"), failed("slow", too_slow=True)], Failures(1)
     failures.note(trials, 1)

@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from search.run.retraining_cost import Wave, finalists_waves, seconds_of, seconds_per_epoch, teaching_waves
+from search.run.retraining_cost import (
+    Wave,
+    finalists_waves,
+    seconds_of,
+    seconds_per_epoch,
+    teaching_waves,
+    unequal_waves,
+)
 from studies import make_trial
 
 
@@ -28,11 +35,19 @@ def test_a_wave_takes_as_long_as_its_fullest_worker() -> None:
     assert seconds_of([], 0.5, num_workers=2) == 0
 
 
+def test_a_wave_of_unequal_networks_takes_as_long_as_the_slowest() -> None:
+    waves = unequal_waves([1.0, 40.0, 1.0, 1.0, 1.0], epochs=10, num_workers=2)
+    assert waves == [Wave(2, 10, 40.0), Wave(2, 10, 1.0), Wave(1, 10, 1.0)]
+    assert seconds_of(waves, 0.5, num_workers=2) == 10 * (40 + 1 + 1) * 0.5
+    equal = unequal_waves([1.0] * 9, 24, num_workers=2)
+    assert seconds_of(equal, 0.5, num_workers=2) == seconds_of([Wave(9, 24)], 0.5, num_workers=2)
+
+
 def test_teachers_cost_their_training_and_a_forward_pass_in_every_step() -> None:
-    waves = teaching_waves([3.0, 6.0], num_taught=4, epochs=10, are_trained=True)
-    assert waves == [Wave(2, 10, 4.5), Wave(4, 10, 3.25)]
-    assert seconds_of(waves, 0.5, num_workers=2) == 10 * 4.5 * 0.5 + 2 * 10 * 3.25 * 0.5
-    assert teaching_waves([3.0], num_taught=4, epochs=10, are_trained=False) == [Wave(4, 10, 1.75)]
+    waves = teaching_waves([3.0, 6.0], [1.0, 2.0, 1.0], epochs=10, are_trained=True, num_workers=2)
+    assert waves == [Wave(2, 10, 4.5), Wave(2, 10, 4.25), Wave(1, 10, 3.25)]
+    assert seconds_of(waves, 0.5, num_workers=2) == 10 * (4.5 + 4.25 + 3.25) * 0.5
+    assert teaching_waves([3.0], [1.0], epochs=10, are_trained=False, num_workers=2) == [Wave(1, 10, 1.75)]
 
 
 def test_the_pace_is_that_of_trials_that_were_trained() -> None:

@@ -1,26 +1,27 @@
 """A retraining by time: everything fits, and final runs have half of it or more."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from search.errors import InputError
 from search.run.retraining_cost import Wave, finalists_waves, seconds_of, teaching_waves
-from search.run.retraining_time import FINAL_SHARE, RESERVE, START_SECONDS, Length, choose_length, epochs_within
+from search.run.retraining_time import FINAL_SHARE, RESERVE, START_SECONDS, Length, Work, choose_length, epochs_within
 
 
-def length(seconds: float, tops: range | list[int], pace: float = 1.0, num_finals: int = 2, **options: Any) -> Length:
-    return choose_length(
-        seconds,
-        lambda top: pace,
-        2,
-        tops=tops,
-        num_finals=num_finals,
-        with_guess=True,
-        num_dropouts=3,
-        searched=4,
-        **options,
-    )
+def length(
+    seconds: float,
+    tops: range | list[int],
+    pace: float = 1.0,
+    num_finals: int = 2,
+    teaching: Callable[[int], list[Wave]] = lambda epochs: [],
+    **options: Any,
+) -> Length:
+    """Where the guess is one more finalist."""
+    finals = lambda epochs: [Wave(num_finals, epochs), *teaching(epochs)]  # noqa: E731
+    works = [Work(top, top + 1 if top > 1 else 0, pace, finals) for top in tops]
+    return choose_length(seconds, works, 2, num_dropouts=3, searched=4, **options)
 
 
 @pytest.mark.parametrize("seconds", [20, 40, 70, 150, 400, 3000])
@@ -46,7 +47,7 @@ def test_a_longer_time_has_more_finalists_until_there_are_enough() -> None:
 
 def test_rivals_never_take_away_the_fewest_epochs_that_are_wanted() -> None:
     def teaching(epochs: int) -> list[Wave]:
-        return teaching_waves([1.0, 1.0], 2, epochs, are_trained=True)
+        return teaching_waves([1.0, 1.0], [1.0, 1.0], epochs, are_trained=True, num_workers=2)
 
     def are_long(**options: Any) -> list[bool]:
         lengths = [length(seconds, range(2, 10), num_finals=0, teaching=teaching, **options) for seconds in times]

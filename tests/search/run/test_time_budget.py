@@ -9,7 +9,7 @@ from simulation import SimulatedFleet, SimulatedWorker
 
 from models.count import count_macs
 from search.errors import InputError
-from search.protocol import Failed, Job, Timed, Timing
+from search.protocol import Failed, Job, Resumed, Timed, Timing
 from search.recipe import Recipe
 from search.run.cost_estimate import Forecast
 from search.run.time_budget import ENOUGH_TRIALS, TIME_IS_OVER, TimeBudget, choose
@@ -226,6 +226,38 @@ def test_a_trial_that_is_paused_in_time_is_told_as_unfinished_too(search: Search
     assert found.outcome.num_unfinished == len(found.of(TrialState.RUNNING)) == 1
 
 
+def test_epochs_that_a_checkpoint_repeats_do_not_tell_how_long_epochs_take(search: Search) -> None:
+    fleet = TimedFleet(seconds=SECONDS / 10)
+    fleet.length = lambda job, epoch: 3.0
+    recipe = Recipe(name="long", epochs=20, batch_size=16)
+    first = search(None, fleet=fleet, time_budget=by_time(50.0, may_shorten=False), recipe=recipe)
+    (paused,) = first.of(TrialState.RUNNING)
+    num_repeated = len(paused.intermediate_values)
+    assert num_repeated > 10
+
+    def curve(job: Job, epoch: int) -> float:
+        if (job.label, epoch) == (f"trial {paused.number}", 1):
+            later.post(0.0, later._workers[0], Resumed(num_repeated, ()))
+        return 0.01 * epoch
+
+    later, budgets = TimedFleet(seconds=SECONDS / 10, curve=curve), list[TimeBudget]()
+    usual = later.length
+    later.length = lambda job, epoch: (
+        0.0 if job.label == f"trial {paused.number}" and epoch <= num_repeated else usual(job, epoch)
+    )
+    factory = by_time(100.0, may_shorten=False)
+
+    def keep(clock: Callable[[], float]) -> TimeBudget:
+        budgets.append(factory(clock))
+        return budgets[0]
+
+    found = search(None, fleet=later, plan=first.plan, time_budget=keep)
+    (forecast, _), (budget,) = found.diary.forecasts[0], budgets
+    assert (paused.number, f"goes on after epoch {num_repeated}") in found.diary.notes
+    macs = forecast.macs[1]
+    assert budget._expected(macs, 20) == pytest.approx(forecast.of_design(macs, 20), rel=0.03)
+
+
 def test_a_gpu_whose_next_design_waits_leaves_none_behind(search: Search) -> None:
     fleet = TimedFleet(peak=1e12)
     found = search(None, fleet=fleet, time_budget=by_time(60.0))
@@ -246,6 +278,33 @@ def test_a_space_that_is_spent_ends_a_search_before_its_time(search: Search) -> 
     found = search(None, fleet=TimedFleet(), time_budget=by_time(1e4), space=Space.model_validate(few))
     assert found.diary.choices[0].num_trials == len(found.trials) == 4
     assert found.outcome.early_stop == "all 4 designs within the limits have been tried"
+
+
+def test_designs_for_which_there_was_no_time_were_not_tried(search: Search) -> None:
+    depths = [1, 2, 3, 4, 5, 6]
+    few = {"stem": {"width": 4}, "num_stages": 1, "stage": {"block": "basic", "depth": depths, "width": [4, 8]}}
+    fleet, space = TimedFleet(), Space.model_validate(few)
+    found = search(None, fleet=fleet, time_budget=by_time(150.0, may_shorten=False), space=space)
+    assert fleet.now < 165 and 3 <= len(found.trials) < 11
+    assert found.outcome.early_stop is None, "the time is over, as it was meant to be"
+    again = search(None, fleet=TimedFleet(), plan=found.plan, time_budget=by_time(1e4, may_shorten=False))
+    assert len(again.of(*TRAINED)) == 11
+    assert again.outcome.early_stop == "all 11 designs within the limits have been tried"
+
+
+def test_failures_of_earlier_runs_do_not_end_a_search_by_time(search: Search) -> None:
+    def curve(job: Job, epoch: int) -> float | Failed:
+        number = int(job.label.removeprefix("trial "))
+        fails = number == 31 if number >= 29 else number % 3 == 2
+        return Failed("unlucky") if fails else 0.1 * epoch
+
+    first = search(20, curve)
+    assert len(first.of(TrialState.FAIL)) == 9
+    fleet = TimedFleet(curve=curve)
+    found = search(None, fleet=fleet, plan=first.plan, time_budget=by_time(60.0, may_shorten=False))
+    assert found.diary.choices[0].num_trials < 9, "fewer trials than had failed"
+    assert 54 <= fleet.now <= 66 and found.outcome.early_stop is None
+    assert len(found.of(TrialState.FAIL)) == 10 and found.outcome.num_trained >= 23
 
 
 def test_a_timeout_ends_a_search_by_time_too(search: Search) -> None:

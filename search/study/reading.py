@@ -86,7 +86,7 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
     return TrialView(
         number=trial.number,
         state=STATES[trial.state],
-        value=reported[max(reported)] if reported and trial.state != TrialState.FAIL else None,
+        value=_value(trial),
         params=trial.user_attrs["params"],
         macs=trial.user_attrs["macs"],
         architecture=architecture_of(trial),
@@ -100,6 +100,15 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
         lost_seconds=trial.user_attrs.get("lost_seconds", 0.0),
         batch_size=trial.user_attrs.get("batch_size"),
     )
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    """Of a trial that was trained to the end its value, by which trials are chosen too: an epoch that was measured
+    again for a lost worker may have come out otherwise than it was reported. Else that of its last epoch so far."""
+    reported = trial.intermediate_values
+    if trial.state == TrialState.COMPLETE:
+        return trial.value
+    return reported[max(reported)] if reported and trial.state != TrialState.FAIL else None
 
 
 def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:

@@ -10,7 +10,7 @@ from search.protocol import Measurement
 from search.quantities import plural
 from search.space.guesses import guesses
 from search.space.limits import HOW_LATENCY_IS_MEASURED, macs_by_rule
-from search.study.commands import retrain_commands, search_command
+from search.study.commands import study_commands
 from search.study.ledger import Ledger
 from search.study.plan import Plan
 from search.study.results import read_results
@@ -68,7 +68,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         peak=circumstances.peak if len(devices) == 1 else None,
         devices=devices,
         plan=plan.to_yaml(),
-        commands=(search_command(plan, files.name), *retrain_commands(runs, question.data, files.name)),
+        commands=tuple(study_commands(plan, runs, files.name)),
         unread=(*results.unread, *ledger.damaged()),
         guesses=tuple(guesses(question.space, question.data.task, question.all_limits).items()),
     )

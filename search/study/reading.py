@@ -65,7 +65,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         by_time=circumstances.time is not None,
         num_train=circumstances.num_train,
         pixels=question.recipe.shares_of_pixels,
-        peak=circumstances.peak if len(devices) == 1 else None,
+        peak=plan.peak if len(devices) == 1 else None,
         devices=devices,
         plan=plan.to_yaml(),
         commands=tuple(study_commands(plan, runs, files.name)),

@@ -93,6 +93,21 @@ def test_a_view_tells_what_was_asked(search: Search, files: StudyFiles) -> None:
     assert dict(view.versions) == {"device": "simulated", "python": "simulated"}
 
 
+@pytest.mark.parametrize(("precision", "peak"), [("auto", 7e14), ("bf16", 7e14), ("fp32", None)])
+def test_the_peak_of_a_gpu_is_that_of_the_precision_of_its_trials(
+    search: Search, files: StudyFiles, precision: str, peak: float | None
+) -> None:
+    recipe = Recipe(name="quick", epochs=4, batch_size=16, precision=precision)
+    gpu = SimulatedFleet(1, curve, device="NVIDIA H200", precision="bf16", peak=7e14)
+    search(1, fleet=gpu, recipe=recipe)
+    assert read_view(files).peak == peak
+    plan = Plan.load(files)
+    assert plan.circumstances.peak == 7e14, "it is a GPU"
+    older = SimulatedFleet(1, curve, device="Tesla T4", precision="fp16", peak=6e13)
+    search(2, fleet=older, plan=plan)
+    assert read_view(files).peak is None, "trials are still trained in the precision that the study began with"
+
+
 @both_databases
 def test_a_running_trial_is_seen_with_its_epochs_so_far(
     search: Search, files: StudyFiles, url: str | None, make_plan: Callable[..., Plan]

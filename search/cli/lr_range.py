@@ -17,7 +17,8 @@ from search.cli.studies import Studies, StudyName, open_study, read_architecture
 from search.errors import InputError
 
 if TYPE_CHECKING:
-    from search.protocol import Ranged, RangeTest
+    from search.protocol import Ranged
+    from search.recipe import Recipe
     from search.report.lr_range import Suggestion
 
 
@@ -25,8 +26,8 @@ def lr_range(
     trial: Annotated[int | None, typer.Option("--trial", help="Trial of the study.")] = None,
     baseline: Annotated[str | None, typer.Option("--baseline", help="Named baseline.")] = None,
     recipe: RecipeName = "full",
-    min_lr: Annotated[float, typer.Option("--min-lr", help="Learning rate of the first step.")] = 1e-4,
-    max_lr: Annotated[float, typer.Option("--max-lr", help="Learning rate of the last step.")] = 10.0,
+    min_lr: Annotated[float, typer.Option("--min-lr", help="lr in the recipe at the first step.")] = 1e-4,
+    max_lr: Annotated[float, typer.Option("--max-lr", help="lr in the recipe at the last step.")] = 10.0,
     steps: Annotated[int, typer.Option("--steps", max=100_000, help="Steps from one to the other.")] = 200,
     output: Annotated[Path | None, path_option("--output", "HTML file of the plot.")] = None,
     seed: Seed = 0,
@@ -38,11 +39,12 @@ def lr_range(
 ) -> None:
     """Find the learning rates a network can be trained with: a short training whose rate grows at every step.
 
-    It uses training images only. Without --data it uses those of a study.
+    Learning rates are as the recipe's file has them; with batch_size auto they are not those of the batch that is
+    trained. A muon_lr grows with the lr. Only training images are used, without --data those of a study.
     """
     from search.data.datasets import open_dataset
     from search.protocol import Ranged, RangeTest
-    from search.report.lr_range import require_range, suggest, write_lr_range
+    from search.report.lr_range import in_recipe, require_range, suggest, write_lr_range
     from search.run.plans import open_study_data
     from search.study.plan import Data
     from search.workers.local import ask
@@ -70,21 +72,35 @@ def lr_range(
             network = hand_made_of_study(name, files, plan)
     machine = Machine(parse_device(device))
     fitted = fit_recipe(chosen, dataset, on_gpu=machine.has_gpu)
-    test = RangeTest(network, fitted, seed, min_lr, max_lr, steps)
+    share = fitted.lr / chosen.lr
+    test = RangeTest(network, fitted, seed, min_lr * share, max_lr * share, steps)
     ranged = ask(machine.setup(dataset, split_seed), test, Path(os.devnull), print_to_stderr)
     assert isinstance(ranged, Ranged)
+    ranged = in_recipe(ranged, share)
     suggestion = suggest(ranged)
     path = output or Path(f"lr-range-{name}-{chosen.name}.html")
-    write_lr_range(ranged, suggestion, f"{name} on {dataset.name}, recipe {chosen.name}", path)
-    print_lr_range(ranged, suggestion, test, words_about(path))
+    title = f"{name} on {dataset.name}, recipe {chosen.name}, batch {fitted.batch_size}"
+    write_lr_range(ranged, suggestion, title, path)
+    print_lr_range(ranged, suggestion, chosen, fitted.sizes[0], max_lr, words_about(path))
     print_written("plot", path)
 
 
-def print_lr_range(ranged: "Ranged", suggestion: "Suggestion", test: "RangeTest", words: TextIO) -> None:
-    """The suggested learning rates, and where the training diverged."""
-    end = f"diverged at {ranged.points[-1].lr:.3g}" if ranged.diverged else f"did not diverge up to {test.highest:.3g}"
+def print_lr_range(
+    ranged: "Ranged", suggestion: "Suggestion", recipe: "Recipe", batch_size: int, max_lr: float, words: TextIO
+) -> None:
+    """What to write in the recipe, at which batch that was measured, and where the training diverged.
+
+    Args:
+        recipe: as its file has it, not fitted to the data.
+    """
+    end = f"diverged at {ranged.points[-1].lr:.3g}" if ranged.diverged else f"did not diverge up to {max_lr:.3g}"
+    lowest, highest = suggestion.lowest, suggestion.highest
+    rates = f"lr {lowest:.2g} to {highest:.2g}"
+    if recipe.optimizer == "muon":
+        ratio = recipe.muon_lr / recipe.lr
+        rates += f" and with it muon_lr {ratio * lowest:.2g} to {ratio * highest:.2g}"
     print(
-        f"learning rate: {suggestion.lowest:.2g} to {suggestion.highest:.2g} ({end}; optimiser "
-        f"{test.recipe.optimizer}, batch {test.recipe.batch_size})",
+        f"learning rate: {rates}, in a recipe of optimizer {recipe.optimizer} and batch_size {recipe.batch_size} "
+        f"(measured at batch {batch_size}; {end})",
         file=words,
     )

@@ -1,7 +1,7 @@
 """The learning rates that a range test suggests, and its page."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 
@@ -25,6 +25,12 @@ class Suggestion:
     lowest: float
     highest: float
     smoothed: tuple[float, ...]
+
+
+def in_recipe(ranged: Ranged, share: float) -> Ranged:
+    """The same curve against the recipe's own `lr`, of which a step's rate is this share (`Recipe.fit_to`)."""
+    points = tuple(replace(point, lr=point.lr / share) for point in ranged.points)
+    return replace(ranged, points=points)
 
 
 def smooth(values: Iterable[float]) -> tuple[float, ...]:
@@ -71,7 +77,7 @@ def require_range(lowest: float, highest: float, num_steps: int) -> None:
 def lr_range_figure(ranged: Ranged, suggestion: Suggestion, title: str) -> go.Figure:
     """Loss, smoothed and as it is, and smoothed accuracy against the learning rate; the suggested range is shaded."""
     rates = [point.lr for point in ranged.points]
-    heading = f"{safe(title, 80)}: learning rates from {suggestion.lowest:.2g} to {suggestion.highest:.2g}"
+    heading = f"{safe(title, 80)}: lr from {suggestion.lowest:.2g} to {suggestion.highest:.2g}"
     figure = blank(480, title={"text": heading}, margin={"l": 8, "r": 8, "t": 90, "b": 8})
     figure.add_scatter(
         x=rates, y=[point.loss for point in ranged.points], name="loss", mode="lines", line={"color": GREY, "width": 1}
@@ -94,7 +100,7 @@ def lr_range_figure(ranged: Ranged, suggestion: Suggestion, title: str) -> go.Fi
         opacity=0.15,
         line_width=0,
     )
-    figure.update_xaxes(type="log", title={"text": "Learning rate"}, exponentformat="power")
+    figure.update_xaxes(type="log", title={"text": "Learning rate, as lr in the recipe"}, exponentformat="power")
     # A loss that explodes would flatten all the rest.
     top = 1.5 * max(suggestion.smoothed[0], min(suggestion.smoothed))
     figure.update_yaxes(title={"text": "Loss of the batch, nats"}, range=[0.9 * min(suggestion.smoothed), top])

@@ -331,7 +331,7 @@ class Coordinator:
         """
         self._looks_ahead = ready.is_gpu
         before = self.plan.circumstances
-        now = before.on(ready.device, ready.peak)
+        now = before.on(ready.device, ready.peak, ready.precision)
         self.plan = self.plan.model_copy(update={"circumstances": now}).with_circumstances(
             num_train=ready.num_train,
             precision=before.precision or ready.precision if self.plan.question.recipe.precision == "auto" else None,

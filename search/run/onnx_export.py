@@ -58,7 +58,7 @@ def export_onnx(files: StudyFiles, plan: Plan, run: TrainedRun, form: Form, spli
         calibration = write_calibration(plan, folder / "calibration.npy") if form == "int8" else None
         if split == "test":
             ledger = Ledger(files, data.ledger_name)
-            line = ledger.record(view.identity, view.seed, view.recipe, view.holdout)
+            line = ledger.record(view.identity, view.seed, view.recipe, view.holdout, view.teaching)
         setup = Setup(None, 0, "cpu", len(os.sched_getaffinity(0)))
         measured = ask(setup, WriteOnnx(network, folder, images, labels, calibration), Path(os.devnull))
         assert isinstance(measured, OnnxExport)

@@ -133,10 +133,7 @@ class Retraining:
                 limit of latency.
             StorageError: a result cannot be written.
         """
-        views = self._training.train(self._finals(candidates, num_seeds, holdout))
-        if not views and self._training.too_slow:
-            raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in self._training.too_slow.items()))
-        return views
+        return self._trained(self._finals(candidates, num_seeds, holdout))
 
     def teach(
         self,
@@ -156,7 +153,7 @@ class Retraining:
 
         Raises:
             InputError: a candidate would be taught by itself alone, or there is no such teacher.
-            TrainingError: a run failed, or its weights do not hold the parameters they should.
+            TrainingError: as of `finish`.
             StorageError: a result cannot be written.
         """
         teachers = request.find(ranked)
@@ -176,7 +173,14 @@ class Retraining:
         if not all(self._training.is_usable(run, there) for run in runs):
             networks += self._taught(own)
         lesson = Lesson(tuple(networks), teaching.temperature, teaching.share, teaching.digest)
-        return self._training.train([replace(run, lesson=lesson) for run in runs])
+        return self._trained([replace(run, lesson=lesson) for run in runs])
+
+    def _trained(self, finals: list[FullRun]) -> list[RunView]:
+        """The results of final runs, of which there is one at least."""
+        views = self._training.train(finals)
+        if not views and self._training.too_slow:
+            raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in self._training.too_slow.items()))
+        return views
 
     def _teacher(self, candidate: Candidate) -> FullRun:
         return self._training.asked(candidate, 0, "teacher", not candidate.recipe.needs_validation)

@@ -19,6 +19,19 @@ from search.study.way import Way
 from search.teaching import SHARE, TEMPERATURE, Teaching
 
 
+def study_commands(plan: Plan, runs: Iterable[RunView], name: str) -> list[str]:
+    """The commands that would repeat a study: its search, and what was trained at full length. A study that
+    `nas baseline train` began has no search."""
+    data, circumstances = plan.question.data, plan.circumstances
+    if circumstances.num_trials != 0 or circumstances.time is not None:
+        return [search_command(plan, name), *retrain_commands(runs, data, name)]
+    runs = list(runs)
+    plain = [run for run in runs if run.purpose == "final" and not run.holdout and run.teaching is None]
+    # `nas baseline train` knows neither teachers nor a holdout; `nas retrain` does, once the study is there.
+    others = [run for run in runs if run not in plain]
+    return [*baseline_commands(plan, plain, name), *retrain_commands(others, data, name)]
+
+
 def search_command(plan: Plan, name: str) -> str:
     """The `nas search` that begins this study anew, every option written out.
 
@@ -31,7 +44,7 @@ def search_command(plan: Plan, name: str) -> str:
     words += ["--fill", f"{Decimal(str(question.fill)):f}" if question.fill else "none"]
     if question.space != load_space():
         words += ["--space", "space.yaml"]
-    if circumstances.num_trials is not None:
+    if circumstances.num_trials:  # a search by time may have ended without any
         words += ["--trials", str(circumstances.num_trials)]
     else:
         words += ["--time", f"{circumstances.time:.0f}s"]
@@ -57,16 +70,39 @@ def retrain_commands(runs: Iterable[RunView], data: Data, name: str) -> list[str
         options = _retraining(group, data) + (["--holdout"] if group[0].holdout else [])
         options += _teacher(group[0].teaching)
         options += ["--taught-only"] if way.teaching and (dropout, way._replace(teaching="")) not in groups else []
-        seeds: dict[Identity, int] = {}
-        for run in group:
-            seeds[run.identity] = max(seeds.get(run.identity, 0), run.seed + 1)
-        for number in sorted(set(seeds.values())):
+        for number, identities in _by_seeds(group):
             words = ["nas", "retrain", "--study", name]
-            for identity in (identity for identity in seeds if seeds[identity] == number):
+            for identity in identities:
                 words += ["--baseline", identity.name] if identity.baseline else ["--trial", str(identity.trial)]
             words += [word for value in dropout for word in ("--dropout", str(value))]
             commands.append(shlex.join([*words, "--seeds", str(number), *options]))
     return list(dict.fromkeys(commands))  # other precisions or devices are the same commands
+
+
+def baseline_commands(plan: Plan, runs: Iterable[RunView], name: str) -> list[str]:
+    """The `nas baseline train` commands that begin a study and trained these final runs of its baselines, one for each
+    way of training and number of seeds."""
+    question = plan.question
+    study = ["--data", plan.circumstances.source, "--budget", str(question.budget), "--seed", str(question.seed)]
+    groups: dict[Way, list[RunView]] = defaultdict(list)
+    for run in sorted(runs, key=_order):
+        groups[run.way].append(run)
+    commands = []
+    for group in sorted(groups.values(), key=lambda group: max(run.time for run in group)):
+        options = [*_retraining(group, question.data), *study, "--study", name]
+        for number, identities in _by_seeds(group):
+            names = [identity.name for identity in identities]
+            commands.append(shlex.join(["nas", "baseline", "train", *names, "--seeds", str(number), *options]))
+    return list(dict.fromkeys(commands))  # as above
+
+
+def _by_seeds(runs: Iterable[RunView]) -> list[tuple[int, list[Identity]]]:
+    """The networks of runs that were trained in one way, by how many seeds they have, fewest first."""
+    seeds: dict[Identity, int] = {}
+    for run in runs:
+        seeds[run.identity] = max(seeds.get(run.identity, 0), run.seed + 1)
+    numbers = sorted(set(seeds.values()))
+    return [(number, [identity for identity in seeds if seeds[identity] == number]) for number in numbers]
 
 
 def _order(run: RunView) -> tuple[str, int, bool, tuple[float, ...]]:

@@ -19,6 +19,7 @@ from search.space.limits import Limits, parse_limits
 from search.space.space import Space, Task
 from search.study.address import without_password
 from search.study.way import device_class
+from search.trained_network import Precision
 from search.writing import write_atomically
 from search.yamlfile import read_model, read_text
 
@@ -131,6 +132,7 @@ class Circumstances(_Part):
         device: what its trials were trained on: of the kind of the first run, whose batches the study keeps.
         num_train: images of the training split.
         peak: FLOP/s of that device's products of large matrices, where it is a GPU.
+        peak_precision: what that was measured in; None where that was not noted.
         also_on: what some were trained on that is a CPU where the study began on a GPU, or the other way round.
     """
 
@@ -140,10 +142,11 @@ class Circumstances(_Part):
     num_trials: int | None
     time: float | None = None
     keeps_epochs: bool = False
-    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    precision: Precision | None = None
     device: str = ""
     num_train: int = 0
     peak: float | None = None
+    peak_precision: Precision | None = None
     also_on: str = ""
     versions: dict[str, str] = {}
 
@@ -152,10 +155,12 @@ class Circumstances(_Part):
     def _no_password(cls, storage: str | None) -> str | None:
         return None if storage is None else without_password(storage)
 
-    def on(self, device: str, peak: float | None) -> Self:
-        """With the device of another run."""
-        is_moved = self.device and device_class(device) != device_class(self.device)
-        return self.model_copy(update={"also_on": device} if is_moved else {"device": device, "peak": peak})
+    def on(self, device: str, peak: float | None, precision: Precision) -> Self:
+        """With the device of another run, on which 'auto' stands for this precision."""
+        if self.device and device_class(device) != device_class(self.device):
+            return self.model_copy(update={"also_on": device})
+        measured_in = precision if peak is not None else None
+        return self.model_copy(update={"device": device, "peak": peak, "peak_precision": measured_in})
 
 
 class Plan(_Part):
@@ -169,10 +174,19 @@ class Plan(_Part):
         return self.question.data.task
 
     @property
-    def precision(self) -> Literal["fp32", "bf16", "fp16"] | None:
+    def precision(self) -> Precision | None:
         """What 'auto' stands for in every run of the study; None before its first."""
         asked = self.question.recipe.precision
         return self.circumstances.precision or (None if asked == "auto" else asked)
+
+    @property
+    def peak(self) -> float | None:
+        """FLOP/s that the GPU reaches in the precision in which trials are trained; None where it was measured in
+        another, or if there is no GPU."""
+        measured_in = self.circumstances.peak_precision
+        if measured_in is None and self.question.recipe.precision == "auto":
+            measured_in = self.precision
+        return self.circumstances.peak if measured_in == self.precision else None
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)

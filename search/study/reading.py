@@ -10,7 +10,7 @@ from search.protocol import Measurement
 from search.quantities import plural
 from search.space.guesses import guesses
 from search.space.limits import HOW_LATENCY_IS_MEASURED, macs_by_rule
-from search.study.commands import retrain_commands, search_command
+from search.study.commands import study_commands
 from search.study.ledger import Ledger
 from search.study.plan import Plan
 from search.study.results import read_results
@@ -65,10 +65,10 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         by_time=circumstances.time is not None,
         num_train=circumstances.num_train,
         pixels=question.recipe.shares_of_pixels,
-        peak=circumstances.peak if len(devices) == 1 else None,
+        peak=plan.peak if len(devices) == 1 else None,
         devices=devices,
         plan=plan.to_yaml(),
-        commands=(search_command(plan, files.name), *retrain_commands(runs, question.data, files.name)),
+        commands=tuple(study_commands(plan, runs, files.name)),
         unread=(*results.unread, *ledger.damaged()),
         guesses=tuple(guesses(question.space, question.data.task, question.all_limits).items()),
     )
@@ -86,7 +86,7 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
     return TrialView(
         number=trial.number,
         state=STATES[trial.state],
-        value=reported[max(reported)] if reported and trial.state != TrialState.FAIL else None,
+        value=_value(trial),
         params=trial.user_attrs["params"],
         macs=trial.user_attrs["macs"],
         architecture=architecture_of(trial),
@@ -100,6 +100,15 @@ def trial_view(trial: FrozenTrial, plan: Plan) -> TrialView:
         lost_seconds=trial.user_attrs.get("lost_seconds", 0.0),
         batch_size=trial.user_attrs.get("batch_size"),
     )
+
+
+def _value(trial: FrozenTrial) -> float | None:
+    """Of a trial that was trained to the end its value, by which trials are chosen too: an epoch that was measured
+    again for a lost worker may have come out otherwise than it was reported. Else that of its last epoch so far."""
+    reported = trial.intermediate_values
+    if trial.state == TrialState.COMPLETE:
+        return trial.value
+    return reported[max(reported)] if reported and trial.state != TrialState.FAIL else None
 
 
 def _asked(plan: Plan) -> tuple[tuple[str, str], ...]:

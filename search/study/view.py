@@ -212,7 +212,8 @@ class StudyView:
         max_int8_bytes: another, on the numbers of an int8 file; then `budget` is not more than that.
         num_train: images of the training split; 0 where it was not recorded.
         pixels: the share of an image's pixels that each epoch of a trial is trained on; empty where it is all of them.
-        peak: FLOP/s of products of large matrices on the GPU that trained; None on a CPU, or where both did.
+        peak: FLOP/s of products of large matrices on the GPU that trained, in the precision of trials; None on a CPU,
+            where both did, or where it was measured in another precision.
         devices: what trials were trained on, where it is known: at most a GPU and a CPU.
         plan: the study's plan as YAML.
         commands: the commands that ask its question again.

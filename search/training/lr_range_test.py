@@ -32,8 +32,9 @@ def lr_range_test(
     """The loss at every step of a training, in place, whose learning rate grows exponentially.
 
     The test ends early once the loss is not finite or its running mean is `DIVERGED` times the lowest so far; the
-    points up to there are kept. Optimiser, augmentation and batch size are the recipe's; its schedule is not used. The
-    method is Smith's (2015, https://arxiv.org/abs/1506.01186), exponential growth and stopping rule are fastai's.
+    points up to there are kept. Optimiser, augmentation and batch size are the recipe's, and so is the ratio of Muon's
+    rate to the rate; its schedule is not used. The method is Smith's (2015, https://arxiv.org/abs/1506.01186),
+    exponential growth and stopping rule are fastai's.
 
     Args:
         model: the network to train, on the device of `data`.

@@ -1,6 +1,7 @@
 """`nas baseline list` and `nas baseline train`."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -104,6 +105,34 @@ def test_guesses_are_trained_by_the_full_recipe_within_the_budget(
     assert Plan.load(StudyFiles(tmp_path / "studies", "digits-baselines")).question.seed == 7
     again = nas("baseline", "train", "guess-1", "--data", "digits", "--seed", "8")
     assert again.returncode == 2 and "seed = 8: study 'digits-baselines' has seed 7; leave out --seed" in again.stderr
+
+
+def test_the_commands_of_a_study_of_baselines_train_them_again(
+    nas: Nas, tmp_path: Path, simulation: Simulation
+) -> None:
+    simulation.curve = lambda job, epoch: keeping(job, epoch) / 10
+    device = ("--device", "cpu", "--workers", "1")
+    study = ("--study", "by-hand", "--data", "digits", "--budget", "100k", "--seed", "7")
+    for words in (
+        ("baseline", "train", "guess", "guess-1x4", "--epochs", "2", "--seeds", "2", *study),
+        ("baseline", "train", "resnet20-a", "--recipe", "fast", "--epochs", "1", *study),
+        ("retrain", "--study", "by-hand", "--baseline", "guess-1", "--epochs", "2", "--holdout"),
+        ("retrain", "--study", "by-hand", "--baseline", "guess-1", "--epochs", "2", "--teacher", "baseline:resnet20-b"),
+    ):
+        done = nas(*words, *device)
+        assert done.returncode == 0, done.stderr
+    files = StudyFiles(tmp_path / "studies", "by-hand")
+    first, plan = read_view(files), Plan.load(files)
+    begun = sorted(command.partition(" --")[0] for command in first.commands)
+    assert begun == ["nas baseline train guess-1 guess-1x4", "nas baseline train resnet20-a", *["nas retrain"] * 2]
+    files.studies.rename(tmp_path / "earlier")
+    for command in first.commands:
+        nas_word, *words = shlex.split(command)
+        done = nas(*words, *device)
+        assert (nas_word, done.returncode) == ("nas", 0), (command, done.stderr)
+    again = read_view(files)
+    assert {run.training for run in again.runs} == {run.training for run in first.runs}
+    assert Plan.load(files).question == plan.question and again.commands == first.commands
 
 
 @pytest.mark.slow

@@ -10,14 +10,16 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from small_search import Simulation, keeping
+from small_search import SEARCH, Simulation, keeping
 
 from models.architecture import Architecture
+from search.cli.hand_made import known_baseline
 from search.cli.retrain import find_opponent
 from search.files import StudyFiles
 from search.protocol import Job, TooSlow
 from search.report.findings import find
 from search.run.candidates import Candidate, best_first, best_trials
+from search.study.plan import Plan
 from search.study.reading import read_view
 from search.study.results import read_results
 from search.study.storage import architecture_of, read_study
@@ -278,6 +280,23 @@ def test_what_makes_no_sense_is_refused_in_a_line(
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"nas: {message}"), done.stderr
     assert simulation.fleets == []
+
+
+@pytest.mark.parametrize("top", ["1", "3"])
+def test_a_guess_beside_the_winner_that_would_teach_itself_is_refused_before_anything_is_trained(
+    nas: Nas, simulation: Simulation, tmp_path: Path, top: str
+) -> None:
+    assert nas(*SEARCH, "--no-warm-start", "--study", "small", "--device", "cpu").returncode == 0
+    files = StudyFiles(tmp_path / "studies", "small")
+    guess = known_baseline("guess", files, Plan.load(files))
+    simulation.curve = teaching
+    options = ("retrain", "--top", top, "--teacher", f"baseline:{guess}", *BRIEF)
+    refused = nas(*options, "--taught-only")
+    assert refused.returncode == 2
+    message = f"nas: teacher = baseline:{guess}: {guess} would be taught by itself alone"
+    assert refused.stderr.splitlines()[-1] == message
+    assert len(simulation.fleets) == 1, "that of the search"
+    assert nas(*options).returncode == 0, "the guess itself has no teacher then"
 
 
 @pytest.mark.slow

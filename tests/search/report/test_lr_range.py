@@ -5,7 +5,7 @@ import pytest
 
 from search.errors import InputError, TrainingError
 from search.protocol import Ranged, RangePoint
-from search.report.lr_range import lr_range_figure, require_range, smooth, suggest, write_lr_range
+from search.report.lr_range import in_recipe, lr_range_figure, require_range, smooth, suggest, write_lr_range
 
 POINTS = tuple(RangePoint(10 ** (step / 10 - 4), 2.3 - 0.03 * step, 0.1 + 0.01 * step) for step in range(30))
 RANGED = Ranged(POINTS, diverged=False)
@@ -27,6 +27,13 @@ def test_the_page_needs_no_network_and_a_name_cannot_become_markup(tmp_path: Pat
     assert "<img src=x" not in page
     assert 'src="http' not in page
     assert "plotly" in page
+
+
+def test_a_curve_in_the_recipes_rates_has_the_same_losses() -> None:
+    own = in_recipe(RANGED, 0.25)
+    assert [point.lr for point in own.points] == [4 * point.lr for point in POINTS]
+    assert [(point.loss, point.accuracy) for point in own.points] == [(p.loss, p.accuracy) for p in POINTS]
+    assert suggest(own).highest == 4 * suggest(RANGED).highest
 
 
 RATES = [10 ** (step / 20 - 4) for step in range(101)]  # 1e-4 to 10

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from search.study.networks import alike
 from search.study.plan import Data, Plan
 from search.study.results import read_results
 from search.study.trained import trained_runs
+from search.teaching import Teacher, Teaching
 from search.trained_network import FLOAT_FILE, INT8_FILE, OnnxExport, OnnxFile, WriteOnnx
 
 NETWORK = Architecture(Stem(4), (Stage("basic", 1, 8),), in_channels=1)
@@ -96,6 +98,14 @@ def test_the_test_set_is_in_its_ledger_before_it_is_opened(files: StudyFiles, pl
     assert (entry["label"], entry["accuracy"], entry[INT8_FILE]) == ("0042", 0.9, 0.88)
     np.testing.assert_array_equal(desk.images, open_dataset("digits").test()[0])
     assert (result.split, result.seen) == ("test", False)
+
+
+def test_the_line_of_an_opening_names_the_networks_teachers(files: StudyFiles, plan: Plan, desk: Desk) -> None:
+    run = trained_runs(files, plan, 42)[0]
+    teaching = Teaching((Teacher("trial 7", 1, 1, "0"), Teacher("resnet40", 1, 1, "1")), "top2")
+    export_onnx(files, plan, replace(run, view=replace(run.view, teaching=teaching)), "onnx", "test")
+    (before,) = desk.openings
+    assert json.loads(before)["teacher"] == "trial 7 and resnet40"
 
 
 def test_a_float_file_alone_needs_no_calibration(files: StudyFiles, plan: Plan, desk: Desk) -> None:

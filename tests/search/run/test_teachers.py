@@ -10,10 +10,10 @@ from simulation import SimulatedFleet, write_weights
 
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
-from search.errors import InputError
+from search.errors import InputError, TrainingError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Job
+from search.protocol import Job, TooSlow
 from search.recipe import Recipe
 from search.run.candidates import Candidate
 from search.run.listener import Observer
@@ -142,6 +142,21 @@ def test_nobody_is_taught_by_itself_alone(train: Train) -> None:
 
 CARD = "| multiply-accumulates | 9,000 for one image of 8 by 8 pixels |\n| data | toy, fingerprint `{}` |\n"
 PROGRAM = "CLASSES = {}\nMEAN = (0.3,)\nSTD = (0.25,)\n"
+
+
+def test_where_every_network_is_too_slow_to_be_taught_that_is_an_error(
+    files: StudyFiles, make_plan: Callable[..., Plan]
+) -> None:
+    guess = replace(STUDENT, identity=Identity(baseline="guess-1"), max_latency=0.005)
+
+    def curve(job: Job, epoch: int) -> float | TooSlow:
+        return TooSlow(0.02) if job.max_latency is not None else saving(job, epoch)
+
+    retraining = Retraining(make_plan(seed=5), files, lambda: SimulatedFleet(1, curve), "GPU", Observer())
+    request = TeacherRequest("top2", 2, 2.0, 0.7, lambda ranked: [FIRST, SECOND])
+    with pytest.raises(TrainingError, match=r"^guess-1: latency = 20 ms, with no other worker computing: "):
+        retraining.teach([guess], 1, request)
+    assert len(retraining.teach([guess, STUDENT], 1, request)) == 1, "one is enough"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from search.recipe import Recipe
 from search.recipes import RECIPES
 from search.space.limits import parse_fill, parse_limits
 from search.space.space import load_space
-from search.study.commands import retrain_commands, search_command
+from search.study.commands import retrain_commands, search_command, study_commands
 from search.study.plan import Data, Plan
 from search.study.results import recipe_digest
 from search.study.view import RunView
@@ -178,3 +178,18 @@ def test_a_search_by_time_is_done_again_by_its_trials_or_by_time_where_it_was_no
     assert options(search_command(over, "toy"))["--trials"] == "84" and "--time" not in search_command(over, "toy")
     found = options(search_command(over.with_circumstances(num_trials=None), "toy"))
     assert found["--time"] == "1800s" and "--trials" not in found
+    none = options(search_command(over.with_circumstances(num_trials=0), "toy"))
+    assert none["--time"] == "1800s" and "--trials" not in none, "it ended before its first trial did"
+
+
+def test_a_study_of_baselines_alone_has_no_search(make_plan: Callable[..., Plan]) -> None:
+    plan = make_plan(0, seed=5)
+    runs = [run("resnet20-b", 0), run("resnet20-b", 1), run("guess-1", 0), run("guess-1", 0, holdout=True)]
+    how = "--recipe full --epochs 60"
+    assert study_commands(plan, runs, "toy") == [
+        f"nas baseline train guess-1 --seeds 1 {how} --data toy --budget 6000 --seed 5 --study toy",
+        f"nas baseline train resnet20-b --seeds 2 {how} --data toy --budget 6000 --seed 5 --study toy",
+        f"nas retrain --study toy --baseline guess-1 --seeds 1 {how} --holdout",
+    ]
+    assert study_commands(plan, [], "toy") == []
+    assert study_commands(make_plan(3), runs[:1], "toy")[0].startswith("nas search ")

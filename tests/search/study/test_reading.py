@@ -10,16 +10,16 @@ from databases import both_databases
 from optuna.pruners import NopPruner
 from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
-from simulation import SimulatedFleet, write_weights
+from simulation import SimulatedFleet, SimulatedWorker, write_weights
 
 from models.count import count_macs, count_parameters
 from search.errors import StudyError
 from search.files import StudyFiles
 from search.identity import Identity
-from search.protocol import Failed, Job, Measurement
+from search.protocol import Failed, Job, Lost, Measurement
 from search.recipe import Recipe
 from search.recipe_parts import SmallImages
-from search.run.candidates import Candidate
+from search.run.candidates import Candidate, best_first
 from search.run.listener import Observer
 from search.run.retraining import Retraining
 from search.study.plan import Plan
@@ -93,6 +93,21 @@ def test_a_view_tells_what_was_asked(search: Search, files: StudyFiles) -> None:
     assert dict(view.versions) == {"device": "simulated", "python": "simulated"}
 
 
+@pytest.mark.parametrize(("precision", "peak"), [("auto", 7e14), ("bf16", 7e14), ("fp32", None)])
+def test_the_peak_of_a_gpu_is_that_of_the_precision_of_its_trials(
+    search: Search, files: StudyFiles, precision: str, peak: float | None
+) -> None:
+    recipe = Recipe(name="quick", epochs=4, batch_size=16, precision=precision)
+    gpu = SimulatedFleet(1, curve, device="NVIDIA H200", precision="bf16", peak=7e14)
+    search(1, fleet=gpu, recipe=recipe)
+    assert read_view(files).peak == peak
+    plan = Plan.load(files)
+    assert plan.circumstances.peak == 7e14, "it is a GPU"
+    older = SimulatedFleet(1, curve, device="Tesla T4", precision="fp16", peak=6e13)
+    search(2, fleet=older, plan=plan)
+    assert read_view(files).peak is None, "trials are still trained in the precision that the study began with"
+
+
 @both_databases
 def test_a_running_trial_is_seen_with_its_epochs_so_far(
     search: Search, files: StudyFiles, url: str | None, make_plan: Callable[..., Plan]
@@ -108,6 +123,36 @@ def test_a_running_trial_is_seen_with_its_epochs_so_far(
         running.report(Measurement(2, 0.5, 0.5, 0.5, 0.3, 0.1, 1.0))
         trial = read_view(files).trials[1]
     assert (trial.state, trial.value, trial.num_epochs, trial.history, trial.seconds) == ("running", 0.3, 2, (), 0.0)
+
+
+def test_an_epoch_that_comes_out_otherwise_after_a_lost_worker_ranks_a_trial_as_it_is_chosen(
+    search: Search, files: StudyFiles
+) -> None:
+    lost = iter([Lost("worker ended by signal 9")])
+
+    class Worker(SimulatedWorker):
+        def advance(self) -> None:
+            """One is lost after the last epoch of the second trial."""
+            is_last = self.job is not None and self.job.label == "trial 1" and self.epoch == self.job.recipe.epochs
+            if is_last and (message := next(lost, None)):
+                self.fleet.post(0.0, self, message)
+            else:
+                super().advance()
+
+    class Fleet(SimulatedFleet):
+        def _new_worker(self) -> SimulatedWorker:
+            worker = Worker(self, now=self.now)
+            self.post(0.0, worker, self.ready)
+            return worker
+
+    def curve(job: Job, epoch: int) -> float:
+        ends = {"trial 0": (0.5, 0.5), "trial 1": (0.6, 0.4)}
+        return ends[job.label][job.attempt - 1] * epoch / job.recipe.epochs
+
+    trials = search(2, fleet=Fleet(1, curve)).trials
+    assert [trial.intermediate_values[4] for trial in trials] == [0.5, 0.6]
+    assert [trial.value for trial in read_view(files).trials] == [trial.value for trial in trials] == [0.5, 0.4]
+    assert [trial.number for trial in best_first(trials)] == [0, 1]
 
 
 def test_a_trial_without_its_design_is_left_out(search: Search, files: StudyFiles) -> None:

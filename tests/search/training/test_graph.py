@@ -13,12 +13,14 @@ from safetensors.torch import save_file
 from models.architecture import Architecture, Stage, Stem
 from models.build import build
 from search.recipe import Recipe
+from search.recipes import RECIPES
 from search.teaching import Lesson
 from search.trained_network import TrainedNetwork
 from search.training.graph import Capture, capture
 from search.training.images import Images, Normalisation
 from search.training.loop import Training
 from search.training.network import begin as begin_network
+from search.training.small_images import small_size
 from search.training.teachers import Teachers
 
 pytestmark = pytest.mark.gpu
@@ -26,11 +28,17 @@ pytestmark = pytest.mark.gpu
 NETWORK = Architecture(
     Stem(16), (Stage("basic", 1, 16, dropout=0.2), Stage("bottleneck", 2, 64, 5), Stage("basic", 1, 48, dropout=0.2))
 )
-KINDS: dict[str, dict[str, Any]] = {
+NUM_STEPS = 50
+EPOCHS = 5
+CHANGES: dict[str, dict[str, Any]] = {
     "sgd": {},
     "without momentum": {"momentum": 0.0, "nesterov": False},
     "adam": {"optimizer": "adam", "lr": 0.01},
     "adamw": {"optimizer": "adamw", "lr": 0.01},
+    "muon": {"optimizer": "muon"},
+    "rates per 1,024": {"rates_per": 1024, "lr": 11.5, "weight_decay": 0.0153, "norm_bias_lr_factor": 64.0},
+    "muon, rates per 1,024": {"optimizer": "muon", "rates_per": 1024, "lr": 11.5, "weight_decay": 0.0153},
+    "small images": {"small_images": {"epochs": 0.5, "size": 0.5}, "crop_padding": 4, "ema_window": 0.2},
     "average": {"ema_window": 0.2},
     "mixed": {"cutmix": 1.0, "mixup": 1.0, "mix_probability": 0.5},
     "augmented": {"label_smoothing": 0.2, "crop_padding": 4, "flip": True, "cutout": 8, "auto_augment": True},
@@ -49,8 +57,14 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "plateau": {"schedule": "plateau", "warmup": 0.0, "patience": 0, "keep_best": True},
 }
-NUM_STEPS = 50
-EPOCHS = 5
+# Made here, so that a recipe that is none is found without a GPU too.
+KINDS = {
+    kind: Recipe.model_validate({"name": "test", "epochs": EPOCHS, "batch_size": 64} | changes)
+    for kind, changes in CHANGES.items()
+}
+for name in ("fast", "full"):
+    own = RECIPES[name].model_copy(update={"epochs": EPOCHS, "batch_size": 64})
+    KINDS[name] = own.fit_to("cifar10", 64 * NUM_STEPS // EPOCHS, 32, 3)
 
 
 @pytest.fixture(autouse=True)
@@ -74,10 +88,22 @@ def data(cuda: torch.device) -> Images:
 def begin(
     data: Images, kind: str, capture: Capture | None, precision: str = "fp32", seed: int = 0, **options: Any
 ) -> Training:
-    recipe = Recipe.model_validate({"name": "test", "epochs": EPOCHS, "batch_size": 64} | KINDS[kind])
+    recipe = KINDS[kind]
     torch.manual_seed(seed)
     model, normalise = begin_network(NETWORK, recipe).to(data.device), Normalisation.of(recipe, data)
-    return Training(model, recipe, data, data, normalise, seed=seed, precision=precision, capture=capture, **options)
+    size = small_size(NETWORK, recipe, 32)
+    return Training(
+        model,
+        recipe,
+        data,
+        data,
+        normalise,
+        seed=seed,
+        precision=precision,
+        small_size=size,
+        capture=capture,
+        **options,
+    )
 
 
 def losses_of(training: Training) -> list[float]:
@@ -106,7 +132,7 @@ def test_a_captured_training_with_a_teacher_is_the_uncaptured_one(data: Images, 
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-@pytest.mark.parametrize("kind", ["sgd", "adam", "average", "mixed"])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "muon", "small images", "average", "mixed"])
 def test_in_half_precision_capturing_changes_less_than_a_seed(data: Images, kind: str, precision: str) -> None:
     captured, uncaptured, other = (
         torch.tensor(losses_of(begin(data, kind, how, precision, seed)))
@@ -115,7 +141,7 @@ def test_in_half_precision_capturing_changes_less_than_a_seed(data: Images, kind
     assert (captured - uncaptured).abs().mean() < (other - uncaptured).abs().mean()
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam", "average", "mixed", "airbench"])
+@pytest.mark.parametrize("kind", ["sgd", "adam", "muon", "small images", "average", "mixed", "airbench"])
 def test_a_resumed_training_is_captured_anew_and_goes_on(data: Images, kind: str) -> None:
     first = begin(data, kind, capture)
     next(first.epochs())

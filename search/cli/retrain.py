@@ -14,7 +14,7 @@ from search.cli.logs import LogNames, open_logs, prepare_logs
 from search.cli.machine import CpusPerWorker, Device, GpusPerWorker, Ray, Workers, parse_machine
 from search.cli.recipe import BatchSize, Epochs, RecipeName, fit_recipe, parse_recipe
 from search.cli.retraining_cost import print_cost
-from search.cli.retraining_time import find_rivals, fit_to_time, parse_time
+from search.cli.retraining_time import find_rivals, fit_to_time, parse_time, require_pace
 from search.cli.selection import parse_selection
 from search.cli.studies import Studies, StudyName, open_study
 from search.cli.teacher import (
@@ -129,6 +129,7 @@ def retrain(
     rivals = find_rivals(selection, names, plan, trials)
     teachers = parse_teacher(teacher, temperature, teacher_share, taught_only, files, plan, records, fitted)
     if time is not None and seconds is not None:
+        require_pace(time, plan, machine.has_gpu)
         offered = offered_teachers(teacher, files, plan, records, fitted) if selection.is_open else None
         selection, epochs, teachers, taught_only = fit_to_time(
             time, seconds, selection, rivals, seeds, plan, records,
@@ -161,7 +162,7 @@ def retrain(
     )
     if teachers is not None:
         print_teachers(teachers, known, plan)
-    print_cost(request, plan, full.epochs, trials, num_workers, known)
+    print_cost(request, plan, full.epochs, trials, num_workers, machine.has_gpu, known)
     with open_logs(logs, files) as to_log:
         ranking, runs = train_final_runs(files, plan, request, machine, to_log)
         if ranking:

@@ -21,16 +21,19 @@ def print_cost(
     epochs: int,
     trials: "Sequence[TrialView]",
     num_workers: int | None,
+    on_gpu: bool,
     teachers: "Sequence[Candidate | Exported] | None" = None,
 ) -> None:
     """What is to be trained and how long it will take, by the pace at which the search trained these networks.
 
     Args:
+        on_gpu: whether it is trained on GPUs; where a trial was not, or the other way round, that is said too.
         teachers: those of the request, where they are known; else they are taken to be as large as the candidates.
     """
     from search.report.notation import duration
     from search.run.candidates import Candidate
     from search.run.retraining_cost import finalists_waves, seconds_of, seconds_per_epoch, teaching_waves, unequal_waves
+    from search.study.way import device_class
 
     num_candidates = len(request.candidates)
     numbers = {candidate.identity.trial for candidate in request.candidates}
@@ -66,6 +69,9 @@ def print_cost(
         each = duration(seconds_of(waves, pace, num_workers or 1))
         workers = plural(num_workers, "worker") if num_workers else "one worker, less on several"
         steps.append(f"about {each} on {workers} if all is to be done")
+        devices = plan.circumstances.devices
+        if any((device_class(device) == "GPU") != on_gpu for device in devices):
+            steps.append(f"by the pace of trials that were trained on {' and '.join(devices)}")
     print(", ".join(steps))
 
 

@@ -99,6 +99,23 @@ def parse_time(time: str | None, epochs: int | None, ray: str | None) -> float |
     return seconds
 
 
+def require_pace(text: str, plan: "Plan", on_gpu: bool) -> None:
+    """
+    Args:
+        on_gpu: whether the retraining is.
+
+    Raises:
+        InputError: all trials were trained on another kind of device, so that no pace is known there.
+    """
+    from search.study.way import device_class
+
+    devices = plan.circumstances.devices
+    if devices and all((device_class(device) == "GPU") != on_gpu for device in devices):
+        here = "a GPU" if on_gpu else "a CPU"
+        trained = f"the trials were trained on {devices[0]}"
+        raise InputError(f"time = {text!r}: {trained}, and the pace on {here} is not known; give --epochs")
+
+
 def fit_to_time(
     text: str,
     seconds: float,

@@ -155,6 +155,11 @@ class Circumstances(_Part):
     def _no_password(cls, storage: str | None) -> str | None:
         return None if storage is None else without_password(storage)
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What trials were trained on, where it is known: at most one of each kind."""
+        return tuple(device for device in (self.device, self.also_on) if device)
+
     def on(self, device: str, peak: float | None, precision: Precision) -> Self:
         """With the device of another run, on which 'auto' stands for this precision."""
         if self.device and device_class(device) != device_class(self.device):

@@ -37,8 +37,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
     """
     plan = Plan.load(files)
     trials, attributes = read_study(files, storage or plan.circumstances.storage)
-    question, circumstances = plan.question, plan.circumstances
-    devices = tuple(device for device in (circumstances.device, circumstances.also_on) if device)
+    question, circumstances, devices = plan.question, plan.circumstances, plan.circumstances.devices
     results = read_results(files, question.data.ledger_name)
     runs = tuple(run for run in results.runs if run.purpose != "proxy")
     ledger = Ledger(files, question.data.ledger_name)

@@ -362,3 +362,24 @@ def test_a_smaller_network_is_not_taken_to_be_quicker(nas: Nas, searched: StudyF
     assert epochs_in(nas, "1m", "--trial", str(large.number), "--baseline", name) == int(
         (0.97 * 60 - START_SECONDS) / 2
     )
+
+
+def test_a_pace_on_another_kind_of_device_is_refused_for_a_time_and_named_beside_a_cost(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    def trained_on(**devices: str) -> None:
+        plan = Plan.load(searched)
+        plan.model_copy(update={"circumstances": plan.circumstances.model_copy(update=devices)}).save(searched)
+
+    simulation.curve = keeping
+    trained_on(device="NVIDIA H200", also_on="")
+    refused = nas("retrain", "--time", "1m", "--trial", "7", "--device", "cpu")
+    said = "time = '1m': the trials were trained on NVIDIA H200, and the pace on a CPU is not known; give --epochs"
+    assert refused.returncode == 2 and refused.stderr.endswith(f"nas: {said}\n")
+    done = nas("retrain", "--trial", "7", *BRIEF)
+    assert " if all is to be done, by the pace of trials that were trained on NVIDIA H200\n" in done.stdout, done.stderr
+    trained_on(device="NVIDIA H200", also_on="CPU")
+    mixed = nas("retrain", "--time", "1m", "--trial", "7", "--device", "cpu")
+    assert "by the pace of trials that were trained on NVIDIA H200 and CPU\n" in mixed.stdout, mixed.stderr
+    trained_on(device="CPU", also_on="")
+    assert "by the pace of" not in nas("retrain", "--time", "1m", "--trial", "7", "--device", "cpu").stdout

@@ -248,5 +248,7 @@ class BudgetSampler(BaseSampler):
             choice = slot.choices[pick(np.cumsum(shares), self._rng)]
         if choice in same:
             return choice
+        if len(same) == 1:
+            return same[0]
         of_same = shares[[slot.choices.index(each) for each in same]]
         return same[pick(np.cumsum(of_same if of_same.any() else np.ones(len(same))), self._rng)]

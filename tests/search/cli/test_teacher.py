@@ -242,7 +242,7 @@ def test_fewer_designs_than_teachers_are_all_there_are(nas: Nas, searched: Study
     simulation.curve = teaching
     trials = [trial for trial in read_view(searched).trials if trial.state == "complete"]
     there = len({at_dropout(trial.architecture, 0.0).canonical() for trial in trials})
-    assert there < len(trials) < 10, "some differ in their dropout alone"
+    assert there < min(10, len(trials)), "some differ in their dropout alone"
     done = nas("retrain", "--trial", "7", "--teacher", "top10", *BRIEF)
     assert done.returncode == 0, done.stderr
     assert f"teacher = top10: only {there} designs of this study can teach\n" in done.stderr

@@ -108,7 +108,8 @@ def test_a_search_trains_exactly_the_trials_asked_for(
     assert len(set(designs(found.trials))) == 25
     assert max(count_parameters(design) for design in designs(found.trials)) <= found.plan.question.budget
     assert (found.outcome.num_trained, found.outcome.num_proposed, found.outcome.early_stop) == (25, 25, None)
-    assert found.outcome.draws >= 25
+    # Guesses are proposed without a draw.
+    assert found.outcome.draws >= sum(trial.user_attrs["baseline"] is None for trial in found.trials) > 20
 
 
 @pytest.mark.parametrize("num_workers", [1, 3])

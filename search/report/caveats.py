@@ -138,6 +138,8 @@ def _baseline_caveats(findings: Findings, trial: TrialView, final: Network) -> l
         if differences := _differences(baseline, final):
             how = sentence_list(differences)
             sentences.append(f"Baseline {label} was trained differently ({how}): this does not compare like with like.")
+        elif baseline.seeds != final.seeds:
+            sentences.append(f"Baseline {label} has {plural(baseline.seeds, 'seed')}, the answer {final.seeds}.")
         if is_costlier(trial.macs, baseline.macs):
             name = f"baseline {label}"
             sentences.append(costlier_sentence("The answer", trial.macs, name, baseline.macs, findings.ranked))
@@ -153,12 +155,18 @@ def _differences(baseline: Network, final: Network) -> list[str]:
         if baseline.holdout != final.holdout:
             differences.append(f"validation images {'held out' if baseline.holdout else 'not held out'}")
         if baseline.way.teaching != final.way.teaching:
-            differences.append("by other teachers" if baseline.teaching and final.teaching else "one with a teacher")
+            differences.append(_teaching(baseline, final))
         if baseline.hardware != final.hardware:
             differences.append(baseline.hardware)
         if not differences:
             differences.append("another recipe of the same name")
-    return differences + ([plural(baseline.seeds, "seed")] if baseline.seeds != final.seeds else [])
+    return differences
+
+
+def _teaching(baseline: Network, final: Network) -> str:
+    if baseline.teaching and final.teaching:
+        return "by other teachers"
+    return "with a teacher, which the answer lacks" if baseline.teaching else "without the answer's teacher"
 
 
 def _network_caveats(findings: Findings) -> list[str]:

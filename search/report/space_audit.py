@@ -84,7 +84,7 @@ def audit_figure(audit: Audit) -> Drawing:
     are small."""
     frame = histogram_frame(audit)
     figure = blank(280, bargap=0, showlegend=False, margin={"l": 8, "r": 16, "t": 26, "b": 8})
-    budget = audit.budget if audit.budget is not None else audit.largest
+    least, most = audit.least or 0, audit.budget if audit.budget is not None else audit.largest
     drawn = frame[frame["designs"] > 0]
     lows, highs = drawn["low"].astype(float), drawn["high"].astype(float) + 1
     cost_axis(figure, "Parameters", [float(lows.min()), float(highs.max())], audit.budget, "budget", label_above=True)
@@ -93,7 +93,10 @@ def audit_figure(audit: Audit) -> Drawing:
         # A little less than the bin, so that bars stand apart.
         width=(0.94 * (highs - lows)).tolist(),
         y=drawn["designs"].astype(float).tolist(),
-        marker={"color": [BLUE if high <= budget + 1 else BEYOND for high in highs], "line": {"width": 0}},
+        marker={
+            "color": [BLUE if high > least and low <= most else BEYOND for low, high in zip(lows, highs, strict=True)],
+            "line": {"width": 0},
+        },
         text=[
             f"{short(row['low'])} to {short(row['high'])} parameters:<br>{plural(int(row['designs']), 'design')}"
             for row in records(drawn)
@@ -110,7 +113,7 @@ def audit_figure(audit: Audit) -> Drawing:
     caption = (
         f"The search space holds {plural(audit.total, 'different network')} of {short(audit.smallest)} to "
         f"{short(audit.largest)} parameters; {about}{count(audit.feasible)} of them, {_odds(audit.share)}, {are} "
-        "within the limits. Bars that lie within the budget as a whole are blue; both axes are logarithmic."
+        "within the limits. Bars with sizes that the budget and its share allow are blue; both axes are logarithmic."
     )
     return Drawing("audit", figure, caption, frame)
 

@@ -8,6 +8,7 @@ from search.report.findings import find
 from search.report.retraining.full_length_runs import results_frame, results_table
 from search.report.summary import facts
 from search.study.view import LedgerEntry
+from search.teaching import Teacher, Teaching
 
 
 def said(view) -> str:
@@ -111,6 +112,19 @@ def test_a_baseline_trained_differently_is_said_to_be(study, trial, run):
     assert "trained differently" not in said(view)
     other = tuple(replace(each, recipe="long", epochs=300) for each in like)
     assert "trained differently (recipe long and epochs 300)" in said(replace(view, runs=own + other))
+
+
+def test_a_number_of_seeds_and_teachers_are_told_apart_from_a_training(study, trial, run):
+    own = tuple(run("0000", seed, 0.92 + 0.01 * seed) for seed in range(2))
+    like = tuple(run("resnet20-b", seed, 0.91) for seed in range(3))
+    view = study(trials=(trial(0, 0.9),), runs=own + like)
+    assert "trained differently" not in said(view)
+    assert "Baseline resnet20-b has 3 seeds, the answer 2." in said(view)
+    teaching = Teaching((Teacher("trial 9", 1_000, 1_000, "0" * 64),), "top1")
+    taught = tuple(replace(each, teaching=teaching) for each in own)
+    assert "(without the answer's teacher)" in said(replace(view, runs=taught + like))
+    taught = tuple(replace(each, teaching=teaching) for each in like)
+    assert "(with a teacher, which the answer lacks)" in said(replace(view, runs=own + taught))
 
 
 def test_a_winner_with_many_more_macs_is_said_to_be_one_and_the_best_within_is_named(study, trial, run, architecture):

@@ -1,5 +1,6 @@
 import pytest
 
+from search.report.drawing import BLUE
 from search.report.space_audit import audit_figure, histogram_frame, lines
 from search.space.audit import audit
 from search.space.limits import Limits, parse_limits
@@ -20,6 +21,17 @@ def test_the_figure_holds_every_design_once() -> None:
     assert len(bars.x) == (frame["designs"] > 0).sum()
     assert sum(bars.y) == counted.total
     assert f"{counted.total} different networks" in drawn.caption and f"{counted.feasible} of them" in drawn.caption
+
+
+@pytest.mark.parametrize("fill", [0.0, 0.8])
+def test_blue_are_the_bars_with_designs_that_may_be_searched(fill: float) -> None:
+    limits = Limits(6_000, fill=fill)
+    counted = audit(SPACE, TASK, limits)
+    (bars,) = audit_figure(counted).figure.data
+    drawn = [bin for bin in counted.histogram if bin.designs]
+    within = [bin.high >= limits.min_params and bin.low <= 6_000 for bin in drawn]
+    assert [color == BLUE for color in bars.marker.color] == within
+    assert any(within) and not all(within)
 
 
 def test_the_lines_tell_what_was_counted() -> None:

@@ -92,6 +92,7 @@ def find(view: StudyView) -> Findings:
     round = tuple(alike(round_runs))
     finalists = tuple(standings(round, {trial.number: rank for rank, trial in enumerate(best_first)}))
     unfinished = unfinished_round(round_runs)
+    copies = {(Identity(trial=trial.number).label, trial.baseline) for trial in view.trials if trial.baseline}
     winner = None if unfinished else _winner(finalists, trials)
     if winner is not None:
         own = [finalist.network for finalist in finalists if _is_trial(finalist, trials)]
@@ -114,8 +115,8 @@ def find(view: StudyView) -> Findings:
         earlier_rounds=tuple(earlier_rounds(runs.finalists)),
         finalists=finalists,
         unfinished=unfinished,
-        comparisons=tuple(compare(compared, view.is_over)),
-        unalike=tuple(unalike(compared)),
+        comparisons=tuple(compare(compared, view.is_over, copies)),
+        unalike=tuple(unalike(compared, copies)),
         effects=tuple(effects(compared)),
         answer=answer,
     )

@@ -4,7 +4,7 @@ Only networks that were trained alike are compared: by the same recipe, and both
 without. Nothing here chooses by a test accuracy.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from search.study.view import RunView
 
 Verdict = Literal["better", "worse", "not distinguishable"]
 NAN = float("nan")
+Labels = Container[tuple[str, str]]  # of trials and baselines that are one network
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,12 @@ class Comparison:
         return exists(self.p)
 
 
-def compare(networks: Iterable[Network], is_over: Callable[[RunView], bool]) -> list[Comparison]:
+def compare(networks: Iterable[Network], is_over: Callable[[RunView], bool], copies: Labels = ()) -> list[Comparison]:
     """Every trial against every baseline that was trained alike, in the order of the networks.
 
     A network over the budget is a reference.
     """
-    comparisons = [_compared(a, b, is_over(b.runs[0])) for a, b in _pairs(networks) if are_alike(a, b)]
+    comparisons = [_compared(a, b, is_over(b.runs[0])) for a, b in _pairs(networks, copies) if are_alike(a, b)]
     ps = [comparison.p for comparison in comparisons if comparison.is_tested]
     adjusted = iter(significance.holm(ps))
     return [
@@ -70,9 +71,9 @@ def compare(networks: Iterable[Network], is_over: Callable[[RunView], bool]) -> 
     ]
 
 
-def unalike(networks: Iterable[Network]) -> list[tuple[Network, Network]]:
+def unalike(networks: Iterable[Network], copies: Labels = ()) -> list[tuple[Network, Network]]:
     """Trials and baselines that cannot be compared, because they were never trained alike."""
-    pairs = _pairs(networks)
+    pairs = _pairs(networks, copies)
     compared = {(a.label, b.label) for a, b in pairs if are_alike(a, b)}
     apart = {(a.label, b.label): (a, b) for a, b in pairs if (a.label, b.label) not in compared}
     return list(apart.values())
@@ -82,12 +83,12 @@ def are_alike(first: Network, second: Network) -> bool:
     return first.way == second.way
 
 
-def _pairs(networks: Iterable[Network]) -> list[tuple[Network, Network]]:
-    """Every trial's network with every baseline's."""
+def _pairs(networks: Iterable[Network], copies: Labels) -> list[tuple[Network, Network]]:
+    """Every trial's network with every baseline's that is another."""
     kinds: tuple[list[Network], list[Network]] = ([], [])
     for network in networks:
         kinds[is_baseline(network)].append(network)
-    return list(product(*kinds))
+    return [(a, b) for a, b in product(*kinds) if (a.label, b.label) not in copies]
 
 
 def _compared(trial: Network, baseline: Network, is_reference: bool) -> Comparison:

@@ -15,7 +15,7 @@ from search.report.retraining import comparisons
 from search.report.retraining.comparisons import COLUMNS, Comparison
 from search.report.statistics.significance import LEVEL, holm
 from search.study.networks import Network
-from search.study.view import RunView, StudyView
+from search.study.view import RunView, StudyView, TrialView
 
 Runs = Callable[..., tuple[RunView, ...]]
 Study = Callable[..., StudyView]
@@ -120,6 +120,19 @@ def test_only_what_was_trained_alike_is_compared(runs: Runs, study: Study, chang
     view = study(runs=runs("0003", GOOD) + runs("resnet40", FAIR, **change))
     assert compare(view) == []
     assert [(a.label, b.label) for a, b in unalike(view)] == [("0003", "resnet40")]
+
+
+def test_a_guess_that_was_trained_as_a_trial_too_is_not_compared_with_itself(
+    runs: Runs, study: Study, trial: Callable[..., TrialView]
+) -> None:
+    tested = runs("0003", GOOD) + runs("guess-1", FAIR) + runs("resnet40", NOISY)
+    own = study(trials=(trial(3, 0.9),), runs=tested)
+    guess = replace(own, trials=(trial(3, 0.9, baseline="guess-1"),))
+    assert [comparison.baseline.label for comparison in compare(own)] == ["guess-1", "resnet40"]
+    (comparison,) = compare(guess)
+    assert comparison.baseline.label == "resnet40" and comparison.adjusted_p == comparison.p
+    apart = replace(guess, runs=runs("0003", GOOD) + runs("guess-1", FAIR, recipe="other"))
+    assert unalike(apart) == []
 
 
 def test_a_baseline_that_was_also_trained_alike_is_compared_by_those_runs(runs: Runs, study: Study) -> None:

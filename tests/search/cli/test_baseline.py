@@ -132,7 +132,8 @@ def test_the_commands_of_a_study_of_baselines_train_them_again(
         assert (nas_word, done.returncode) == ("nas", 0), (command, done.stderr)
     again = read_view(files)
     assert {run.training for run in again.runs} == {run.training for run in first.runs}
-    assert Plan.load(files).question == plan.question and again.commands == first.commands
+    assert Plan.load(files).question == plan.question
+    assert sorted(again.commands) == sorted(first.commands)  # in an order of seconds, of which one may hold two
 
 
 @pytest.mark.slow

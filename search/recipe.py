@@ -69,7 +69,8 @@ class Recipe(RecipeFields):
         if small is not None and small.pixels(image_size) >= image_size:
             raise RecipeError(f"small_images.size = {small.size:g}: leaves an image of {image_size} pixels as it is")
         if self.mean is not None and len(self.mean) != num_channels:
-            raise RecipeError(f"mean = {self.mean}: {data} has {plural(num_channels, 'channel')}")
+            here = plural(num_channels, "channel")
+            raise RecipeError(f"mean = {self.mean}: {data} has {here}; null in recipe {self.name} is the images' own")
         colourful = [name for name in (*POLICIES, "color_jitter") if getattr(self, name)]
         if num_channels != 3 and colourful:
             name = colourful[0]

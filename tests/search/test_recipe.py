@@ -395,7 +395,10 @@ def test_every_named_recipe_fits_cifar10(name: str) -> None:
         ({"trivial_augment": True}, "trivial_augment: needs images of 3 channels; those of digits have 1"),
         ({"rand_augment": RandAugment()}, "rand_augment: needs images of 3 channels; those of digits have 1"),
         ({"color_jitter": {"hue": 0.1}}, "color_jitter: needs images of 3 channels; those of digits have 1"),
-        ({"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)}, "mean = (0.5, 0.4, 0.3): digits has 1 channel"),
+        (
+            {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.2, 0.2)},
+            "mean = (0.5, 0.4, 0.3): digits has 1 channel; null in recipe mine is the images' own",
+        ),
     ],
 )
 def test_a_recipe_that_the_images_cannot_have_is_refused(values: dict[str, Any], message: str) -> None:
@@ -417,7 +420,9 @@ def test_smaller_images_for_less_than_an_epoch_are_refused(share: float, epochs:
 def test_constants_of_one_channel_are_refused_for_colour_images() -> None:
     grey = Recipe(name="grey", epochs=1, mean=(0.5,), std=(0.2,))
     assert grey.fit_to("digits", 1_000, 8, 1) == grey
-    with pytest.raises(RecipeError, match=r"^mean = \(0.5,\): cifar10 has 3 channels$"):
+    with pytest.raises(
+        RecipeError, match=r"^mean = \(0.5,\): cifar10 has 3 channels; null in recipe grey is the images' own$"
+    ):
         grey.fit_to("cifar10", 50_000, 32, 3)
 
 

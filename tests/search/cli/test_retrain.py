@@ -341,7 +341,7 @@ def test_a_baseline_takes_its_share_of_the_time_by_its_cost(
     simulation.curve = keeping
     view = read_view(searched)
     ratio = count_macs(find_baseline("resnet20-b", 1, 10), 8) / view.trials[7].macs
-    assert ratio > 4, "far more than the trial"
+    assert ratio > 2, "far more than the trial"
     left = 0.97 * 600 - START_SECONDS
     options = ("--baseline", "resnet20-b", "--seeds", "2")
     epochs = epochs_in(nas, "10m", "--trial", "7", *options)

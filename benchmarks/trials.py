@@ -5,7 +5,7 @@
                      of a trial, and peak memory (CPU, Linux)
     --part workers   training steps a second of one process with a thread a core and of a process a core, alone and
                      beside a busy process, by how long waiting threads spin, and with glibc's own way with large blocks
-                     of memory (CPU; 9 minutes)
+                     of memory (CPU)
     --part overhead  milliseconds of all that a worker does once a trial beside its steps and evaluations, for designs
                      that its process has not seen before
 

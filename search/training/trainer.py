@@ -66,6 +66,8 @@ from search.writing import replacing, write_atomically
 
 # What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
 OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")
+# And torch, of BatchNorm where images have shrunk to one pixel and a batch is of one image.
+NOTHING_TO_AVERAGE = "more than 1 value per channel"
 
 Send = Callable[[Message], None]
 
@@ -140,7 +142,9 @@ class Trainer:
             return Failed(str(error), "disk")
         except NasError as error:
             return Failed(str(error))
-        except ValueError as error:  # torch's for images of one pixel, one at a time: BatchNorm has nothing to average
+        except ValueError as error:
+            if NOTHING_TO_AVERAGE not in str(error):
+                raise
             return Failed(f"{type(error).__name__}: {brief(error)}")
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):

@@ -134,8 +134,8 @@ def test_a_retraining_by_time_counts_its_teachers(nas: Nas, searched: StudyFiles
     macs = {trial.number: trial.macs for trial in read_view(searched).trials}
     ratios = [macs[number] / macs[7] for number in best(searched, 2)]
     teachers, taught = sum(ratios) / 2, 1 + sum(ratios) / 4  # side by side; and two passes forward in every step
-    assert only == int(alone / (teachers + taught))
-    assert beside == int(alone / (1 + teachers + taught))
+    assert only / alone == pytest.approx(1 / (teachers + taught), rel=0.02)
+    assert beside / alone == pytest.approx(1 / (1 + teachers + taught), rel=0.02)
 
 
 def test_a_retraining_that_is_given_nothing_but_time_is_taught_if_thirty_epochs_fit_so(
@@ -242,7 +242,7 @@ def test_fewer_designs_than_teachers_are_all_there_are(nas: Nas, searched: Study
     simulation.curve = teaching
     trials = [trial for trial in read_view(searched).trials if trial.state == "complete"]
     there = len({at_dropout(trial.architecture, 0.0).canonical() for trial in trials})
-    assert there < min(10, len(trials)), "some differ in their dropout alone"
+    assert there < len(trials) < 10, "some differ in their dropout alone"
     done = nas("retrain", "--trial", "7", "--teacher", "top10", *BRIEF)
     assert done.returncode == 0, done.stderr
     assert f"teacher = top10: only {there} designs of this study can teach\n" in done.stderr

@@ -1,7 +1,7 @@
 """Muon for the weights of convolutions, beside SGD for all else."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ class MuonAndSGD(torch.optim.SGD):
 
     The directions are those of `torch.optim.Muon`, which takes the rate as a number and orthogonalises one matrix after
     the other, in bfloat16. Here all matrices of one shape are one batch: of the many layers of a deep network few
-    shapes differ.
+    shapes differ, and fewer lengths of the shorter side.
 
     Args:
         groups: of SGD, without that of the kernels.
@@ -66,8 +66,8 @@ class MuonAndSGD(torch.optim.SGD):
             gradients = [torch.where(overflowed > 0, momentum, gradient) for momentum, gradient in pairs]
         torch._foreach_lerp_(momenta, gradients, 1 - self._momentum)
         directions = torch._foreach_lerp(gradients, momenta, self._momentum) if self._nesterov else momenta
-        for indices in self._alike:
-            batch = orthogonalised(torch.stack([directions[index] for index in indices]))
+        batches = [torch.stack([directions[index] for index in indices]) for indices in self._alike]
+        for indices, batch in zip(self._alike, orthogonalised(batches), strict=True):
             batch = batch * max(1.0, batch.shape[1] / batch.shape[2]) ** 0.5
             if scale is not None:
                 batch = batch * scale
@@ -75,24 +75,46 @@ class MuonAndSGD(torch.optim.SGD):
                 own[index].copy_(direction.view_as(own[index]))
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """Matrices (n, rows, columns) with the same singular vectors, and all singular values near 1, in float32.
+def orthogonalised(batches: Sequence[Tensor]) -> list[Tensor]:
+    """Batches of matrices (n, rows, columns) with the same singular vectors and all singular values near 1, in float32.
 
     That is what five steps of Newton and Schulz make of each, x -> (a + b g + c g^2) x with g = x x^T, as in
-    `torch.optim.Muon`. All factors are polynomials of the first g, so they are multiplied by each other, and x is
-    multiplied once: of wide matrices that takes a fraction of the time. Small matrices take longer in bfloat16 than in
-    float32.
+    `torch.optim.Muon`. All factors are polynomials of the first g, so they are multiplied by each other, for all
+    batches with a g of one size together, and x is multiplied once: that takes a fraction of the time. Small matrices
+    take longer in bfloat16 than in float32.
     """
+    wide = [_normalised(batch.mT if _is_tall(batch) else batch) for batch in batches]
+    alike = defaultdict(list)
+    for index, values in enumerate(wide):
+        alike[values.shape[1]].append(index)
+    orthogonal = list(batches)
+    for indices in alike.values():
+        grams = torch.cat([torch.bmm(wide[index], wide[index].mT) for index in indices])
+        products = torch.split(_newton_schulz(grams), [len(wide[index]) for index in indices])
+        for index, product in zip(indices, products, strict=True):
+            values = torch.bmm(product, wide[index])
+            orthogonal[index] = values.mT if _is_tall(batches[index]) else values
+    return orthogonal
+
+
+def _is_tall(batch: Tensor) -> bool:
+    return batch.shape[1] > batch.shape[2]
+
+
+def _normalised(batch: Tensor) -> Tensor:
+    values = batch.float()
+    norms: Tensor = values.norm(dim=(1, 2), keepdim=True)
+    return values / norms.clamp(min=EPSILON)
+
+
+def _newton_schulz(gram: Tensor) -> Tensor:
+    """The product of the factors of all steps, (n, rows, rows), by the first g of each matrix, (n, rows, rows)."""
     a, b, c = COEFFICIENTS
-    is_tall = matrices.shape[1] > matrices.shape[2]
-    values = matrices.mT.float() if is_tall else matrices.float()
-    values = values / values.norm(dim=(1, 2), keepdim=True).clamp(min=EPSILON)
-    gram = values @ values.mT
-    identity = torch.eye(gram.shape[-1], device=gram.device)
-    product = identity.expand_as(gram)
-    for _ in range(NUM_ITERATIONS):
-        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + a * identity
-        product = factor @ product
-        gram = factor @ gram @ factor
-    orthogonal: Tensor = product @ values
-    return orthogonal.mT if is_tall else orthogonal
+    diagonal = a * torch.eye(gram.shape[-1], device=gram.device)
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + diagonal
+    product = factor
+    for _ in range(NUM_ITERATIONS - 1):
+        gram = torch.bmm(torch.bmm(factor, gram), factor)
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + diagonal
+        product = torch.bmm(factor, product)
+    return product

@@ -55,16 +55,22 @@ def in_float64(matrix: Tensor) -> Tensor:
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 9), (2, 9, 4), (1, 16, 144), (2, 1, 9), (1, 5, 5)])
-def test_matrices_of_a_shape_are_orthogonalised_together_as_torch_does_one(shape: tuple[int, int, int]) -> None:
-    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    ours = orthogonalised(matrices)
-    for matrix, own in zip(matrices, ours, strict=True):
-        torch.testing.assert_close(own, in_float64(matrix).float(), rtol=1e-4, atol=1e-5)
-        settings = (3.4445, -4.7750, 2.0315), 5, 1e-7
-        theirs = torch.optim._muon._zeropower_via_newtonschulz(matrix, *settings)
-        assert (own - theirs.float()).abs().max() < 0.05  # of values near 1: bfloat16 has eight bits
-    assert torch.equal(orthogonalised(torch.zeros(shape)), torch.zeros(shape))
+def test_all_matrices_are_orthogonalised_together_as_torch_does_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    # Of four rows or columns there are three shapes, whose squares go together.
+    shapes = [(3, 4, 9), (2, 9, 4), (1, 16, 144), (1, 4, 25), (2, 1, 9), (1, 5, 5)]
+    batches = [torch.randn(shape, generator=generator) for shape in shapes]
+    for matrices, ours in zip(batches, orthogonalised(batches), strict=True):
+        for matrix, own in zip(matrices, ours, strict=True):
+            torch.testing.assert_close(own, in_float64(matrix).float(), rtol=1e-4, atol=1e-5)
+            settings = (3.4445, -4.7750, 2.0315), 5, 1e-7
+            theirs = torch.optim._muon._zeropower_via_newtonschulz(matrix, *settings)
+            assert (own - theirs.float()).abs().max() < 0.05  # of values near 1: bfloat16 has eight bits
+
+
+def test_matrices_of_zeros_stay_zeros() -> None:
+    batches = [torch.zeros(2, 4, 9), torch.zeros(1, 9, 4)]
+    assert all(torch.equal(ours, zeros) for ours, zeros in zip(orthogonalised(batches), batches, strict=True))
 
 
 @pytest.mark.parametrize("capturable", [False, True])

@@ -14,10 +14,12 @@ images, the same cores, one after another, and are judged by the test set, which
 
 Beside every winner of a search stands the guess that the search itself trained for as many epochs, by the same recipe.
 
-Ended runs are kept in the results file and are not repeated, so that the command can be interrupted and run again.
+Ended runs are kept in the results file and are not repeated on a machine of the same kind, so that the command can be
+interrupted and run again. Runs of different kinds of machines are never compared.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -31,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import torch
 from images import at_size, cifar, cifar_test
 from measuring import Rows, interval, make_parser, paired_interval, print_table, save_results
 from textbook import accuracy_of, train
@@ -221,6 +224,13 @@ def suggest(trial: optuna.Trial, space: Space) -> Architecture | None:
         return None
 
 
+def kind_of_machine() -> str:
+    """What decides how much is trained in a time: the GPU, or the cores and the widest vectors that they compute on."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{len(os.sched_getaffinity(0))} cores, {torch.backends.cpu.get_cpu_capability()}"
+
+
 Method = Callable[[Race, str, int, int], dict[str, Any]]
 
 
@@ -230,7 +240,7 @@ def make_methods(guesses: list[str]) -> dict[str, Method]:
 
 
 def print_results(rows: Rows) -> None:
-    settings = ("budget", "minutes", "size", "images")
+    settings = ("machine", "budget", "minutes", "size", "images")
     for setting in sorted({tuple(row[name] for name in settings) for row in rows}):
         of_budget = [row for row in rows if tuple(row[name] for name in settings) == setting]
         ours = {row["seed"]: row["accuracy"] for row in of_budget if row["method"] == "nas"}
@@ -252,10 +262,10 @@ def print_results(rows: Rows) -> None:
                     ", ".join(f"{100 * other:.2f}" for row in own for other in row.get("beside", {}).values()),
                 ]
             )
-        budget, minutes, size, images = setting
+        machine, budget, minutes, size, images = setting
         print(
-            f"\n{budget:,} parameters, {images:,} images of {size}x{size}, {minutes:g} minutes a run; accuracy in "
-            "percent with 95% intervals over seeds"
+            f"\n{budget:,} parameters, {images:,} images of {size}x{size}, {minutes:g} minutes a run on {machine}; "
+            "accuracy in percent with 95% intervals over seeds"
         )
         header = ("method", "test accuracy", "each", "nas better by", "minutes", "trials (wasted)")
         print_table((*header, "parameters", "M MACs", "last epochs", "guess beside"), table)
@@ -283,7 +293,7 @@ def main() -> None:
     wanted = [*options.guess, *options.methods]
     for seed, budget, method in product(range(options.seeds), options.budgets, wanted):
         key = {"method": method, "budget": budget, "seed": seed, "minutes": options.minutes, "size": options.size}
-        key["images"] = options.images
+        key |= {"images": options.images, "machine": kind_of_machine()}
         if any(key.items() <= row.items() for row in rows):
             continue
         study = f"{method}-{budget}-{seed}-{options.minutes:g}"

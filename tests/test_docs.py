@@ -87,9 +87,9 @@ def broken_links(text: str, page: Path) -> list[str]:
 
 
 def options(command: Any) -> set[str]:
-    """What a command takes; --debug may stand anywhere."""
+    """What a command takes, or `nas` itself."""
     names = {name.strip() for each in command.params for name in (*each.opts, *each.secondary_opts)}
-    return {name for name in names if name.startswith("-")} | {"--help", "--debug"}
+    return {name for name in names if name.startswith("-")} | {"--help", "--debug", "--version"}
 
 
 def all_options(command: Any) -> set[str]:

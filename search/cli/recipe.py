@@ -26,13 +26,18 @@ def parse_recipe(name: str, epochs: int | None = None, batch_size: str | None = 
 
     Raises:
         InputError: the batch size is not a count.
-        RecipeError: there is no such recipe, or it cannot have these values.
+        RecipeError: there is no such recipe, it has the name of another, or it cannot have these values.
     """
+    from search.errors import RecipeError
     from search.recipe import with_batch_size, with_epochs
-    from search.recipes import load_recipe
+    from search.recipes import RECIPES, differences, load_recipe
     from search.space.limits import parse_count
 
     recipe = load_recipe(name)
+    differing = differences(recipe, RECIPES.get(recipe.name, recipe)).keys() - {"epochs"}
+    if differing:
+        fields = ", ".join(sorted(differing))
+        raise RecipeError(f"{name}: name: {recipe.name} is a recipe of nas, which differs in {fields}; give it another")
     if batch_size == "auto":
         recipe = recipe.model_copy(update={"halve_batch": True})
     elif batch_size is not None:

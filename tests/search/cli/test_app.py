@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -35,6 +36,11 @@ def test_a_command_that_is_done_has_status_0(nas_process: Nas) -> None:
     done = nas_process("show", "--baseline", "resnet40")
     assert (done.returncode, done.stderr) == (0, "")
     assert "total" in done.stdout
+
+
+def test_its_version_is_that_of_the_package(nas_process: Nas) -> None:
+    done = nas_process("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"nas {version('budget-nas')}\n", "")
 
 
 def test_debug_shows_the_traceback(nas_process: Nas) -> None:

@@ -6,6 +6,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from search.recipes import FULL, to_yaml
+
 Nas = Callable[..., CompletedProcess[str]]
 
 
@@ -19,6 +21,10 @@ WRONG = [
     (BASELINE, "mean = (0.4914, 0.4822, 0.4465): digits has 1 channel"),
     ((*BASELINE, "--recipe", "as3"), "recipe = 'as3': no such recipe; did you mean as"),
     ((*BASELINE, "--recipe", "key.yaml"), "key.yaml: cutmax: unknown key"),
+    (
+        (*BASELINE, "--recipe", "full.yaml"),
+        "full.yaml: name: full is a recipe of nas, which differs in lr, momentum; give it another",
+    ),
     ((*BASELINE, "--recipe", "mix.yaml"), "mix.yaml: cutmix = 1: needs a batch_size of 2 or more"),
     ((*BASELINE, "--recipe", "crop.yaml"), "crop_padding = 9: must be smaller than an image of 8 pixels"),
     ((*BASELINE, "--recipe", "jitter.yaml"), "color_jitter: needs images of 3 channels; those of digits have 1"),
@@ -89,6 +95,8 @@ def test_a_mistake_is_one_line_and_status_2(nas: Nas, tmp_path: Path, arguments:
     (tmp_path / "torn.yaml").write_text("stem: {width: [8\n")
     for name, value in (("key", "cutmax: 1"), ("crop", "crop_padding: 9"), ("jitter", "color_jitter: {hue: 0.1}")):
         (tmp_path / f"{name}.yaml").write_text(f"{{name: {name}, epochs: 1, {value}}}")
+    changed = FULL.model_copy(update={"epochs": 1, "lr": 0.7, "momentum": 0.8})
+    (tmp_path / "full.yaml").write_text(to_yaml(changed))
     (tmp_path / "mix.yaml").write_text("{name: mix, epochs: 1, cutmix: 1, batch_size: 1}")
     result = nas(*arguments)
     assert result.returncode == 2

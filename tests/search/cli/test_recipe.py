@@ -11,8 +11,8 @@ import pytest
 from search.cli.recipe import fit_recipe, parse_recipe
 from search.data.datasets import open_dataset
 from search.errors import InputError, RecipeError
-from search.recipe import Recipe
-from search.recipes import FAST, FULL, RECIPES, load_recipe
+from search.recipe import Recipe, with_epochs
+from search.recipes import FAST, FULL, RECIPES, load_recipe, to_yaml
 
 Nas = Callable[..., CompletedProcess[str]]
 
@@ -109,6 +109,12 @@ def test_a_copy_under_another_name_trains_alike(nas: Nas, tmp_path: Path) -> Non
     copy.write_text(nas("recipe", "show", "full").stdout.replace("name: full", "name: copy"))
     assert nas("recipe", "compare", "full", str(copy)).stdout == f"full and {copy} train alike\n"
     assert nas("recipe", "compare", "full", str(copy), "--format", "json").stdout == "[]\n"
+
+
+def test_a_copy_of_another_length_may_keep_its_name(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(to_yaml(with_epochs(FULL, 7)))
+    assert parse_recipe(str(copy)) == with_epochs(FULL, 7)
 
 
 def test_a_recipe_to_compare_with_that_is_not_there_is_one_line(nas: Nas) -> None:

@@ -28,6 +28,7 @@ from search.study.view import RunView
 from search.trained_network import Augmentation
 
 AUGMENTED = ("mirror", "shifts")
+LINE, LABEL = 0.07, 0.3  # height of a label's line and width of a label, as shares of the figure of results
 RUN_COLUMNS = [
     "label", "kind", "purpose", "seed", "recipe", "epochs", "holdout", "params", "macs", "train_accuracy",
     "validation_accuracy", "test_accuracy", "test_loss", "seconds", "device", "precision", "recipe_digest", "key",
@@ -148,6 +149,12 @@ def results_figure(frame: pd.DataFrame, budget: int) -> Drawing:
     frame = frame.assign(how=trainings(frame))
     cost_axis(figure, "Parameters", frame["params"].tolist(), budget, "budget")
     accuracy_axis(figure, "Test accuracy")
+    # A single point has no range of its own, and plotly would take one that runs past 100%.
+    spread = frame["deviation"].fillna(0)
+    low, high = (frame["mean"] - spread).min(), (frame["mean"] + spread).max()
+    margin = max(0.01, 0.1 * (high - low))
+    figure.update_yaxes(range=[low - margin, min(1.0, high + margin)])
+    frame["position"] = _label_positions(figure, frame)
     looks = {"trial": ("retrained trial", BLUE, "circle"), "baseline": ("baseline", ORANGE, "diamond-open")}
     for kind, (name, color, symbol) in looks.items():
         rows = frame[frame["kind"] == kind]
@@ -163,15 +170,10 @@ def results_figure(frame: pd.DataFrame, budget: int) -> Drawing:
             error_y={"type": "data", "array": deviations, "color": color, "thickness": 1.5},
             # The spaces keep a label off its marker on either side.
             text=[f"  {short_name(label)}{safe(how)}  " for label, how in zip(rows["label"], rows["how"], strict=True)],
-            textposition=[_side(figure, params) for params in rows["params"]],
+            textposition=rows["position"].tolist(),
             hovertemplate="%{text}: %{y:.2%}, %{x:,d} parameters<extra></extra>",
             cliponaxis=False,
         )
-    # A single point has no range of its own, and plotly would take one that runs past 100%.
-    spread = frame["deviation"].fillna(0)
-    low, high = (frame["mean"] - spread).min(), (frame["mean"] + spread).max()
-    margin = max(0.01, 0.1 * (high - low))
-    figure.update_yaxes(range=[low - margin, min(1.0, high + margin)])
     results = "; ".join(f"{network_name(row['label'])}{row['how']}, {percent(row['mean'])}" for row in records(frame))
     caption = (
         "Test accuracy, not validation, against parameters: mean and standard deviation over seeds of the networks "
@@ -180,8 +182,25 @@ def results_figure(frame: pd.DataFrame, budget: int) -> Drawing:
     return Drawing("test-parameters", figure, caption)
 
 
-def _side(figure: go.Figure, params: int) -> str:
-    """Where a label has room: right of a marker in the left half, left of one in the right half."""
-    low, high = figure.layout.xaxis.range
-    place = math.log10(params) if figure.layout.xaxis.type == "log" else params
-    return "middle right" if place < (low + high) / 2 else "middle left"
+def _label_positions(figure: go.Figure, frame: pd.DataFrame) -> list[str]:
+    """Where labels have room: right of a marker in the left half, left of one in the right half; above and below it
+    where two of them would stand on one line."""
+    left, right = figure.layout.xaxis.range
+    bottom, top = figure.layout.yaxis.range
+    is_log = figure.layout.xaxis.type == "log"
+    places = [((math.log10(params) if is_log else params) - left) / (right - left) for params in frame["params"]]
+    heights = [(mean - bottom) / (top - bottom) for mean in frame["mean"]]
+    positions = []
+    for index, (place, height) in enumerate(zip(places, heights, strict=True)):
+        beside = [
+            (other, number)
+            for number, other in enumerate(heights)
+            if number != index and abs(other - height) < LINE and abs(places[number] - place) < LABEL
+        ]
+        level = "middle"
+        if beside and (height, index) > max(beside):
+            level = "top"
+        elif beside and (height, index) < min(beside):
+            level = "bottom"
+        positions.append(f"{level} {'right' if place < 0.5 else 'left'}")
+    return positions

@@ -76,3 +76,16 @@ def test_test_accuracies_are_said_not_to_be_validation(realistic):
     drawn = results_figure(results(realistic), realistic.budget)
     assert [trace.name for trace in drawn.figure.data] == ["retrained trial", "baseline"]
     assert "not validation" in drawn.caption
+
+
+def test_labels_of_networks_that_stand_together_are_above_and_below_them(study, run):
+    runs = (
+        run("0001", 0, 0.9),
+        run("0001", 0, 0.901, recipe="long"),
+        run("0002", 0, 0.899),
+        run("0003", 0, 0.8),
+    )
+    frame = results(study(runs=runs))
+    (trace,) = results_figure(frame, 100_000).figure.data
+    levels = dict(zip(frame["mean"].round(3), (position.split()[0] for position in trace.textposition), strict=True))
+    assert levels == {0.901: "top", 0.9: "middle", 0.899: "bottom", 0.8: "middle"}

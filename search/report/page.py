@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -21,6 +23,7 @@ from search.space.profile import Profile
 from search.study.view import StudyView
 
 TEMPLATES = Path(__file__).parent / "templates"
+OPTION = re.compile("(--[a-z][a-z-]*)")
 MAX_SHARE = 0.2  # of a processor, taken by a page that is written again and again while a search may train on it
 
 
@@ -57,7 +60,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     scripts = [get_plotlyjs(), *((TEMPLATES / name).read_text(encoding="utf-8") for name in ("draw.js", "sort.js"))]
-    environment.filters |= {"plotly_json": _plotly_json, "data_table": data_table}
+    environment.filters |= {"plotly_json": _plotly_json, "data_table": data_table, "prose": _prose}
     environment.globals |= {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         "scripts": [Markup(script) for script in scripts],
@@ -74,6 +77,13 @@ def _digest(script: str) -> str:
 def _plotly_json(figure: go.Figure) -> Markup:
     """A figure as JSON that cannot end the script element it stands in, whatever its labels say."""
     return htmlsafe_json_dumps(figure, dumps=lambda drawn, **_: str(drawn.to_json()))
+
+
+def _prose(text: str) -> Markup:
+    """A sentence in which no option is broken between its hyphens."""
+    parts = OPTION.split(text)
+    options = [Markup('<span class="option">{}</span>').format(option) for option in parts[1::2]]
+    return Markup("").join(part for pair in zip_longest(parts[::2], options, fillvalue="") for part in pair)
 
 
 def is_over(view: StudyView) -> bool:

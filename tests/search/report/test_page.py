@@ -129,6 +129,11 @@ def test_the_commands_and_the_plan_are_there_to_do_it_again(study):
     assert "budget: 1 # &lt;/pre&gt;" in page
 
 
+def test_no_line_ends_within_an_option(study, trial):
+    page = without_scripts(render(study(trials=(trial(0, 0.9),), max_macs=320 * 5_000_000)))
+    assert '<span class="option">--limit</span> macs=none lifts it) were searched' in page
+
+
 def test_odd_studies_render(odd_studies, sections):
     for name, view in odd_studies.items():
         page = without_scripts(render(view))

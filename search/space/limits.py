@@ -35,7 +35,7 @@ def parse_count(text: str, name: str = "budget") -> int:
 
 def short_count(number: int) -> str:
     """A count as `parse_count` reads it, to the digit: 5000000 as 5M, 20000 as 20k, anything else in full."""
-    for size, unit in ((10**6, "M"), (10**3, "k")):
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if number % (size // 10) == 0 and number >= size:
             whole, tenth = divmod(number * 10 // size, 10)
             return f"{whole}.{tenth}{unit}" if tenth else f"{whole}{unit}"

@@ -270,6 +270,6 @@ def test_what_is_said_of_macs_is_told_apart_and_auto_is_no_limit_yet() -> None:
         parse_limits(["macs=auto", "macs=none"], 7)
 
 
-@pytest.mark.parametrize("number", [1, 999, 1_500, 20_000, 187_500, 1_234_567, 5_000_000, 750_000_000])
+@pytest.mark.parametrize("number", [1, 999, 1_500, 20_000, 187_500, 1_234_567, 5_000_000, 750_000_000, 1_600_000_000])
 def test_a_short_count_is_read_as_the_number_it_stands_for(number: int) -> None:
     assert parse_count(short_count(number)) == number

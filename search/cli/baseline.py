@@ -89,7 +89,7 @@ def baseline_rows(space: "Space", task: "Task", limits: "Limits") -> list[dict[s
     family = guesses(space, task, limits)
     if not family:
         print(f"note: {no_guess(space, task, limits)}", file=sys.stderr)
-    first = first_guesses(family, limits)
+    first = first_guesses(family, task, limits)
     return [
         *map(row_of_report, BASELINES.values()),
         *(

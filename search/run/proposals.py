@@ -37,7 +37,7 @@ def hand_made(question: Question) -> dict[Architecture, str]:
     if not question.warm_start:
         return {}
     space, task, limits = question.space, question.data.task, question.all_limits
-    first = first_guesses(guesses(space, task, limits), limits)
+    first = first_guesses(guesses(space, task, limits), task, limits)
     if not first:
         _log.warning("%s; the search goes on without", no_guess(space, task, limits))
     names = {architecture: name for name, architecture in first.items()}

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.baselines import BASELINES, find_baseline
-from models.count import count_macs, count_parameters
+from models.count import count_macs, count_parameters, parts
 from models.int8 import count_int8_bytes
 from search.quantities import plural
 from search.space.limits import Limits
@@ -34,6 +34,7 @@ NUM_STAGES = (3, 4)
 NUM_FIRST = 4
 MAX_FIRST_DEPTH = 5
 MIN_SHARE = 0.5
+MIN_LAST_MAP = 4  # pixels
 
 _NAME = re.compile(r"guess-(\d+)(?:x(\d+))?")
 Value = TypeVar("Value")
@@ -51,12 +52,13 @@ def guesses(space: Space, task: Task, limits: Limits) -> dict[str, Architecture]
     return family
 
 
-def first_guesses(family: Mapping[str, Architecture], limits: Limits) -> dict[str, Architecture]:
+def first_guesses(family: Mapping[str, Architecture], task: Task, limits: Limits) -> dict[str, Architecture]:
     """The few guesses that a search begins with, the shallow before the deep: at most `NUM_FIRST`.
 
     Those that use less than half of the parameters are left out, and so are those of many blocks a stage, which are
-    narrow; where all do or are, the largest alone is taken. The shallowest of three and of four stages come first, then
-    always the one whose number of layers differs most, by its ratio, from all that are there.
+    narrow; where all do or are, the largest alone is taken. Left out are also those whose last maps are smaller than
+    `MIN_LAST_MAP`, if others have larger ones. The shallowest of three and of four stages come first, then always the
+    one whose number of layers differs most, by its ratio, from all that are there.
     """
     most = MIN_SHARE * limits.max_params
     large = {
@@ -66,6 +68,9 @@ def first_guesses(family: Mapping[str, Architecture], limits: Limits) -> dict[st
     }
     if not large:
         return dict([max(family.items(), key=lambda item: count_parameters(item[1]))] if family else [])
+    maps = {name: parts(network, task.image_size)[-2].size for name, network in large.items()}  # before the head
+    smallest = min(MIN_LAST_MAP, max(maps.values()))
+    large = {name: network for name, network in large.items() if maps[name] >= smallest}
     shallowest: dict[int, str] = {}
     for name, network in large.items():
         shallowest.setdefault(len(network.stages), name)

@@ -44,7 +44,7 @@ def best_guess(space: Space, task: Task, limits: Limits, trials: Iterable[TrialV
     if not family:
         raise InputError(f"baseline = {BEST_GUESS!r}: {no_guess(space, task, limits)}")
     too_slow = {trial.architecture.canonical() for trial in trials if trial.too_slow}
-    first = [name for name, network in first_guesses(family, limits).items() if network not in too_slow]
+    first = [name for name, network in first_guesses(family, task, limits).items() if network not in too_slow]
     best = next(iter([*ranked_guesses(family, trials), *first]), None)
     if best is None:
         raise InputError(f"baseline = {BEST_GUESS!r}: all guesses that were tried missed the limit of latency")

@@ -61,7 +61,7 @@ def test_a_few_guesses_come_before_the_networks_of_reports(make_plan: Callable[.
     question = make_plan(space=load_space(), budget=300_000).question
     networks = hand_made(question)
     guessed = [name for name in networks.values() if name.startswith("guess-")]
-    assert guessed == ["guess-1", "guess-1x4", "guess-2x4", "guess-5"] == [*networks.values()][:4]
+    assert guessed == ["guess-1", "guess-2", "guess-3", "guess-5"] == [*networks.values()][:4]
     sizes = [count_parameters(network) for network in networks][4:]
     assert sizes == sorted(sizes, reverse=True) and len(sizes) >= 16
     proposed = make_sampler(question, [], tuple(networks))

@@ -131,22 +131,32 @@ def test_names_stand_for_different_networks() -> None:
     assert [stage.depth for stage in family["guess-1"].stages] == [1, 2, 3] and len(family) == 1
 
 
+SMALL = Task(16, 3, 10)
+
+
 @pytest.mark.parametrize(
-    ("budget", "texts", "names"),
+    ("task", "budget", "texts", "names"),
     [
-        (20_000, (), ["guess-1"]),
-        (100_000, (), ["guess-1", "guess-1x4", "guess-2", "guess-3"]),
-        (300_000, (), ["guess-1", "guess-1x4", "guess-2x4", "guess-5"]),
-        (5_000_000, (), ["guess-1", "guess-1x4", "guess-3", "guess-5x4"]),
-        (100_000, ("macs=6e6",), ["guess-1x4"]),
-        (10_000_000, ("macs=6e6",), ["guess-1x4"]),  # all use less than half: the largest
-        (500, (), []),
+        (CIFAR10, 20_000, (), ["guess-1"]),
+        (CIFAR10, 100_000, (), ["guess-1", "guess-1x4", "guess-2", "guess-3"]),
+        (CIFAR10, 300_000, (), ["guess-1", "guess-1x4", "guess-2x4", "guess-5"]),
+        (CIFAR10, 5_000_000, (), ["guess-1", "guess-1x4", "guess-3", "guess-5x4"]),
+        (CIFAR10, 100_000, ("macs=6e6",), ["guess-1x4"]),
+        (CIFAR10, 10_000_000, ("macs=6e6",), ["guess-1x4"]),  # all use less than half: the largest
+        (CIFAR10, 500, (), []),
+        # Four stages would leave maps of 2 pixels; of digits even three do, and four one.
+        (SMALL, 100_000, (), ["guess-1", "guess-2", "guess-3"]),
+        (SMALL, 300_000, (), ["guess-1", "guess-2", "guess-3", "guess-5"]),
+        (Task(25, 3, 10), 100_000, (), ["guess-1", "guess-1x4", "guess-2", "guess-3"]),
+        (DIGITS, 100_000, (), ["guess-1", "guess-2", "guess-3"]),
     ],
 )
-def test_the_first_are_few_large_and_far_apart(budget: int, texts: tuple[str, ...], names: list[str]) -> None:
+def test_the_first_are_few_large_and_far_apart(
+    task: Task, budget: int, texts: tuple[str, ...], names: list[str]
+) -> None:
     limits = parse_limits(texts, budget)
-    family = guesses(load_space(), CIFAR10, limits)
-    first = first_guesses(family, limits)
+    family = guesses(load_space(), task, limits)
+    first = first_guesses(family, task, limits)
     assert list(first) == names
     assert first.items() <= family.items()
     depths = [network.depth for network in first.values()]

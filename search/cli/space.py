@@ -24,7 +24,7 @@ def space(
     budget: Annotated[str | None, typer.Option("--budget", help="Most parameters: 5e6, 5M, 500k.")] = None,
     limit: LimitTexts = None,
     fill: Annotated[
-        str | None, typer.Option("--fill", help="Least share to use of what budget and bytes leave: 0.8.")
+        str | None, typer.Option("--fill", help="Least share to use of what budget and bytes leave: 0.8, or none.")
     ] = None,
     data: Annotated[str | None, typer.Option("--data", help="Data set whose images the networks take.")] = None,
     copy: Annotated[
@@ -47,7 +47,7 @@ def space(
         return
     if study is None:
         chosen, task, limits = parse_space(space, budget, limit, fill, data)
-        unsaid = unsaid_limit(limits, limit, task)
+        unsaid = unsaid_limits(limits, limit, fill, task)
     elif any(option is not None for option in (space, budget, limit, fill, data)):
         raise InputError("space: --study gives space, limits and data; leave out the others")
     else:
@@ -98,17 +98,24 @@ def parse_space(
     task = Task(image_size=32, in_channels=3, num_classes=10) if data is None else Data.of(open_dataset(data)).task
     if budget is None:
         return chosen, task, None
-    return chosen, task, parse_all_limits(budget, limit, fill, task.image_size)
+    return chosen, task, parse_all_limits(budget, limit, None if fill == "none" else fill, task.image_size)
 
 
-def unsaid_limit(limits: "Limits | None", given: Sequence[str] | None, task: "Task") -> str | None:
-    """The limit that `nas search` would add, in a line; None if multiply-accumulates were spoken of."""
+def unsaid_limits(limits: "Limits | None", given: Sequence[str] | None, fill: str | None, task: "Task") -> str | None:
+    """The limits that `nas search` would add, in a line; None if all of them were spoken of."""
+    from search.run.proposals import DEFAULT_FILL, MIN_DESIGNS
     from search.space.limits import macs_by_rule, macs_choice, macs_words
 
-    if limits is None or macs_choice(given or ()) is not None:
+    if limits is None:
         return None
-    macs = macs_by_rule(limits.max_params, task.image_size)
-    return f"nas search adds: at most {macs_words(macs, limits.max_params, task.image_size)}"
+    words = []
+    if macs_choice(given or ()) is None:
+        macs = macs_by_rule(limits.max_params, task.image_size)
+        words.append(f"at most {macs_words(macs, limits.max_params, task.image_size)}")
+    if fill is None:
+        at_least = f"at least {DEFAULT_FILL:.0%} of the budget used"
+        words.append(f"{at_least}, if {MIN_DESIGNS:,} designs do (--fill none lifts it)")
+    return f"nas search adds: {'; '.join(words)}" if words else None
 
 
 def print_audit(audit: "Audit", draws: "Profile | None", task: "Task", format: Format) -> None:

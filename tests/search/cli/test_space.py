@@ -81,8 +81,11 @@ def test_space_takes_the_rule_for_macs_and_says_what_a_search_would_add(nas: Nas
     command = ("space", "--space", "small.yaml", "--budget", "20k", "--data", "digits")
     limits: dict[str, tuple[str, ...]] = {macs: ("--limit", f"macs={macs}") for macs in ("none", "auto", "400000")}
     line = "nas search adds: at most 400k MACs (320 a parameter of the budget at 32x32 pixels"
-    assert line in nas(*command).stdout
-    assert "nas search adds" not in nas(*command, *limits["none"]).stdout
+    fill = "at least 80% of the budget used, if 1,000 designs do (--fill none lifts it)\n"
+    assert nas(*command).stdout.endswith(f"{line}, --limit macs=none lifts it); {fill}")
+    assert nas(*command, *limits["none"]).stdout.endswith(f"nas search adds: {fill}")
+    assert nas(*command, "--fill", "0.5").stdout.endswith(f"{line}, --limit macs=none lifts it)\n")
+    assert "nas search adds" not in nas(*command, *limits["none"], "--fill", "none").stdout
     assert "nas search adds" not in nas("space", "--space", "small.yaml").stdout, "there is no budget"
     plain, none, auto, same = (
         json.loads(nas(*command, *options, "--format", "json").stdout) for options in ((), *limits.values())

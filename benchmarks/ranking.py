@@ -41,7 +41,7 @@ NUM_IMAGES = 10_000
 SIZE = 16
 TASK = Task(SIZE, 3, 10)
 SHORT, MIDDLE, LONG = 3, 9, 27  # epochs; the long one is by `full`
-# Those of the default space when the record was begun: later ones draw fewer of the poor designs that it needs too.
+# Those of the default space when the record was begun, so that it goes on whatever the space draws by now.
 WEIGHTS = Weights(num_stages="equal", least_macs=0.5, stage=StageWeights(depth="steep"))
 NUM_DESIGNS = {100_000: 100, 300_000: 50}
 

@@ -14,6 +14,7 @@ from sysconfig import get_path
 
 import pytest
 from filelock import FileLock
+from processes import processor
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started here must hear Ctrl-C
@@ -23,6 +24,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch and numpy when they are imported
 
 NAS = Path(get_path("scripts")) / "nas"
+TORCHLESS = "import sys; sys.modules['torch'] = None; from search.cli import main; main()"
 
 
 def pytest_collection_finish() -> None:
@@ -76,16 +78,6 @@ def _revisions() -> Iterator[None]:
         # env.py acts when it runs; the others only define.
         patch.setattr(util, "load_python_file", lambda folder, name: (load if name == "env.py" else kept)(folder, name))
         yield
-
-
-def processor() -> set[int]:
-    """The processor of this test worker, for what trains: with one, `nas` trains with one thread.
-
-    Networks this small gain nothing from a second, and threads that wait for each other lose much on a busy machine.
-    """
-    processors = sorted(os.sched_getaffinity(0))
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    return {processors[worker % len(processors)]}
 
 
 @contextmanager
@@ -143,12 +135,13 @@ def nas(nas_in: Callable[..., CompletedProcess[str]], tmp_path: Path) -> Callabl
 
 @pytest.fixture
 def nas_process(tmp_path: Path) -> Callable[..., CompletedProcess[str]]:
-    """Runs the installed `nas` command in `tmp_path` as a process: for signals, closed streams and time limits."""
+    """Runs the installed `nas` command in `tmp_path` as a process: for signals, closed streams and time limits. With
+    `torchless` it fails if it imports torch, which is for workers."""
     own = processor()
 
-    def call(*arguments: str, timeout: float = 300) -> CompletedProcess[str]:
+    def call(*arguments: str, timeout: float = 300, torchless: bool = False) -> CompletedProcess[str]:
         return run(
-            [NAS, *arguments],
+            [*((sys.executable, "-c", TORCHLESS) if torchless else (NAS,)), *arguments],
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
-from processes import children, is_running
+from processes import children, is_running, processor
 
 import search
 from models.architecture import Architecture, Stage, Stem
@@ -185,7 +185,7 @@ def search_here(
     before = os.sched_getaffinity(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "WORKER", worker)
-        os.sched_setaffinity(0, {min(before)})  # one thread trains
+        os.sched_setaffinity(0, processor())  # one thread trains
         try:
             launch.search(files, launch.SearchRequest(question, "digits", num_trials), Machine("cpu"), watcher)
         finally:
@@ -488,10 +488,10 @@ def started(
     folder: Path, *arguments: str, worker: str = "eager_worker", most_bytes: int | None = None
 ) -> Iterator[Popen[str]]:
     """`nas` with such workers, on one processor, where no file may be larger; killed at last if it has not ended."""
-    processor = {min(os.sched_getaffinity(0))}
+    own = processor()
 
     def prepare() -> None:
-        os.sched_setaffinity(0, processor)
+        os.sched_setaffinity(0, own)
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test runner in the background has it ignored
         if most_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))

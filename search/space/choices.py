@@ -41,11 +41,19 @@ def rank(choice: Any) -> float:
     return inf if choice in (None, "none") else float(choice)
 
 
+def word(choice: Any) -> str:
+    """A choice as the file has it."""
+    return "none" if choice is None else str(choice).lower() if isinstance(choice, bool) else str(choice)
+
+
 Choices = Annotated[tuple[Value, ...], BeforeValidator(_as_list), AfterValidator(_distinct)]
 ChoicesOrNone = Annotated[tuple[Value | None, ...], BeforeValidator(_with_none), AfterValidator(_distinct)]
 Count = Annotated[int, Field(ge=1, le=65_536, strict=True)]
+NumStages = Annotated[int, Field(ge=1, le=16, strict=True)]
+Padding = Annotated[int, Field(ge=0, le=16, strict=True)]
 Stride = Annotated[int, Field(ge=1, le=2, strict=True)]
 Expansion = Annotated[int, Field(ge=1, le=MAX_EXPANSION, strict=True)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -66,7 +74,7 @@ class StemChoices(Section):
     width: Choices[Count]
     kernel: Choices[Count] = (3,)
     stride: Choices[Count] = (1,)
-    padding: Choices[Annotated[int, Field(ge=0, le=16, strict=True)]] = (1,)
+    padding: Choices[Padding] = (1,)
 
 
 class StageChoices(GrownSection):

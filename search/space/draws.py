@@ -6,8 +6,9 @@ an int8 file are more than those of their parts; these are rejected, and the res
 numbers, or by the weights of a space up to the rounding of floats.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -48,7 +49,7 @@ class _Roots:
         least_macs: the fewest multiply-accumulates of a design that will do.
     """
 
-    def __init__(self, roots: list[_Root], share: float = 1.0, least_macs: float = 0.0) -> None:
+    def __init__(self, roots: Sequence[_Root], share: float = 1.0, least_macs: float = 0.0) -> None:
         self.share = share
         self.least_macs = least_macs
         self._roots = roots
@@ -105,17 +106,12 @@ class Draws:
     """
 
     def __init__(self, space: Space, task: Task, limits: Limits, measure: Measure = "vectors") -> None:
-        most = _most_of(limits)
-        self._parts = Parts(space, task, tuple(most), limits.max_activations)
         self._measure = measure
         self._space = space
         self._limits = limits
-        self._least = np.array([limits.min_params if metric == "params" else 0 for metric in most], np.int64)
-        self._most = np.array([*most.values()], np.int64)
+        self._least, self._most, self._parts, self._tables, self._roots = _prepared(space, task, limits, measure)
         weights = space.weights if measure == "weighed" else None
         self._least_drawn = weights.least_macs * limits.macs if weights is not None and limits.macs is not None else 0.0
-        self._tables = CompletionTables(self._parts, measure, self._least, self._most)
-        self._roots = list(self._find_roots())
         self._groups = self._grouped()
         total = sum(group.total for group in self._groups)
         self.upper_bound = total if measure == "weighed" else space.num_free * total
@@ -229,22 +225,6 @@ class Draws:
         positions = tuple(self._parts.positions[: start.num_stages])
         return [positions[index:] for index in range(1, len(positions))]
 
-    def _find_roots(self) -> Iterator[_Root]:
-        step = self._tables.step[:, None]
-        for start in self._parts.starts:
-            candidates = self._tables.first(start)
-            # The first stage's cost is known exactly, so only those of later stages are rounded.
-            left = (self._most - start.costs)[:, None] - candidates.costs
-            least = (self._least - start.costs)[:, None] - candidates.costs - (start.num_stages - 1) * (step - 1)
-            high, low = left // step, -(-least // step)
-            weights = self._tables.weigh(candidates, low, high)
-            if self._measure == "vectors":
-                weights = weights * self._parts.absent_weight(start.num_stages)
-            elif self._measure == "weighed":
-                weights = weights * start.share
-            if weights.any():
-                yield _Root(start, candidates, low, high, weights)
-
     def _first(self, root: _Root, picked: int) -> _Beginning:
         stage, output = root.candidates.stages[picked], root.candidates.outputs[picked]
         spent = root.start.costs + root.candidates.costs[:, picked]
@@ -254,6 +234,39 @@ class Draws:
         """The stages that may come next, and the fewest and the most cells that each leaves for the rest."""
         candidates = self._tables.following((root.start.style, positions, beginning.output))
         return candidates, beginning.low[:, None] - candidates.cells, beginning.high[:, None] - candidates.cells
+
+
+@lru_cache(maxsize=4)
+def _prepared(
+    space: Space, task: Task, limits: Limits, measure: Measure
+) -> tuple[Costs, Costs, Parts, CompletionTables, tuple[_Root, ...]]:
+    """The least and the most of what is limited, the parts of networks, their tables, and all roots. A search asks for
+    the same draws several times before its first trial, and preparing them is most of the work."""
+    most = _most_of(limits)
+    parts = Parts(space, task, tuple(most), limits.max_activations)
+    lower = np.array([limits.min_params if metric == "params" else 0 for metric in most], np.int64)
+    upper = np.array([*most.values()], np.int64)
+    tables = CompletionTables(parts, measure, lower, upper)
+    return lower, upper, parts, tables, tuple(_find_roots(parts, tables, measure, lower, upper))
+
+
+def _find_roots(
+    parts: Parts, tables: CompletionTables, measure: Measure, lower: Costs, upper: Costs
+) -> Iterator[_Root]:
+    step = tables.step[:, None]
+    for start in parts.starts:
+        candidates = tables.first(start)
+        # The first stage's cost is known exactly, so only those of later stages are rounded.
+        left = (upper - start.costs)[:, None] - candidates.costs
+        least = (lower - start.costs)[:, None] - candidates.costs - (start.num_stages - 1) * (step - 1)
+        high, low = left // step, -(-least // step)
+        weights = tables.weigh(candidates, low, high)
+        if measure == "vectors":
+            weights = weights * parts.absent_weight(start.num_stages)
+        elif measure == "weighed":
+            weights = weights * start.share
+        if weights.any():
+            yield _Root(start, candidates, low, high, weights)
 
 
 def _most_of(limits: Limits) -> dict[Metric, int]:

@@ -25,13 +25,16 @@ from search.space.choices import (
     Choices,
     ChoicesOrNone,
     Count,
+    Dropout,
     GrownSection,
+    NumStages,
     Rules,
     StageChoices,
     StageOverride,
     StemChoices,
+    word,
 )
-from search.space.weights import Weights, in_order_of_choices, in_words, shares, shares_of_some
+from search.space.weights import Weights, by_choice, in_words, shares
 from search.yamlfile import read_model, read_text
 
 Vector = Mapping[str, int | str]
@@ -115,10 +118,10 @@ class Space(GrownSection):
     """
 
     stem: StemChoices
-    num_stages: Choices[Annotated[int, Field(ge=1, le=16, strict=True)]]
+    num_stages: Choices[NumStages]
     stage: StageChoices
     overrides: dict[Annotated[int, Field(ge=1, le=16)], StageOverride] = Field(default_factory=dict)
-    dropout: Choices[Annotated[float, Field(ge=0, lt=1)]] = (0.0,)
+    dropout: Choices[Dropout] = (0.0,)
     shortcut: Choices[Shortcut] = ("B",)
     preactivation: Choices[StrictBool] = (False,)
     activation: Choices[Activation] = ("relu",)
@@ -128,8 +131,8 @@ class Space(GrownSection):
 
     @model_validator(mode="before")
     @classmethod
-    def _lists_of_weights_are_sorted(cls, values: Any) -> Any:
-        return in_order_of_choices(values)
+    def _lists_of_weights_are_named(cls, values: Any) -> Any:
+        return by_choice(values, cls)
 
     @field_validator("weights")
     @classmethod
@@ -149,6 +152,9 @@ class Space(GrownSection):
         # Of a copy: pydantic copies what is cached as well, and a copy with other choices would keep the old shares.
         assert self.model_copy().choice_shares
         return self
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
 
     def stage_choices(self, index: int) -> StageChoices:
         """The choices of stage `index`, counted from 0, with its override."""
@@ -196,17 +202,14 @@ class Space(GrownSection):
         weights, found = self.weights or Weights(), dict[str, tuple[float, ...]]()
         for name, slot in self._fields.items():
             number, field = _place(name)
-            override = self.overrides.get(number)
             key = f"stage.{field}" if number else name.replace("stem_", "stem.")
             weighing = weights.of(key)
             try:
-                if override is not None and getattr(override, field) is not None:
-                    of_stage, place = getattr(self.stage, field), f"overrides.{number}.{field}"
-                    found[name] = shares_of_some(weighing, of_stage, slot.choices, place)
-                else:
-                    found[name] = shares(weighing, slot.choices)
+                found[name] = shares(weighing, slot.choices)
             except ValueError as error:
-                raise ValueError(f"weights.{key} = {brief(in_words(weighing))}: {error}") from None
+                override = self.overrides.get(number)
+                of = "" if override is None or getattr(override, field) is None else f" (overrides.{number}.{field})"
+                raise ValueError(f"weights.{key} = {brief(in_words(weighing))}: {error}{of}") from None
         return found
 
     @cached_property
@@ -265,8 +268,8 @@ class Space(GrownSection):
         for name, same in self._same(architecture).items():
             slot = self._fields[name]
             if not same:
-                own, known = self._value(name, architecture), ", ".join(map(_word, slot.choices))
-                raise SpaceError(f"{name} = {_word(own)}: the space has {known}")
+                own, known = self._value(name, architecture), ", ".join(map(word, slot.choices))
+                raise SpaceError(f"{name} = {word(own)}: the space has {known}")
             if len(slot.choices) > 1:
                 choice = choose(slot, same) if choose is not None else same[0]
                 vector[name] = slot.value(slot.choices.index(choice))
@@ -332,11 +335,6 @@ def _place(name: str) -> tuple[int, str]:
     """The stage of a field, counted from 1, and its name there; 0 and the whole name for one of the network."""
     number, _, field = name.removeprefix("stage").partition("_")
     return (int(number), field) if number.isdigit() else (0, name)
-
-
-def _word(choice: Choice) -> str:
-    """A choice as the file has it."""
-    return "none" if choice is None else str(choice).lower() if isinstance(choice, bool) else str(choice)
 
 
 def load_space(path: Path | None = None) -> Space:

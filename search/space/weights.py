@@ -4,24 +4,75 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
-from search.quantities import plural
-from search.space.choices import Choice, Section, rank
+from models.architecture import Activation, Block, EvenKernel, Shortcut
+from search.quantities import brief, plural
+from search.space.choices import (
+    Choice,
+    Count,
+    Dropout,
+    Expansion,
+    NumStages,
+    Padding,
+    Section,
+    StageChoices,
+    StemChoices,
+    Stride,
+    rank,
+    word,
+)
+
+Word = Literal["equal", "falling", "steep"]
+# A word, or numbers by the choices as the file has them; a choice without a number weighs 1.
+Weighing = Word | dict[str, float]
+_POWERS = {"falling": 1, "steep": 2}
 
 
-def _weighing(value: Any) -> Any:
-    """The value of a key, with a list as a tuple of floats."""
-    if value in ("equal", "falling", "steep"):
-        return value
-    if not isinstance(value, list | tuple):
-        raise ValueError("must be equal, falling, steep, or a list with a number for each choice")
-    numbers = tuple(map(_number, value))
-    if any(not math.isfinite(number) or number < 0 for number in numbers):
-        raise ValueError("weights must be numbers of 0 or more")
-    if not any(numbers):
-        raise ValueError("one weight at least must be above 0")
-    return numbers
+def _of(kind: Any) -> BeforeValidator:
+    """Weighs a field whose choices are of this type. It need not have a choice that is weighed: so a file whose choices
+    are narrowed keeps its weights, while a name that no choice can have is found."""
+    choice: TypeAdapter[Choice] = TypeAdapter(kind)
+
+    def weighing(value: Any) -> Any:
+        if value in ("equal", "falling", "steep"):
+            return value
+        if not isinstance(value, dict) or not value:
+            raise ValueError("must be equal, falling, steep, or numbers by choice, such as {basic: 2, bottleneck: 1}")
+        numbers = dict[str, float]()
+        for name, number in value.items():
+            try:
+                numbers[word(choice.validate_python(_read(name)))] = _number(number)
+            except ValidationError:
+                raise ValueError(f"this field has no choice {brief(word(name))}") from None
+        if any(not math.isfinite(number) or number < 0 for number in numbers.values()):
+            raise ValueError("weights must be numbers of 0 or more")
+        return {name: number for name, number in numbers.items() if number != 1} or "equal"
+
+    return BeforeValidator(weighing)
+
+
+def _read(name: Any) -> Any:
+    """The choice of this name, which in a stored space is a text."""
+    if not isinstance(name, str):
+        return name
+    if name in ("none", "true", "false"):
+        return {"none": None, "true": True, "false": False}[name]
+    for kind in (int, float):
+        try:
+            return kind(name)
+        except ValueError:
+            continue
+    return name
 
 
 def _number(value: Any) -> float:
@@ -30,11 +81,6 @@ def _number(value: Any) -> float:
         return math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
-
-
-Word = Literal["equal", "falling", "steep"]
-Weighing = Annotated[Word | tuple[float, ...], BeforeValidator(_weighing)]
-_POWERS = {"falling": 1, "steep": 2}
 
 
 class _Weights(Section):
@@ -48,25 +94,25 @@ class _Weights(Section):
 class StemWeights(_Weights):
     """Of the choices of `stem`."""
 
-    width: Weighing = "equal"
-    kernel: Weighing = "equal"
-    stride: Weighing = "equal"
-    padding: Weighing = "equal"
+    width: Annotated[Weighing, _of(Count)] = "equal"
+    kernel: Annotated[Weighing, _of(Count)] = "equal"
+    stride: Annotated[Weighing, _of(Count)] = "equal"
+    padding: Annotated[Weighing, _of(Padding)] = "equal"
 
 
 class StageWeights(_Weights):
     """Of the choices of every stage, its overrides included."""
 
-    block: Weighing = "equal"
-    depth: Weighing = "equal"
-    width: Weighing = "equal"
-    kernel: Weighing = "equal"
-    reduction: Weighing = "equal"
-    even_kernel: Weighing = "equal"
-    stride: Weighing = "equal"
-    group_width: Weighing = "equal"
-    expansion: Weighing = "equal"
-    squeeze_excitation: Weighing = "equal"
+    block: Annotated[Weighing, _of(Block)] = "equal"
+    depth: Annotated[Weighing, _of(Count)] = "equal"
+    width: Annotated[Weighing, _of(Count)] = "equal"
+    kernel: Annotated[Weighing, _of(Count)] = "equal"
+    reduction: Annotated[Weighing, _of(Count)] = "equal"
+    even_kernel: Annotated[Weighing, _of(EvenKernel)] = "equal"
+    stride: Annotated[Weighing, _of(Stride | None)] = "equal"
+    group_width: Annotated[Weighing, _of(Count | None)] = "equal"
+    expansion: Annotated[Weighing, _of(Expansion)] = "equal"
+    squeeze_excitation: Annotated[Weighing, _of(Count | None)] = "equal"
 
 
 class Weights(_Weights):
@@ -80,21 +126,20 @@ class Weights(_Weights):
     too, unless no such network is met.
     """
 
-    num_stages: Weighing | None = None
+    num_stages: Annotated[Weighing, _of(NumStages)] | None = None
     least_macs: Annotated[float, Field(ge=0, le=1)] = 0.0
     stem: StemWeights = StemWeights()
     stage: StageWeights = StageWeights()
-    dropout: Weighing = "equal"
-    shortcut: Weighing = "equal"
-    preactivation: Weighing = "equal"
-    activation: Weighing = "equal"
-    head_width: Weighing = "equal"
+    dropout: Annotated[Weighing, _of(Dropout)] = "equal"
+    shortcut: Annotated[Weighing, _of(Shortcut)] = "equal"
+    preactivation: Annotated[Weighing, _of(StrictBool)] = "equal"
+    activation: Annotated[Weighing, _of(Activation)] = "equal"
+    head_width: Annotated[Weighing, _of(Count | None)] = "equal"
 
-    def of(self, field: str) -> Word | tuple[float, ...]:
+    def of(self, field: str) -> Weighing:
         """How a field is weighed: num_stages, shortcut, dropout, stem.width, stage.depth and the like."""
         section, _, name = field.rpartition(".")
-        weighing: Word | tuple[float, ...] | None
-        weighing = getattr(getattr(self, section) if section else self, name)
+        weighing: Weighing | None = getattr(getattr(self, section) if section else self, name)
         return "equal" if weighing is None else weighing
 
     @property
@@ -111,12 +156,14 @@ class Weights(_Weights):
         return "; ".join(texts)
 
 
-def in_words(weighing: str | tuple[float, ...]) -> str:
-    """The word, or the list as the file would have it."""
-    return weighing if isinstance(weighing, str) else f"[{', '.join(f'{number:g}' for number in weighing)}]"
+def in_words(weighing: Weighing) -> str:
+    """The word, or the numbers as the file would have them."""
+    if isinstance(weighing, str):
+        return weighing
+    return f"{{{', '.join(f'{name}: {number:g}' for name, number in weighing.items())}}}"
 
 
-def shares(weighing: str | tuple[float, ...], choices: Sequence[Choice]) -> tuple[float, ...]:
+def shares(weighing: Weighing, choices: Sequence[Choice]) -> tuple[float, ...]:
     """The weight of each choice; together they are one.
 
     Raises:
@@ -130,32 +177,10 @@ def shares(weighing: str | tuple[float, ...], choices: Sequence[Choice]) -> tupl
             law = "1 / choice" if power == 1 else f"1 / choice**{power}"
             raise ValueError(f"{weighing} is {law}, so every choice must be a number above 0")
         return _normalized([1 / rank(choice) ** power for choice in choices])
-    if len(weighing) != len(choices):
-        raise ValueError(f"must have {plural(len(choices), 'number')}, one for each choice")
-    return _normalized([float(weight) for weight in weighing])
-
-
-def shares_of_some(
-    weighing: str | tuple[float, ...],
-    choices: Sequence[Choice],
-    some: Sequence[Choice],
-    name: str,
-) -> tuple[float, ...]:
-    """The weight of each of `some` choices, called `name`, that stand in the place of others; together they are one. A
-    list gives weights to `choices`, so the others may only be some of these.
-
-    Raises:
-        ValueError: the choices cannot be weighed so; the message is the rule.
-    """
-    if isinstance(weighing, str):
-        return shares(weighing, some)
-    weights = dict(zip(choices, shares(weighing, choices), strict=True))
-    for choice in some:
-        if choice not in weights:
-            raise ValueError(f"gives no weight to {'none' if choice is None else choice} of {name}")
-    if not any(weights[choice] for choice in some):
-        raise ValueError(f"gives no weight above 0 to any choice of {name}")
-    return _normalized([weights[choice] for choice in some])
+    weights = [weighing.get(word(choice), 1.0) for choice in choices]
+    if not any(weights):
+        raise ValueError("gives no weight above 0 to any choice")
+    return _normalized(weights)
 
 
 def _normalized(weights: list[float]) -> tuple[float, ...]:
@@ -165,28 +190,31 @@ def _normalized(weights: list[float]) -> tuple[float, ...]:
     return tuple(weight / total for weight in scaled)
 
 
-def in_order_of_choices(values: Any) -> Any:
-    """The values of a space's file with every list of weights in ascending order of the numbers that it weighs, since
-    a space sorts these. What is not as it should be is left for validation to find."""
+def by_choice(values: Any, space: type[BaseModel]) -> Any:
+    """The values of a space's file with every list of weights, which has a number for each choice in the order of the
+    file, as numbers by choice. Files and studies from before these have lists.
+
+    Raises:
+        ValueError: a list has another number of weights than its field has choices; the message names it.
+    """
     if not isinstance(values, dict) or not isinstance(values.get("weights"), dict):
         return values
-    weights = _sorted(values["weights"], values)
-    for section in ("stem", "stage"):
+    weights = _named(values["weights"], values, space, "weights")
+    for section, model in (("stem", StemChoices), ("stage", StageChoices)):
         if isinstance(weights.get(section), dict) and isinstance(values.get(section), dict):
-            weights[section] = _sorted(weights[section], values[section])
+            weights[section] = _named(weights[section], values[section], model, f"weights.{section}")
     return values | {"weights": weights}
 
 
-def _sorted(weights: dict[Any, Any], choices: dict[Any, Any]) -> dict[Any, Any]:
+def _named(weights: dict[Any, Any], choices: dict[Any, Any], section: type[BaseModel], key: str) -> dict[Any, Any]:
     """The weights of one section, of whose fields these are the choices."""
-    ordered = dict(weights)
+    named = dict(weights)
     for name, listed in weights.items():
-        of_field = choices.get(name)
-        if isinstance(listed, list | tuple) and isinstance(of_field, list | tuple) and len(listed) == len(of_field):
-            try:
-                ranks = [rank(choice) for choice in of_field]
-            except (TypeError, ValueError, OverflowError):
-                continue
-            if not any(map(math.isnan, ranks)):
-                ordered[name] = [listed[index] for index in sorted(range(len(ranks)), key=ranks.__getitem__)]
-    return ordered
+        if isinstance(listed, list | tuple) and name in section.model_fields:
+            given = choices.get(name, section.model_fields[name].default)
+            of_field = given if isinstance(given, list | tuple) else (given,)
+            if len(listed) != len(of_field):
+                rule = f"must have {plural(len(of_field), 'number')}, one for each choice"
+                raise ValueError(f"{key}.{name} = {brief(listed)}: {rule}")
+            named[name] = dict(zip(map(word, of_field), listed, strict=True))
+    return named

@@ -49,7 +49,7 @@ class Predictor:
 
     def ready(self) -> Ready:
         """The message that the worker is ready."""
-        return Ready(str(self.device), "fp32", {"torch": torch.__version__})
+        return Ready(str(self.device), "fp32", {"torch": str(torch.__version__)})
 
     def perform(self, task: Assignment, send: Callable[[Message], None], *_: object) -> Message:
         """The answer to a task; Failed if there is none."""

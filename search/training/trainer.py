@@ -118,7 +118,7 @@ class Trainer:
         device = (
             torch.cuda.get_device_name(self.device) if is_cuda else f"CPU, {plural(torch.get_num_threads(), 'thread')}"
         )
-        versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
+        versions = {"python": platform.python_version(), "torch": str(torch.__version__), "numpy": numpy.__version__}
         peak = peak_flops(self.device, self.precision) if is_cuda else None
         return Ready(device, self.precision, versions, len(self.splits.train), peak)
 

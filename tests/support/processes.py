@@ -1,5 +1,6 @@
-"""What processes there are."""
+"""What processes there are, and where they run."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -16,3 +17,13 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def processor() -> set[int]:
+    """The processor of this test worker, for what trains: with one, `nas` trains with one thread.
+
+    Networks this small gain nothing from a second, and threads that wait for each other lose much on a busy machine.
+    """
+    processors = sorted(os.sched_getaffinity(0))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return {processors[worker % len(processors)]}

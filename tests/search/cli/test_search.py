@@ -403,11 +403,14 @@ def test_a_refused_search_leaves_a_folder_that_was_there_as_it_was(
 
 
 @pytest.mark.slow
-def test_a_search_by_time_ends_about_when_it_should(nas_process: Nas, tmp_path: Path) -> None:
+def test_a_search_by_time_ends_about_when_it_should_and_its_command_never_loads_torch(
+    nas_process: Nas, tmp_path: Path
+) -> None:
     (tmp_path / "many.yaml").write_text(MANY)
-    done = nas_process(*DIGITS, "--space", "many.yaml", "--device", "cpu", "--time", "30s", "--epochs", "2")
+    options = ("--space", "many.yaml", "--device", "cpu", "--time", "40s", "--epochs", "2")
+    done = nas_process(*DIGITS, *options, torchless=True)
     assert done.returncode == 0, done.stderr
     files = StudyFiles(tmp_path / "studies", "digits-20k")
     _, attributes = read_study(files, None)
-    assert 20 <= attributes["seconds"] <= 33, "the coordinator's own clock, which begins with the workers"
+    assert 26 <= attributes["seconds"] <= 44, "the coordinator's own clock, which begins with the workers"
     assert Plan.load(files).circumstances.num_trials >= 3

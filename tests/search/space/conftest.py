@@ -3,7 +3,7 @@ everything that counts or draws without listing. As fixtures: a test that uses `
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -15,8 +15,18 @@ import pytest
 from models.architecture import Architecture, ArchitectureError
 from models.count import count_macs, count_parameters, peak_activations
 from models.int8 import count_int8_bytes
+from search.space.draws import _prepared
 from search.space.limits import Limits
 from search.space.space import Space, Task
+
+
+@pytest.fixture(autouse=True)
+def _new_tables() -> Iterator[None]:
+    """What is prepared for draws is not for other tests: some change how fine tables are."""
+    _prepared.cache_clear()
+    yield
+    _prepared.cache_clear()
+
 
 TASK = Task(14, 3, 7)  # an even kernel of stride 2 meets 14 pixels, which it can halve, and then 7, which it cannot
 

@@ -1,5 +1,6 @@
 """The section `weights` of space.yaml: what it says, and what it may not."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import pytest
 import yaml
 
 from search.errors import SpaceError
+from search.space.choices import StageChoices, StemChoices
 from search.space.space import Space, load_space
+from search.space.weights import Weights
 
 VALUES: dict[str, Any] = {
     "stem": {"width": [4, 8], "padding": [0, 1]},
@@ -45,7 +48,7 @@ def test_falling_is_one_over_the_choice_also_of_stages_with_other_choices() -> N
 
 
 def test_what_is_left_out_is_equal_and_every_field_adds_up_to_one() -> None:
-    found = weighed({"num_stages": [3, 1, 0], "dropout": [1, 3]}).choice_shares
+    found = weighed({"num_stages": {1: 3, 2: 1, 3: 0}, "dropout": {0: 1, 0.1: 3}}).choice_shares
     assert found["num_stages"] == (0.75, 0.25, 0.0)
     assert found["dropout"] == (0.25, 0.75)
     assert found["stem_width"] == found["stage2_width"] == found["shortcut"] == (0.5, 0.5)
@@ -55,18 +58,35 @@ def test_what_is_left_out_is_equal_and_every_field_adds_up_to_one() -> None:
 def test_every_field_of_the_file_can_be_weighed() -> None:
     weights = {
         "num_stages": "falling",
-        "stem": {name: [1] for name in ("width", "kernel", "stride", "padding")},
-        "stage": {name: [2] for name in ("block", "depth", "width", "kernel", "reduction", "even_kernel")},
-        "dropout": [1],
+        "stem": {name: {1: 2} for name in StemChoices.model_fields},
+        "stage": {name: {1: 2} for name in StageChoices.model_fields if name not in ("block", "even_kernel")}
+        | {"block": {"inverted": 2}, "even_kernel": {"average-pool": 2}},
+        "dropout": {0.5: 1},
+        "head_width": {"none": 0.5},
+        "activation": {"silu": 2},
+        "preactivation": {True: 2},
         "shortcut": "equal",
     }
     single = {"stem": {"width": 4}, "num_stages": 1, "stage": {"block": "basic", "depth": 1, "width": 4}}
     assert set(Space.model_validate(single | {"weights": weights}).choice_shares.values()) == {(1.0,)}
+    assert set(weights) == set(Weights.model_fields) - {"least_macs"}
+
+
+def test_numbers_belong_to_choices_by_name_and_what_has_none_weighs_one() -> None:
+    """So a copy of a file whose choices are narrowed or changed by stages keeps its weights."""
+    weights = {"stage": {"block": {"basic": 3}, "depth": {2: 3, 4: 6, 18: 5}}, "shortcut": {"B": 3}}
+    found = weighed(weights, shortcut=["B", "A", "b"], overrides={2: {"depth": [4, 3, 2]}, 3: {"block": "basic"}})
+    shares = found.choice_shares
+    assert dict(zip(found.shortcut, shares["shortcut"], strict=True)) == pytest.approx({"B": 0.6, "A": 0.2, "b": 0.2})
+    assert shares["stage1_depth"] == pytest.approx((0.1, 0.3, 0.6))
+    assert shares["stage2_depth"] == pytest.approx((0.3, 0.1, 0.6)), "of 2, 3 and 4"
+    assert (shares["stage1_block"], shares["stage3_block"]) == ((0.75, 0.25), (1.0,))
+    assert weighed(weights, shortcut=["A", "b"]).choice_shares["shortcut"] == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("name", ["dropout", "stem", "stage"])
 def test_a_list_belongs_to_the_choices_in_the_order_of_the_file(name: str) -> None:
-    """The space sorts numbers, and the weights must follow."""
+    """Files have lists from before there were names. The space sorts numbers, and the weights must follow."""
     orders = {
         "dropout": ({"dropout": [0.1, 0.0]}, {"dropout": [1, 3]}, "dropout", (0.75, 0.25)),
         "stem": ({"stem": {"width": [8, 4]}}, {"stem": {"width": [1, 3]}}, "stem_width", (0.75, 0.25)),
@@ -80,7 +100,7 @@ def test_a_list_belongs_to_the_choices_in_the_order_of_the_file(name: str) -> No
     changes, weights, slot, expected = orders[name]
     space = weighed(weights, **changes)
     assert space.choice_shares[slot] == expected
-    assert Space.model_validate(space.model_dump()) == space  # and are not sorted twice
+    assert Space.model_validate(space.model_dump()) == space
 
 
 def test_words_keep_their_order() -> None:
@@ -101,7 +121,7 @@ def test_only_the_ratios_of_weights_count(largest: float) -> None:
     assert weighed({"dropout": [largest, largest]}).choice_shares["dropout"] == (0.5, 0.5)
 
 
-@pytest.mark.parametrize("weights", [None, {}, {"stage": {}}, {"stage": {"depth": "equal"}, "shortcut": "equal"}])
+@pytest.mark.parametrize("weights", [None, {}, {"stage": {}}, {"stage": {"depth": "equal"}, "shortcut": {"A": 1}}])
 def test_weights_that_say_nothing_are_none(weights: Any) -> None:
     space = weighed(weights)
     assert space.weights is None
@@ -124,8 +144,25 @@ def test_a_copy_with_other_choices_has_weights_of_its_own() -> None:
 def test_weights_survive_being_stored() -> None:
     space = weighed({"num_stages": "equal", "stage": {"depth": [3, 2, 1], "block": "equal"}}, overrides={})
     stored = yaml.safe_load(yaml.safe_dump(space.model_dump(mode="json")))
-    assert stored["weights"] == {"num_stages": "equal", "stage": {"depth": [3.0, 2.0, 1.0]}}
+    assert stored["weights"] == {"num_stages": "equal", "stage": {"depth": {"1": 3.0, "2": 2.0}}}
     assert Space.model_validate(stored) == space == Space.model_validate(space.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("field", "choices", "weights"),
+    [
+        ("dropout", [0, 0.25], {0: 1, 0.25: 3}),
+        ("preactivation", [False, True], {False: 1, True: 3}),
+        ("head_width", [64, "none"], {64: 1, "none": 3}),
+    ],
+)
+def test_numbers_by_any_kind_of_choice_survive_being_stored(field: str, choices: Any, weights: Any) -> None:
+    space = weighed({field: weights}, **{field: choices})
+    assert space.choice_shares[field] == (0.25, 0.75)
+    text = json.dumps(space.model_dump(mode="json"))
+    assert (
+        Space.model_validate(json.loads(text)) == space == weighed({field: list(weights.values())}, **{field: choices})
+    )
 
 
 def test_weights_in_words_leave_out_what_is_equal() -> None:
@@ -133,38 +170,48 @@ def test_weights_in_words_leave_out_what_is_equal() -> None:
     assert default is not None and default.text == (
         "num_stages first, equal; stage.depth steep; all else equal; of a limit on MACs 50% or more used"
     )
-    space = weighed({"stem": {"width": "falling"}, "dropout": [0.5, 2]})
+    space = weighed({"stem": {"width": "falling"}, "dropout": {0.1: 0.5}, "stage": {"block": {"basic": 2}}})
     assert space.weights is not None
-    assert space.weights.text == "dropout [0.5, 2]; stem.width falling; all else equal"
+    assert space.weights.text == "dropout {0.1: 0.5}; stem.width falling; stage.block {basic: 2}; all else equal"
 
 
 # What is refused.
 
 
 NUMBERS = "weights must be numbers of 0 or more"
+KINDS = "must be equal, falling, steep, or numbers by choice, such as {basic: 2, bottleneck: 1}"
 
 
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
-        ({"dropout": [1, -1]}, f"weights.dropout = [1, -1]: {NUMBERS}"),
-        ({"dropout": [1, math.nan]}, f"weights.dropout = [1, nan]: {NUMBERS}"),
-        ({"dropout": [1, math.inf]}, f"weights.dropout = [1, inf]: {NUMBERS}"),
-        ({"dropout": [1, True]}, f"weights.dropout = [1, True]: {NUMBERS}"),
-        ({"dropout": [1, None]}, f"weights.dropout = [1, None]: {NUMBERS}"),
-        ({"dropout": [1, "many"]}, f"weights.dropout = [1, 'many']: {NUMBERS}"),
-        ({"dropout": [1, [1]]}, f"weights.dropout = [1, [1]]: {NUMBERS}"),
-        ({"num_stages": [0, 0, 0]}, "weights.num_stages = [0, 0, 0]: one weight at least must be above 0"),
-        ({"stage": {"depth": []}}, "weights.stage.depth = []: one weight at least must be above 0"),
+        ({"dropout": {0.1: -1}}, f"weights.dropout = {{0.1: -1}}: {NUMBERS}"),
+        ({"dropout": {0.1: math.nan}}, f"weights.dropout = {{0.1: nan}}: {NUMBERS}"),
+        ({"dropout": {0.1: math.inf}}, f"weights.dropout = {{0.1: inf}}: {NUMBERS}"),
+        ({"dropout": {0.1: True}}, f"weights.dropout = {{0.1: True}}: {NUMBERS}"),
+        ({"dropout": {0.1: None}}, f"weights.dropout = {{0.1: None}}: {NUMBERS}"),
+        ({"dropout": {0.1: "many"}}, f"weights.dropout = {{0.1: 'many'}}: {NUMBERS}"),
+        ({"dropout": {0.1: [1]}}, f"weights.dropout = {{0.1: [1]}}: {NUMBERS}"),
+        (
+            {"num_stages": [0, 0, 0]},
+            "weights.num_stages = {1: 0, 2: 0, 3: 0}: gives no weight above 0 to any choice",
+        ),
+        ({"stage": {"depth": []}}, "weights.stage.depth = []: must have 3 numbers, one for each choice"),
+        ({"stage": {"depth": {}}}, f"weights.stage.depth = {{}}: {KINDS}"),
+        ({"shortcut": {"C": 2}}, "weights.shortcut = {'C': 2}: this field has no choice C"),
+        ({"shortcut": {"none": 2}}, "weights.shortcut = {'none': 2}: this field has no choice none"),
+        ({"stage": {"block": {"basc": 2}}}, "weights.stage.block = {'basc': 2}: this field has no choice basc"),
+        ({"stage": {"depth": {0: 2}}}, "weights.stage.depth = {0: 2}: this field has no choice 0"),
+        ({"stage": {"depth": {1.5: 2}}}, "weights.stage.depth = {1.5: 2}: this field has no choice 1.5"),
         (
             {"stage": {"depth": [1, 2]}},
             "weights.stage.depth = [1, 2]: must have 3 numbers, one for each choice",
         ),
         (
             {"stage": {"width": "rising"}},
-            "weights.stage.width = 'rising': must be equal, falling, steep, or a list with a number for each choice",
+            f"weights.stage.width = 'rising': {KINDS}",
         ),
-        ({"dropout": 1}, "weights.dropout = 1: must be equal, falling, steep, or a list with a number for each choice"),
+        ({"dropout": 1}, f"weights.dropout = 1: {KINDS}"),
         (
             {"dropout": "falling"},
             "weights.dropout = falling: falling is 1 / choice, so every choice must be a number above 0",
@@ -180,12 +227,8 @@ NUMBERS = "weights must be numbers of 0 or more"
         ({"depth": "falling"}, "weights.depth: unknown key"),
         ({"stage": {"dept": "falling"}}, "weights.stage.dept: unknown key"),
         (
-            {"stage": {"depth": [1, 1, 1]}},
-            "weights.stage.depth = [1, 1, 1]: gives no weight to 3 of overrides.3.depth",
-        ),
-        (
-            {"stage": {"block": [0, 1]}},
-            "weights.stage.block = [0, 1]: gives no weight above 0 to any choice of overrides.3.block",
+            {"stage": {"block": {"basic": 0}}},
+            "weights.stage.block = {basic: 0}: gives no weight above 0 to any choice (overrides.3.block)",
         ),
     ],
     ids=str,

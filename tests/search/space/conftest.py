@@ -19,15 +19,6 @@ from search.space.draws import _prepared
 from search.space.limits import Limits
 from search.space.space import Space, Task
 
-
-@pytest.fixture(autouse=True)
-def _new_tables() -> Iterator[None]:
-    """What is prepared for draws is not for other tests: some change how fine tables are."""
-    _prepared.cache_clear()
-    yield
-    _prepared.cache_clear()
-
-
 TASK = Task(14, 3, 7)  # an even kernel of stride 2 meets 14 pixels, which it can halve, and then 7, which it cannot
 
 SPACES: dict[str, dict[str, Any]] = {
@@ -231,3 +222,16 @@ def listing(request: pytest.FixtureRequest) -> Listing:
 def list_space() -> Callable[..., Listing]:
     """Lists a space by its name."""
     return lambda name, task=TASK: _listed(name, task)
+
+
+@pytest.fixture
+def cells(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Sets how many cells an axis of tables has, until the test is over."""
+
+    def change(number: int) -> None:
+        for name in ("CELLS", "MOST_CELLS"):
+            monkeypatch.setattr(f"search.space.completion_tables.{name}", {1: number, 2: number})
+        _prepared.cache_clear()
+
+    yield change
+    _prepared.cache_clear()

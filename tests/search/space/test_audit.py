@@ -1,5 +1,6 @@
 """What limits leave of a space."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -128,15 +129,14 @@ def test_a_choice_that_no_network_has_is_said_to_be_in_none() -> None:
 
 
 def test_several_limits_of_many_designs_are_estimated_with_an_error(
-    monkeypatch: pytest.MonkeyPatch, list_space: Any
+    monkeypatch: pytest.MonkeyPatch, list_space: Any, cells: Callable[[int], None]
 ) -> None:
     listing = list_space("dropout and rules")
     limits = Limits(listing.at(0.8), macs=listing.at(0.6, "macs"), fill=0.2)
     number = len(listing.within(limits))
     assert audit(listing.space, listing.task, limits).feasible == number
     monkeypatch.setattr("search.space.draws.MAX_LISTED", 0)
-    monkeypatch.setattr("search.space.completion_tables.CELLS", {1: 12, 2: 12})
-    monkeypatch.setattr("search.space.completion_tables.MOST_CELLS", {1: 12, 2: 12})
+    cells(12)
     estimated = audit(listing.space, listing.task, limits)
     assert estimated.error > 0
     assert abs(estimated.feasible - number) <= 4 * estimated.error

@@ -1,7 +1,7 @@
 """Draws within limits against listing every vector."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from itertools import product
 from typing import Any
@@ -108,12 +108,11 @@ def test_the_test_of_uniformity_distinguishes_the_measures(list_space: Any) -> N
         assert_drawn_by(dict.fromkeys(listing.designs, 1), Counter(draws.draw(rng) for _ in range(3_000)))
 
 
-def test_coarse_cells_refuse_more_and_draw_the_same(list_space: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coarse_cells_refuse_more_and_draw_the_same(list_space: Any, cells: Callable[[int], None]) -> None:
     listing = list_space("shortcut A among others")
     limits = Limits(listing.at(0.6), macs=listing.at(0.6, "macs"), fill=0.1)
     fine = Draws(listing.space, listing.task, limits, "designs")
-    for name in ("CELLS", "MOST_CELLS"):
-        monkeypatch.setattr(f"search.space.completion_tables.{name}", {1: 8, 2: 8})
+    cells(8)
     coarse, rng = Draws(listing.space, listing.task, limits, "designs"), np.random.default_rng(3)
     assert coarse.upper_bound > fine.upper_bound >= len(listing.within(limits))
     assert None in [coarse.try_draw(rng) for _ in range(500)]
@@ -377,11 +376,10 @@ def test_the_same_seed_draws_the_same_weighed_designs(list_space: Any) -> None:
     assert first == again
 
 
-def test_coarse_cells_do_not_change_the_weights(list_space: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coarse_cells_do_not_change_the_weights(list_space: Any, cells: Callable[[int], None]) -> None:
     listing = list_space("shortcut A among others")
     limits, space = LIMITED["all"](listing), with_weights(listing, "shortcuts")
-    for name in ("CELLS", "MOST_CELLS"):
-        monkeypatch.setattr(f"search.space.completion_tables.{name}", {1: 8, 2: 8})
+    cells(8)
     coarse, rng = Draws.weighed(space, listing.task, limits), np.random.default_rng(3)
     assert None in [coarse.try_draw(rng) for _ in range(500)]
     found, expected = shares_by_tables(coarse), expected_shares(listing, WEIGHTS["shortcuts"], limits)
@@ -389,13 +387,12 @@ def test_coarse_cells_do_not_change_the_weights(list_space: Any, monkeypatch: py
 
 
 def test_a_number_of_stages_of_which_only_rounding_lets_designs_in_is_dropped(
-    list_space: Any, monkeypatch: pytest.MonkeyPatch
+    list_space: Any, monkeypatch: pytest.MonkeyPatch, cells: Callable[[int], None]
 ) -> None:
     listing = list_space("shortcut A among others")
     limits = Limits(min(cost.params for design, cost in listing.designs.items() if len(design.stages) == 3) - 1)
     monkeypatch.setattr("search.space.draws.MAX_REJECTED", 200)
-    for name in ("CELLS", "MOST_CELLS"):
-        monkeypatch.setattr(f"search.space.completion_tables.{name}", {1: 8, 2: 8})
+    cells(8)
     draws, rng = Draws.weighed(with_weights(listing, "shortcuts"), listing.task, limits), np.random.default_rng(0)
     assert any(root.start.num_stages == 3 for root in draws._roots)
     numbers = Counter(len(draws.draw(rng).stages) for _ in range(600))

@@ -132,7 +132,7 @@ def test_weights_that_leave_nothing_of_what_is_within_the_limits_are_refused(
         return Space.model_validate(listing.space.model_dump() | {"weights": {"num_stages": weights}})
 
     assert refusal(space(0, 0, 1), listing.task, limits) == (
-        "weights = num_stages first, [0, 0, 1]; all else equal: leave nothing to draw, for of the networks of this "
+        "weights = num_stages first, {1: 0, 2: 0}; all else equal: leave nothing to draw, for of the networks of this "
         "space on toys those within the limits weigh nothing, or too little"
     )
     require_design(space(0, 1, 1), listing.task, limits, "toys")

@@ -75,7 +75,7 @@ def test_what_is_said_of_a_file_is_true_of_it(exported: tuple[Path, OnnxExport])
 def random_designs() -> dict[str, Architecture]:
     designs = {}
     for name in ("resnet", "modern", "tiny"):
-        draws = Draws(load_space(name), Task(16, 3, 10), Limits(8_000))
+        draws = Draws.weighed(load_space(name), Task(16, 3, 10), Limits(8_000))
         designs[name] = draws.draw(np.random.default_rng(3))
     return designs | {name: NETWORKS[name] for name in ("pooled", "preactivated")}
 

@@ -24,7 +24,7 @@ from models.architecture import Architecture, ArchitectureError
 from models.build import build_on_meta
 from models.count import count_parameters
 from search.space.audit import audit
-from search.space.draws import Draws
+from search.space.draws import Draws, prepare
 from search.space.limits import Limits
 from search.space.sampler import BudgetSampler
 from search.space.space import Space, Task, load_space
@@ -178,7 +178,7 @@ def seconds_each(function: Callable[[], object], times: int) -> float:
 def time_arithmetic(space: Space) -> Rows:
     """Seconds of counts, draws and audits."""
     limits, rng = Limits(300_000), np.random.default_rng(0)
-    tables = seconds_each(lambda: Draws.weighed(space, TASK, limits), 3)
+    tables = seconds_each(lambda: prepare.__wrapped__(space, TASK, limits, "weighed"), 3)
     draws, filled = Draws.weighed(space, TASK, limits), Draws.weighed(space, TASK, Limits(300_000, fill=0.9))
     designs = [draws.draw(rng) for _ in range(50)]
     count = seconds_each(lambda: [count_parameters(design) for design in designs], 20) / len(designs)

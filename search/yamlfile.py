@@ -55,6 +55,7 @@ def read_model(text: str, source: str, model: type[Model], error: type[InputErro
         if _num_values(yaml.compose(text, _Loader), {}) > MAX_VALUES:
             raise ValueError(f"more than {MAX_VALUES:,} values with its aliases written out")
         values = yaml.safe_load(text)
+        repr(values)  # numbers of more than 4,300 digits can be read, in hexadecimal, but not be shown
     except _KeyTwice as problem:
         raise error(f"{source}, {problem}") from None
     except yaml.MarkedYAMLError as problem:

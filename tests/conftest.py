@@ -24,7 +24,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch and numpy when they are imported
 
 NAS = Path(get_path("scripts")) / "nas"
-TORCHLESS = "import sys; sys.modules['torch'] = None; from search.cli import main; main()"
+TORCHLESS = """
+import sys
+from search.cli import main
+try:
+    main()
+finally:
+    assert "torch" not in sys.modules
+"""
 
 
 def pytest_collection_finish() -> None:
@@ -136,7 +143,7 @@ def nas(nas_in: Callable[..., CompletedProcess[str]], tmp_path: Path) -> Callabl
 @pytest.fixture
 def nas_process(tmp_path: Path) -> Callable[..., CompletedProcess[str]]:
     """Runs the installed `nas` command in `tmp_path` as a process: for signals, closed streams and time limits. With
-    `torchless` it fails if it imports torch, which is for workers."""
+    `torchless` it fails if it has imported torch, which is for workers."""
     own = processor()
 
     def call(*arguments: str, timeout: float = 300, torchless: bool = False) -> CompletedProcess[str]:

@@ -694,19 +694,15 @@ def test_a_study_that_is_killed_at_twelve_random_instants_ends_with_every_trial_
     rng.shuffle(while_starting)
     log: list[str] = []
     begun: dict[int, str] = {}
-    with started(tmp_path, *command, "150") as process:
-        at = time.monotonic()
-        lines_until(process, "trial 0 begins")
-        usual = time.monotonic() - at  # what a start takes on this machine, today
-        left = children(process.pid)
-    wait_for(lambda: not any(map(is_running, left)), within=60)
-    for kill, is_starting in enumerate(while_starting, 2):
+    usual = 0.0  # seconds that a start takes on this machine, today
+    for kill, is_starting in enumerate([False, *while_starting], 1):
         with started(tmp_path, *command, "150") as process:
             at = time.monotonic()
             if is_starting:
                 time.sleep(usual * rng.random())
             else:
                 lines_until(process, " begins")
+                usual = usual or time.monotonic() - at
                 time.sleep(rng.random())
             after, left = time.monotonic() - at, children(process.pid)
             process.kill()

@@ -38,12 +38,14 @@ def _distinct(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 def rank(choice: Any) -> float:
     """Where a number stands among the choices of its field, which are sorted: none is the last."""
-    return inf if choice in (None, "none") else float(choice)
+    return inf if choice is None else float(choice)
 
 
 def word(choice: Any) -> str:
     """A choice as the file has it."""
-    return "none" if choice is None else str(choice).lower() if isinstance(choice, bool) else str(choice)
+    if isinstance(choice, bool | None):
+        return "none" if choice is None else str(choice).lower()
+    return str(choice + 0.0 if isinstance(choice, float) else choice)  # -0.0 is 0.0
 
 
 Choices = Annotated[tuple[Value, ...], BeforeValidator(_as_list), AfterValidator(_distinct)]

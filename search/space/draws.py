@@ -109,7 +109,7 @@ class Draws:
         self._measure = measure
         self._space = space
         self._limits = limits
-        self._least, self._most, self._parts, self._tables, self._roots = _prepared(space, task, limits, measure)
+        self._least, self._most, self._parts, self._tables, self._roots = prepare(space, task, limits, measure)
         weights = space.weights if measure == "weighed" else None
         self._least_drawn = weights.least_macs * limits.macs if weights is not None and limits.macs is not None else 0.0
         self._groups = self._grouped()
@@ -236,12 +236,13 @@ class Draws:
         return candidates, beginning.low[:, None] - candidates.cells, beginning.high[:, None] - candidates.cells
 
 
-@lru_cache(maxsize=4)
-def _prepared(
+@lru_cache(maxsize=2)
+def prepare(
     space: Space, task: Task, limits: Limits, measure: Measure
 ) -> tuple[Costs, Costs, Parts, CompletionTables, tuple[_Root, ...]]:
-    """The least and the most of what is limited, the parts of networks, their tables, and all roots. A search asks for
-    the same draws several times before its first trial, and preparing them is most of the work."""
+    """The least and the most of what is limited, the parts of networks, their tables, and all roots: what all draws
+    within these limits share, and most of their work. A search asks for the same ones several times before its first
+    trial."""
     most = _most_of(limits)
     parts = Parts(space, task, tuple(most), limits.max_activations)
     lower = np.array([limits.min_params if metric == "params" else 0 for metric in most], np.int64)

@@ -132,7 +132,7 @@ class Space(GrownSection):
     @model_validator(mode="before")
     @classmethod
     def _lists_of_weights_are_named(cls, values: Any) -> Any:
-        return by_choice(values, cls)
+        return by_choice(values)
 
     @field_validator("weights")
     @classmethod
@@ -154,7 +154,7 @@ class Space(GrownSection):
         return self
 
     def __hash__(self) -> int:
-        return hash(self.model_dump_json())
+        return hash((self.stem, self.num_stages, self.stage, self.dropout, self.shortcut))
 
     def stage_choices(self, index: int) -> StageChoices:
         """The choices of stage `index`, counted from 0, with its override."""

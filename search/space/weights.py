@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
@@ -16,7 +15,7 @@ from pydantic import (
 )
 
 from models.architecture import Activation, Block, EvenKernel, Shortcut
-from search.quantities import brief, plural
+from search.quantities import brief
 from search.space.choices import (
     Choice,
     Count,
@@ -25,8 +24,6 @@ from search.space.choices import (
     NumStages,
     Padding,
     Section,
-    StageChoices,
-    StemChoices,
     Stride,
     rank,
     word,
@@ -46,16 +43,21 @@ def _of(kind: Any) -> BeforeValidator:
     def weighing(value: Any) -> Any:
         if value in ("equal", "falling", "steep"):
             return value
-        if not isinstance(value, dict) or not value:
+        if not isinstance(value, dict | list | tuple) or not value:
             raise ValueError("must be equal, falling, steep, or numbers by choice, such as {basic: 2, bottleneck: 1}")
+        if not all(map(_is_weight, value.values() if isinstance(value, dict) else value)):
+            raise ValueError("weights must be numbers of 0 or more")
+        if not isinstance(value, dict):
+            raise ValueError("a list must have a number for each choice, and then overrides have no others")
         numbers = dict[str, float]()
         for name, number in value.items():
             try:
-                numbers[word(choice.validate_python(_read(name)))] = _number(number)
+                key = word(choice.validate_python(_read(name)))
             except ValidationError:
                 raise ValueError(f"this field has no choice {brief(word(name))}") from None
-        if any(not math.isfinite(number) or number < 0 for number in numbers.values()):
-            raise ValueError("weights must be numbers of 0 or more")
+            if key in numbers:
+                raise ValueError(f"the choice {key} is given twice")
+            numbers[key] = float(number)
         return {name: number for name, number in numbers.items() if number != 1} or "equal"
 
     return BeforeValidator(weighing)
@@ -75,12 +77,11 @@ def _read(name: Any) -> Any:
     return name
 
 
-def _number(value: Any) -> float:
-    """The number, or NaN for what is none."""
+def _is_weight(value: Any) -> bool:
     try:
-        return math.nan if isinstance(value, bool) else float(value)
+        return not isinstance(value, bool) and 0 <= float(value) < math.inf
     except (TypeError, ValueError, OverflowError):
-        return math.nan
+        return False
 
 
 class _Weights(Section):
@@ -190,31 +191,41 @@ def _normalized(weights: list[float]) -> tuple[float, ...]:
     return tuple(weight / total for weight in scaled)
 
 
-def by_choice(values: Any, space: type[BaseModel]) -> Any:
+def by_choice(values: Any) -> Any:
     """The values of a space's file with every list of weights, which has a number for each choice in the order of the
-    file, as numbers by choice. Files and studies from before these have lists.
-
-    Raises:
-        ValueError: a list has another number of weights than its field has choices; the message names it.
-    """
+    file, as numbers by choice. Files and studies from before these have lists. What is not as it should be is left for
+    validation to find."""
     if not isinstance(values, dict) or not isinstance(values.get("weights"), dict):
         return values
-    weights = _named(values["weights"], values, space, "weights")
-    for section, model in (("stem", StemChoices), ("stage", StageChoices)):
+    weights = _named(values["weights"], values)
+    for section in ("stem", "stage"):
         if isinstance(weights.get(section), dict) and isinstance(values.get(section), dict):
-            weights[section] = _named(weights[section], values[section], model, f"weights.{section}")
+            overrides = values.get("overrides") if section == "stage" else None
+            others = list(overrides.values()) if isinstance(overrides, dict) else []
+            weights[section] = _named(weights[section], values[section], others)
     return values | {"weights": weights}
 
 
-def _named(weights: dict[Any, Any], choices: dict[Any, Any], section: type[BaseModel], key: str) -> dict[Any, Any]:
-    """The weights of one section, of whose fields these are the choices."""
+def _named(weights: dict[Any, Any], choices: dict[Any, Any], overrides: Sequence[Any] = ()) -> dict[Any, Any]:
+    """The weights of one section, of whose fields these are the choices, and these replace them."""
     named = dict(weights)
     for name, listed in weights.items():
-        if isinstance(listed, list | tuple) and name in section.model_fields:
-            given = choices.get(name, section.model_fields[name].default)
-            of_field = given if isinstance(given, list | tuple) else (given,)
-            if len(listed) != len(of_field):
-                rule = f"must have {plural(len(of_field), 'number')}, one for each choice"
-                raise ValueError(f"{key}.{name} = {brief(listed)}: {rule}")
-            named[name] = dict(zip(map(word, of_field), listed, strict=True))
+        if not isinstance(listed, list | tuple) or not all(map(_is_weight, listed)):
+            continue
+        if name not in choices:  # what is left out has one choice
+            named[name] = "equal" if len(listed) == 1 else listed
+            continue
+        of_field = _words(choices[name])
+        replaced = {
+            choice
+            for override in overrides
+            if isinstance(override, dict) and name in override
+            for choice in _words(override[name])
+        }
+        if len(listed) == len(of_field) and replaced <= set(of_field):
+            named[name] = dict(zip(of_field, listed, strict=True))
     return named
+
+
+def _words(choices: Any) -> list[str]:
+    return [word(choice) for choice in (choices if isinstance(choices, list | tuple) else (choices,))]

@@ -109,6 +109,8 @@ def test_a_key_or_value_of_several_lines_stays_one_line() -> None:
         "\x00",
         "number: 2020-13-45",
         "number: " + "9" * 5_000,
+        "number: 0x" + "f" * 5_000,
+        "parts: {0x" + "f" * 5_000 + ": 1}",
         "number: " + "[" * 1_000,
     ],
 )

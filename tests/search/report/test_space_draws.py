@@ -10,7 +10,7 @@ SPACE = Space.model_validate(
         "stem": {"width": [4, 8]},
         "num_stages": [1, 2],
         "stage": {"block": "basic", "depth": [1, 2], "width": [4, 8, 64]},
-        "weights": {"num_stages": [3, 1], "stage": {"depth": "falling"}},
+        "weights": {"num_stages": {1: 3}, "stage": {"depth": "falling"}},
     }
 )
 
@@ -20,7 +20,7 @@ def test_the_lines_show_four_histograms_and_the_weights():
     text = lines(drawn)
     assert text[:2] == [
         "what 100 random designs within the limits look like",
-        "weighed    num_stages first, [3, 1]; stage.depth falling; all else equal",
+        "weighed    num_stages first, {1: 3}; stage.depth falling; all else equal",
     ]
     heads = [line.split()[0] for line in text[2:] if not line.startswith(" ")]
     assert heads == ["stages", "layers", "MACs", "parameters"]
@@ -50,7 +50,7 @@ def test_the_figure_has_a_panel_for_each_and_holds_every_draw_four_times():
     axes = [drawing.figure.layout[name] for name in ("xaxis", "xaxis2", "xaxis3", "xaxis4")]
     assert [axis.title.text for axis in axes] == ["Stages", "Layers", "MACs", "Parameters"]
     assert all(axis.range[0] < axis.range[1] for axis in axes)
-    assert "num_stages first, [3, 1]; stage.depth falling; all else equal" in drawing.caption
+    assert "num_stages first, {1: 3}; stage.depth falling; all else equal" in drawing.caption
     assert drawing.data is not None and drawing.data.equals(frame)
 
 

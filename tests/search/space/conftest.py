@@ -15,7 +15,7 @@ import pytest
 from models.architecture import Architecture, ArchitectureError
 from models.count import count_macs, count_parameters, peak_activations
 from models.int8 import count_int8_bytes
-from search.space.draws import _prepared
+from search.space.draws import prepare
 from search.space.limits import Limits
 from search.space.space import Space, Task
 
@@ -231,7 +231,7 @@ def cells(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
     def change(number: int) -> None:
         for name in ("CELLS", "MOST_CELLS"):
             monkeypatch.setattr(f"search.space.completion_tables.{name}", {1: number, 2: number})
-        _prepared.cache_clear()
+        prepare.cache_clear()
 
     yield change
-    _prepared.cache_clear()
+    prepare.cache_clear()

@@ -103,6 +103,10 @@ def test_a_list_belongs_to_the_choices_in_the_order_of_the_file(name: str) -> No
     assert Space.model_validate(space.model_dump()) == space
 
 
+def test_a_list_for_a_field_that_is_left_out_and_so_has_one_choice_says_nothing() -> None:
+    assert weighed({"activation": [2], "stage": {"kernel": [1]}}).weights is None
+
+
 def test_words_keep_their_order() -> None:
     space = weighed({"shortcut": [3, 1], "stage": {"block": [1, 4]}}, shortcut=["b", "A"])
     assert dict(zip(space.shortcut, space.choice_shares["shortcut"], strict=True)) == {"b": 0.75, "A": 0.25}
@@ -154,6 +158,7 @@ def test_weights_survive_being_stored() -> None:
         ("dropout", [0, 0.25], {0: 1, 0.25: 3}),
         ("preactivation", [False, True], {False: 1, True: 3}),
         ("head_width", [64, "none"], {64: 1, "none": 3}),
+        ("dropout", [-0.0, 0.25], {0: 1, 0.25: 3}),
     ],
 )
 def test_numbers_by_any_kind_of_choice_survive_being_stored(field: str, choices: Any, weights: Any) -> None:
@@ -179,6 +184,7 @@ def test_weights_in_words_leave_out_what_is_equal() -> None:
 
 
 NUMBERS = "weights must be numbers of 0 or more"
+LIST = "a list must have a number for each choice, and then overrides have no others"
 KINDS = "must be equal, falling, steep, or numbers by choice, such as {basic: 2, bottleneck: 1}"
 
 
@@ -196,17 +202,21 @@ KINDS = "must be equal, falling, steep, or numbers by choice, such as {basic: 2,
             {"num_stages": [0, 0, 0]},
             "weights.num_stages = {1: 0, 2: 0, 3: 0}: gives no weight above 0 to any choice",
         ),
-        ({"stage": {"depth": []}}, "weights.stage.depth = []: must have 3 numbers, one for each choice"),
+        ({"stage": {"depth": []}}, f"weights.stage.depth = []: {KINDS}"),
+        ({"stage": {"depth": [1, -2, 3]}}, f"weights.stage.depth = [1, -2, 3]: {NUMBERS}"),
+        ({"stage": {"depth": [3, 2, 1]}}, f"weights.stage.depth = [3, 2, 1]: {LIST}"),  # an override has 3 blocks
+        ({"stem": [1, 2]}, "weights.stem = [1, 2]: input should be a valid dictionary or instance of StemWeights"),
+        ({"overrides": [1]}, "weights.overrides: unknown key"),
+        ({"stage": {"depth": {2: 3, "2": 5}}}, "weights.stage.depth = {2: 3, '2': 5}: the choice 2 is given twice"),
+        ({"dropout": {0.1: 3, "0.10": 5}}, "weights.dropout = {0.1: 3, '0.10': 5}: the choice 0.1 is given twice"),
         ({"stage": {"depth": {}}}, f"weights.stage.depth = {{}}: {KINDS}"),
         ({"shortcut": {"C": 2}}, "weights.shortcut = {'C': 2}: this field has no choice C"),
         ({"shortcut": {"none": 2}}, "weights.shortcut = {'none': 2}: this field has no choice none"),
         ({"stage": {"block": {"basc": 2}}}, "weights.stage.block = {'basc': 2}: this field has no choice basc"),
         ({"stage": {"depth": {0: 2}}}, "weights.stage.depth = {0: 2}: this field has no choice 0"),
         ({"stage": {"depth": {1.5: 2}}}, "weights.stage.depth = {1.5: 2}: this field has no choice 1.5"),
-        (
-            {"stage": {"depth": [1, 2]}},
-            "weights.stage.depth = [1, 2]: must have 3 numbers, one for each choice",
-        ),
+        ({"stage": {"depth": [1, 2]}}, f"weights.stage.depth = [1, 2]: {LIST}"),
+        ({"stage": {"depth": [1, 2], "dept": "falling"}}, "weights.stage.dept: unknown key (and 1 more)"),
         (
             {"stage": {"width": "rising"}},
             f"weights.stage.width = 'rising': {KINDS}",
@@ -237,9 +247,10 @@ def test_weights_that_weigh_nothing_are_refused_in_one_line(tmp_path: Path, weig
     assert refusal(tmp_path, weights) == expected
 
 
-def test_a_list_of_the_wrong_length_is_that_also_where_the_first_stage_has_choices_of_its_own(tmp_path: Path) -> None:
-    expected = "weights.stage.depth = [1, 2]: must have 3 numbers, one for each choice"
-    assert refusal(tmp_path, {"stage": {"depth": [1, 2]}}, overrides={1: {"depth": 2}}) == expected
+def test_a_missing_key_is_named_before_the_list_that_weighs_it(tmp_path: Path) -> None:
+    stage = {"block": "basic", "dept": [1, 2, 4], "width": 4}
+    message = refusal(tmp_path, {"stage": {"depth": [1, 2, 3]}}, stage=stage)
+    assert message == "stage.dept: unknown key (and 2 more)"
 
 
 def test_a_number_too_large_for_a_float_is_refused(tmp_path: Path) -> None:

@@ -198,16 +198,37 @@ def _gpus_per_worker(cluster: Cluster, device: str, alive: list[Node]) -> float:
 
 def _require_reachable(address: str) -> None:
     """Check that somebody answers at the address; Ray itself would try for minutes."""
-    if address in ("auto", "local"):
+    if address == "local":
+        return
+    if address == "auto":
+        last = _last_cluster()
+        if last is not None:
+            _require_answer(last, f"ray = auto: this machine's last cluster was at {last}, where nobody answers")
         return
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal() or int(port) > LAST_PORT:
         rule = "must be auto, local or HOST:PORT of a cluster that this machine is a node of"
         raise InputError(f"ray = {address!r}: {rule}")
+    _require_answer(address, f"ray = {address}: nobody answers there")
+
+
+def _require_answer(address: str, rule: str) -> None:
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except (OSError, UnicodeError) as error:
-        raise InputError(f"ray = {address}: nobody answers there ({error})") from error
+        raise InputError(f"{rule} ({error})") from error
+
+
+def _last_cluster() -> str | None:
+    """The address that 'auto' will mean, by what runs here and by what the last `ray start` has written."""
+    try:
+        from ray._private.services import get_ray_address_from_environment
+
+        found = str(get_ray_address_from_environment("auto", None))
+    except Exception:  # there is none, or Ray has moved it: Ray says what it thinks
+        return None
+    return found if found.rpartition(":")[2].isdecimal() else None
 
 
 def _refused(address: str, error: Exception) -> InputError | TrainingError:

@@ -277,6 +277,20 @@ def test_auto_is_the_address_in_the_environment(
         ray.shutdown()
 
 
+def test_what_a_cluster_that_is_over_has_left_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, closed_address: str
+) -> None:
+    """By Ray's own file; Ray would try to reach it for minutes."""
+    pytest.importorskip("ray", reason="Ray is not installed")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", dict)  # none that another test has started
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(closed_address)
+    error = refusal(cluster_of("auto"))
+    rule = f"this machine's last cluster was at {closed_address}, where nobody answers ([Errno 111] Connection refused)"
+    assert isinstance(error, InputError) and str(error) == f"ray = auto: {rule}"
+
+
 def test_the_address_in_the_environment_is_looked_at_like_any_other(
     ray: FakeRay, monkeypatch: pytest.MonkeyPatch, closed_address: str
 ) -> None:

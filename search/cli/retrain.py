@@ -150,10 +150,10 @@ def retrain(
     # Where nothing is left to be chosen, the winner is known.
     others = baselines if selection.chooses else (*baselines, *candidates)
     opponent = find_opponent(files, plan, full, trials, others, seeds) if selection.has_opponent else None
-    students = [*candidates, *baselines]
+    beside = [*baselines]
     if opponent is not None and taught_only:  # else the guess beside the winner has no teacher
-        students.append(opponent)
-    known = teachers_known(teachers, students, selection.chooses) if teachers is not None else None
+        beside.append(opponent)
+    known = teachers_known(teachers, candidates, beside, selection.chooses) if teachers is not None else None
     request = RetrainRequest(
         tuple(candidates), baselines, seeds, selection.chooses, holdout, opponent, ranked_by, teachers, taught_only
     )

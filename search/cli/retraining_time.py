@@ -131,8 +131,8 @@ def fit_to_time(
     least: int = 1,
 ) -> Fit:
     """The number of finalists, where nothing was named, and the epochs of final runs for which the retraining takes so
-    long, by the pace at which the search trained. They follow from the study and the time alone, so that the same
-    command goes on where it was interrupted.
+    long, by the pace at which the search trained. They follow from the study, the time and the number of workers, so
+    that the same command goes on where it was interrupted.
 
     Args:
         text: the time as it was given.
@@ -147,7 +147,7 @@ def fit_to_time(
     """
     from search.cli.retraining_cost import final_paces, teacher_ratios
     from search.run.candidates import Candidate, best_first
-    from search.run.retraining_cost import Wave, seconds_per_epoch, teaching_waves, unequal_waves
+    from search.run.retraining_cost import Wave, most_at_once, seconds_per_epoch, teaching_waves, unequal_waves
     from search.run.retraining_time import MOST_FINALISTS, Work, choose_length
     from search.study.reading import trial_views
 
@@ -165,6 +165,7 @@ def fit_to_time(
         selection = replace(selection, top=min(MOST_FINALISTS, len(ranked)))
     numbers = selection.numbers(records)
     named = [] if selection.top is not None else [views[number] for number in numbers if number in views]
+    named = [trial for trial in named if trial.history]  # why others cannot be trained is said where they would be
     if seconds_per_epoch(named or ranked) is None:
         raise InputError(f"time = {text}: no trial of this study was trained to its end, which would tell the pace")
     most = selection.top or 1
@@ -177,8 +178,7 @@ def fit_to_time(
         known = None if by_round else teachers.find([])
         are_trained = known is None or isinstance(known[0], Candidate)
     num_winners = 1 if selection.top is not None else len(numbers)
-    num_networks = num_winners + len(rivals.baselines) + len(rivals.guess_beside([]))
-    num_workers = count_workers(max(most, num_networks * seeds))
+    num_dropouts = len(plan.question.space.dropout)
 
     def work(top: int) -> Work:
         finalists = rivals.finalists(ranked[:top]) if top > 1 else []
@@ -188,6 +188,8 @@ def fit_to_time(
         named_paces = [1.0] * num_winners + final_paces(rivals.baselines, students, plan)
         paces = [*named_paces, *final_paces(guess, students, plan)]
         ratios = teacher_ratios(teachers.num, known, students, plan) if teachers is not None else []
+        num_teachers = teachers.num if teachers is not None else 0
+        num_workers = count_workers(most_at_once(len(finalists), len(paces) * seeds, num_teachers, num_dropouts))
 
         def finals(epochs: int) -> list[Wave]:
             alone = [] if taught_only else unequal_waves(paces * seeds, epochs, num_workers)
@@ -196,14 +198,13 @@ def fit_to_time(
             taught = (paces if taught_only else named_paces) * seeds
             return [*alone, *teaching_waves(ratios, taught, epochs, are_trained, num_workers)]
 
-        return Work(top, len(finalists), seconds_per_epoch(trained) or 0.0, finals)
+        return Work(top, len(finalists), seconds_per_epoch(trained) or 0.0, num_workers, finals)
 
     try:
         length = choose_length(
             seconds,
             map(work, tops),
-            num_workers,
-            num_dropouts=len(plan.question.space.dropout),
+            num_dropouts=num_dropouts,
             searched=plan.question.recipe.epochs,
             least=least,
         )

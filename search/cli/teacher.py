@@ -123,17 +123,19 @@ def offered_teachers(
 
 
 def teachers_known(
-    request: "TeacherRequest", students: "Sequence[Candidate]", chooses: bool
+    request: "TeacherRequest", candidates: "Sequence[Candidate]", others: "Sequence[Candidate]", chooses: bool
 ) -> "Sequence[Candidate | Exported] | None":
     """The teachers, where no finalists' round is still to rank them; else None.
 
     Args:
-        students: who may be taught.
-        chooses: whether one of the students is to be chosen by such a round.
+        candidates: who may be taught.
+        others: who will be taught beside them.
+        chooses: whether only one of the candidates is, which such a round is to choose.
 
     Raises:
-        InputError: one of the students would be taught by itself alone.
+        InputError: one of those who will be taught would be by itself alone, or all of those of whom one will.
     """
+    from search.run.candidates import are_one_design
     from search.run.teachers import require_another
 
     if chooses and request.are_ranked:
@@ -141,8 +143,10 @@ def teachers_known(
             raise InputError(f"teacher = {request.source}: the winner of --top would be taught by itself alone")
         return None
     teachers = request.find([])
-    for student in students:
+    for student in [*([] if chooses else candidates), *others]:
         require_another(student, teachers, request.source)
+    if chooses and all(are_one_design(each, teacher) for each in candidates for teacher in teachers):
+        require_another(candidates[0], teachers, request.source)
     return teachers
 
 

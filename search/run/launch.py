@@ -22,12 +22,13 @@ from search.run.listener import Listener, Observer, Outcome
 from search.run.plans import keep_question, open_study_data, plan_of, require_recorded
 from search.run.proposals import hand_made, make_sampler, require_feasible
 from search.run.retraining import Retraining
+from search.run.retraining_cost import most_at_once
 from search.run.teachers import TeacherRequest
 from search.run.time_budget import TimeBudget
 from search.space.sampler import SpaceExhaustedError, ask
 from search.study.database import require_database
 from search.study.plan import Plan, Question
-from search.study.rounds import NUM_FINALIST_SEEDS, NUM_LEADERS, Finalist
+from search.study.rounds import Finalist
 from search.study.storage import Record, locked
 from search.study.view import RunView
 from search.study.way import DeviceClass, Select
@@ -106,12 +107,8 @@ class RetrainRequest:
         """The most runs that can be trained at once, where the space has so many dropouts."""
         num_finals = len(self.baselines) + (1 if self.choose else len(self.candidates))
         num_finals = (num_finals + (self.opponent is not None)) * self.num_seeds
-        if self.teachers is not None:
-            num_finals = max(num_finals, self.teachers.num)
-        if not self.choose:
-            return num_finals
-        num_rivals = max(min(len(self.candidates), NUM_LEADERS), num_dropouts - 1)
-        return max(num_finals, len(self.candidates), NUM_FINALIST_SEEDS * num_rivals)
+        num_teachers = self.teachers.num if self.teachers is not None else 0
+        return most_at_once(len(self.candidates) if self.choose else 0, num_finals, num_teachers, num_dropouts)
 
 
 @dataclass(frozen=True, slots=True)

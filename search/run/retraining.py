@@ -59,11 +59,12 @@ class Retraining:
         Where finalists are trained at full length, the best of them is trained with each other dropout of the study's
         space too (`tells_dropouts`).
 
-        Of equal ones the earlier candidate comes first, and a trial with its own dropout before others. A dropout that
-        cannot be trained is reported and left out.
+        Of equal ones the earlier candidate comes first, and a trial with its own dropout before others. A finalist that
+        cannot be trained so long, or with a dropout, is reported and left out: its seeds are fixed, so that it would
+        fail again.
 
         Raises:
-            TrainingError: a run of a finalist with its own dropout failed.
+            TrainingError: all finalists failed, or a worker was lost twice.
             StorageError: a result cannot be written.
         """
         by_identity = {candidate.identity: candidate for candidate in candidates}
@@ -77,7 +78,10 @@ class Retraining:
             others = [candidate for candidate in candidates if candidate not in leaders]
             leaders += self._trained_before(others, seeds)
         runs += self._finalists(leaders, seeds)
-        best = by_identity[_ranked(runs, candidates)[0].identity]
+        ranking = _ranked(runs, candidates)
+        if not ranking:
+            raise TrainingError("no finalist could be trained; the lines above say why")
+        best = by_identity[ranking[0].identity]
         rivals = [with_dropout(best, value) for value in sorted(self.plan.question.space.dropout)]
         rivals = [rival for rival in rivals if rival is not best]
         if not tells_dropouts(best.recipe.epochs, self.plan.question.recipe.epochs):
@@ -102,7 +106,7 @@ class Retraining:
         """A run of the candidate with the part of its recipe by which finalists are trained."""
         epochs = finalist_epochs(candidate.recipe.epochs, self.plan.question.recipe.epochs)
         shortened = replace(candidate, recipe=candidate.recipe.model_copy(update={"epochs": epochs}))
-        run = self._training.asked(shortened, seed, "finalist", may_fail=candidate.identity.dropout is not None)
+        run = self._training.asked(shortened, seed, "finalist", may_fail=True)
         return replace(run, way=run.way._replace(select=self._select))
 
     def audit(self, candidates: list[Candidate], num_seeds: int) -> list[RunView]:

@@ -37,6 +37,22 @@ def finalists_waves(num_candidates: int, num_dropouts: int, epochs: int, searche
     return [Wave(number, length) for number in (*runs, num_rivals * NUM_FINALIST_SEEDS) if number]
 
 
+def most_at_once(num_candidates: int, num_finals: int, num_teachers: int, num_dropouts: int) -> int:
+    """The most runs that can be trained side by side.
+
+    Args:
+        num_candidates: among which a finalists' round chooses; 0 where there is none.
+        num_finals: final runs, those of all seeds.
+        num_teachers: of these; 0 where nobody teaches.
+        num_dropouts: in the study's space.
+    """
+    most = max(num_finals, num_teachers)
+    if not num_candidates:
+        return most
+    num_rivals = max(min(num_candidates, NUM_LEADERS), num_dropouts - 1)
+    return max(most, num_candidates, NUM_FINALIST_SEEDS * num_rivals)
+
+
 def seconds_of(waves: Iterable[Wave], seconds_per_epoch: float, num_workers: int) -> float:
     """Seconds by the clock, if an epoch takes so long while all workers train."""
     return sum(ceil(wave.num_runs / num_workers) * wave.epochs * wave.pace for wave in waves) * seconds_per_epoch

@@ -28,12 +28,14 @@ class Work(NamedTuple):
         top: so many; 1: the best is taken, or others are named.
         num_finalists: these trials and the guess that joins them; 0 where nothing is to be chosen.
         seconds_per_epoch: of their networks, while all workers train.
+        num_workers: so many of them.
         finals: the runs at full length, with those of teachers and of whom they teach, if they have so many epochs.
     """
 
     top: int
     num_finalists: int
     seconds_per_epoch: float
+    num_workers: int
     finals: Callable[[int], Sequence[Wave]]
 
 
@@ -51,9 +53,7 @@ def epochs_within(
     return next((epochs for epochs in lengths if seconds_of(waves(epochs), seconds_per_epoch, num_workers) <= left), 0)
 
 
-def choose_length(
-    seconds: float, works: Iterable[Work], num_workers: int, *, num_dropouts: int, searched: int, least: int = 1
-) -> Length:
+def choose_length(seconds: float, works: Iterable[Work], *, num_dropouts: int, searched: int, least: int = 1) -> Length:
     """The most finalists of those offered for which final runs have half of the time and `least` epochs, and the epochs
     that then fit.
 
@@ -73,7 +73,7 @@ def choose_length(
             choosing = finalists_waves(work.num_finalists, num_dropouts, epochs, searched) if work.num_finalists else []
             return [*choosing, *work.finals(epochs)]
 
-        pace = work.seconds_per_epoch
+        pace, num_workers = work.seconds_per_epoch, work.num_workers
         epochs = epochs_within(seconds, waves, pace, num_workers)
         final = seconds_of(work.finals(epochs), pace, num_workers)
         is_long = final >= FINAL_SHARE * seconds_of(waves(epochs), pace, num_workers) and epochs >= least

@@ -15,7 +15,7 @@ from models.count import count_macs
 from search.cli.selection import Selection, parse_selection
 from search.errors import InputError
 from search.files import StudyFiles
-from search.protocol import Job
+from search.protocol import Failed, Job
 from search.recipes import FAST
 from search.report.caveats import caveats
 from search.report.findings import find
@@ -31,6 +31,7 @@ from search.study.plan import Plan
 from search.study.reading import read_view
 from search.study.storage import read_study
 from search.study.view import at_dropout
+from search.workers import machine
 
 Nas = Callable[..., CompletedProcess[str]]
 
@@ -303,6 +304,34 @@ def epochs_in(nas: Nas, time: str, *options: str) -> int:
     said = next((line for line in done.stdout.splitlines() if line.startswith(f"in {time}: ")), None)
     assert said is not None, done.stderr
     return int(said.split("--epochs ")[1].split()[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--top", "3"), ("--trial", "7", "--teacher", "top2", "--taught-only"), ("--trial", "7", "--seeds", "3"), ()],
+)
+def test_a_time_is_divided_among_the_workers_that_are_then_started(
+    nas: Nas, searched: StudyFiles, simulation: Simulation, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(machine, "choose_workers", lambda devices, num_runs: asked.append(num_runs) or 1)
+    simulation.curve = keeping
+    done = nas("retrain", "--time", "1h", *options, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert asked[-1] in asked[:-2], "asked for by the fit, for the cost and for the start"
+    assert asked[-1] == asked[-2] > 1
+    assert not options or len(set(asked)) == 1
+
+
+def test_a_time_for_a_trial_that_failed_says_that_it_failed(nas: Nas, simulation: Simulation, tmp_path: Path) -> None:
+    def curve(job: Job, epoch: int) -> float | Failed:
+        return Failed("training loss is nan in epoch 1") if job.label == "trial 0" else 0.5
+
+    simulation.curve = curve
+    assert nas(*SEARCH, "--device", "cpu").returncode == 0
+    refused = nas("retrain", "--trial", "0", "--time", "10m", "--device", "cpu")
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].startswith("nas: trial = 0: "), refused.stderr
 
 
 def test_no_time_is_kept_for_a_guess_that_is_the_best_trial_or_a_baseline(

@@ -238,6 +238,24 @@ def test_the_winner_of_a_round_is_taught_by_the_best_of_that_round(
     assert nas("retrain", *options).returncode == 0 and len(simulation.fleets) == 1
 
 
+def test_a_guess_that_is_a_finalist_teaches_another_winner(
+    nas: Nas, searched: StudyFiles, simulation: Simulation
+) -> None:
+    def curve(job: Job, epoch: int) -> float:
+        keeping(job, epoch)
+        return 0.9 if job.label.split()[0] == winner else 0.5
+
+    guess = known_baseline("guess", searched, Plan.load(searched))
+    winner = f"{third(searched):04d}"
+    simulation.curve = curve
+    options = ("--teacher", f"baseline:{guess}", *BRIEF)
+    done = nas("retrain", "--top", "3", *options)
+    assert done.returncode == 0, done.stderr
+    (taught,) = [run for run in read_results(searched).runs if run.teaching is not None]
+    assert taught.teaching is not None and [one.name for one in taught.teaching.teachers] == [guess]
+    assert f"{taught.identity.trial:04d}" == winner
+
+
 def test_fewer_designs_than_teachers_are_all_there_are(nas: Nas, searched: StudyFiles, simulation: Simulation) -> None:
     simulation.curve = teaching
     trials = [trial for trial in read_view(searched).trials if trial.state == "complete"]

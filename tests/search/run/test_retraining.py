@@ -275,6 +275,28 @@ def test_a_dropout_that_cannot_be_trained_is_told_and_left_out(retrain_dropouts:
     assert notes == ["0007 with dropout 0.1 seed 1: failed, and is left out: loss is nan"]
 
 
+def test_a_finalist_that_cannot_be_trained_for_longer_is_told_and_left_out_and_does_not_stand_in_the_way(
+    retrain_dropouts: Callable[..., Retraining],
+) -> None:
+    def curve(job: Job, epoch: int) -> float | Failed:
+        return Failed("training loss is nan in epoch 2") if job.label.startswith("0007 seed") else dropping(job, epoch)
+
+    for _ in range(2):  # it fails again, for its seeds are fixed
+        notes: list[str] = []
+        ranking = retrain_dropouts(SimulatedFleet(1, curve), notes).choose(CANDIDATES)
+        labels = [candidate.identity.label for candidate, _ in ranking]
+        assert labels[0].startswith("0003") and "0007" not in labels
+        assert notes == [
+            f"0007 seed {seed}: failed, and is left out: training loss is nan in epoch 2" for seed in (0, 1)
+        ]
+
+
+def test_where_every_finalist_fails_there_is_no_winner(retrain_dropouts: Callable[..., Retraining]) -> None:
+    fleet = SimulatedFleet(1, lambda job, epoch: Failed("training loss is nan in epoch 1"))
+    with pytest.raises(TrainingError, match=r"^no finalist could be trained; the lines above say why$"):
+        retrain_dropouts(fleet).choose(CANDIDATES)
+
+
 def test_a_final_run_with_another_dropout_may_not_fail(retrain_dropouts: Callable[..., Retraining]) -> None:
     fleet = SimulatedFleet(1, lambda job, epoch: Failed("loss is nan"))
     with pytest.raises(TrainingError, match=r"^0007 with dropout 0\.1 seed 0 failed: loss is nan$"):
@@ -417,7 +439,7 @@ def test_a_failed_run_is_told_by_its_name(
         return message if job.label == "0007 seed 1" and epoch == 2 else saving(job, epoch)
 
     with pytest.raises(TrainingError, match=f"^0007 seed 1 failed: {message.reason}$"):
-        retrain(SimulatedFleet(1, curve)).choose(CANDIDATES)
+        retrain(SimulatedFleet(1, curve)).finish(CANDIDATES, 2)
     assert [(run.label, run.seed) for run in read_runs(files)] == [("0003", 0), ("0003", 1), ("0007", 0)]
 
 

@@ -20,8 +20,8 @@ def length(
 ) -> Length:
     """Where the guess is one more finalist."""
     finals = lambda epochs: [Wave(num_finals, epochs), *teaching(epochs)]  # noqa: E731
-    works = [Work(top, top + 1 if top > 1 else 0, pace, finals) for top in tops]
-    return choose_length(seconds, works, 2, num_dropouts=3, searched=4, **options)
+    works = [Work(top, top + 1 if top > 1 else 0, pace, 2, finals) for top in tops]
+    return choose_length(seconds, works, num_dropouts=3, searched=4, **options)
 
 
 @pytest.mark.parametrize("seconds", [20, 40, 70, 150, 400, 3000])

@@ -112,7 +112,7 @@ class Coordinator:
             if self._wants_more:
                 if self._crew.has_idle and (self._waiting or self._propose()):
                     self._dispatch(self._waiting.pop(0))
-                elif self._looks_ahead and not self._waiting and self._has_time_to_look_ahead:
+                elif self._wants_more and self._looks_ahead and not self._waiting and self._has_time_to_look_ahead:
                     self._propose()
             # While no trial is running there may still be work, for a worker that takes the place of a lost one.
             if not self._running and not self._wants_more:

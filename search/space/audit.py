@@ -55,8 +55,8 @@ class Audit:
         vectors_valid: those that decode to a network that takes the images.
         vectors_feasible: those of them within the limits, as exact as `feasible`.
         vectors_share: `vectors_feasible` / `vectors_valid`.
-        near_budget: designs of 90% to 100% of `most` parameters, within the limit on activations. None without limits,
-            and where the space is too large for exact counts.
+        near_budget: designs of 90% (or `fill`, if that is more) to 100% of `most` parameters, within the limit on
+            activations. None without limits, and where the space is too large for exact counts.
         added: designs that a budget larger by a tenth would add, likewise.
         histogram: all designs by parameters, in bins of equal width on a logarithmic axis. Where the space is too large
             for that, the last bin holds all beyond the bins around the budget; where even that is too much, there are

@@ -44,6 +44,12 @@ def test_the_lines_tell_what_was_counted() -> None:
     assert all(choice.text in text for choice in counted.impossible_choices[:12])
 
 
+def test_near_the_budget_is_what_fill_leaves_of_the_last_tenth() -> None:
+    counted = audit(SPACE, TASK, Limits(6_000, fill=0.95))
+    assert counted.near_budget == counted.feasible
+    assert f"near it    {counted.feasible} designs of 95 to 100% of the parameters" in "\n".join(lines(counted))
+
+
 def test_without_a_budget_nothing_is_said_of_limits() -> None:
     text = "\n".join(lines(audit(SPACE, TASK, None)))
     assert "fitting" not in text and "limit" not in text

@@ -34,7 +34,7 @@ from search.space.limits import Limits
 from search.space.space import Space
 from search.study.plan import Plan, run_seed
 from search.study.reading import read_view, trial_view
-from search.study.storage import architecture_of, read_study
+from search.study.storage import Record, architecture_of, read_study
 from search.workers.fleet import Worker
 from search.workers.machine import Machine
 
@@ -766,6 +766,16 @@ def test_an_exhausted_space_ends_the_search_early(search: Search, sampler: str, 
     assert len(set(designs(found.trials))) == found.outcome.num_trained == 4
     assert found.outcome.early_stop == "all 4 designs within the limits have been tried"
     assert len(found.trials) == 4
+
+
+def test_a_spent_space_is_asked_once_more_also_where_designs_are_drawn_ahead(
+    search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, propose = [], Record.propose
+    monkeypatch.setattr(Record, "propose", lambda record, space: asked.append(space) or propose(record, space))
+    fleet = SimulatedFleet(8, lambda job, epoch: 0.1 * epoch, device="NVIDIA H100", peak=7e14)
+    found = search(100, space=FOUR, fleet=fleet)
+    assert found.outcome.num_trained == 4 and len(asked) == 5
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])

@@ -216,12 +216,10 @@ def _named(weights: dict[Any, Any], choices: dict[Any, Any], overrides: Sequence
             named[name] = "equal" if len(listed) == 1 else listed
             continue
         of_field = _words(choices[name])
-        replaced = {
-            choice
-            for override in overrides
-            if isinstance(override, dict) and name in override
-            for choice in _words(override[name])
-        }
+        given = [
+            override[name] for override in overrides if isinstance(override, dict) and override.get(name) is not None
+        ]
+        replaced = {choice for choices_of_stage in given for choice in _words(choices_of_stage)}
         if len(listed) == len(of_field) and replaced <= set(of_field):
             named[name] = dict(zip(of_field, listed, strict=True))
     return named

@@ -103,6 +103,12 @@ def test_a_list_belongs_to_the_choices_in_the_order_of_the_file(name: str) -> No
     assert Space.model_validate(space.model_dump()) == space
 
 
+def test_a_list_in_a_stored_space_whose_stages_replace_other_choices_is_read() -> None:
+    """Where it is stored, an override names what it does not replace too, as nothing."""
+    weights = {"stage": {"width": [1, 3]}}
+    assert Space.model_validate(weighed(None).model_dump(mode="json") | {"weights": weights}) == weighed(weights)
+
+
 def test_a_list_for_a_field_that_is_left_out_and_so_has_one_choice_says_nothing() -> None:
     assert weighed({"activation": [2], "stage": {"kernel": [1]}}).weights is None
 

@@ -14,6 +14,7 @@ number of parameters.
 
 from models.architecture import Architecture, Shortcut, Stage, Stem, needs_shortcut
 
+_MAPS_OF_A_BLOCK, _OTHER_MAPS = 10, 6  # at most
 SCALE = 4  # bytes of a float scale
 FEATURE_MAP = SCALE + 1  # its scale and its zero point
 
@@ -75,6 +76,11 @@ def count_int8_bytes(architecture: Architecture) -> int:
         width = stage.width
     total += head_bytes(width, architecture.num_classes, architecture.head_width, preactivation)
     return total + FEATURE_MAP * _num_feature_maps(architecture)
+
+
+def most_feature_map_bytes(num_blocks: int) -> int:
+    """The most bytes that the feature maps of a network of so many blocks add to those of its parts."""
+    return FEATURE_MAP * (_MAPS_OF_A_BLOCK * num_blocks + _OTHER_MAPS)
 
 
 def _num_feature_maps(architecture: Architecture) -> int:

@@ -224,13 +224,12 @@ def _headline(files: StudyFiles, request: "SearchRequest") -> str:
 
 def limit_words(question: "Question") -> list[str]:
     """The limits as people read them, the budget first."""
-    from search.space.limits import macs_words
+    from search.space.limits import fill_words, macs_words
 
     limits = question.all_limits
     words = [f"at most {plural(question.budget, 'parameter')}"]
     if question.fill:
-        of = "them" if limits.max_params == question.budget else f"the {limits.max_params:,} that bytes leave"
-        words.append(f"at least {question.fill:.0%} of {of} used")
+        words.append(f"at least {question.fill:.0%} of {fill_words(limits)} used")
     if limits.macs is not None:
         words.append(f"at most {macs_words(limits.macs, limits.max_params, question.data.image_size)}")
     return [*words, *(text for text in question.limits if not text.startswith("macs="))]

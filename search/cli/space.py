@@ -104,7 +104,7 @@ def parse_space(
 def unsaid_limits(limits: "Limits | None", given: Sequence[str] | None, fill: str | None, task: "Task") -> str | None:
     """The limits that `nas search` would add, in a line; None if all of them were spoken of."""
     from search.run.proposals import DEFAULT_FILL, MIN_DESIGNS
-    from search.space.limits import macs_by_rule, macs_choice, macs_words
+    from search.space.limits import fill_words, macs_by_rule, macs_choice, macs_words
 
     if limits is None:
         return None
@@ -113,7 +113,7 @@ def unsaid_limits(limits: "Limits | None", given: Sequence[str] | None, fill: st
         macs = macs_by_rule(limits.max_params, task.image_size)
         words.append(f"at most {macs_words(macs, limits.max_params, task.image_size)}")
     if fill is None:
-        at_least = f"at least {DEFAULT_FILL:.0%} of the budget used"
+        at_least = f"at least {DEFAULT_FILL:.0%} of {fill_words(limits)} used"
         words.append(f"{at_least}, if {MIN_DESIGNS:,} designs do (--fill none lifts it)")
     return f"nas search adds: {'; '.join(words)}" if words else None
 

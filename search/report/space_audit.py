@@ -44,7 +44,8 @@ def _fitting(audit: Audit) -> list[str]:
     near, added = ("too many designs to be counted",) * 2
     if audit.near_budget is not None and audit.added is not None:
         near, added = plural(audit.near_budget, "design"), plural(audit.added, "design")
-    further = [*audit.limits, *([f"at least {audit.fill} of them used"] if audit.fill else [])]
+    of = "them" if audit.least else "the bytes"
+    further = [*audit.limits, *([f"at least {audit.fill} of {of} used"] if audit.fill else [])]
     exact = "" if not audit.error else f" (estimated, standard error {count(audit.error)})"
     return [
         f"limit      {count(audit.budget)} parameters" + "".join(f", {text}" for text in further),

@@ -48,7 +48,7 @@ class Audit:
             draws among these that keep the limits themselves.
         limits: the other limits as texts.
         fill: the least share to be used, see `Limits`.
-        least: the fewest parameters that limits and fill leave.
+        least: the fewest parameters that fill leaves; 0 where it is a share of bytes.
         most: the most.
         impossible: further architectures, which cannot take images of this size and are counted nowhere else.
         vectors: all vectors.

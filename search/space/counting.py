@@ -61,10 +61,10 @@ class TooManyError(Exception):
 
 
 class DesignCounter:
-    """Counts designs by their parameters or, with measure 'vectors', the vectors that decode to them.
+    """Counts designs by what they cost or, with measure 'vectors', the vectors that decode to them.
 
     Args:
-        parts: the parts of the space; their first metric must be 'params'.
+        parts: the parts of the space; their first metric is what is counted by.
         measure: what is counted.
 
     Attributes:
@@ -72,14 +72,13 @@ class DesignCounter:
     """
 
     def __init__(self, parts: Parts, measure: Measure = "designs") -> None:
-        assert parts.metrics[0] == "params"
         self.parts = parts
         self.measure = measure
         self.total = count_all(parts, measure)
         self._largest = Extremes(parts, largest=True).cost or 0
 
     def count(self, most: int) -> int:
-        """The number of designs (or vectors) of at most `most` parameters.
+        """The number of designs (or vectors) that cost at most `most`.
 
         Raises:
             TooManyError: the lists would be longer than `MAX_LISTED`.
@@ -87,7 +86,7 @@ class DesignCounter:
         return self.counts([most])[0]
 
     def counts(self, bounds: Sequence[int]) -> list[int]:
-        """The number of designs (or vectors) of at most so many parameters, for each bound.
+        """The number of designs (or vectors) that cost at most so much, for each bound.
 
         Raises:
             TooManyError: the lists would be longer than `MAX_LISTED`.

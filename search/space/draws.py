@@ -14,7 +14,7 @@ from itertools import product
 import numpy as np
 
 from models.architecture import Architecture, Stage
-from models.int8 import count_int8_bytes
+from models.int8 import count_int8_bytes, most_feature_map_bytes
 from search.space.completion_tables import CompletionTables, NextStages
 from search.space.limits import Limits
 from search.space.parts import Costs, FeatureMap, Measure, Metric, Parts, Start, Weights
@@ -217,8 +217,8 @@ class Draws:
 
     def _fits_in_bytes(self, architecture: Architecture) -> bool:
         """Whether a network that may fit does: its bytes are a little more than those of its parts."""
-        most = self._limits.max_int8_bytes
-        return most is None or count_int8_bytes(architecture) <= most
+        least, most = self._limits.min_int8_bytes, self._limits.max_int8_bytes
+        return most is None or least <= count_int8_bytes(architecture) <= most
 
     def _positions_after(self, start: Start) -> list[tuple[int, ...]]:
         """For every stage but the first, the positions from that stage on."""
@@ -245,7 +245,11 @@ def prepare(
     trial."""
     most = _most_of(limits)
     parts = Parts(space, task, tuple(most), limits.max_activations)
-    lower = np.array([limits.min_params if metric == "params" else 0 for metric in most], np.int64)
+    least = {
+        "params": limits.min_params,
+        "bytes": max(0, limits.min_int8_bytes - most_feature_map_bytes(space.most_blocks)),
+    }
+    lower = np.array([least.get(metric, 0) for metric in most], np.int64)
     upper = np.array([*most.values()], np.int64)
     tables = CompletionTables(parts, measure, lower, upper)
     return lower, upper, parts, tables, tuple(_find_roots(parts, tables, measure, lower, upper))
@@ -271,15 +275,11 @@ def _find_roots(
 
 
 def _most_of(limits: Limits) -> dict[Metric, int]:
-    """The most of each metric that is limited. What bytes of an int8 file imply of parameters needs no axis."""
-    most: dict[Metric, int] = {"params": limits.max_params}
-    if limits.max_int8_bytes is not None and not limits.min_params and limits.max_int8_bytes <= limits.budget:
-        del most["params"]
-    if limits.macs is not None:
-        most["macs"] = limits.macs
-    if limits.max_int8_bytes is not None:
-        most["bytes"] = limits.max_int8_bytes
-    return most
+    """The most of each metric that is limited, first of the one that is to be used up. What bytes of an int8 file imply
+    of parameters needs no axis."""
+    most: list[tuple[Metric, int | None]] = [("macs", limits.macs), ("bytes", limits.max_int8_bytes)]
+    most = most[::-1] if limits.is_of_int8_bytes else [("params", limits.max_params), *most]
+    return {metric: number for metric, number in most if number is not None}
 
 
 def _extended(beginning: _Beginning, candidates: NextStages, picked: int) -> _Beginning:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from models.int8 import most_feature_map_bytes
 from search.errors import SpaceError
 from search.space.counting import DesignCounter, TooManyError, count_all
 from search.space.draws import Draws
@@ -79,7 +80,15 @@ def require_design(
             raise SpaceError(
                 f"limit activations = {limits.activations}@{precision}: {smallest_network} needs {size:,} bytes of them"
             )
-    if limits.fill:
+    if limits.min_int8_bytes:
+        within = _largest_within(Parts(space, task, ("bytes",)), limits.max_params)
+        largest = None if within is None else within + most_feature_map_bytes(space.most_blocks)
+        if largest is not None and largest < limits.min_int8_bytes:
+            raise SpaceError(
+                f"fill = {limits.fill}: asks for at least {limits.min_int8_bytes:,} bytes in int8, and no network of "
+                f"this space on {data_name} within the limit takes more than {largest:,}"
+            )
+    elif limits.fill:
         largest = _largest_within(Parts(space, task), limits.max_params)
         if largest is not None and largest < limits.min_params:
             raise SpaceError(
@@ -128,9 +137,9 @@ def _least_activations(space: Space, task: Task) -> int:
 
 
 def _largest_within(parts: Parts, most: int) -> int | None:
-    """Parameters of the largest design of at most `most`, of which there is one; None if there are too many to count.
+    """What the largest design of at most `most` costs in the parts' metric; None if there are too many to count.
 
-    It is the lowest bound that counts as many designs as `most` does.
+    There must be one. It is the lowest bound that counts as many designs as `most` does.
     """
     counter = DesignCounter(parts)
     try:

@@ -24,7 +24,7 @@ from models.baselines import BASELINES, find_baseline
 from models.count import count_macs, count_parameters, parts
 from models.int8 import count_int8_bytes
 from search.quantities import plural
-from search.space.limits import Limits
+from search.space.limits import Limits, used
 from search.space.space import Space, Task
 
 BEST_GUESS = "guess"  # the name that stands for the best of a study's guesses
@@ -55,16 +55,16 @@ def guesses(space: Space, task: Task, limits: Limits) -> dict[str, Architecture]
 def first_guesses(family: Mapping[str, Architecture], task: Task, limits: Limits) -> dict[str, Architecture]:
     """The few guesses that a search begins with, the shallow before the deep: at most `NUM_FIRST`.
 
-    Those that use less than half of the parameters are left out, and so are those of many blocks a stage, which are
-    narrow; where all do or are, the largest alone is taken. Left out are also those whose last maps are smaller than
-    `MIN_LAST_MAP`, if others have larger ones. The shallowest of three and of four stages come first, then always the
-    one whose number of layers differs most, by its ratio, from all that are there.
+    Those that use less than half of what they may (see `used`) are left out, and so are those of many blocks a stage,
+    which are narrow; where all do or are, the largest alone is taken. Left out are also those whose last maps are
+    smaller than `MIN_LAST_MAP`, if others have larger ones. The shallowest of three and of four stages come first, then
+    always the one whose number of layers differs most, by its ratio, from all that are there.
     """
-    most = MIN_SHARE * limits.max_params
     large = {
         name: network
         for name, network in family.items()
-        if count_parameters(network) >= most and network.stages[0].depth <= MAX_FIRST_DEPTH
+        if used(network, limits.max_params, limits.max_int8_bytes)[0] >= MIN_SHARE
+        and network.stages[0].depth <= MAX_FIRST_DEPTH
     }
     if not large:
         return dict([max(family.items(), key=lambda item: count_parameters(item[1]))] if family else [])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from models.int8 import most_feature_map_bytes
 from search.space.extremes import Choice, Extremes
 from search.space.limits import Limits
 from search.space.parts import Parts
@@ -17,12 +18,12 @@ class ImpossibleChoice:
         choice: the choice.
         limit: the limit that rules it out.
         extreme: what the smallest network with the choice costs, where that is above the limit, or, for 'fill', what
-            the largest costs, where that does not fill the budget. None if no network at all has the choice, and for
-            'activations'.
+            the largest costs, where that does not fill the budget (for 'fill of bytes' at most costs, where that does
+            not fill the bytes of an int8 file). None if no network at all has the choice, and for 'activations'.
     """
 
     choice: Choice
-    limit: Literal["params", "fill", "macs", "bytes", "activations"]
+    limit: Literal["params", "fill", "macs", "bytes", "fill of bytes", "activations"]
     extreme: int | None
 
     @property
@@ -38,6 +39,8 @@ class ImpossibleChoice:
             return f"{what} is in no network"
         if self.limit == "fill":
             return f"{what} has at most {self.extreme:,} parameters"
+        if self.limit == "fill of bytes":
+            return f"{what} takes at most {self.extreme:,} bytes in int8"
         units = {"params": "parameters", "macs": "multiply-accumulates", "bytes": "bytes in int8"}
         unit = units[self.limit]
         return f"{what} needs at least {self.extreme:,} {unit}"
@@ -46,7 +49,8 @@ class ImpossibleChoice:
 def find_impossible_choices(space: Space, task: Task, limits: Limits) -> tuple[ImpossibleChoice, ...]:
     """The choices that no network within the limits has, each with the first limit that rules it out.
 
-    The limits on parameters, fill, MACs, bytes in int8 and activations are examined one at a time, in this order. A
+    The limits on parameters, fill, MACs, bytes in int8, fill of these and activations are examined one at a time, in
+    this order. A
     width with a block is left out if the width or the block is impossible by itself.
     """
     parts = Parts(space, task)
@@ -66,6 +70,11 @@ def find_impossible_choices(space: Space, task: Task, limits: Limits) -> tuple[I
         for choice, cost in Extremes(Parts(space, task, ("bytes",))).by_choice().items():
             if cost is not None and cost > limits.max_int8_bytes:
                 impossible.setdefault(choice, ImpossibleChoice(choice, "bytes", cost))
+    if limits.min_int8_bytes:
+        further = most_feature_map_bytes(space.most_blocks)
+        for choice, cost in Extremes(Parts(space, task, ("bytes",)), largest=True).by_choice().items():
+            if cost is not None and cost + further < limits.min_int8_bytes:
+                impossible.setdefault(choice, ImpossibleChoice(choice, "fill of bytes", cost + further))
     if limits.max_activations is not None:
         within = Parts(space, task, max_activations=limits.max_activations)
         for choice, cost in Extremes(within).by_choice().items():

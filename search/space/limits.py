@@ -110,7 +110,8 @@ class Limits:
         activations: the most bytes of live feature maps for one image, at `activations_precision`; see `models.count`.
         activations_precision: the precision of the feature maps.
         latency: the most seconds for one image. It is measured by workers, and not checked here.
-        fill: the least share that a network must use of the parameters that budget and bytes leave; 0 requires nothing.
+        fill: the least share that a network must use of the parameters that budget and bytes leave or, where bytes in
+            int8 are limited to no more than the budget, of these bytes; 0 requires nothing.
 
     Raises:
         InputError: the fill is outside 0 to 1.
@@ -142,9 +143,23 @@ class Limits:
         """The most bytes of an int8 file's numbers; None without such a limit."""
         return self.bytes if self.bytes_precision == "int8" else None
 
+    @property
+    def is_of_int8_bytes(self) -> bool:
+        """Whether bytes of an int8 file are what is used up, since every network has more of them than parameters."""
+        return self.max_int8_bytes is not None and self.max_int8_bytes <= self.budget
+
     @cached_property
     def min_params(self) -> int:
-        """The fewest parameters a network must have; 0 if `fill` requires nothing."""
+        """The fewest parameters a network must have; 0 if `fill` requires none."""
+        return 0 if self.is_of_int8_bytes else self._filled
+
+    @cached_property
+    def min_int8_bytes(self) -> int:
+        """The fewest bytes a network must take in an int8 file; 0 if `fill` requires none."""
+        return self._filled if self.is_of_int8_bytes else 0
+
+    @property
+    def _filled(self) -> int:
         # As a fraction of the decimal that was written: 0.9 means nine tenths, not the nearest float.
         return -(-Fraction(str(self.fill)) * self.max_params // 1)
 
@@ -173,9 +188,15 @@ class Limits:
             return False
         return self.max_int8_bytes is None or count_int8_bytes(architecture) <= self.max_int8_bytes
 
+    def is_filled_by(self, architecture: Architecture) -> bool:
+        """Whether the network uses as much as `fill` requires."""
+        if self.is_of_int8_bytes:
+            return not self.min_int8_bytes or count_int8_bytes(architecture) >= self.min_int8_bytes
+        return count_parameters(architecture) >= self.min_params
+
     def admits(self, architecture: Architecture, image_size: int) -> bool:
         """Whether the network takes images of `image_size` pixels and meets every limit but latency."""
-        if count_parameters(architecture) < self.min_params or not self.has_room_for(architecture):
+        if not self.has_room_for(architecture) or not self.is_filled_by(architecture):
             return False
         try:
             macs = count_macs(architecture, image_size)
@@ -220,7 +241,14 @@ def macs_words(macs: int, max_params: int, image_size: int) -> str:
     if macs != macs_by_rule(max_params, image_size):
         return text
     at = "" if image_size == 32 else " at 32x32 pixels"
-    return f"{text} ({MACS_PER_PARAMETER} a parameter of the budget{at}, --limit macs=none lifts it)"
+    return f"{text} ({MACS_PER_PARAMETER} for each of {max_params:,} parameters{at}, --limit macs=none lifts it)"
+
+
+def fill_words(limits: Limits) -> str:
+    """What `fill` is a share of, as people read it."""
+    if limits.is_of_int8_bytes:
+        return f"the {limits.bytes:,} bytes in int8"
+    return "the budget" if limits.max_params == limits.budget else f"the {limits.max_params:,} that bytes leave"
 
 
 def macs_choice(texts: Iterable[str]) -> str | None:

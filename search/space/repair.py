@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from models.architecture import Architecture, ArchitectureError
-from models.count import count_parameters
 from search.space.choices import rank
 from search.space.limits import Limits
 from search.space.space import Space, Task, stage_number
@@ -33,7 +32,7 @@ def repair(
             return None
         if limits.admits(architecture, task.image_size):
             return repaired
-        step = 1 if count_parameters(architecture) < limits.min_params else -1
+        step = -1 if limits.is_filled_by(architecture) else 1
         present = [slot for slot in slots.values() if stage_number(slot.name) <= len(architecture.stages)]
         for index in rng.permutation(len(present)):
             slot = present[index]

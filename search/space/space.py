@@ -188,6 +188,11 @@ class Space(GrownSection):
         return {slot.name: slot for slot in slots}
 
     @property
+    def most_blocks(self) -> int:
+        """The number of blocks of its deepest network."""
+        return sum(self.stage_choices(index).depth[-1] for index in range(self.num_stages[-1]))
+
+    @property
     def num_free(self) -> int:
         """The number of choices of what costs nothing: dropout and activation."""
         return len(self.dropout) * len(self.activation)

@@ -28,7 +28,7 @@ from search.workers import machine
 
 Nas = Callable[..., CompletedProcess[str]]
 DIGITS = ("search", "--data", "digits", "--budget", "20k")
-RULE = "at most 400k MACs (320 a parameter of the budget at 32x32 pixels, --limit macs=none lifts it)"
+RULE = "at most 400k MACs (320 for each of 20,000 parameters at 32x32 pixels, --limit macs=none lifts it)"
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,9 @@ def test_without_fill_the_share_to_use_depends_on_the_space_and_none_asks_for_no
     assert question(budget="1M")[1].fill == 0.8
     assert question(budget="1M", fill="none")[1].fill == 0.0
     _, within = question(budget="1M", limit=["bytes=100KB@int8"])
+    assert (within.fill, within.all_limits.min_int8_bytes) == (0.8, 80_000)
+    assert "at least 80% of the 100,000 bytes in int8 used" in limit_words(within)
+    _, within = question(budget="1M", limit=["bytes=400KB"])
     assert (within.fill, within.all_limits.min_params) == (0.8, 80_000)
     assert "at least 80% of the 100,000 that bytes leave used" in limit_words(within)
 
@@ -170,7 +173,8 @@ def test_limits_are_read_before_the_data() -> None:
         (["macs=none"], None, None),
         (["macs=150k"], 150_000, "at most 150k MACs"),
         (["macs=400000"], 400_000, RULE),
-        (["bytes=8KB@int8"], 160_000, RULE.replace("400k", "160k")),  # it goes with the parameters that bytes leave
+        # It goes with the parameters that bytes leave.
+        (["bytes=8KB@int8"], 160_000, RULE.replace("400k", "160k").replace("20,000", "8,000")),
     ],
 )
 def test_macs_are_limited_by_a_rule_unless_something_is_said(
@@ -200,7 +204,7 @@ def test_the_rule_is_lifted_where_it_would_leave_no_design_and_that_is_said(nas:
 
 def test_a_dry_run_says_the_limits_of_its_designs(nas: Nas) -> None:
     done = nas(*DIGITS, "--trials", "5", "--dry-run", "--format", "json")  # fill and rule hold together
-    assert f"\nlimits: at most 20,000 parameters, at least 80% of them used, {RULE}\n" in done.stderr
+    assert f"\nlimits: at most 20,000 parameters, at least 80% of the budget used, {RULE}\n" in done.stderr
     assert all(row["macs"] <= 400_000 for row in json.loads(done.stdout))
 
 

@@ -80,7 +80,7 @@ def test_limits_that_leave_nothing_have_no_draws(nas: Nas) -> None:
 def test_space_takes_the_rule_for_macs_and_says_what_a_search_would_add(nas: Nas) -> None:
     command = ("space", "--space", "small.yaml", "--budget", "20k", "--data", "digits")
     limits: dict[str, tuple[str, ...]] = {macs: ("--limit", f"macs={macs}") for macs in ("none", "auto", "400000")}
-    line = "nas search adds: at most 400k MACs (320 a parameter of the budget at 32x32 pixels"
+    line = "nas search adds: at most 400k MACs (320 for each of 20,000 parameters at 32x32 pixels"
     fill = "at least 80% of the budget used, if 1,000 designs do (--fill none lifts it)\n"
     assert nas(*command).stdout.endswith(f"{line}, --limit macs=none lifts it); {fill}")
     assert nas(*command, *limits["none"]).stdout.endswith(f"nas search adds: {fill}")

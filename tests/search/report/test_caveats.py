@@ -99,7 +99,7 @@ def test_doubts_are_mentioned_where_they_apply(study, trial, run):
 
 def test_networks_that_the_rule_for_macs_left_out_are_mentioned(study, trial):
     limited = study(trials=(trial(0, 0.9),), max_macs=320 * 5_000_000)
-    rule = "at most 1.6G MACs (320 a parameter of the budget, --limit macs=none lifts it) were searched."
+    rule = "at most 1.6G MACs (320 for each of 5,000,000 parameters, --limit macs=none lifts it) were searched."
     assert f"Only networks of {rule}" in said(limited)
     for max_macs in (None, 600_000_000):  # of those, the question tells
         assert "were searched" not in said(replace(limited, max_macs=max_macs))

@@ -38,7 +38,7 @@ def test_the_lines_tell_what_was_counted() -> None:
     counted = audit(SPACE, TASK, parse_limits(["bytes=5KB@int8"], 6_000, 0.5))
     text = "\n".join(lines(counted))
     assert f"designs    {counted.total} different architectures of {counted.smallest} to" in text
-    assert "limit      6,000 parameters, bytes=5000@int8, at least 0.5 of them used" in text
+    assert "limit      6,000 parameters, bytes=5000@int8, at least 0.5 of the bytes used" in text
     assert f"fitting    {counted.feasible} designs" in text
     assert "estimated" not in text
     assert all(choice.text in text for choice in counted.impossible_choices[:12])

@@ -177,10 +177,13 @@ class Listing:
 
     def within(self, limits: Limits) -> dict[Architecture, Cost]:
         """The designs within the limits, by comparing their costs one by one."""
+        of_bytes = limits.bytes_precision == "int8" and (limits.bytes or limits.budget + 1) <= limits.budget
+        filled = limits.fill * ((limits.bytes or 0) if of_bytes else limits.budget)
         return {
             design: cost
             for design, cost in self.designs.items()
-            if limits.fill * limits.budget <= cost.params <= limits.budget
+            if cost.params <= limits.budget
+            and (cost.int8_bytes if of_bytes else cost.params) >= filled
             and (limits.macs is None or cost.macs <= limits.macs)
             and (limits.max_int8_bytes is None or cost.int8_bytes <= limits.max_int8_bytes)
             and (limits.activations is None or 4 * cost.peak <= limits.activations)

@@ -38,6 +38,9 @@ def many_limits(listing: Any) -> list[Limits]:
         Limits(params[0.7], macs=macs[0.7], activations=4 * peak[0.7], fill=0.3),
         Limits(10**12, bytes=size[0.3], bytes_precision="int8"),
         Limits(params[0.7], macs=macs[0.7], bytes=size[0.7], bytes_precision="int8"),
+        Limits(params[0.7], macs=macs[0.7], bytes=size[1], bytes_precision="int8", fill=0.5),
+        Limits(10**12, bytes=size[0.7], bytes_precision="int8", fill=0.8),
+        Limits(10**12, macs=macs[0.7], bytes=size[1], bytes_precision="int8", fill=0.6),
     ]
 
 
@@ -82,6 +85,9 @@ LIMITED = {
     "fill": lambda listing: Limits(listing.at(0.9), fill=0.5),
     "macs": lambda listing: Limits(10**9, macs=listing.at(0.4, "macs")),
     "bytes": lambda listing: Limits(10**9, bytes=listing.at(0.4, "int8_bytes"), bytes_precision="int8"),
+    "fill of bytes": lambda listing: Limits(
+        10**9, macs=listing.at(0.9, "macs"), bytes=listing.at(0.9, "int8_bytes"), bytes_precision="int8", fill=0.5
+    ),
     "all": lambda listing: Limits(
         listing.at(0.9), macs=listing.at(0.8, "macs"), activations=4 * listing.at(0.9, "peak"), fill=0.2
     ),

@@ -6,6 +6,7 @@ import pytest
 
 from models.architecture import Architecture, Stage, Stem
 from models.count import count_parameters
+from models.int8 import count_int8_bytes
 from search.errors import SpaceError
 from search.space.draws import Draws
 from search.space.feasibility import require_design
@@ -84,6 +85,20 @@ def test_a_gap_between_the_sizes_of_a_space_cannot_be_filled() -> None:
     message = refusal(space, CIFAR, Limits(40_000, fill=0.5))
     assert message.startswith("fill = 0.5: asks for at least 20,000 parameters, and the largest network")
     assert message.endswith(f"within the budget has {size:,}")
+
+
+def test_bytes_in_int8_that_no_network_fills_are_told() -> None:
+    space = Space.model_validate(
+        {"stem": {"width": 8}, "num_stages": 1, "stage": {"block": "basic", "depth": 1, "width": [8, 64]}}
+    )
+    size = count_int8_bytes(Architecture(Stem(8), (Stage("basic", 1, 8),)))
+    message = refusal(space, CIFAR, Limits(10**9, bytes=40_000, bytes_precision="int8", fill=0.5))
+    assert message.startswith(
+        "fill = 0.5: asks for at least 20,000 bytes in int8, and no network of this space on toys"
+    )
+    most = int(message.split()[-1].replace(",", ""))
+    assert size <= most < size + 100
+    assert require_design(space, CIFAR, Limits(10**9, bytes=2 * size, bytes_precision="int8", fill=0.5), "toys") is None
 
 
 def test_limits_that_leave_nothing_together_are_all_named() -> None:

@@ -5,6 +5,7 @@ import pytest
 from models.architecture import Architecture, Stage, Stem
 from models.baselines import BASELINES, find_baseline
 from models.count import count_macs, count_parameters, peak_activations
+from models.int8 import count_int8_bytes
 from search.errors import InputError
 from search.space.guesses import guesses
 from search.space.limits import (
@@ -18,6 +19,7 @@ from search.space.limits import (
     parse_fill,
     parse_limits,
     short_count,
+    used,
 )
 from search.space.space import Task, load_space
 
@@ -212,9 +214,21 @@ def test_what_is_asked_to_be_filled_is_what_was_written() -> None:
 
 
 def test_what_is_asked_to_be_filled_is_what_budget_and_bytes_leave() -> None:
-    assert parse_limits(["bytes=300KB@int8"], 5_000_000, 0.9).min_params == 270_000
     assert parse_limits(["bytes=300KB"], 5_000_000, 0.9).min_params == 67_500
-    assert parse_limits(["bytes=300KB@int8"], 100_000, 0.9).min_params == 90_000
+    # An int8 file takes more bytes than a network has parameters, so that its limit is the tighter from here on.
+    within = parse_limits(["bytes=300KB@int8"], 300_000, 0.9)
+    assert (within.min_params, within.min_int8_bytes) == (0, 270_000)
+    beyond = parse_limits(["bytes=300KB@int8"], 299_999, 0.9)
+    assert (beyond.min_params, beyond.min_int8_bytes) == (270_000, 0)
+
+
+def test_a_network_that_uses_all_bytes_fills_them_however_few_its_parameters() -> None:
+    narrow = Architecture(Stem(4), (Stage("basic", 3, 4),))
+    size = count_int8_bytes(narrow)
+    assert count_parameters(narrow) < 0.7 * size
+    assert Limits(10**6, bytes=size, bytes_precision="int8", fill=1.0).admits(narrow, 32)
+    assert not Limits(10**6, bytes=size + 1, bytes_precision="int8", fill=1.0).admits(narrow, 32)
+    assert used(narrow, size, size) == (1.0, f"{size:,} bytes in int8")
 
 
 NETWORK = Architecture(Stem(16), (Stage("basic", 2, 16), Stage("bottleneck", 1, 32, kernel=5)))

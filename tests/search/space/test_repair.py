@@ -21,6 +21,7 @@ LIMITS = {
     Limits(300_000): 90,
     Limits(1_000_000, fill=0.9): 75,
     Limits(1_000_000, macs=30_000_000): 90,
+    Limits(10**9, bytes=300_000, bytes_precision="int8", fill=0.8): 75,
     Limits(5_000_000, activations=200_000): 60,
     Limits(500_000, macs=20_000_000, activations=200_000, fill=0.5): 20,
 }

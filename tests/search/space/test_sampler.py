@@ -453,13 +453,14 @@ def some_limits(space: Space, share: float = 0.5) -> list[Limits]:
         Limits(params, fill=0.7),
         Limits(10**9, macs=macs),
         Limits(10**9, bytes=at(count_int8_bytes, share), bytes_precision="int8"),
+        Limits(10**9, bytes=at(count_int8_bytes, share), bytes_precision="int8", fill=0.7),
         Limits(10**9, activations=peak, activations_precision="int8"),
         Limits(10**9, latency=1e-9),  # measured elsewhere: it refuses nothing here
         Limits(params, macs=macs, activations=4 * peak, fill=0.4),
     ]
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(7))
 @pytest.mark.parametrize("kind", ["tpe", "random"])
 def test_under_any_limits_each_design_comes_once_and_then_the_space_is_exhausted(kind: str, number: int) -> None:
     limits = some_limits(TINY)[number]

@@ -9,6 +9,7 @@ default, so that a network without them is known as before.
 """
 
 import json
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Literal, get_args
@@ -254,6 +255,18 @@ class Architecture:
                 own = replace(own, stride=None)
             stages.append(own)
         return replace(self, stages=tuple(stages), shortcut=self.shortcut if self.has_shortcut else "B")
+
+    def block_by_block(self) -> tuple[Hashable, ...]:
+        """What architectures of one network share even where their blocks are grouped otherwise: a stage that keeps the
+        size of the image and is like the one before might as well be more blocks of that one."""
+        canonical = self.canonical()
+        blocks = [
+            replace(stage, depth=1, stride=1 if place else stride)
+            for stage, stride in zip(canonical.stages, canonical.strides, strict=True)
+            for place in range(stage.depth)
+        ]
+        others = (getattr(canonical, field.name) for field in fields(canonical) if field.name != "stages")
+        return *blocks, *others
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, which `from_dict` reads."""

@@ -63,7 +63,7 @@ class BudgetSampler(BaseSampler):
         task: image size, channels and classes of the data.
         limits: what a design may cost; latency is not checked.
         base: the sampler to draw from; None for random draws alone.
-        seen: architectures that must not be proposed again.
+        seen: architectures whose networks must not be proposed again.
         seed: of this sampler's own draws.
         first: architectures to propose before any other, in this order, unless the space does not hold them, they break
             a limit or they are not new. They need not fill the budget, since each was asked for by itself.
@@ -94,7 +94,7 @@ class BudgetSampler(BaseSampler):
         self._base = base
         self._rng = np.random.default_rng(seed)
         self._independent = base or RandomSampler(seed=int(np.random.default_rng(seed).integers(2**31)))
-        self._seen = {architecture.canonical() for architecture in seen}
+        self._seen = {architecture.block_by_block() for architecture in seen}
         self._first = deque(architecture.canonical() for architecture in first)
 
     @cached_property
@@ -109,12 +109,16 @@ class BudgetSampler(BaseSampler):
 
     @cached_property
     def _listed(self) -> list[Architecture] | None:
-        """All designs within the limits, if there are few; else None."""
-        return list(self.design_draws.designs()) if self.design_draws.can_be_listed else None
+        """All designs within the limits, each network once, if there are few; else None."""
+        if not self.design_draws.can_be_listed:
+            return None
+        designs = {architecture.block_by_block(): architecture for architecture in self.design_draws.designs()}
+        return list(designs.values())
 
     @property
     def num_feasible(self) -> int | None:
-        """The exact number of designs within the limits; None if it can only be estimated (see the audit)."""
+        """The exact number of designs within the limits, as the audit counts them where they are too many to list; None
+        if it can only be estimated."""
         if self._listed is not None:
             return len(self._listed)
         if self.limits.macs is not None or self.limits.max_int8_bytes is not None:
@@ -131,8 +135,8 @@ class BudgetSampler(BaseSampler):
         """How many designs are left to propose, where there are few; else None."""
         if self._listed is None:
             return None
-        first = {architecture for architecture in self._first if self._may_be_first(architecture)}
-        return len((first | set(self._listed)) - self._seen)
+        first = [architecture for architecture in self._first if self._may_be_first(architecture)]
+        return len({architecture.block_by_block() for architecture in (*first, *self._listed)} - self._seen)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self.space.distributions
@@ -147,7 +151,7 @@ class BudgetSampler(BaseSampler):
         """
         while self._first:
             architecture = self._first.popleft()
-            if architecture not in self._seen and self._may_be_first(architecture):
+            if self._is_new(architecture) and self._may_be_first(architecture):
                 return self._propose(architecture)
         for _ in range(MAX_BASE_DRAWS if self._base is not None else 0):
             assert self._base is not None
@@ -186,10 +190,13 @@ class BudgetSampler(BaseSampler):
             architecture = self.space.decode(vector, self.task)
         except ArchitectureError:
             return False
-        if architecture in self._seen or not self.limits.admits(architecture, self.task.image_size):
+        if not self._is_new(architecture) or not self.limits.admits(architecture, self.task.image_size):
             return False
-        self._seen.add(architecture)
+        self._seen.add(architecture.block_by_block())
         return True
+
+    def _is_new(self, architecture: Architecture) -> bool:
+        return architecture.block_by_block() not in self._seen
 
     def _may_be_first(self, architecture: Architecture) -> bool:
         """Whether the space holds an architecture of `first`, within its limits."""
@@ -223,10 +230,10 @@ class BudgetSampler(BaseSampler):
         """A vector of the next draw, or None if its design is not new."""
         architecture = draws.draw(self._rng)
         self.draws += 1
-        return self._propose(architecture) if architecture not in self._seen else None
+        return self._propose(architecture) if self._is_new(architecture) else None
 
     def _new_from_list(self, designs: list[Architecture]) -> dict[str, int | str]:
-        new = [architecture for architecture in designs if architecture not in self._seen]
+        new = [architecture for architecture in designs if self._is_new(architecture)]
         if not new:
             if len(designs) == 1:
                 raise SpaceExhaustedError("the only design within the limits has been tried")
@@ -236,7 +243,7 @@ class BudgetSampler(BaseSampler):
     def _propose(self, architecture: Architecture) -> dict[str, int | str]:
         """One of the vectors that decode to the architecture, at random, as vectors are drawn."""
         assert self._most.admits(architecture, self.task.image_size)
-        self._seen.add(architecture)
+        self._seen.add(architecture.block_by_block())
         return self.space.encode(architecture, self._choose)
 
     def _choose(self, slot: Slot, same: Sequence[Choice]) -> Choice:

@@ -13,9 +13,11 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import Trial
 from scipy.stats import chisquare
+from torch import nn
 
 from models.architecture import Architecture, ArchitectureError, Stage, Stem
 from models.baselines import find_baseline
+from models.build import build_on_meta
 from models.count import count_macs, count_parameters, peak_activations
 from models.int8 import count_int8_bytes
 from search.space.limits import Limits
@@ -409,6 +411,31 @@ def test_choices_of_the_base_that_break_a_rule_are_moved_to_others_that_do_not()
     assert (sampler.draws, sampler.repairs, sampler.fallbacks) == (1, 1, 0)
     assert search(study, TINY, 1)[0] in all_designs(TINY, 10**12)
     assert (sampler.repairs, sampler.fallbacks) == (1, 1)  # it is moved to the same design, which is not new
+
+
+def convolutions(architecture: Architecture) -> tuple[str, ...]:
+    """The layers of the network as it is built, in their order, whatever stages they belong to."""
+    kinds = (nn.Conv2d, nn.Linear, nn.ReLU, nn.SiLU, nn.Dropout)
+    return tuple(repr(module) for module in build_on_meta(architecture).modules() if isinstance(module, kinds))
+
+
+def test_a_network_whose_blocks_may_be_grouped_in_several_ways_is_proposed_once() -> None:
+    space = Space.model_validate({
+        "stem": {"width": 8},
+        "num_stages": [1, 2],
+        "stage": {
+            "block": ["basic", "inverted"], "depth": [1, 2], "width": [8, 16], "expansion": 2, "stride": ["none", 1],
+        },
+    })  # fmt: skip
+    designs = all_designs(space, 10**12)
+    networks = {convolutions(design) for design in designs}
+    assert len(networks) < len(designs)
+    sampler = BudgetSampler(space, TASK, Limits(10**12), None)
+    proposed = search(new_study(sampler), space, len(networks))
+    assert {convolutions(design) for design in proposed} == networks
+    with pytest.raises(SpaceExhaustedError, match=f"^all {len(networks)} designs within the limits have been tried$"):
+        ask(new_study(sampler), space)
+    assert sampler.num_left == 0
 
 
 def test_the_base_hears_of_every_trial() -> None:

@@ -9,6 +9,7 @@ from search.errors import InputError
 from search.files import expanded
 
 POSTGRES = "postgresql+psycopg"
+_SQLITE = ("sqlite", "sqlite+pysqlite")  # both by Python's own module
 _FORM = f"must be {POSTGRES}://user@host:port/database, or sqlite:///file"
 _SECRETS = ("password", "sslpassword")  # as libpq calls them where they stand in a URL's query
 
@@ -29,9 +30,9 @@ def parse_address(text: str) -> URL:
         raise InputError(f"storage: {_FORM}") from None
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername=POSTGRES)
-    if url.get_backend_name() == "sqlite" and url.database is not None and url.database.startswith("~"):
+    if url.drivername in _SQLITE and url.database is not None and url.database.startswith("~"):
         url = url.set(database=str(expanded(url.database)))
-    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    is_file = url.drivername in _SQLITE and url.database not in (None, "", ":memory:")
     if not is_file and url.drivername != POSTGRES:
         raise InputError(f"storage = {url.drivername}: {_FORM}")
     return url

@@ -1,5 +1,5 @@
-"""A study's database: its own file or one elsewhere. The file is created whole, checked whenever it is opened for
-writing, and kept aside if it is damaged."""
+"""A study's database: its own file or one elsewhere, in which other studies may be too. Files are checked whenever they
+are opened for writing. A study's own is created whole, and kept aside if it is damaged."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,10 +11,11 @@ from typing import Literal
 
 import optuna
 import sqlalchemy
+from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
-from search.errors import StorageError
+from search.errors import StorageError, StudyError
 from search.files import StudyFiles
 from search.study.address import POSTGRES, file_of, from_anywhere, parse_address, to_text
 from search.study.postgres import connect
@@ -53,17 +54,30 @@ def require_kept(files: StudyFiles, url: str) -> None:
             _require_file(files, path)
 
 
-def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
-    """The study's storage: its own file, made if there is none, or the database at a URL.
+@contextmanager
+def open_for_writing(files: StudyFiles, url: str | None) -> Iterator[RDBStorage]:
+    """The study's storage until the block ends: its own file, made if there is none, or the database at a URL.
 
     Raises:
         InputError: the URL is invalid.
         StudyError: another process writes the study in that database.
-        StorageError: the database cannot be used; or the file was damaged, and has been put aside.
+        StorageError: the database cannot be used; or the study's own file was damaged, and has been put aside.
     """
-    if url is not None:
-        address = parse_address(url)
-        return open_postgres_for_writing(address, files.name) if address.drivername == POSTGRES else RDBStorage(url)
+    address = parse_address(url) if url is not None else None
+    with ExitStack() as stack:
+        if address is None:
+            storage = _own_file(files)
+        elif address.drivername == POSTGRES:
+            storage = open_postgres_for_writing(address, files.name)
+        else:
+            storage = stack.enter_context(_shared_file(files, Path(address.database or "")))
+        stack.callback(storage.engine.dispose)
+        stack.callback(storage.remove_session)
+        yield storage
+
+
+def _own_file(files: StudyFiles) -> RDBStorage:
+    """Whoever opens it holds the study's lock."""
     if files.database.is_file():
         _require_sound(files)
     else:
@@ -78,6 +92,30 @@ def open_for_writing(files: StudyFiles, url: str | None) -> RDBStorage:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return storage
+
+
+@contextmanager
+def _shared_file(files: StudyFiles, path: Path) -> Iterator[RDBStorage]:
+    """A file elsewhere, made if there is none, for the one process that writes this study in it. The study's lock does
+    not tell: a study of that name in another folder may be kept in the same file."""
+    path = path.resolve()
+    if not path.parent.is_dir():
+        raise StorageError(
+            f"study {files.name!r}: its database cannot be in {path.parent}, since there is no such folder"
+        )
+    lock = FileLock(_beside(path, f".{files.name}.lock"))
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        raise StudyError(f"study = {files.name!r}: in use by another process, which writes it in {path}") from None
+    with held:
+        # Many studies may begin at once in a new file, and Optuna's tables can be made once.
+        with FileLock(_beside(path, ".lock"), timeout=LOCK_SECONDS):
+            fault = _fault(path) if path.exists() and path.stat().st_size else None
+            if fault is not None:
+                raise StorageError(f"study {files.name!r}: its database {path} is damaged ({fault})")
+            storage = open_sqlite(path, "rwc")
+        yield storage
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -86,8 +86,8 @@ class Record:
     """
 
     def __init__(self, files: StudyFiles, url: str | None = None) -> None:
-        with storage_errors(files):
-            self._storage = open_for_writing(files, url)
+        with storage_errors(files), ExitStack() as stack:
+            self._storage = stack.enter_context(open_for_writing(files, url))
             self._disk = optuna.create_study(
                 study_name=files.name, storage=self._storage, direction="maximize", load_if_exists=True
             )
@@ -99,14 +99,14 @@ class Record:
             self._mirror = optuna.create_study(study_name=files.name, storage=self._memory, direction="maximize")
             self._mirror_study = self._memory.get_study_id_from_name(files.name)
             self._mirror.add_trials(self._storage.get_all_trials(self._disk_study))
+            self._opened = stack.pop_all()
         self.files = files
 
     def __enter__(self) -> "Record":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+        self._opened.close()
 
     @property
     def trials(self) -> list[FrozenTrial]:

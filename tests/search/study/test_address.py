@@ -38,6 +38,8 @@ def test_postgresql_with_its_one_driver_and_files_are_taken(
         ("mysql+pymysql://me:secret@host/db", f"storage = mysql+pymysql: {FORM}"),
         ("postgresql+psycopg2://me:secret@host/db", f"storage = postgresql+psycopg2: {FORM}"),
         ("https://me:secret@host/db", f"storage = https: {FORM}"),
+        ("sqlite+aiosqlite:///x.db", f"storage = sqlite+aiosqlite: {FORM}"),
+        ("sqlite+pysqlcipher:///x.db", f"storage = sqlite+pysqlcipher: {FORM}"),
         ("sqlite://", f"storage = sqlite: {FORM}"),
         ("sqlite:///:memory:", f"storage = sqlite: {FORM}"),
     ],

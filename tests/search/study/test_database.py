@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from shutil import copy, copytree
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from search.errors import StorageError
+from search.errors import StorageError, StudyError
 from search.files import StudyFiles
 from search.study import database
 from search.study.storage import Record, locked, read_study
@@ -34,9 +35,9 @@ time.sleep(600)
 
 
 @contextmanager
-def written_by_another(files: StudyFiles) -> Iterator[Popen[str]]:
+def written_by_another(database: Path) -> Iterator[Popen[str]]:
     """Another process has begun to write and does not end."""
-    with Popen([sys.executable, "-c", HOLD, str(files.database)], stdout=PIPE, text=True) as process:
+    with Popen([sys.executable, "-c", HOLD, str(database)], stdout=PIPE, text=True) as process:
         try:
             assert process.stdout is not None and process.stdout.readline() == "held\n"
             yield process
@@ -59,9 +60,9 @@ def spoil(files: StudyFiles, *places: int) -> None:
     files.database.write_bytes(content)
 
 
-def refusal(files: StudyFiles) -> str:
+def refusal(files: StudyFiles, url: str | None = None) -> str:
     with pytest.raises(StorageError) as caught:
-        Record(files)
+        Record(files, url)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -247,7 +248,7 @@ def test_a_check_of_some_megabytes_takes_no_time_to_speak_of(search: Search, fil
 
 def test_a_locked_database_is_waited_for(search: Search, files: StudyFiles) -> None:
     search(1)
-    with written_by_another(files) as process:
+    with written_by_another(files.database) as process:
         timer = threading.Timer(0.5, process.kill)
         timer.start()
         started = time.monotonic()
@@ -262,7 +263,7 @@ def test_a_database_that_stays_locked_is_one_line_after_its_time(
     search(1)
     assert database.LOCK_SECONDS == 30.0
     monkeypatch.setattr(database, "LOCK_SECONDS", 0.5)
-    with written_by_another(files):
+    with written_by_another(files.database):
         started = time.monotonic()
         said = refusal(files)
         assert 0.5 <= time.monotonic() - started < 15
@@ -278,7 +279,7 @@ def test_a_database_that_becomes_locked_while_it_is_open_is_one_line(
     record.__exit__()
     monkeypatch.setattr(database, "LOCK_SECONDS", 0.2)
     said = r"^study 'toy': its database failed: database is locked by another "
-    with Record(files) as patient, written_by_another(files), pytest.raises(StorageError, match=said):
+    with Record(files) as patient, written_by_another(files.database), pytest.raises(StorageError, match=said):
         patient.set_attribute("draws", 1)
     with Record(files) as again:
         again.set_attribute("draws", 2)
@@ -293,6 +294,71 @@ def test_a_lock_that_its_holder_left_behind_blocks_nobody(files: StudyFiles) -> 
     with locked(files):
         holder = (files.folder / "study.holder").read_text()
     assert holder.startswith(f"process {os.getpid()} on {os.uname().nodename} since ")
+
+
+# In a file elsewhere, which other studies share.
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/shared.db"
+
+
+def test_a_study_in_a_file_elsewhere_has_one_writer_whatever_folder_it_is_of(
+    files: StudyFiles, shared: str, tmp_path: Path
+) -> None:
+    elsewhere = StudyFiles(tmp_path / "elsewhere", files.name)
+    (tmp_path / "link.db").symlink_to("shared.db")
+    with Record(files, shared):
+        for url in (shared, f"sqlite:///{tmp_path}/link.db"):
+            with pytest.raises(StudyError) as caught:
+                Record(elsewhere, url)
+            rule = f"in use by another process, which writes it in {tmp_path}/shared.db"
+            assert str(caught.value) == f"study = 'toy': {rule}"
+        with Record(StudyFiles(files.studies, "other"), shared) as other:
+            other.set_attribute("draws", 7)
+    with Record(elsewhere, shared) as record:
+        assert record.attribute("draws", 0) == 0
+
+
+def test_many_studies_may_begin_at_once_in_a_new_file(shared: str, tmp_path: Path) -> None:
+    def begin(number: int) -> int:
+        with Record(StudyFiles(tmp_path, f"study-{number}"), shared) as record:
+            record.set_attribute("draws", number)
+            return int(record.attribute("draws", -1))
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(begin, range(6))) == [*range(6)]
+
+
+def test_a_file_elsewhere_that_is_locked_is_waited_for(
+    files: StudyFiles, shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Record(files, shared):
+        pass
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.5)
+    with Record(files, shared) as record, written_by_another(tmp_path / "shared.db"):
+        started = time.monotonic()
+        with pytest.raises(StorageError, match=r"database is locked by another process, for 0\.5 s; end that one"):
+            record.set_attribute("draws", 1)
+        assert time.monotonic() - started < 4, "Python's own patience are 5 s"
+
+
+def test_a_damaged_file_elsewhere_is_left_as_it_is(files: StudyFiles, shared: str, tmp_path: Path) -> None:
+    path = tmp_path / "shared.db"
+    path.write_bytes(b"this is no database, " * 300)
+    before = path.read_bytes()
+    assert refusal(files, shared) == f"study 'toy': its database {path} is damaged (file is not a database)"
+    assert path.read_bytes() == before
+    path.write_bytes(b"")  # made by hand, to be filled
+    with Record(files, shared) as record:
+        assert record.trials == []
+
+
+def test_no_folder_is_made_for_a_file_elsewhere(files: StudyFiles, tmp_path: Path) -> None:
+    said = refusal(files, f"sqlite:///{tmp_path}/no/x.db")
+    assert said == f"study 'toy': its database cannot be in {tmp_path}/no, since there is no such folder"
+    assert not (tmp_path / "no").exists()
 
 
 # Full.

@@ -19,7 +19,7 @@ from search.run.candidates import Candidate, are_one_design
 from search.run.coordinator import Coordinator
 from search.run.interruption import Interruption
 from search.run.listener import Listener, Observer, Outcome
-from search.run.plans import keep_question, open_study_data, plan_of, require_recorded
+from search.run.plans import as_recorded, keep_question, open_study_data, plan_of
 from search.run.proposals import hand_made, make_sampler, require_feasible
 from search.run.retraining import Retraining
 from search.run.retraining_cost import most_at_once
@@ -144,7 +144,7 @@ def search(
     with locked(files), _undone(files, new_paths):
         plan = plan_of(files, question, from_anywhere(request.source), storage, num_trials, request.time)
         with Record(files, storage or plan.circumstances.storage) as record:
-            require_recorded(files, record, plan)
+            plan = as_recorded(files, record, plan)
             may_shorten = request.may_shorten and not record.trials
             is_needed = num_trials is None or record.num_trained < num_trials
             fleet = hire(files) if is_needed else LocalFleet([], files.workers_log)

@@ -21,6 +21,7 @@ from search.study.plan import Circumstances, Data, Plan, Question, now, package_
 from search.study.storage import Record
 from search.workers.machine import Machine
 
+_SHARED = ("precision", "device", "num_train", "peak", "peak_precision", "also_on")  # by all folders
 Option = Literal["space", "macs", "rule", "fill", "epochs", "time"]
 
 
@@ -125,31 +126,37 @@ def baselines_study(files: StudyFiles, source: str, budget: int, seed: int = 0) 
     return plan_of(files, question, from_anywhere(source), None, 0)
 
 
-def require_recorded(files: StudyFiles, record: Record, plan: Plan) -> None:
-    """A database elsewhere may hold the study of another folder: there the question stands beside its trials.
+def as_recorded(files: StudyFiles, record: Record, plan: Plan) -> Plan:
+    """The plan with what its study was trained on and in, as it stands beside the trials: a database elsewhere may hold
+    the study of another folder.
 
     Raises:
-        StudyError: the study there asks another one.
+        StudyError: the study there asks another question.
     """
-    recorded = record.attribute("question", None)
+    recorded, shared = record.attribute("question", None), record.attribute("circumstances", {})
     if plan.circumstances.storage is None or recorded is None:
-        return
+        return plan
     try:
         question = Question.model_validate(recorded)
+        own = {name: shared[name] for name in _SHARED if name in shared} if shared.get("device") else {}
+        circumstances = Circumstances.model_validate(plan.circumstances.model_dump() | own)
     except ValidationError:
         rule = "its database holds a study of this name, begun by another version of nas"
         raise StudyError(f"study = {files.name!r}: {rule}; choose another --study") from None
     require_same(files, question, plan.question)
+    return plan.model_copy(update={"circumstances": circumstances})
 
 
 def keep_question(record: Record, plan: Plan) -> None:
-    """Let the question stand beside the trials in a database elsewhere, for `require_recorded`.
+    """Let the question stand beside the trials in a database elsewhere, and those of the plan's circumstances that are
+    the same in all folders, for `as_recorded`.
 
-    One that stands there already is replaced: of a search by time that was interrupted before its first trial, it has a
-    length that was not chosen yet, or may be chosen anew.
+    A question that stands there already is replaced: of a search by time that was interrupted before its first trial,
+    it has a length that was not chosen yet, or may be chosen anew.
     """
     if plan.circumstances.storage is not None:
         record.set_attribute("question", plan.question.model_dump(mode="json"))
+        record.set_attribute("circumstances", plan.circumstances.model_dump(mode="json", include=set(_SHARED)))
 
 
 def open_study_data(plan: Plan) -> Dataset:

@@ -8,6 +8,7 @@ from simulation import SimulatedFleet, write_weights
 
 from models.count import count_parameters
 from search.protocol import Job
+from search.trained_network import Precision
 
 SMALL_SPACE = """
 stem: {width: [8, 16]}
@@ -37,16 +38,19 @@ def keeping(job: Job, epoch: int) -> float:
 
 
 class Simulation:
-    """Stands in the place of `LocalFleet`; `curve` and `epoch_seconds` may be changed, and `fleets` are all so far."""
+    """Stands in the place of `LocalFleet`; all but `fleets`, which are those so far, may be changed."""
 
     def __init__(self) -> None:
         self.curve: Callable[[Job, int], Any] = by_size
         self.epoch_seconds = 1.0
+        self.precision: Precision = "fp32"
         self.fleets: list[SimulatedFleet] = []
 
     def __call__(self, setups: list[object], log: Path, say: object) -> SimulatedFleet:
         curve = lambda job, epoch: self.curve(job, epoch)  # noqa: E731
-        self.fleets.append(SimulatedFleet(len(setups), curve, self.epoch_seconds, device="CPU"))
+        self.fleets.append(
+            SimulatedFleet(len(setups), curve, self.epoch_seconds, device="CPU", precision=self.precision)
+        )
         return self.fleets[-1]
 
     @property

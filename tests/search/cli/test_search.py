@@ -335,6 +335,17 @@ def test_a_study_of_another_folder_refuses_another_question_before_a_worker_star
     assert simulation.fleets == [] and list((tmp_path / "others").iterdir()) == []
 
 
+def test_a_study_of_another_folder_goes_on_in_its_precision(nas: Nas, tmp_path: Path, simulation: Simulation) -> None:
+    command = (*DIGITS, "--space", "small.yaml", "--device", "cpu", "--storage", "sqlite:///x.db")
+    assert nas(*command, "--trials", "1").returncode == 0
+    simulation.precision = "bf16"  # that of a machine whose processors are quicker by it
+    assert nas(*command, "--trials", "2", "--studies", "others").returncode == 0
+    assert {job.recipe.precision for job in simulation.last_jobs} == {"fp32"}
+    began, went_on = (Plan.load(StudyFiles(tmp_path / name, "digits-20k")) for name in ("studies", "others"))
+    assert went_on.precision == began.precision == "fp32"
+    assert went_on.circumstances.num_train == began.circumstances.num_train
+
+
 @pytest.fixture
 def in_folder(tmp_path: Path, nas_in: Nas, simulation: Simulation) -> Nas:
     """Runs `nas` in a folder of `tmp_path`, about the study toy."""

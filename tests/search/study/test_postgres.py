@@ -97,16 +97,16 @@ def test_two_folders_may_go_on_with_a_study_but_not_with_another_question(
 ) -> None:
     plan = make_plan(storage=url)
     with Record(files, url) as record:
-        plans.require_recorded(files, record, plan)
+        assert plans.as_recorded(files, record, plan) is plan
         plans.keep_question(record, plan)
     elsewhere = StudyFiles(files.studies / "elsewhere", "toy")
     with Record(elsewhere, url) as record:
-        plans.require_recorded(elsewhere, record, make_plan(storage=url, num_trials=7))
+        plans.as_recorded(elsewhere, record, make_plan(storage=url, num_trials=7))
         with pytest.raises(StudyError, match=r"was begun with another question \(seed = 0, now 1\)"):
-            plans.require_recorded(elsewhere, record, make_plan(storage=url, seed=1))
+            plans.as_recorded(elsewhere, record, make_plan(storage=url, seed=1))
         record.set_attribute("question", plan.question.model_dump(mode="json") | {"of_another_version": 1})
         with pytest.raises(StudyError, match=r"^study = 'toy': its database holds .* by another version of nas"):
-            plans.require_recorded(elsewhere, record, plan)
+            plans.as_recorded(elsewhere, record, plan)
 
 
 # Readers.

@@ -46,7 +46,8 @@ def suggest(ranged: Ranged) -> Suggestion:
     """A range to train in, from the curve of a range test.
 
     Its top is the rate at which the smoothed loss was lowest, beyond which training gets worse, and its bottom a
-    quarter of that: the bounds of a cyclic schedule in Smith 2015 (https://arxiv.org/abs/1506.01186).
+    quarter of that, or the rate at which the test began: the bounds of a cyclic schedule in Smith 2015
+    (https://arxiv.org/abs/1506.01186).
 
     Raises:
         TrainingError: the curve is too short, or the loss never fell.
@@ -59,7 +60,7 @@ def suggest(ranged: Ranged) -> Suggestion:
     if smoothed[lowest] >= smoothed[0]:
         raise TrainingError("the loss never fell: begin at a smaller learning rate, or end at a larger one")
     highest = ranged.points[lowest].lr
-    return Suggestion(highest / SPAN, highest, smoothed)
+    return Suggestion(max(highest / SPAN, ranged.points[0].lr), highest, smoothed)
 
 
 def require_range(lowest: float, highest: float, num_steps: int) -> None:

@@ -71,7 +71,7 @@ def _leaderboard(findings: Findings, budgets: Sequence[int]) -> dict[str, Any]:
     """The best trials, and how accuracy goes with size."""
     view, ranked, tested = findings.view, findings.ranked, findings.tested_trials
     under_budgets = leaderboard.budgets_frame(ranked, tested, budgets)
-    shown = {"budgets": leaderboard.budgets_table(under_budgets) if budgets else None}
+    shown = {"budgets": leaderboard.budgets_table(under_budgets, budgets) if budgets else None}
     if not ranked:
         return shown | dict.fromkeys(("leaderboard", "by_params", "by_macs", "size"))
     board = leaderboard.leaderboard_frame(ranked, tested, view)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from search.quantities import sentence_list
 from search.report.notation import MULTIPLIED, count, design, exists, percent, plural, short
 from search.report.tables import Column, Table, table
 from search.space.guesses import is_guess
@@ -133,10 +134,14 @@ def leaderboard_table(frame: pd.DataFrame, total: int, view: StudyView) -> Table
     return table(caption, frame, columns, is_sortable=True)
 
 
-def budgets_table(frame: pd.DataFrame) -> Table:
+def budgets_table(frame: pd.DataFrame, budgets: Sequence[int]) -> Table:
     columns = [
         Column("budget", "At most", count), Column("number", "Trial", str), Column("value", "Validation", percent),
         Column("test_accuracy", "Test, retrained", percent), Column("params", "Parameters", count),
         Column("macs", "MACs", short), Column("design", _DESIGN),
     ]  # fmt: skip
-    return table("The best complete trial under each budget, by validation accuracy in the search.", frame, columns)
+    caption = "The best complete trial under each budget, by validation accuracy in the search."
+    missed = [count(budget) for budget in budgets if budget not in set(frame["budget"])]
+    if missed:
+        caption += f" No complete trial is within {sentence_list(missed)} parameters."
+    return table(caption, frame, columns)

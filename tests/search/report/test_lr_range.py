@@ -52,6 +52,11 @@ def test_the_range_ends_where_the_loss_is_lowest_and_begins_at_a_quarter() -> No
     assert suggestion.highest in RATES
 
 
+def test_the_range_begins_at_no_rate_that_was_not_tried() -> None:
+    suggestion = suggest(ranged([1.0 + abs(step - 1) for step in range(12)]))
+    assert (suggestion.lowest, suggestion.highest) == (RATES[0], RATES[1]) and RATES[1] / 4 < RATES[0]
+
+
 def test_a_running_mean_of_a_constant_is_that_constant() -> None:
     assert smooth([2.5] * 40) == pytest.approx([2.5] * 40)
 

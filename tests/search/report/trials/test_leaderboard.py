@@ -6,7 +6,7 @@ import pytest
 
 from models.architecture import Architecture
 from search.report.findings import find
-from search.report.trials.leaderboard import budgets_frame, leaderboard_frame, trials_frame
+from search.report.trials.leaderboard import budgets_frame, budgets_table, leaderboard_frame, trials_frame
 
 
 def board(view):
@@ -94,6 +94,8 @@ def test_every_budget_has_its_best_trial(study, trial, run):
         runs=(run("0001", 0, 0.77),),
     )
     frame = under(view, [50, 100, 500, 900])
+    assert "No complete trial is within 50 parameters." in budgets_table(frame, [50, 100, 500, 900]).caption
+    assert "No complete trial" not in budgets_table(frame, [100, 500, 900]).caption
     assert frame[["budget", "number"]].to_numpy().tolist() == [[100, 2], [500, 1], [900, 0]]
     assert frame["test_accuracy"].fillna(-1).tolist() == [-1, 0.77, -1]
 

@@ -12,7 +12,7 @@ from search.yamlfile import describe
 
 FULL_BATCH = 128
 GPU_BATCH = 512
-CHARACTERS = ("digits", "svhn", "mnist")
+_CHARACTERS = ("digit", "svhn", "mnist")
 
 
 class Recipe(RecipeFields):
@@ -53,7 +53,7 @@ class Recipe(RecipeFields):
         if self.cutout == "auto":
             resolved["cutout"] = min(512, image_size // 4)
         if self.flip == "auto":
-            resolved["flip"] = "alternating" if data not in CHARACTERS else False
+            resolved["flip"] = False if _are_characters(data) else "alternating"
         fitted = self.model_copy(update=resolved)
         batch_size, padding, hole = fitted.sizes
         if batch_size > num_train:
@@ -127,7 +127,13 @@ class Recipe(RecipeFields):
 
 def is_mirrored(flip: object, data: str) -> bool:
     """Whether a network that was trained on a data set, with this `flip`, may be tested on mirrored images."""
-    return bool(flip) and data not in CHARACTERS
+    return bool(flip) and not _are_characters(data)
+
+
+def _are_characters(data: str) -> bool:
+    """Whether a data set holds characters, which differ in a mirror, by what it is called."""
+    name = data.lower()
+    return "fashion" not in name and any(word in name for word in _CHARACTERS)
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:

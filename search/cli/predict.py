@@ -65,7 +65,7 @@ def predict(
     _, plan, runs = find_trained_runs("predict", studies, study, trial, baseline, recipe, dropout, [seed])
     (run,) = of_seeds(runs, [seed])
     data = plan.question.data
-    texts = label_texts(data.classes, data.are_named, reading)
+    texts = label_texts(data.classes, data.are_named, reading, data.labels)
     with replacing(output) as path:  # fails before the work if the file cannot be written
         predictions = evaluation.predict(plan, run, input, parse_device(device), augmentation, ids)
         rows = [(id, texts[label]) for id, label in predictions]

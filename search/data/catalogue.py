@@ -127,7 +127,8 @@ def _key(source: str, files: Sequence[Path]) -> str:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"data = {str(file)!r}: must be a file, as its ending says")
-        lines.append(f"{str(file)!r} {status.st_size} {status.st_mtime_ns}")
+        # A file that takes another's name may have its size and time, as those from one archive do.
+        lines.append(f"{str(file)!r} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

@@ -1,7 +1,7 @@
 """Data sets, decoded once into a cache of plain arrays.
 
 A folder in the cache belongs to one state of one source: its name holds a hash of the source's path and of the name,
-size and time of every file. It holds four .npy files and meta.json, and appears under its name whole or not at all.
+size and times of every file. It holds four .npy files and meta.json, and appears under its name whole or not at all.
 """
 
 import errno
@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -202,9 +202,30 @@ def _decode(source: Source, name: str, folder: Path) -> None:
         unused=source.classes.unused,
         notes=(*source.notes, *source.classes.notes()),
     )
+    dataset = replace(dataset, notes=(*dataset.notes, *_repetitions(dataset)))
     sizes = {file: (folder / file).stat().st_size for file in ARRAYS}
     meta = {key: value for key, value in asdict(dataset).items() if key != "folder"} | {"sizes": sizes}
     write(folder / "meta.json", [json.dumps(meta, indent=1).encode()])
+
+
+def _repetitions(dataset: Dataset) -> Iterator[str]:
+    """What a user should know of images that are there several times, pixel by pixel, a sentence each."""
+    (train, labels), (test, _) = dataset.train(), dataset.test()
+    labels_of: dict[bytes, set[int]] = {}
+    for image, label in zip(train, labels.tolist(), strict=True):
+        labels_of.setdefault(digest(image), set()).add(label)
+    known = sum(digest(image) in labels_of for image in test)
+    if known:
+        are = "is also a training image" if known == 1 else "are also training images"
+        yield f"{known:,} of {plural(len(test), 'test image')} {are}, pixel by pixel"
+    mixed = sum(len(found) > 1 for found in labels_of.values())
+    if mixed:
+        yield f"{plural(mixed, 'training image')} {'is' if mixed == 1 else 'are'} there with different labels"
+
+
+def digest(image: NDArray[np.uint8]) -> bytes:
+    """What an image (H, W, C) shares with those that are the same, pixel by pixel."""
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def _write_parts(source: Source, image_size: int, channels: int, folder: Path) -> dict[str, str]:

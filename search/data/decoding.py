@@ -173,8 +173,8 @@ def _decode_one(
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             check_size(where, image.width, image.height, image_size)
-            if image.mode not in GREY_MODES | COLOUR_MODES:
-                raise DataError(f"{where}: pixel mode {image.mode}; images must have 8 bits a channel")
+            if (mode := image.mode) not in GREY_MODES | COLOUR_MODES or (mode := _stored_mode(image)) != image.mode:
+                raise DataError(f"{where}: pixel mode {mode}; images must have 8 bits a channel")
             if channels == 1 and image.mode not in GREY_MODES and not by_pixels:
                 raise ColourFound(where)
             # Transparency is dropped, as torchvision's ImageFolder does; of an animation the first frame is taken.
@@ -193,6 +193,16 @@ def _decode_one(
     except Exception as error:  # a damaged file makes Pillow raise almost anything: OSError, SyntaxError, struct.error
         names = ", ".join(FORMATS)
         raise DataError(f"{where}: damaged or not an image; must be one of {names} that Pillow can read") from error
+
+
+def _stored_mode(image: Image.Image) -> str:
+    """The mode of the pixels in the file: of colours of 16 bits Pillow keeps 8, and calls them as if there were no
+    more."""
+    for tile in getattr(image, "tile", []):
+        raw = tile[3] if isinstance(tile[3], str) else next(iter(tile[3] or ()), "")
+        if isinstance(raw, str) and ";16" in raw:
+            return raw
+    return image.mode
 
 
 def _read(where: str, path: Path) -> bytes:

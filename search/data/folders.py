@@ -61,10 +61,24 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
         unused += below.unused
         num_deep += len(below.images) - below.folders[class_folder]
         files += [(image, _class_name(class_folder)) for image in below.images]
+    if all(class_folder.name.lower() in _PARTS for class_folder in classes):
+        names = ", ".join(sorted(ascii(class_folder.name) for class_folder in classes))
+        rule = "each must hold a folder for each class, and one be called train"
+        raise DataError(f"data = {str(folder)!r}: holds {names}, parts of a data set by their names; {rule}")
     if num_deep:
         remark(folder, f"{plural(num_deep, 'image')} in folders inside of a class folder are of its class")
     remark_unused(folder, unused)
     return files
+
+
+def is_divided(folder: Path) -> bool:
+    """Whether a folder holds parts of a data set rather than its classes, of which one may be called train.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    train, tests = folder / "train", [folder / name for name in TEST_NAMES]
+    return train.is_dir() and (bool(visible_folders(train)) or any(test.is_dir() for test in tests))
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -24,7 +24,15 @@ from search.data.cache import write_array, writing
 from search.data.classes import Classes
 from search.data.datasets import fingerprint
 from search.data.decoding import Part, Shape, decode
-from search.data.folders import class_folders, count_unused, read_class_folders, remark_unused, visible, visible_folders
+from search.data.folders import (
+    class_folders,
+    count_unused,
+    is_divided,
+    read_class_folders,
+    remark_unused,
+    visible,
+    visible_folders,
+)
 from search.data.parquet import files_of_test_part, read_parquet
 from search.data.remarks import remark
 from search.data.shards import parquet_files, part_of
@@ -45,7 +53,7 @@ def has_both_parts(path: Path) -> bool:
         if files := parquet_files(path):
             parts = {part_of(file) for file in files}
             return "train" in parts and not parts.isdisjoint(TEST_NAMES)
-        return (path / "train").is_dir()
+        return is_divided(path)
     except OSError as error:
         raise DataError(f"data = {str(path)!r}: cannot be read: {why(error)}") from error
 

@@ -2,7 +2,7 @@
 
 Names are compared where both sides have them. A bare number is a class's number, from 0, or its name, where that is a
 number. Where both could be meant and differ, as for class folders 0 to 11, which are numbered in the order 0, 1, 10,
-11, 2, nothing is guessed.
+11, 2, nothing is guessed. Nor is it where the files of a study's data number classes without images too.
 """
 
 import re
@@ -17,6 +17,7 @@ from search.errors import DataError
 from search.quantities import brief, plural
 
 Reading = Literal["names", "numbers"]
+_ADVICE = "pass --labels names or --labels numbers"
 
 
 def match_labels(
@@ -26,6 +27,7 @@ def match_labels(
     own: tuple[str, ...],
     own_are_named: bool | None,
     reading: Reading | None = None,
+    own_labels: tuple[int, ...] = (),
 ) -> NDArray[np.int64]:
     """The labels (N,) of a set as indices of a study's classes.
 
@@ -37,11 +39,12 @@ def match_labels(
         own_are_named: whether the files of its data name them; else they are named by their labels. None if that
             is unknown.
         reading: whether classes are matched by name or by number; None for the only way that can be meant.
+        own_labels: what the files of the study's data call its classes; empty if these are numbers from 0.
 
     Raises:
         DataError: a class of the set is none of the study's, or several could be meant.
     """
-    reading = reading or _only_reading(where, classes, own, own_are_named)
+    reading = reading or _only_reading(where, classes, own, own_are_named, own_labels)
     if reading == "numbers":
         if classes.are_named and len(classes.names) + len(classes.unused) != len(own):
             number = len(classes.names) + len(classes.unused)
@@ -65,35 +68,38 @@ def match_labels(
     return np.array(places, dtype=np.int64)[labels]
 
 
-def label_texts(own: tuple[str, ...], own_are_named: bool | None, reading: Reading | None) -> tuple[str, ...]:
+def label_texts(
+    own: tuple[str, ...], own_are_named: bool | None, reading: Reading | None, own_labels: tuple[int, ...] = ()
+) -> tuple[str, ...]:
     """What stands for each of a study's classes where predictions are written: its name, or its number from 0.
 
     Without a reading it is the number, but the label of the user's own data where its classes have no other names.
 
     Raises:
-        DataError: without a reading, numbers could be taken for names.
+        DataError: without a reading, numbers could be taken for names, or for those of the study's own files.
     """
-    if reading is None and own_are_named is not False and (at := _misnumbered(own)) is not None:
-        could_be = f"class number {at} is called {own[at]!r}, so a number could be either"
-        raise DataError(f"labels: {could_be}; pass --labels names or --labels numbers")
+    if reading is None and own_are_named is not False and (odd := _misnumbered(own, own_labels)):
+        raise DataError(f"labels: {odd}, so a number could be either; {_ADVICE}")
     by_name = reading == "names" or (reading is None and own_are_named is False)
     return own if by_name else tuple(map(str, range(len(own))))
 
 
-def _only_reading(where: str, classes: Classes, own: tuple[str, ...], own_are_named: bool | None) -> Reading:
+def _only_reading(
+    where: str, classes: Classes, own: tuple[str, ...], own_are_named: bool | None, own_labels: tuple[int, ...]
+) -> Reading:
     """How classes must be matched if only one way can be meant.
 
     Raises:
         DataError: several can.
     """
-    advice = "pass --labels names or --labels numbers"
     if not classes.are_named:
         if own_are_named is False:
             return "names"
-        if (at := _misnumbered(own)) is None:
+        if (odd := _misnumbered(own, own_labels)) is None:
             return "numbers"
-        could_be = f"its labels are numbers, and the study's class number {at} is called {own[at]!r}"
-        raise DataError(f"{where}: {could_be}, so a number could be either; {advice}")
+        raise DataError(
+            f"{where}: its labels are numbers, and the study's {odd}, so a number could be either; {_ADVICE}"
+        )
     if not own_are_named and own == tuple(map(str, range(len(own)))):
         # The study's labels may have been made by numbering such names: these, or sorted as text those of all.
         in_order = sorted(own)
@@ -102,7 +108,7 @@ def _only_reading(where: str, classes: Classes, own: tuple[str, ...], own_are_na
             number = label if is_whole else in_order.index(name) if name in in_order else None
             if _is_number(name) and number not in (None, int(name)):
                 could_be = f"the study's labels are numbers, and class number {number} of the set is called {name!r}"
-                raise DataError(f"{where}: {could_be}, so a number could be either; {advice}")
+                raise DataError(f"{where}: {could_be}, so a number could be either; {_ADVICE}")
     return "names"
 
 
@@ -116,9 +122,15 @@ def _by_name(names: tuple[str, ...], own: tuple[str, ...], are_numbers: bool) ->
     return [index_of.get(name, by_number.get(int(name)) if _is_number(name) else None) for name in names]
 
 
-def _misnumbered(names: tuple[str, ...]) -> int | None:
-    """The first class that has another class's number, or none's, as its name."""
-    return next((index for index, name in enumerate(names) if _is_number(name) and int(name) != index), None)
+def _misnumbered(names: tuple[str, ...], labels: tuple[int, ...]) -> str | None:
+    """Of the first class that has another class's number, or none's, as its name or as its label in the files, what it
+    has."""
+    for index, name in enumerate(names):
+        if _is_number(name) and int(name) != index:
+            return f"class number {index} is called {name!r}"
+        if labels and labels[index] != index:
+            return f"class number {index} is number {labels[index]} in its own files"
+    return None
 
 
 def _spelt(name: str) -> str:

@@ -67,12 +67,26 @@ def part_of(file: Path) -> str | None:
 
 
 def by_part(files: Iterable[Path]) -> dict[str, tuple[Path, ...]]:
-    """The files of each part, without those that are of none."""
+    """The files of each part, without those that are of none. Beside train, train_small is another set, not a part of
+    it."""
     parts: defaultdict[str, tuple[Path, ...]] = defaultdict(tuple)
     for file in files:
         if part := part_of(file):
             parts[part] += (file,)
+    for part, all_files in parts.items():
+        own = tuple(file for file in all_files if _series(file) in (part, ""))
+        parts[part] = own or all_files
     return dict(parts)
+
+
+def _series(file: Path) -> str:
+    """What the files of a series are all called, before their numbers: train for train-00000-of-00002 and train2;
+    nothing where they are numbers alone."""
+    stem = file.stem
+    for pattern in (_COPY, _SHARD, _NUMBERED):
+        found = pattern.fullmatch(stem)
+        stem = found["name"] if found is not None else stem
+    return "" if stem.isdecimal() else stem.rstrip("-_. ").lower()
 
 
 def require_whole(files: Sequence[Path]) -> None:
@@ -136,7 +150,8 @@ def _name_like(shard: re.Match[str], number: int) -> str:
 
 def remark_unused_files(path: Path, files: Iterable[Path], used: Sequence[Path]) -> None:
     """Tell the user which Parquet files and what else of the folder `path` are not used."""
-    unused = Counter(f"Parquet of {part_of(file) or 'no part'}" for file in files if file not in used)
+    left_out = [file for file in files if file not in used]
+    unused = Counter(f"Parquet of {_series(file) if part_of(file) else 'no part'}" for file in left_out)
     if path.is_dir():
         on_the_way = {folder for file in used for folder in file.parents if folder.is_relative_to(path)}
         with_files = {folder for file in files for folder in file.parents}

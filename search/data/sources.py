@@ -17,6 +17,7 @@ from search.data.decoding import ArrayImages, Part, Source
 from search.data.folders import (
     class_folders,
     count_unused,
+    is_divided,
     read_class_folders,
     remark_unused,
     visible,
@@ -88,7 +89,7 @@ def _parquet_layout(path: Path, classes: tuple[str, ...] | None) -> Layout | Non
 
 
 def _folder_layout(path: Path) -> Layout:
-    if not (path / "train").is_dir():
+    if not is_divided(path):
         undivided = class_folders(path)
         return Layout(tuple(file for file, _ in undivided), partial(read_class_folders, undivided, None))
     tests = [path / name for name in TEST_NAMES if (path / name).is_dir()]

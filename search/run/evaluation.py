@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from search.data.cache import scratch_folder, writing
 from search.data.catalogue import from_anywhere, path_of, safe_name
-from search.data.datasets import open_cached, open_dataset
+from search.data.datasets import digest, open_cached, open_dataset
 from search.data.decoding import ArrayImages, Part, Shape, decode
 from search.data.labelled import decode_labelled, has_both_parts, read_labelled
 from search.data.matching import Reading, match_labels
@@ -241,7 +240,8 @@ def _test_set(spec: str, plan: Plan, reading: Reading | None) -> Iterator[_TestS
         part, classes = Part(ArrayImages(f"{where}, test images", pixels), truth), dataset.numbering
     else:
         part, classes = read_labelled(path, shape)
-    part = Part(part.images, match_labels(where, part.labels, classes, own.classes, own.are_named, reading))
+    matched = match_labels(where, part.labels, classes, own.classes, own.are_named, reading, own.labels)
+    part = Part(part.images, matched)
     with scratch_folder() as folder:
         images, labels = folder / "images.npy", folder / "labels.npy"
         fingerprint = decode_labelled(part, own.classes if classes.are_named else numbers, shape, images, labels)
@@ -281,10 +281,10 @@ def _own_images(images: Path, plan: Plan) -> _Own | None:
         dataset = open_cached(plan.circumstances.source)
         if dataset.fingerprint != plan.question.data.fingerprint:
             return None
-        parts = [{_digest(image) for image in part} for part, _ in (dataset.train(), dataset.test())]
+        parts = [{digest(image) for image in part} for part, _ in (dataset.train(), dataset.test())]
     except DataError:
         return None
-    digests = [_digest(image) for image in np.load(images, mmap_mode="r", allow_pickle=False)]
+    digests = [digest(image) for image in np.load(images, mmap_mode="r", allow_pickle=False)]
     return _Own(*(np.array([digest in part for digest in digests], dtype=np.bool_) for part in parts))
 
 
@@ -292,10 +292,6 @@ def _accuracy(result: TestResult, part: NDArray[np.bool_]) -> float:
     """The accuracy on the images of a part (N,) alone."""
     assert result.correct is not None
     return float(unpack(result.correct, len(part))[part].mean())
-
-
-def _digest(image: NDArray[np.uint8]) -> bytes:
-    return blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def _shape(plan: Plan) -> Shape:

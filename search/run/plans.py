@@ -167,7 +167,8 @@ def open_study_data(plan: Plan) -> Dataset:
     """
     dataset = open_dataset(plan.circumstances.source)
     own = plan.question.data
-    if Data.of(dataset) != own.model_copy(update={"are_named": dataset.are_named}):
+    found = Data.of(dataset)
+    if found != own.model_copy(update={"are_named": found.are_named, "labels": found.labels}):
         raise DataError(f"data = {plan.circumstances.source}: is not the data this study was begun with")
     return dataset
 

@@ -23,6 +23,7 @@ from search.trained_network import Precision
 from search.writing import write_atomically
 from search.yamlfile import read_model, read_text
 
+_LABELLING = ("data.are_named", "data.labels")
 SamplerName = Literal["tpe", "random"]
 PrunerName = Literal["asha", "median", "none"]
 
@@ -37,6 +38,8 @@ class Data(_Part):
     Attributes:
         are_named: whether its files name the classes, which else are named by their labels; None in studies
             begun before this was noted.
+        labels: what its files call the classes; empty where that is 0, 1 and so on, where the files do not name them
+            (the names are then these labels), and in studies begun before this was noted.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Data(_Part):
     channels: int
     classes: tuple[str, ...]
     are_named: bool | None = None
+    labels: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Data":
@@ -55,6 +59,7 @@ class Data(_Part):
             channels=dataset.channels,
             classes=dataset.classes,
             are_named=dataset.are_named,
+            labels=dataset.labels if dataset.are_named and dataset.labels != (*range(len(dataset.labels)),) else (),
         )
 
     @property
@@ -228,7 +233,7 @@ def differences(old: Question, new: Question) -> list[str]:
         flat(question.model_dump(mode="json") | {"recipe": all_values(question.recipe)}) for question in (old, new)
     )
     # The same arrays and names are the same data, however their files are labelled.
-    keys = [key for key in before | after if before.get(key) != after.get(key) and key != "data.are_named"]
+    keys = [key for key in before | after if before.get(key) != after.get(key) and key not in _LABELLING]
     return [f"{key} = {before.get(key)}, now {after.get(key)}" for key in keys]
 
 

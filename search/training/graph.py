@@ -60,8 +60,10 @@ def capture(compute: Callable[[Batch], None], batch: Batch, changed: Callable[[]
             with suppress(RuntimeError, AttributeError):  # versions after 2.11 do it themselves
                 torch._C._cuda_endAllocateToPool(device.index, pool)
                 torch._C._cuda_releasePool(device.index, pool)
-            cause = error.__context__ or error  # the end of a capture that became invalid fails as well
-            raise CaptureError((str(cause).strip().splitlines() or [type(cause).__name__])[0]) from error
+            # The end of a capture that became invalid fails as well. No variable holds the error: its frames hold all
+            # activations of the step, which would then stay until Python looks for cycles.
+            reason = str(error.__context__ or error).strip() or type(error.__context__ or error).__name__
+            raise CaptureError(reason.splitlines()[0]) from error
     torch.cuda.current_stream(device).wait_stream(stream)
 
     def replay(batch: Batch) -> None:

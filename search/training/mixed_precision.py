@@ -20,6 +20,14 @@ def precision_of(capability: tuple[int, int]) -> Precision:
     return "fp16" if capability >= (7, 0) else "fp32"
 
 
+def computes_in(precision: str, device: torch.device) -> bool:
+    """Whether a device computes in a precision itself: CPUs do not in fp16, nor do GPUs older than Ampere in bf16, for
+    which cuDNN has no convolutions."""
+    if device.type == "cpu":
+        return precision != "fp16"
+    return precision != "bf16" or torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """A context in which operations run in 'fp32', 'bf16' or 'fp16', as far as torch takes them to be safe.
 

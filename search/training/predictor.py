@@ -32,7 +32,7 @@ from search.training.corruptions import evaluate_corrupted
 from search.training.device import settle, use_device
 from search.training.images import Images, Normalisation
 from search.training.loop import evaluate_fully, evaluation_batch
-from search.training.mixed_precision import MEMORY_FORMAT, forward
+from search.training.mixed_precision import MEMORY_FORMAT, computes_in, forward
 from search.training.pulse import Pulse, beat
 from search.training.quiet import Quiet
 from search.training.verifier import verify
@@ -149,5 +149,5 @@ def load_images(task: Evaluate | Predict | WriteOnnx) -> NDArray[np.uint8]:
 
 
 def precision_on(device: torch.device, network: TrainedNetwork) -> str:
-    """The network's own precision, except that CPUs compute fp16 networks in fp32."""
-    return "fp32" if network.precision == "fp16" and device.type == "cpu" else network.precision
+    """The network's own precision, or fp32 where the device does not compute in that."""
+    return network.precision if computes_in(network.precision, device) else "fp32"

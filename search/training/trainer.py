@@ -46,7 +46,7 @@ from search.training.images import Images, Normalisation, Splits
 from search.training.loop import Training, evaluate, evaluate_fully
 from search.training.lr_range_test import lr_range_test
 from search.training.measured import Measured
-from search.training.mixed_precision import precision_of
+from search.training.mixed_precision import computes_in, precision_of
 from search.training.network import begin
 from search.training.pulse import Pulse, beat
 from search.training.quiet import Quiet
@@ -65,7 +65,10 @@ from search.training.views import evaluate_augmented
 from search.writing import replacing, write_atomically
 
 # What torch and CUDA's libraries say about a lack of memory where they have no exception of its own for it.
-OUT_OF_MEMORY_SIGNS = ("out of memory", "can't allocate memory", "alloc_failed")
+# A convolution that lacks room for every way to compute it says that it finds no engine.
+OUT_OF_MEMORY_SIGNS = (
+    *("out of memory", "can't allocate memory", "alloc_failed", "allocation_failed", "unable to find an engine"),
+)
 # And torch, of BatchNorm where images have shrunk to one pixel and a batch is of one image.
 NOTHING_TO_AVERAGE = "more than 1 value per channel"
 
@@ -178,13 +181,15 @@ class Trainer:
         started = time.perf_counter()
         certify_built(job.architecture, job.max_params)
         precision = self._resolve(job.recipe.precision)
+        torch.backends.cudnn.benchmark = False  # or latency would depend on what was trained before
         if job.max_latency is not None:
             size = self.dataset.image_size
             seconds = latency(job.architecture, size, self.device, precision, self._latencies)
             if seconds > job.max_latency:
                 return TooSlow(seconds)
-        # Trying out algorithms takes seconds for every new design, and gains a few percent.
-        torch.backends.cudnn.benchmark = job.purpose != "search"
+        # Trying out algorithms takes seconds for every new design, and gains a few percent: too little but for the
+        # longest runs.
+        torch.backends.cudnn.benchmark = job.purpose in ("final", "teacher")
         training = self._begin(job, precision, requests)
         log = RunLog(training, job, precision)
         for measurement in log.resume(send, self.device):
@@ -272,9 +277,12 @@ class Trainer:
 
     def _resolve(self, precision: str) -> str:
         """The precision that a recipe's stands for here; 'auto' is the fastest."""
-        if precision == "fp16" and self.device.type == "cpu":
-            raise TrainingError("precision = fp16: needs a CUDA device")
-        return self.precision if precision == "auto" else precision
+        if precision == "auto":
+            return self.precision
+        if not computes_in(precision, self.device):
+            needs = "a CUDA device" if precision == "fp16" else "a GPU of compute capability 8.0 or more"
+            raise TrainingError(f"precision = {precision}: needs {needs}")
+        return precision
 
 
 def save(model: torch.nn.Module, architecture: Architecture, folder: Path) -> None:

@@ -232,6 +232,7 @@ def test_a_value_that_may_also_be_auto_is_said_to_be_so_and_counted_once() -> No
     assert refusal(batch_size=0, cutout=-1) == f"{expected} (and 2 more)"
 
 
+PIXELS = "mean and std: must be those of pixels from 0 to 1, not from 0 to 255"
 MILESTONES = "milestones: the multi-step schedule needs them, as rising fractions of the training"
 
 
@@ -240,6 +241,8 @@ MILESTONES = "milestones: the multi-step schedule needs them, as rising fraction
     [
         ({"mean": [0.5]}, "mean and std: give both or neither"),
         ({"std": [0.5]}, "mean and std: give both or neither"),
+        ({"mean": [125.3] * 3, "std": [63.0] * 3}, PIXELS),
+        ({"mean": [-0.1] * 3, "std": [0.5] * 3}, PIXELS),
         ({"mean": [0.5] * 3, "std": [0.5] * 2}, "mean and std: 3 and 2 values; one each per channel"),
         ({"momentum": 0}, "nesterov = true: needs momentum above 0"),
         ({"momentum": 0, "optimizer": "muon"}, "nesterov = true: needs momentum above 0"),
@@ -340,12 +343,12 @@ def test_augmentation_is_sized_by_the_image(image_size: int, padding: int, cutou
     assert fitted.sizes == (128, padding, cutout)
 
 
-@pytest.mark.parametrize("data", ["digits", "svhn", "mnist"])
+@pytest.mark.parametrize("data", ["digits", "svhn", "mnist", "MNIST", "emnist", "cropped_digits", "svhn-extra"])
 def test_characters_are_not_mirrored(data: str) -> None:
     assert FAST.fit_to(data, 1_000, 32, 1).flip is False
 
 
-@pytest.mark.parametrize("data", ["cifar10", "cifar100", "fashion-mnist", "/data/birds"])
+@pytest.mark.parametrize("data", ["cifar10", "cifar100", "fashion-mnist", "FashionMNIST", "/data/birds"])
 def test_other_images_are_mirrored_in_every_second_epoch(data: str) -> None:
     assert FAST.fit_to(data, 1_000, 32, 3).flip == "alternating"
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from data_sources import write_images, write_npz
+from data_sources import pixels, write_images, write_npz
 from PIL import Image
 
 import search.data.cache
@@ -79,6 +79,38 @@ def test_a_changed_file_is_decoded_again(tmp_path: Path) -> None:
     assert before.folder != after.folder
     assert before.fingerprint != after.fingerprint
     assert after.test()[1].tolist() == [2, 1, 0, 2, 1, 0]
+
+
+def test_files_that_swap_their_names_are_decoded_again(tmp_path: Path) -> None:
+    """As two wrong labels are corrected, of files of one archive, which have one time and here one size."""
+    write_images(tmp_path / "pets")
+    for file in (tmp_path / "pets").rglob("*.png"):
+        Image.open(file).save(file, "BMP")
+        os.utime(file, ns=(1, 1))
+    cat, dog = (tmp_path / "pets" / name / "0.png" for name in ("cat", "dog"))
+    before = open_dataset(str(tmp_path / "pets"))
+    cat.rename(tmp_path / "aside")
+    dog.rename(cat)
+    (tmp_path / "aside").rename(dog)
+    assert open_dataset(str(tmp_path / "pets")).fingerprint != before.fingerprint
+
+
+def test_images_that_are_there_several_times_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pets = tmp_path / "pets"
+    for part in ("train", "test"):
+        write_images(pets / part)
+    for name in "ab":
+        pixels(200).save(pets / "train" / "cat" / f"{name}.png")
+    pixels(200).save(pets / "train" / "dog" / "a.png")
+    pixels(201).save(pets / "test" / "dog" / "new.png")
+    for _ in range(2):  # from the cache as well
+        caplog.clear()
+        open_dataset(str(pets))
+        where = f"data = {str(pets)!r}: "
+        assert caplog.messages == [
+            f"{where}10 of 11 test images are also training images, pixel by pixel",
+            f"{where}1 training image is there with different labels",
+        ]
 
 
 def test_the_fingerprint_is_of_content_and_not_of_place(tmp_path: Path) -> None:

@@ -71,6 +71,12 @@ def spoil(file: Path, how: str) -> None:
             Image.new("RGB", (9, 9)).save(file)
         case "16 bits":
             Image.fromarray(np.zeros((8, 8), dtype=np.uint16)).save(file)
+        case "16 bits of colour" | "16 bits and transparent":
+            kind, channels = (2, 3) if how == "16 bits of colour" else (6, 4)
+            content = zlib.compress((b"\0" + bytes(16 * channels)) * 8)
+            chunks = ((b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, kind, 0, 0, 0)), (b"IDAT", content), (b"IEND", b""))
+            whole = (struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks)
+            file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(whole))
         case "empty":
             file.write_bytes(b"")
         case "cut":
@@ -112,6 +118,8 @@ def spoil(file: Path, how: str) -> None:
         ("too large", "513x513 pixels; images must measure 4 to 512 pixels a side"),
         ("another size", "9x9 pixels; all images must have the size of the first, 8x8"),
         ("16 bits", "pixel mode I;16; images must have 8 bits a channel"),
+        ("16 bits of colour", "pixel mode RGB;16B; images must have 8 bits a channel"),
+        ("16 bits and transparent", "pixel mode RGBA;16B; images must have 8 bits a channel"),
         ("empty", "damaged or not an image"),
         ("cut", "damaged or not an image"),
         ("another format", "must be one of PNG, JPEG, BMP, WEBP, GIF, TIFF, PPM"),

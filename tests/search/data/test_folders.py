@@ -9,7 +9,7 @@ from data_sources import pixels, refusal, write_images, write_parquet
 
 from search.data.datasets import open_dataset
 from search.data.decoding import Shape
-from search.data.labelled import read_labelled
+from search.data.labelled import has_both_parts, read_labelled
 from search.data.unlabelled import read_unlabelled
 from search.errors import DataError
 
@@ -70,6 +70,11 @@ def write_image(path: Path, value: int = 0) -> None:
     pixels(value).save(path, "PNG")
 
 
+def repeated(path: Path, part: str) -> str:
+    """What is told of test images that `write_images` and `write_image` have made as they have made training images."""
+    return f"data = {str(path)!r}: {part} test images are also training images, pixel by pixel"
+
+
 def unused(path: Path, kinds: str) -> str:
     return f"data = {str(path)!r}: not used: {kinds}"
 
@@ -87,7 +92,8 @@ def test_images_in_folders_inside_of_a_class_folder_are_of_its_class(
     assert (np.bincount(dataset.train()[1]) + np.bincount(dataset.test()[1])).tolist() == [25, 5, 20]
     for images, labels in (dataset.train(), dataset.test()):
         assert [labels[i] for i, image in enumerate(images) if image[0, 0, 0] == 200] == [2] * int((labels == 2).sum())
-    assert caplog.messages == [f"data = {str(pets)!r}: 40 images in folders inside of a class folder are of its class"]
+    inside = f"data = {str(pets)!r}: 40 images in folders inside of a class folder are of its class"
+    assert caplog.messages == [inside, repeated(pets, "8 of 10")]
     assert np.bincount(read_labelled(pets, Shape(8, 3))[0].labels).tolist() == [25, 5, 20]
 
 
@@ -127,7 +133,8 @@ def test_other_parts_and_what_lies_beside_them_are_named(tmp_path: Path, caplog:
     (tmp_path / "labels.csv").touch()
     assert open_dataset(str(tmp_path)).num_test == 4
     kinds = "images in 'val' (6), .csv (1), folder 'docs' (1), images in no class folder (1)"
-    assert caplog.messages == [f"data = {str(tmp_path / 'test')!r}: holds no images of 'emu'", unused(tmp_path, kinds)]
+    absent = f"data = {str(tmp_path / 'test')!r}: holds no images of 'emu'"
+    assert caplog.messages == [absent, unused(tmp_path, kinds), repeated(tmp_path, "4 of 4")]
 
 
 def test_parts_that_are_not_evaluated_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -147,7 +154,7 @@ def test_a_labelled_part_is_taken_instead_of_test_images_to_be_predicted(
         write_image(tmp_path / "test" / inside / f"{number}.png")
     assert open_dataset(str(tmp_path)).num_test == 4
     said = f"data = {str(tmp_path)!r}: its part test is not labelled, and is not used; val is"
-    assert caplog.messages == [said, unused(tmp_path, "images in 'test' (3)")]
+    assert caplog.messages == [said, unused(tmp_path, "images in 'test' (3)"), repeated(tmp_path, "4 of 4")]
 
 
 @pytest.mark.parametrize("names", [("Training", "Testing"), ("seg_train", "seg_test"), ("TRAIN", "Val"), ("a", "dev")])
@@ -167,6 +174,24 @@ def test_parts_inside_of_class_folders_are_not_taken_as_one(tmp_path: Path) -> N
 def test_a_class_may_be_called_like_a_part(tmp_path: Path) -> None:
     write_images(tmp_path, classes=("bus", "Train", "test"))
     assert open_dataset(str(tmp_path)).classes == ("Train", "bus", "test")
+
+
+def test_a_class_may_be_called_train_among_others(tmp_path: Path) -> None:
+    """As in CIFAR-100, COCO and VOC."""
+    write_images(tmp_path, classes=("bus", "car", "train"))
+    assert open_dataset(str(tmp_path)).classes == ("bus", "car", "train")
+    assert not has_both_parts(tmp_path)
+    write_images(tmp_path / "train", classes=("bus", "car"))
+    assert "has train but no test" in refusal(tmp_path), "it has class folders, and is a part"
+
+
+@pytest.mark.parametrize("names", [("training", "validation"), ("Test", "val")])
+def test_parts_without_classes_are_not_taken_as_classes(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        write_image(tmp_path / name / "1.png")
+        write_image(tmp_path / name / "2.png")
+    rule = "parts of a data set by their names; each must hold a folder for each class, and one be called train"
+    assert f"holds {names[0]!r}, {names[1]!r}, {rule}" in refusal(tmp_path)
 
 
 def test_links_are_followed_but_not_in_a_circle(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -152,6 +152,19 @@ def test_predictions_that_could_be_read_in_two_ways_are_not_written(
         label_texts(own, own_are_named, None)
 
 
+def test_numbers_are_not_guessed_where_the_studys_own_files_count_classes_without_images_too() -> None:
+    """The classes cat and dog of files in which 0 is the background, of which there is no image."""
+    odd = "class number 0 is number 1 in its own files, so a number could be either"
+    with pytest.raises(DataError, match=f"^labels: {odd}; pass --labels names or --labels numbers$"):
+        label_texts(("cat", "dog"), True, None, (1, 2))
+    assert label_texts(("cat", "dog"), True, "names", (1, 2)) == ("cat", "dog")
+    assert label_texts(("cat", "dog"), True, "numbers", (1, 2)) == ("0", "1")
+    with pytest.raises(DataError, match=f"its labels are numbers, and the study's {odd}"):
+        match_labels("data = 'x'", np.array([0]), numbered(1), ("cat", "dog"), True, None, (1, 2))
+    named = Classes(("cat", "dog"), (1, 2), True, ("background",))
+    assert match_labels("data = 'x'", np.array([0, 1]), named, ("cat", "dog"), True, None, (1, 2)).tolist() == [0, 1]
+
+
 def test_a_name_that_macos_spells_in_more_characters_is_the_same() -> None:
     assert matched(Classes.named(("dog", "cafe\u0301")), ("caf\u00e9", "dog"), True) == [1, 0]
     assert matched(Classes.named(("dog", "caf\u00e9")), ("cafe\u0301", "dog"), True) == [1, 0]

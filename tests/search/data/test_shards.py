@@ -127,7 +127,12 @@ def test_a_number_that_is_left_out_is_told_where_no_name_says_how_many_there_are
     for name in ("train-0", "train-7", "train-x2019", "train-x2021", "test_01", "test_02"):
         write_parquet(tmp_path / f"{name}.parquet", TRAIN)  # type: ignore[arg-type]
     open_dataset(str(tmp_path))
-    assert caplog.messages == [f"data = {str(tmp_path)!r}: of train-0 to train-7, 6 are not there, such as train-1"]
+    where = f"data = {str(tmp_path)!r}: "
+    assert caplog.messages == [
+        f"{where}of train-0 to train-7, 6 are not there, such as train-1",
+        f"{where}not used: Parquet of train-x (2)",
+        f"{where}8 of 8 test images are also training images, pixel by pixel",
+    ]
 
 
 @pytest.mark.parametrize("copy", ["train (1)", "train - Copy", "train - Copy (2)", "train copy", "train copy 2"])
@@ -190,6 +195,33 @@ def test_what_is_not_used_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixt
         f"data = {str(folder)!r}: not used: {kinds.replace('no part (1),', 'no part (1), Parquet of train (1),')}",
         f"data = {str(folder)!r}: columns not used: label",
     ]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "others"),
+    [
+        ("train-00000-of-00001", "test-00000-of-00001", ("train_noisy-00000-of-00001", "test_ood-00000-of-00001")),
+        ("train", "TEST", ("train_small", "train-extra2", "test.hard")),
+        ("train-2", "test-1", ("train.small7", "small_test")),
+        ("train/0000", "test/0000", ("train/train_small", "test/test-hard-00000-of-00001")),
+    ],
+)
+def test_a_set_beside_a_part_whose_name_goes_on_is_not_taken_into_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, train: str, test: str, others: tuple[str, ...]
+) -> None:
+    write_set(tmp_path / "set", f"{train}.parquet", f"{test}.parquet")
+    for other in others:
+        write_parquet(tmp_path / "set" / f"{other}.parquet", [0, 1, 1, 1])
+    dataset = open_dataset(str(tmp_path / "set"))
+    assert (dataset.train()[1].tolist(), dataset.test()[1].tolist()) == (TRAIN, TEST)
+    assert all(f"Parquet of {Path(other).name.split('-0')[0].rstrip('0123456789')}" in caplog.text for other in others)
+    assert read_labelled(tmp_path / "set", Shape(8, 3))[0].labels.tolist() == TEST
+
+
+def test_parts_of_one_part_by_letters_are_taken_together(tmp_path: Path) -> None:
+    write_set(tmp_path, "train_a.parquet", "test.parquet")
+    write_parquet(tmp_path / "train_b.parquet", [1, 1])
+    assert open_dataset(str(tmp_path)).train()[1].tolist() == [*TRAIN, 1, 1]
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:

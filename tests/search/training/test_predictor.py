@@ -168,4 +168,12 @@ def test_a_long_task_says_that_it_goes_on_and_lets_others_measure(
 def test_a_processor_computes_fp16_networks_in_fp32(trained: Callable[..., TrainedNetwork]) -> None:
     assert precision_on(CPU, trained(precision="fp16")) == "fp32"
     assert precision_on(torch.device("cuda"), trained(precision="fp16")) == "fp16"
+
+
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16")])
+def test_a_gpu_computes_bf16_networks_in_fp32_where_it_has_no_such_convolutions(
+    trained: Callable[..., TrainedNetwork], monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert precision_on(torch.device("cuda"), trained(precision="bf16")) == precision
     assert precision_on(CPU, trained(precision="bf16")) == "bf16"

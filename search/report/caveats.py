@@ -1,12 +1,13 @@
 """What to doubt in a study's answer, as far as the study itself shows it: a sentence or two each."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from scipy.stats import binomtest
+
 from search.identity import Identity
 from search.report.findings import Answer, Findings
-from search.report.notation import count, exists, percent, plural, points, sentence_list
+from search.report.notation import count, exists, percent, plural, sentence_list
 from search.report.retraining.confusion import num_test_images
 from search.report.retraining.known_runs import in_order, is_baseline, name_of
 from search.report.summary import states
@@ -36,6 +37,8 @@ def _search_caveats(findings: Findings) -> list[str]:
     sentences = []
     if view.num_trials is None:
         sentences.append(f"The search is not finished: there was time for {plural(trained, 'trial')} so far.")
+    elif trained < view.num_trials and view.exhausted is not None:
+        sentences.append(f"The search ended with {plural(trained, 'trial')} of {view.num_trials:,}: {view.exhausted}.")
     elif trained < view.num_trials:
         have = "has" if trained == 1 else "have"
         sentences.append(f"The search is not finished: {trained:,} of {view.num_trials:,} trials {have} been trained.")
@@ -171,10 +174,10 @@ def _teaching(baseline: Network, final: Network) -> str:
 
 def _network_caveats(findings: Findings) -> list[str]:
     """What is odd about single networks at full length."""
-    over = dict.fromkeys(
-        name_of(network) for network in in_order(findings.networks) if findings.view.is_over(network.runs[0])
-    )
-    sentences = [f"{name} is over the budget: it is a reference, not an answer." for name in over]
+    broken = {name_of(network): findings.view.broken_limit(network.runs[0]) for network in in_order(findings.networks)}
+    sentences = [
+        f"{name} is over {limit}: it is a reference, not an answer." for name, limit in broken.items() if limit
+    ]
     runs = [(name_of(network), run) for network in findings.final_networks for run in network.runs]
     for holdout, why in ((False, "the recipe needs them to watch the training"), (True, "that was asked for")):
         held_out = dict.fromkeys(name for name, run in runs if exists(run.validation) and run.holdout is holdout)
@@ -204,10 +207,11 @@ def _test_set_caveats(findings: Findings) -> list[str]:
         return []
     answer = findings.answer.final if findings.answer else None
     top = (answer or in_order(findings.quoted.values())[0]).mean
-    error = 1.96 * math.sqrt(top * (1 - top) / images)
+    # Wilson's interval holds near 0 and 1 too, where the usual one has no width.
+    low, high = binomtest(round(top * images), images).proportion_ci(method="wilson")
     return [
-        f"The test set has {count(images)} images, so an accuracy of {percent(top, 1)} carries a sampling error of "
-        f"about \N{PLUS-MINUS SIGN} {points(error)} points (95%), which more seeds do not reduce."
+        f"The test set has {count(images)} images, so an accuracy of {percent(top, 1)} may be one of {percent(low)} to "
+        f"{percent(high)} on more images of their kind (95%), which more seeds do not narrow."
     ]
 
 

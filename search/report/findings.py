@@ -147,7 +147,13 @@ def _chosen_among(
     finalists: Sequence[Network], trial: TrialView, choice: DropoutChoice | None, stand_for: Mapping[int, Network]
 ) -> Answer:
     epochs = plural(max(finalist.epochs for finalist in finalists), "epoch")
-    how = f"the best {SCORES[finalists[0].way.select]} of {plural(len(finalists), 'finalist')} trained for {epochs}"
+    # A few lead by their first seed, and have a second one; it is among these that the mean decides.
+    most = max(len(finalist.runs) for finalist in finalists)
+    num_led = sum(len(finalist.runs) == most for finalist in finalists)
+    among = plural(len(finalists), "finalist")
+    if num_led < len(finalists):
+        among = f"the {num_led:,} of {among} that have {plural(most, 'seed')},"
+    how = f"the best {SCORES[finalists[0].way.select]} of {among} trained for {epochs}"
     chosen = Identity(trial=trial.number)
     if choice:
         how += f", and then with {choice.phrase}"

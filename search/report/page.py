@@ -87,9 +87,9 @@ def _prose(text: str) -> Markup:
 
 
 def is_over(view: StudyView) -> bool:
-    """Whether all trials that were asked for have been trained, and none is running."""
+    """Whether all trials that were asked for have been trained, or all that there are, and none is running."""
     trained = sum(trial.state in ("complete", "pruned") for trial in view.trials)
-    is_enough = view.num_trials is not None and trained >= view.num_trials
+    is_enough = view.num_trials is not None and (trained >= view.num_trials or view.exhausted is not None)
     return is_enough and not any(trial.state == "running" for trial in view.trials)
 
 

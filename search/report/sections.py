@@ -76,9 +76,10 @@ def _leaderboard(findings: Findings, budgets: Sequence[int]) -> dict[str, Any]:
         return shown | dict.fromkeys(("leaderboard", "by_params", "by_macs", "size"))
     board = leaderboard.leaderboard_frame(ranked, tested, view)
     accuracy = pareto.accuracy_frame(ranked)
+    budget = view.budget if view.budget != view.max_int8_bytes else None  # bytes are on no axis
     return shown | {
         "leaderboard": leaderboard.leaderboard_table(board, len(ranked), view),
-        "by_params": pareto.accuracy_figure(accuracy, pareto.PARAMETERS, view.budget),
+        "by_params": pareto.accuracy_figure(accuracy, pareto.PARAMETERS, budget),
         "by_macs": pareto.accuracy_figure(accuracy, pareto.MACS, view.max_macs),
         "size": pareto.size_sentence(ranked),
     }

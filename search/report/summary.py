@@ -210,7 +210,8 @@ def _cost_facts(view: StudyView) -> list[Fact]:
     by_state = states(view.trials)
     ended = [f"{by_state[state]:,} {state}" for state in (*STATES, "too slow") if by_state[state]]
     over = sum(map(view.is_over, view.trials))
-    retraining = sum(run.seconds for run in view.runs)
+    retrained = [*view.runs, *view.proxy]
+    retraining = sum(run.seconds for run in retrained)
     proposed = plural(len(view.trials), "trial")
     trials = f"{by_state['complete'] + by_state['pruned']:,}"
     if not view.by_time:
@@ -219,5 +220,5 @@ def _cost_facts(view: StudyView) -> list[Fact]:
         Fact("Trained trials", trials, ", ".join(ended) or "none begun"),
         Fact("Draws", f"{view.draws:,}", f"to propose {proposed}; {over:,} of them over budget"),
         Fact("Search time", duration(view.seconds), "wall clock of the coordinator"),
-        Fact("Retraining time", duration(retraining) if view.runs else "none", plural(len(view.runs), "run")),
+        Fact("Retraining time", duration(retraining) if retrained else "none", plural(len(retrained), "run")),
     ]

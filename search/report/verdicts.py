@@ -55,7 +55,7 @@ def _paragraph(comparison: Comparison, ranked: Sequence[TrialView], num_tests: i
     if comparison.is_tested and comparison.verdict == "not distinguishable":
         sentences.append(_seeds_needed(comparison))
     if comparison.is_reference:
-        sentences.append("The baseline is over the budget: a reference.")
+        sentences.append("The baseline is over the study's limits: a reference.")
     if is_costlier(trial.macs, baseline.macs):
         sentences.append(costlier_sentence("The trial", trial.macs, name_of(baseline), baseline.macs, ranked))
     return " ".join(sentences)

@@ -27,7 +27,7 @@ from search.space.sampler import SpaceExhaustedError
 from search.space.space import Vector
 from search.space.thinning import TRAINED
 from search.study.plan import Plan, run_seed
-from search.study.storage import Record, architecture_of, is_whole
+from search.study.storage import EXHAUSTED, Record, architecture_of, is_whole
 from search.study.way import device_class
 from search.workers.crew import Crew, Restarted
 from search.workers.fleet import Fleet
@@ -205,6 +205,7 @@ class Coordinator:
             proposed = self.record.propose(self.plan.question.space.distributions)
         except SpaceExhaustedError as error:
             self._early_stop = str(error)
+            self.record.set_attribute(EXHAUSTED, str(error))
             return False
         architecture = self.plan.question.space.decode(proposed.params, self.plan.task)
         attributes = {
@@ -314,6 +315,8 @@ class Coordinator:
         self._is_prepared = True
         values = [trial.value for trial in self.record.trials if trial.state == TrialState.COMPLETE]
         self.listener.resumed(self._num_trained, max((value for value in values if value is not None), default=None))
+        if self.record.attribute(EXHAUSTED, None) is not None:
+            self.record.set_attribute(EXHAUSTED, None)
         self._waiting = [RunningTrial(record, is_repeated=True) for record in unfinished(self.record, self.listener)]
         if self._num_trained >= self._num_trials:
             return

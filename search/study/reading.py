@@ -14,7 +14,7 @@ from search.study.commands import study_commands
 from search.study.ledger import Ledger
 from search.study.plan import Plan
 from search.study.results import read_results
-from search.study.storage import architecture_of, read_study
+from search.study.storage import EXHAUSTED, architecture_of, read_study
 from search.study.view import State, StudyView, TrialView
 
 STATES: dict[TrialState, State] = {
@@ -59,6 +59,7 @@ def read_view(files: StudyFiles, storage: str | None = None) -> StudyView:
         proxy=tuple(run for run in results.runs if run.purpose == "proxy"),
         sampler=question.sampler,
         worker_seconds=attributes.get("worker_seconds"),
+        exhausted=attributes.get(EXHAUSTED),
         max_macs=question.all_limits.macs,
         max_int8_bytes=question.all_limits.max_int8_bytes,
         by_time=circumstances.time is not None,

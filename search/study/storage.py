@@ -34,6 +34,7 @@ from search.writing import write_atomically
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
+EXHAUSTED = "exhausted"  # an attribute of a study: why there is no more design to train
 PRUNED_AFTER = "pruned_after"  # the epoch after which the pruner ended a trial; an attribute of Optuna's system kind
 NUM_LOOKS, LOOK_SECONDS = 20, 0.05  # for the name of a lock's holder
 

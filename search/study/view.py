@@ -219,6 +219,7 @@ class StudyView:
         commands: the commands that ask its question again.
         unread: a line for each file in its folder that could not be read, or counts for nothing.
         guesses: names and networks of the guesses within its limits (see `search.space.guesses`).
+        exhausted: why its search found no more design to train; None if it did, or has not come so far.
     """
 
     name: str
@@ -249,6 +250,7 @@ class StudyView:
     commands: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     guesses: tuple[tuple[str, Architecture], ...] = ()
+    exhausted: str | None = None
 
     def used(self, architecture: Architecture) -> tuple[float, str]:
         """The share that a network uses of the tighter of the limits on its size, and that limit."""
@@ -256,6 +258,10 @@ class StudyView:
 
     def is_over(self, sized: TrialView | RunView) -> bool:
         """Whether the network of a trial or a run is over the budget or the limit on bytes: a reference at most."""
-        if sized.params > self.budget or self.max_int8_bytes is None:
-            return sized.params > self.budget
-        return count_int8_bytes(sized.architecture) > self.max_int8_bytes
+        return self.broken_limit(sized) is not None
+
+    def broken_limit(self, sized: TrialView | RunView) -> str | None:
+        """Which of the two limits the network of a trial or a run is over, in words; None if it is within both."""
+        if self.max_int8_bytes is not None and count_int8_bytes(sized.architecture) > self.max_int8_bytes:
+            return f"the limit of {self.max_int8_bytes:,} bytes in int8"
+        return "the budget" if sized.params > self.budget else None

@@ -41,7 +41,10 @@ def finalists_table(finalists: Sequence[Finalist], unfinished: str | None = None
     ]  # fmt: skip
     length = plural(max((finalist.network.epochs for finalist in finalists), default=0), "epoch")
     seeds = {finalist.network.seeds for finalist in finalists}
-    second = ", the leaders with a second seed" if len(seeds) > 1 and not unfinished else ""
+    second = by_seeds = ""
+    if len(seeds) > 1:
+        second = "" if unfinished else ", the leaders with a second seed"
+        by_seeds = "number of seeds and then by their "
     kept = ""
     if any(finalist.keeps_best for finalist in finalists):
         kept = " Accuracies are those of the epochs whose weights are kept, the best ones, and so are optimistic."
@@ -49,8 +52,8 @@ def finalists_table(finalists: Sequence[Finalist], unfinished: str | None = None
     if all(finalist.identity.dropout is None for finalist in finalists):
         dropouts = ""
     caption = (
-        f"Finalists trained for {length} on the training split{second}{dropouts}, ranked by their {SCORES[select]}; "
-        f"{winner}.{kept}"
+        f"Finalists trained for {length} on the training split{second}{dropouts}, "
+        f"ranked by their {by_seeds}{SCORES[select]}; {winner}.{kept}"
     )
     named = finalists_frame(finalists).assign(network=[finalist.identity.name for finalist in finalists])
     return table(caption, named, columns)

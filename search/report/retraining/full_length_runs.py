@@ -128,7 +128,7 @@ def results_table(frame: pd.DataFrame) -> Table:
     if frame["label"].duplicated().any():
         caption += f" Of several rows of a network the last one is quoted: {RULE}."
     rows = named(frame)
-    rows["network"] += [" (over the budget: a reference)" if over else "" for over in frame["over"]]
+    rows["network"] += [" (over the limits: a reference)" if over else "" for over in frame["over"]]
     rows["network"] += [" (validation images held out)" if held else "" for held in frame["holdout"]]
     rows["network"] += [" (with a teacher)" if taught else "" for taught in frame["teaching"]]
     alike = frame.duplicated(["label", "recipe", "epochs", "holdout", "teaching"], keep=False)  # recipes of one name

@@ -5,11 +5,11 @@ import re
 from statistics import fmean, stdev
 from typing import Any
 
+from models.baselines import BASELINES, find_baseline
 from search.files import StudyFiles
-from search.identity import Identity
 from search.report.notation import count, design, interval, percent, plural
 from search.report.statistics.significance import CONFIDENCE, half_width
-from search.space.guesses import is_guess
+from search.space.guesses import guesses, is_guess
 from search.space.limits import Limits, used
 from search.study.later import SPLITS
 from search.study.ledger import Ledger
@@ -105,7 +105,7 @@ def model_card(files: StudyFiles, plan: Plan, runs: list[TrainedRun], onnx: Onnx
     kept = f", the weights of epoch {view.kept_epoch}" if view.kept_epoch is not None else ""
     return CARD.format(
         title=f"{run.name[0].upper()}{run.name[1:]}: {count(view.params)} parameters, {_text(data.name)}",
-        origin=_origin(view.identity),
+        origin=_origin(view, plan),
         study=files.name,
         design=design(view.architecture),
         params=_params(view, limits),
@@ -157,9 +157,16 @@ def _onnx(onnx: OnnxExport, data: Data) -> str:
     )
 
 
-def _origin(identity: Identity) -> str:
+def _origin(view: RunView, plan: Plan) -> str:
+    identity, question = view.identity, plan.question
     if identity.baseline is not None:
         return "a guess, without a search" if is_guess(identity.baseline) else "designed by hand"
+    if identity.dropout is None:  # a search begins with networks that it has not found
+        task, own = question.data.task, view.architecture.canonical()
+        if own in guesses(question.space, task, question.all_limits).values():
+            return "a guess, which a search was begun with"
+        if any(find_baseline(name, task.in_channels, task.num_classes).canonical() == own for name in BASELINES):
+            return "designed by hand, and among the trials of a search"
     return "found by search" + (", here with another dropout than it had there" if identity.dropout is not None else "")
 
 

@@ -105,6 +105,9 @@ def importances(ranked: Sequence[TrialView]) -> Importances:
     if len({trial.value for trial in ranked}) < 2:
         reason = "Importances need trials of different accuracy; all complete trials of this study have the same."
         return Importances(empty, reason)
+    if _num_good(ranked) == len(ranked):
+        reason = "Importances need good trials to be told from others; too many of this study's are equally accurate."
+        return Importances(empty, reason)
     rows = [features(trial) for trial in ranked]
     distributions = _distributions(rows)
     if not distributions:
@@ -149,6 +152,14 @@ def _distributions(rows: list[Features]) -> dict[str, BaseDistribution]:
     return distributions
 
 
+def _num_good(ranked: Sequence[TrialView]) -> int:
+    """How many trials count as good, of complete ones, the best first: Optuna's filter takes all that tie with the
+    last."""
+    values = [trial.value for trial in ranked]
+    last = values[math.ceil(_share_of_good(len(ranked)) * len(ranked)) - 1]
+    return len(values) - values[::-1].index(last)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Hold back Optuna's log and warnings: they are about studies of its own, and this is not one."""
@@ -178,9 +189,7 @@ def importances_figure(frame: pd.DataFrame, ranked: Sequence[TrialView]) -> Draw
     )
     figure.update_xaxes(visible=False, range=[0, 1.15 * float(frame["importance"].max())])
     figure.update_yaxes(showgrid=False, ticks="", showline=False, ticklabelstandoff=6)
-    first, values = frame.iloc[0], [trial.value for trial in ranked]
-    last = values[math.ceil(_share_of_good(len(ranked)) * len(ranked)) - 1]
-    good = len(values) - values[::-1].index(last)  # Optuna's filter takes all that tie with the last
+    first, good = frame.iloc[0], _num_good(ranked)
     caption = (
         f"Share of each property of a network in setting the best {good} of {plural(len(ranked), 'complete trial')} "
         f"apart from the others. First is {first['feature']} with {percent(first['importance'], 0)}. Properties that "

@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from models.baselines import find_baseline
 from search.report.caveats import caveats
 from search.report.findings import find
+from search.report.page import is_over
 from search.report.retraining.full_length_runs import results_frame, results_table
 from search.report.summary import facts
 from search.study.view import LedgerEntry
@@ -24,7 +27,7 @@ def test_a_network_over_the_budget_is_a_reference(study, run):
     sentences = caveats(find(view))
     assert "resnet10 is over the budget: it is a reference, not an answer." in sentences
     assert not any("resnet40" in sentence for sentence in sentences)
-    assert "resnet10 (over the budget: a reference)" in str(
+    assert "resnet10 (over the limits: a reference)" in str(
         results_table(results_frame(find(view).networks, view.is_over))
     )
 
@@ -35,8 +38,9 @@ def test_a_network_over_the_limit_on_bytes_is_a_reference_though_it_has_no_more_
     over, within = (study(budget=most, max_int8_bytes=most, runs=runs) for most in (280_000, 281_000))
     assert [comparison.is_reference for comparison in find(over).comparisons] == [True]
     assert [comparison.is_reference for comparison in find(within).comparisons] == [False]
-    assert "resnet20-b is over the budget: it is a reference, not an answer." in caveats(find(over))
-    assert "over the budget" not in said(within)
+    limit = "the limit of 280,000 bytes in int8"
+    assert f"resnet20-b is over {limit}: it is a reference, not an answer." in caveats(find(over))
+    assert "is a reference" not in said(within)
     assert results_frame(find(over).networks, over.is_over).set_index("label")["over"]["resnet20-b"]
     grown = replace(over, trials=(trial(7, 0.9, params=272_474, architecture=resnet20),))
     assert "1 trial exceeded the budget and must not be quoted: 7." in caveats(find(grown))
@@ -146,12 +150,24 @@ def test_an_over_budget_trial_must_not_be_quoted(study, trial):
     assert "exceeded the budget and must not be quoted: 4" in said(study(budget=1000, trials=(trial(4),)))
 
 
-def test_the_test_sets_sampling_error_is_binomial(study, trial, run, errors):
-    matrix = errors(0.9)
-    view = study(trials=(trial(0, 0.9),), runs=(run("0000", 0, 0.9, confusion=matrix),))
-    # 1.96 sqrt(0.9 x 0.1 / 10,000) = 0.588 points
-    assert "10,000 images" in said(view)
-    assert "\N{PLUS-MINUS SIGN} 0.59 points" in said(view)
+@pytest.mark.parametrize(
+    # (p + z²/2n ± z sqrt(p(1 - p)/n + z²/4n²)) / (1 + z²/n)
+    ("accuracy", "interval"),
+    [(0.9, "an accuracy of 90.0% may be one of 89.40% to 90.57%"), (1.0, "100.0% may be one of 99.96% to 100.00%")],
+)
+def test_the_test_sets_sampling_error_is_binomial(study, trial, run, errors, accuracy, interval):
+    matrix = errors(accuracy)
+    view = study(trials=(trial(0, accuracy),), runs=(run("0000", 0, accuracy, confusion=matrix),))
+    assert "The test set has 10,000 images" in said(view)
+    assert interval in said(view)
+
+
+def test_a_search_that_found_no_more_design_is_not_called_unfinished(study, trial):
+    view = study(trials=(trial(0), trial(1)), num_trials=100)
+    assert "The search is not finished: 2 of 100 trials have been trained." in said(view)
+    over = replace(view, exhausted="all 2 designs within the limits have been tried")
+    assert "The search ended with 2 trials of 100: all 2 designs within the limits have been tried." in said(over)
+    assert "not finished" not in said(over) and is_over(over) and not is_over(view)
 
 
 def test_openings_by_other_studies_are_counted(study, trial):
@@ -164,4 +180,4 @@ def test_the_sampling_error_is_that_of_the_number_to_quote(study, trial, run):
     counts = ((90, 10), (10, 90))
     runs = (run("0001", 0, 0.2, confusion=counts, epochs=1), run("0001", 0, 0.9, confusion=counts, epochs=9))
     runs = tuple(replace(each, history=each.history[:1] * each.epochs) for each in runs)
-    assert "so an accuracy of 90.0% carries" in said(study(trials=(trial(1),), runs=runs))
+    assert "so an accuracy of 90.0% may be one of" in said(study(trials=(trial(1),), runs=runs))

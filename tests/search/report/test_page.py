@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from search.report.findings import find
 from search.report.page import TEMPLATES, follow, is_over, render
+from search.report.summary import facts
+from studies import make_audit
 
 
 def without_scripts(page: str) -> str:
@@ -147,6 +150,20 @@ def test_a_study_without_results_says_so_in_every_section(study):
     parts = re.findall(r'<section id="(\w+)">(.*?)</section>', page, flags=re.DOTALL)
     assert [name for name, content in parts if 'class="empty"' not in content] == ["summary"]
     assert "There is no answer yet" in page
+
+
+def test_an_audit_is_not_denied(study, search):
+    trials = search(20)
+    view = study(trials=trials, num_trials=20, proxy=make_audit(trials))
+    page = without_scripts(render(view))
+    assert "No network of this study has been retrained yet" in page and "trained at full length yet" not in page
+    (fact,) = [fact for fact in facts(find(view)) if fact.term == "Retraining time"]
+    assert fact.value != "none" and fact.note == f"{len(view.proxy)} runs"
+
+
+def test_without_a_complete_trial_no_command_is_offered_that_would_be_refused(study):
+    page = without_scripts(render(study(trials=())))
+    assert "No network of this study has been retrained yet.</p>" in page and "trains the best trial" not in page
 
 
 def test_text_of_users_cannot_become_markup(hostile):

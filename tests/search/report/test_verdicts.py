@@ -133,7 +133,7 @@ def test_one_and_a_half_times_the_macs_is_not_yet_costlier(runs: Runs, study: St
 
 def test_a_baseline_over_the_budget_is_called_a_reference(runs: Runs, study: Study) -> None:
     view = study(runs=runs("0042", GOOD) + runs("resnet40", FAIR, params=6_000_000))
-    assert comparison_sentences(view)[0].endswith("The baseline is over the budget: a reference.")
+    assert comparison_sentences(view)[0].endswith("The baseline is over the study's limits: a reference.")
 
 
 def test_what_was_trained_differently_is_said_not_to_be_compared(runs: Runs, study: Study) -> None:

@@ -807,6 +807,13 @@ def test_an_exhausted_space_stays_exhausted(search: Search) -> None:
     assert again.outcome.early_stop == "all 4 designs within the limits have been tried"
 
 
+def test_that_a_space_is_exhausted_is_kept_for_pages_until_the_next_run(search: Search, files: StudyFiles) -> None:
+    search(100, space=FOUR)
+    assert read_study(files, None)[1]["exhausted"] == "all 4 designs within the limits have been tried"
+    search(4, space=FOUR)
+    assert read_study(files, None)[1]["exhausted"] is None
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_study_whose_limits_no_design_meets_any_more_goes_on_and_ends(
     search: Search, monkeypatch: pytest.MonkeyPatch, sampler: str

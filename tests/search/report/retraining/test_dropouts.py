@@ -8,7 +8,7 @@ from search.identity import Identity
 from search.report.caveats import caveats
 from search.report.findings import find
 from search.report.retraining.dropouts import dropout_choice
-from search.report.retraining.finalists import finalists_frame
+from search.report.retraining.finalists import finalists_frame, finalists_table
 from search.report.retraining.full_length_runs import results_frame
 from search.report.retraining.training_curves import training_curves_frame
 from search.report.summary import conclusion
@@ -75,6 +75,16 @@ def test_the_answer_gives_the_choice_and_has_the_test_accuracy_of_that_network(s
         "It is trial 1, chosen for the best mean validation accuracy of 2 finalists trained for 20 epochs, and then "
         "with dropout 0.1, by mean validation accuracy the best of 0 (75.00%), 0.1 (77.50%) and 0.2 (70.00%)."
     )
+
+
+def test_the_winner_is_the_best_of_those_with_as_many_seeds(study, trial, tried):
+    """Not of all finalists: one that has its first seed alone may have a higher mean."""
+    runs = (*tried(0, {None: (0.93, 0.90)}), *tried(1, {None: (0.929, 0.905)}), *tried(2, {None: (0.928, 0.902)}))
+    view = study(trials=tuple(trial(n, 0.8) for n in range(4)), runs=(*runs, *tried(3, {None: (0.927,)})))
+    best = "trial 1, chosen for the best mean validation accuracy of the 3 of 4 finalists that have 2 seeds"
+    assert best in conclusion(find(view))[-1]
+    caption = finalists_table(find(view).finalists).caption
+    assert "ranked by their number of seeds and then by their mean validation accuracy; the first is" in caption
 
 
 def test_an_answer_that_was_tested_with_its_own_dropout_alone_says_so(study, trial, tried, final):

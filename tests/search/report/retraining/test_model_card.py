@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from models.architecture import Architecture, Stage, Stem
+from models.baselines import find_baseline
 from models.count import count_macs, count_parameters
 from search.files import StudyFiles
 from search.identity import Identity
 from search.recipe import Recipe
 from search.report.retraining.model_card import model_card
+from search.space.guesses import guesses
 from search.space.space import load_space
 from search.study.ledger import Ledger
 from search.study.plan import Circumstances, Data, Plan, Question
@@ -78,6 +80,19 @@ def test_a_card_tells_the_numbers_of_the_runs(files: StudyFiles, make_runs: Call
     assert DATA.fingerprint in card and "recipe | cosine, 20 epochs |" in card
     assert "2026-02-03T04:05:06+00:00" in card and "torch 2.15.0, budget-nas 0.1.0" in card
     assert "found by search" in card and "the training and validation images |" in card
+
+
+def test_a_network_that_a_search_was_begun_with_is_not_called_found(
+    files: StudyFiles, make_runs: Callable[..., list[TrainedRun]]
+) -> None:
+    plan = make_plan()
+    guess = guesses(plan.question.space, plan.task, plan.question.all_limits)["guess-2"]
+    for network, origin in (
+        (guess, "a guess, which a search was begun with"),
+        (find_baseline("resnet40", 3, 10), "designed by hand, and among the trials of a search"),
+    ):
+        card = model_card(files, plan, make_runs(0.9, architecture=network))
+        assert origin in card and "found by search" not in card
 
 
 def test_one_seed_has_no_interval(files: StudyFiles, make_runs: Callable[..., list[TrainedRun]]) -> None:

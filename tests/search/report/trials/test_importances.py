@@ -42,6 +42,12 @@ def test_importances_are_withheld_with_a_reason(trial, architecture, number, val
     assert importances_of(trials).frame.empty
 
 
+def test_importances_are_withheld_where_all_but_a_few_trials_tie(trial, architecture):
+    values = (0.5, 0.49, 0.48, *[0.1] * 11)
+    trials = tuple(trial(n, value, architecture=architecture(8 + n)) for n, value in enumerate(values))
+    assert "too many of this study's are equally accurate" in (importances_of(trials).why_none or "")
+
+
 def test_importances_leave_pruned_trials_out(search):
     trials = tuple(replace(each, state="pruned") for each in search(40))
     assert "this study has 0" in (importances_of(trials).why_none or "")

@@ -15,7 +15,15 @@ from search.report.statistics.bootstrap import Counts
 from search.report.trials.leaderboard import Tested, ranked, tested_trials
 from search.study.meant import meant
 from search.study.networks import Network, alike, is_tested, quoted
-from search.study.rounds import SCORES, Finalist, earlier_rounds, last_round, standings, unfinished_round
+from search.study.rounds import (
+    NUM_FINALIST_SEEDS,
+    SCORES,
+    Finalist,
+    earlier_rounds,
+    last_round,
+    standings,
+    unfinished_round,
+)
 from search.study.view import RunView, StudyView, TrialView
 
 
@@ -91,7 +99,7 @@ def find(view: StudyView) -> Findings:
     stand_for = _meant(runs.finals, round_runs)
     round = tuple(alike(round_runs))
     finalists = tuple(standings(round, {trial.number: rank for rank, trial in enumerate(best_first)}))
-    unfinished = unfinished_round(round_runs)
+    unfinished = None if _was_decided(finalists, round_runs, runs.finals) else unfinished_round(round_runs)
     copies = {(Identity(trial=trial.number).label, trial.baseline) for trial in view.trials if trial.baseline}
     winner = None if unfinished else _winner(finalists, trials)
     if winner is not None:
@@ -120,6 +128,15 @@ def find(view: StudyView) -> Findings:
         effects=tuple(effects(compared)),
         answer=answer,
     )
+
+
+def _was_decided(finalists: Sequence[Finalist], round: Iterable[RunView], finals: Iterable[RunView]) -> bool:
+    """Whether the first of the finalists has been trained finally since. Then its round is over, though a finalist may
+    lack a seed: one whose training failed is left out."""
+    if not finalists or finalists[0].network.seeds < NUM_FINALIST_SEEDS:
+        return False
+    last = max(run.time for run in round)
+    return any(run.identity.trial == finalists[0].identity.trial and run.time > last for run in finals)
 
 
 def _winner(finalists: tuple[Finalist, ...], trials: Mapping[int, TrialView]) -> TrialView | None:

@@ -72,6 +72,24 @@ def test_a_round_that_is_not_over_has_no_winner(study, trial, round, run):
     assert finalists_table(find(over).finalists).caption.endswith("the first is the winner.")
 
 
+def test_a_round_of_which_a_finalist_failed_is_over_once_its_winner_has_been_trained_finally(study, trial, round, run):
+    """What failed leaves nothing behind, so that a page cannot tell it from what is still to come."""
+    trials = (trial(0, 0.9), trial(1, 0.8), trial(2, 0.7))
+    runs = (run("0000", 0, 0.99, "finalist"), *round({"0001": 0.92, "0002": 0.91}))
+    runs = tuple(replace(each, time="2026-01-01T00:00:00+00:00") for each in runs)
+    begun = study(trials=trials, runs=runs)
+    assert unfinished_round(begun) is not None
+    final = replace(run("0001", 0, 0.93), time="2026-01-02T00:00:00+00:00")
+    over = replace(begun, runs=(*runs, final))
+    answer, said = answer_and_caveats(over)
+    assert unfinished_round(over) is None and answer.trial.number == 1 and "no winner yet" not in said
+    assert answer.final is not None and answer.final.mean == 0.93
+    for other in (replace(final, time="2025-12-31T00:00:00+00:00"), replace(run("0002", 0, 0.93), time=final.time)):
+        assert unfinished_round(replace(begun, runs=(*runs, other))) is not None
+    alone = replace(begun, runs=(*runs[1:3], final))
+    assert unfinished_round(alone) is None and answer_and_caveats(alone)[0].trial.number == 1
+
+
 def test_a_finalist_alone_has_won_once_its_dropouts_are_tried(study, trial, run, round, architecture):
     tried = run("0001 with dropout 0.1", 0, 0.8, "finalist", architecture=architecture(dropout=0.1))
     assert unfinished_round(study(trials=(trial(1),), runs=(*round({"0001": 0.9}), tried))) is None

@@ -12,7 +12,7 @@ Nas = Callable[..., CompletedProcess[str]]
 
 
 def test_what_is_not_used_is_noted_once_by_every_command(nas: Nas, tmp_path: Path) -> None:
-    write_images(tmp_path / "pets", 20)
+    write_images(tmp_path / "pets", 10)
     (tmp_path / "small.yaml").write_text(SMALL_SPACE)
     (tmp_path / "pets" / "cat" / "readme.txt").touch()
     note = f"note: data = {str(tmp_path / 'pets')!r}: not used: .txt (1)\n"

@@ -42,8 +42,8 @@ def test_a_batch_size_that_no_recipe_may_have_is_refused() -> None:
 
 
 def test_a_batch_made_smaller_for_a_small_set_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    images, labels = np.arange(18 * 192, dtype=np.uint32).reshape(18, 8, 8, 3).astype(np.uint8), np.arange(18) % 3
-    np.savez(tmp_path / "a.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    images, labels = np.random.default_rng(0).integers(256, size=(36, 8, 8, 3), dtype=np.uint8), np.arange(18) % 3
+    np.savez(tmp_path / "a.npz", x_train=images[:18], y_train=labels, x_test=images[18:], y_test=labels)
     dataset = open_dataset(str(tmp_path / "a.npz"))
     assert fit_recipe(parse_recipe("as1"), dataset).batch_size == 15
     expected = "recipe as1: batch_size = 15 instead of 128; there are no more training images\n"

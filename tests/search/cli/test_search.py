@@ -146,6 +146,8 @@ def test_what_a_user_should_know_of_the_data_is_said(tmp_path: Path, caplog: pyt
     assert caplog.messages == [
         f"data = {path!r}: not used: x_valid",
         f"data = {path!r}: 3 classes, named by their labels: 0, 50, 999",
+        f"data = {path!r}: 60 of 60 test images are also training images, pixel by pixel",
+        f"data = {path!r}: 1 training image is there with different labels",
     ]
 
 

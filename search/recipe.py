@@ -1,5 +1,6 @@
 """How a network is trained, as a frozen value: optimiser, schedule, augmentation, epochs, precision."""
 
+import re
 from math import log2, sqrt
 from statistics import fmean
 
@@ -12,7 +13,7 @@ from search.yamlfile import describe
 
 FULL_BATCH = 128
 GPU_BATCH = 512
-_CHARACTERS = ("digit", "svhn", "mnist")
+_CHARACTERS = frozenset({"digits", "svhn", "mnist", "emnist", "kmnist", "qmnist"})
 
 
 class Recipe(RecipeFields):
@@ -68,6 +69,13 @@ class Recipe(RecipeFields):
             raise RecipeError(f"small_images.epochs = {small.epochs:g}: is none of {plural(self.epochs, 'epoch')}")
         if small is not None and small.pixels(image_size) >= image_size:
             raise RecipeError(f"small_images.size = {small.size:g}: leaves an image of {image_size} pixels as it is")
+        if any(not 0 <= value <= 1 for value in (*(self.mean or ()), *(self.std or ()))):
+            raise RecipeError("mean and std: must be those of pixels from 0 to 1, not from 0 to 255")
+        if self.milestones and self.schedule != "multi-step":
+            raise RecipeError(f"milestones: schedule = {self.schedule} takes none; multi-step does")
+        if self.milestones and self.milestones[0] < self.warmup:
+            first = f"milestones: the first, {self.milestones[0]:g}, lies within the warmup of {self.warmup:g}"
+            raise RecipeError(f"{first}; give a shorter one")
         if self.mean is not None and len(self.mean) != num_channels:
             here = plural(num_channels, "channel")
             raise RecipeError(f"mean = {self.mean}: {data} has {here}; null in recipe {self.name} is the images' own")
@@ -132,8 +140,8 @@ def is_mirrored(flip: object, data: str) -> bool:
 
 def _are_characters(data: str) -> bool:
     """Whether a data set holds characters, which differ in a mirror, by what it is called."""
-    name = data.lower()
-    return "fashion" not in name and any(word in name for word in _CHARACTERS)
+    words = re.findall("[a-z]+", data.lower())
+    return "fashion" not in words and not _CHARACTERS.isdisjoint(words)
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:

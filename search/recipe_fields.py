@@ -210,8 +210,6 @@ class RecipeFields(Part, Grown):
             raise ValueError("mean and std: give both or neither")
         if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
             raise ValueError(f"mean and std: {len(self.mean)} and {len(self.std)} values; one each per channel")
-        if any(not 0 <= value <= 1 for value in (*(self.mean or ()), *(self.std or ()))):
-            raise ValueError("mean and std: must be those of pixels from 0 to 1, not from 0 to 255")
         if self.optimizer in ("sgd", "muon") and self.nesterov and self.momentum == 0:
             raise ValueError("nesterov = true: needs momentum above 0")
         if self.rates_per and not (self.optimizer in ("sgd", "muon") and self.nesterov):

@@ -200,7 +200,7 @@ def _stored_mode(image: Image.Image) -> str:
     more."""
     for tile in getattr(image, "tile", []):
         raw = tile[3] if isinstance(tile[3], str) else next(iter(tile[3] or ()), "")
-        if isinstance(raw, str) and ";16" in raw:
+        if isinstance(raw, str) and raw.startswith(("RGB", "LA")) and ";16" in raw:  # BGR;16 is 16 bits a pixel
             return raw
     return image.mode
 

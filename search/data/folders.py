@@ -61,7 +61,7 @@ def class_folders(folder: Path) -> list[tuple[Path, str]]:
         unused += below.unused
         num_deep += len(below.images) - below.folders[class_folder]
         files += [(image, _class_name(class_folder)) for image in below.images]
-    if all(class_folder.name.lower() in _PARTS for class_folder in classes):
+    if all(_is_called_like_part(class_folder.name) for class_folder in classes):
         names = ", ".join(sorted(ascii(class_folder.name) for class_folder in classes))
         rule = "each must hold a folder for each class, and one be called train"
         raise DataError(f"data = {str(folder)!r}: holds {names}, parts of a data set by their names; {rule}")
@@ -77,8 +77,19 @@ def is_divided(folder: Path) -> bool:
     Raises:
         OSError: the folder cannot be read.
     """
-    train, tests = folder / "train", [folder / name for name in TEST_NAMES]
-    return train.is_dir() and (bool(visible_folders(train)) or any(test.is_dir() for test in tests))
+    train = folder / "train"
+    if not train.is_dir():
+        return False
+    others = [other for other in visible_folders(folder) if other != train]
+    if visible_folders(train) or any(_is_called_like_part(other.name) for other in others):
+        return True
+    return len(others) < 2  # with one more folder it may be anything, and the folder with both a part of something
+
+
+def _is_called_like_part(name: str) -> bool:
+    """As test, test1 or train_images."""
+    words = re.findall("[a-z]+", name.lower())
+    return bool(words) and not _PARTS.isdisjoint((words[0], words[-1]))
 
 
 def image_files(folder: Path) -> list[Path]:

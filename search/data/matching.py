@@ -97,8 +97,9 @@ def _only_reading(
             return "names"
         if (odd := _misnumbered(own, own_labels)) is None:
             return "numbers"
+        advice = "name its classes, or count the study's from 0 and pass --labels numbers" if own_labels else _ADVICE
         raise DataError(
-            f"{where}: its labels are numbers, and the study's {odd}, so a number could be either; {_ADVICE}"
+            f"{where}: its labels are numbers, and the study's {odd}, so a number could be either; {advice}"
         )
     if not own_are_named and own == tuple(map(str, range(len(own)))):
         # The study's labels may have been made by numbering such names: these, or sorted as text those of all.

@@ -151,7 +151,9 @@ def _name_like(shard: re.Match[str], number: int) -> str:
 def remark_unused_files(path: Path, files: Iterable[Path], used: Sequence[Path]) -> None:
     """Tell the user which Parquet files and what else of the folder `path` are not used."""
     left_out = [file for file in files if file not in used]
-    unused = Counter(f"Parquet of {_series(file) if part_of(file) else 'no part'}" for file in left_out)
+    unused = Counter(
+        f"Parquet of {(_series(file) or part_of(file)) if part_of(file) else 'no part'}" for file in left_out
+    )
     if path.is_dir():
         on_the_way = {folder for file in used for folder in file.parents if folder.is_relative_to(path)}
         with_files = {folder for file in files for folder in file.parents}

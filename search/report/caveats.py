@@ -37,7 +37,7 @@ def _search_caveats(findings: Findings) -> list[str]:
     sentences = []
     if view.num_trials is None:
         sentences.append(f"The search is not finished: there was time for {plural(trained, 'trial')} so far.")
-    elif trained < view.num_trials and view.exhausted is not None:
+    elif trained < view.num_trials and view.exhausted is not None and not by_state["running"]:
         sentences.append(f"The search ended with {plural(trained, 'trial')} of {view.num_trials:,}: {view.exhausted}.")
     elif trained < view.num_trials:
         have = "has" if trained == 1 else "have"

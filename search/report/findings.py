@@ -132,8 +132,9 @@ def find(view: StudyView) -> Findings:
 
 def _was_decided(finalists: Sequence[Finalist], round: Iterable[RunView], finals: Iterable[RunView]) -> bool:
     """Whether the first of the finalists has been trained finally since. Then its round is over, though a finalist may
-    lack a seed: one whose training failed is left out."""
-    if not finalists or finalists[0].network.seeds < NUM_FINALIST_SEEDS:
+    lack a seed: one whose training failed is left out. One alone is the best of none."""
+    num_whole = sum(finalist.network.seeds >= NUM_FINALIST_SEEDS for finalist in finalists)
+    if not num_whole or num_whole < min(2, len(finalists)):
         return False
     last = max(run.time for run in round)
     return any(run.identity.trial == finalists[0].identity.trial and run.time > last for run in finals)

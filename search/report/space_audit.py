@@ -51,7 +51,7 @@ def _fitting(audit: Audit) -> list[str]:
         f"limit      {count(audit.budget)} parameters" + "".join(f", {text}" for text in further),
         f"fitting    {plural(audit.feasible, 'design')}, {_share(audit.share)}{exact}; "
         f"{_share(audit.vectors_share)} of the vectors that are networks",
-        f"near it    {near} of {100 * max(0.9, audit.fill):g} to 100% of the parameters",
+        f"near it    {near} of {100 * max(0.9, audit.fill if audit.least else 0):g} to 100% of the parameters",
         f"10% more   parameters would add {added}",
     ]
 

@@ -165,13 +165,22 @@ class Coordinator:
         if choice is None:
             return most
         if choice.epochs != recipe.epochs:
-            recipe = with_epochs(recipe, choice.epochs)
+            recipe = self._fitting(with_epochs(recipe, choice.epochs))
             self.plan = self.plan.model_copy(update={"question": self.plan.question.changed(recipe=recipe)})
             self._use_sampler()
         choice = replace(choice, num_trials=min(choice.num_trials, most))
         self._failures = Failures(self._num_trained + choice.num_trials)  # as failures, these are the study's
         self.listener.chosen(choice)
         return choice.num_trials
+
+    def _fitting(self, recipe: Recipe) -> Recipe:
+        """The recipe, which must still fit to the data.
+
+        Raises:
+            RecipeError: it does not: in so few epochs a part of it would do nothing.
+        """
+        data, num_train = self.plan.question.data, self.plan.circumstances.num_train
+        return recipe.fit_to(data.name, num_train, data.image_size, data.channels) if num_train else recipe
 
     def _use_sampler(self) -> None:
         question, time_budget = self.plan.question, self._time

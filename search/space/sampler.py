@@ -1,7 +1,7 @@
 """BudgetSampler: an Optuna sampler that proposes only networks within all limits, and none twice."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -108,12 +108,11 @@ class BudgetSampler(BaseSampler):
         return Draws(self.space, self.task, self.limits, "designs")
 
     @cached_property
-    def _listed(self) -> list[Architecture] | None:
+    def _listed(self) -> dict[Hashable, Architecture] | None:
         """All designs within the limits, each network once, if there are few; else None."""
         if not self.design_draws.can_be_listed:
             return None
-        designs = {architecture.block_by_block(): architecture for architecture in self.design_draws.designs()}
-        return list(designs.values())
+        return {architecture.block_by_block(): architecture for architecture in self.design_draws.designs()}
 
     @property
     def num_feasible(self) -> int | None:
@@ -136,7 +135,7 @@ class BudgetSampler(BaseSampler):
         if self._listed is None:
             return None
         first = [architecture for architecture in self._first if self._may_be_first(architecture)]
-        return len({architecture.block_by_block() for architecture in (*first, *self._listed)} - self._seen)
+        return len(({architecture.block_by_block() for architecture in first} | self._listed.keys()) - self._seen)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self.space.distributions
@@ -232,8 +231,8 @@ class BudgetSampler(BaseSampler):
         self.draws += 1
         return self._propose(architecture) if self._is_new(architecture) else None
 
-    def _new_from_list(self, designs: list[Architecture]) -> dict[str, int | str]:
-        new = [architecture for architecture in designs if self._is_new(architecture)]
+    def _new_from_list(self, designs: Mapping[Hashable, Architecture]) -> dict[str, int | str]:
+        new = [architecture for network, architecture in designs.items() if network not in self._seen]
         if not new:
             if len(designs) == 1:
                 raise SpaceExhaustedError("the only design within the limits has been tried")

@@ -78,7 +78,7 @@ class Question(_Part):
         budget: the most parameters, as typed; `all_limits.max_params` is what a network is held to.
         seed: fixes the validation split, the proposals and every trial's training.
         limits: the other limits, in their canonical form however they were written (see `search.space.limits`).
-        fill: the least share to be used of the parameters that budget and bytes leave.
+        fill: the least share to be used of the parameters that budget and bytes leave, or of bytes in int8.
         warm_start: whether a few guesses and the hand-made networks that the space holds and the limits admit are the
             first trials.
     """

@@ -9,7 +9,7 @@ from models.baselines import BASELINES, find_baseline
 from search.files import StudyFiles
 from search.report.notation import count, design, interval, percent, plural
 from search.report.statistics.significance import CONFIDENCE, half_width
-from search.space.guesses import guesses, is_guess
+from search.space.guesses import first_guesses, guesses, is_guess
 from search.space.limits import Limits, used
 from search.study.later import SPLITS
 from search.study.ledger import Ledger
@@ -161,12 +161,12 @@ def _origin(view: RunView, plan: Plan) -> str:
     identity, question = view.identity, plan.question
     if identity.baseline is not None:
         return "a guess, without a search" if is_guess(identity.baseline) else "designed by hand"
-    if identity.dropout is None:  # a search begins with networks that it has not found
-        task, own = question.data.task, view.architecture.canonical()
-        if own in guesses(question.space, task, question.all_limits).values():
+    if identity.dropout is None and question.warm_start:  # a search begins with networks that it has not found
+        task, limits, own = question.data.task, question.all_limits, view.architecture.canonical()
+        if own in first_guesses(guesses(question.space, task, limits), task, limits).values():
             return "a guess, which a search was begun with"
         if any(find_baseline(name, task.in_channels, task.num_classes).canonical() == own for name in BASELINES):
-            return "designed by hand, and among the trials of a search"
+            return "designed by hand, and among the first trials of a search"
     return "found by search" + (", here with another dropout than it had there" if identity.dropout is not None else "")
 
 

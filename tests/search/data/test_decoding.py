@@ -146,6 +146,14 @@ def test_a_faulty_image_is_named_with_the_rule(
     assert capfd.readouterr() == ("", "")  # libtiff and Pillow would say something of their own
 
 
+def test_colours_of_16_bits_a_pixel_have_no_more_than_8_a_channel() -> None:
+    header = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 16, 3, 128, 0, 0, 0, 0) + struct.pack("<III", 0xF800, 0x7E0, 0x1F)
+    bmp = b"BM" + struct.pack("<IHHI", 14 + len(header) + 128, 0, 0, 14 + len(header)) + header
+    pixels = decoded_bytes(bmp + struct.pack("<H", 0xF800) * 64, 3)
+    assert pixels.shape == (1, 8, 8, 3) or pixels.shape == (8, 8, 3)
+    assert pixels.reshape(-1, 3).tolist() == [[255, 0, 0]] * 64
+
+
 def decoded_bytes(encoded: bytes, channels: int) -> NDArray[np.uint8]:
     (chunk,) = EncodedImages(lambda: iter([("x", encoded)])).chunks(8, channels)
     return chunk[0]

@@ -1,6 +1,7 @@
 """Folders of images, a sub-folder for each class."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -185,13 +186,24 @@ def test_a_class_may_be_called_train_among_others(tmp_path: Path) -> None:
     assert "has train but no test" in refusal(tmp_path), "it has class folders, and is a part"
 
 
-@pytest.mark.parametrize("names", [("training", "validation"), ("Test", "val")])
+@pytest.mark.parametrize("beside", [("test1",), ("images",), ("train_masks",), ("bus", "test")])
+def test_a_folder_train_of_images_alone_beside_what_is_no_class_is_a_part(
+    tmp_path: Path, beside: tuple[str, ...]
+) -> None:
+    """As of competitions, whose labels stand in a table."""
+    write_images(tmp_path, classes=("train", *beside))
+    assert re.search("has (train|test) but no .*; pass '.*train' to have a fifth of it set aside", refusal(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "names", [("training", "validation"), ("Test", "val"), ("train_images", "test_images"), ("Train1", "test1")]
+)
 def test_parts_without_classes_are_not_taken_as_classes(tmp_path: Path, names: tuple[str, str]) -> None:
     for name in names:
         write_image(tmp_path / name / "1.png")
         write_image(tmp_path / name / "2.png")
     rule = "parts of a data set by their names; each must hold a folder for each class, and one be called train"
-    assert f"holds {names[0]!r}, {names[1]!r}, {rule}" in refusal(tmp_path)
+    assert "holds " + ", ".join(map(repr, sorted(names))) + f", {rule}" in refusal(tmp_path)
 
 
 def test_links_are_followed_but_not_in_a_circle(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

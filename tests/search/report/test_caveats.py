@@ -168,6 +168,8 @@ def test_a_search_that_found_no_more_design_is_not_called_unfinished(study, tria
     over = replace(view, exhausted="all 2 designs within the limits have been tried")
     assert "The search ended with 2 trials of 100: all 2 designs within the limits have been tried." in said(over)
     assert "not finished" not in said(over) and is_over(over) and not is_over(view)
+    running = replace(over, trials=(*over.trials, trial(2, None, "running")))
+    assert "The search is not finished" in said(running) and not is_over(running)
 
 
 def test_openings_by_other_studies_are_counted(study, trial):

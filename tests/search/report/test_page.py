@@ -156,14 +156,20 @@ def test_an_audit_is_not_denied(study, search):
     trials = search(20)
     view = study(trials=trials, num_trials=20, proxy=make_audit(trials))
     page = without_scripts(render(view))
-    assert "No network of this study has been retrained yet" in page and "trained at full length yet" not in page
+    assert (
+        "No finalist and no final run of this study has been trained yet" in page
+        and "trained at full length yet" not in page
+    )
     (fact,) = [fact for fact in facts(find(view)) if fact.term == "Retraining time"]
     assert fact.value != "none" and fact.note == f"{len(view.proxy)} runs"
 
 
 def test_without_a_complete_trial_no_command_is_offered_that_would_be_refused(study):
     page = without_scripts(render(study(trials=())))
-    assert "No network of this study has been retrained yet.</p>" in page and "trains the best trial" not in page
+    assert (
+        "No finalist and no final run of this study has been trained yet.</p>" in page
+        and "trains the best trial" not in page
+    )
 
 
 def test_text_of_users_cannot_become_markup(hostile):

@@ -86,6 +86,7 @@ def test_a_round_of_which_a_finalist_failed_is_over_once_its_winner_has_been_tra
     assert answer.final is not None and answer.final.mean == 0.93
     for other in (replace(final, time="2025-12-31T00:00:00+00:00"), replace(run("0002", 0, 0.93), time=final.time)):
         assert unfinished_round(replace(begun, runs=(*runs, other))) is not None
+    assert unfinished_round(replace(begun, runs=(*runs[:4], final))) is not None, "one has two seeds, of three"
     alone = replace(begun, runs=(*runs[1:3], final))
     assert unfinished_round(alone) is None and answer_and_caveats(alone)[0].trial.number == 1
 

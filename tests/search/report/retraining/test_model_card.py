@@ -14,7 +14,7 @@ from search.files import StudyFiles
 from search.identity import Identity
 from search.recipe import Recipe
 from search.report.retraining.model_card import model_card
-from search.space.guesses import guesses
+from search.space.guesses import first_guesses, guesses
 from search.space.space import load_space
 from search.study.ledger import Ledger
 from search.study.plan import Circumstances, Data, Plan, Question
@@ -86,13 +86,19 @@ def test_a_network_that_a_search_was_begun_with_is_not_called_found(
     files: StudyFiles, make_runs: Callable[..., list[TrainedRun]]
 ) -> None:
     plan = make_plan()
-    guess = guesses(plan.question.space, plan.task, plan.question.all_limits)["guess-2"]
+    family = guesses(plan.question.space, plan.task, plan.question.all_limits)
+    first = first_guesses(family, plan.task, plan.question.all_limits)
+    guess = next(iter(first.values()))
     for network, origin in (
         (guess, "a guess, which a search was begun with"),
-        (find_baseline("resnet40", 3, 10), "designed by hand, and among the trials of a search"),
+        (find_baseline("resnet40", 3, 10), "designed by hand, and among the first trials of a search"),
     ):
         card = model_card(files, plan, make_runs(0.9, architecture=network))
         assert origin in card and "found by search" not in card
+    assert "guess-18" not in first, "it is narrow and deep"
+    assert "found by search" in model_card(files, plan, make_runs(0.9, architecture=family["guess-18"]))
+    cold = plan.model_copy(update={"question": plan.question.changed(warm_start=False)})
+    assert "found by search" in model_card(files, cold, make_runs(0.9, architecture=guess))
 
 
 def test_one_seed_has_no_interval(files: StudyFiles, make_runs: Callable[..., list[TrainedRun]]) -> None:

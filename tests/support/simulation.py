@@ -155,8 +155,9 @@ class SimulatedFleet:
         device: str = "simulated",
         precision: Precision = "fp32",
         fall: Callable[[Job], float] = lambda job: 0.1,
+        num_train: int = 0,
     ) -> None:
-        self.ready = Ready(device, precision, {"python": "simulated"}, peak=peak)
+        self.ready = Ready(device, precision, {"python": "simulated"}, num_train, peak)
         self.curve = curve
         self.epoch_seconds = epoch_seconds
         self.length = length or (lambda job, epoch: epoch_seconds)

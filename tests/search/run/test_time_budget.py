@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 from simulation import SimulatedFleet, SimulatedWorker
 
 from models.count import count_macs
-from search.errors import InputError
+from search.errors import InputError, RecipeError
 from search.protocol import Failed, Job, Resumed, Timed, Timing
 from search.recipe import Recipe
 from search.run.cost_estimate import Forecast
@@ -312,3 +312,12 @@ def test_a_timeout_ends_a_search_by_time_too(search: Search) -> None:
     found = search(None, fleet=fleet, timeout=30.0, time_budget=by_time(600.0))
     assert fleet.now < 60 and found.outcome.num_trained == len(found.trials) > 0
     assert found.outcome.early_stop == TIME_IS_OVER
+
+
+def test_a_length_in_which_a_part_of_the_recipe_would_do_nothing_is_refused_as_it_is_where_it_is_given(
+    search: Search,
+) -> None:
+    recipe = Recipe(name="toy", epochs=8, batch_size=16, small_images={"epochs": 0.15, "size": 0.5})
+    fleet = TimedFleet(num_train=80)
+    with pytest.raises(RecipeError, match=r"^small_images\.epochs = 0\.15: is none of 3 epochs"):
+        search(None, fleet=fleet, recipe=recipe, time_budget=by_time(60))

@@ -211,16 +211,18 @@ def _decode(source: Source, name: str, folder: Path) -> None:
 def _repetitions(dataset: Dataset) -> Iterator[str]:
     """What a user should know of images that are there several times, pixel by pixel, a sentence each."""
     (train, labels), (test, _) = dataset.train(), dataset.test()
-    labels_of: dict[bytes, set[int]] = {}
-    for image, label in zip(train, labels.tolist(), strict=True):
-        labels_of.setdefault(digest(image), set()).add(label)
-    known = sum(digest(image) in labels_of for image in test)
+    label_of: dict[bytes, int] = {}
+    mixed: set[bytes] = set()
+    for image, label in zip(map(digest, train), labels.tolist(), strict=True):
+        if label_of.setdefault(image, label) != label:
+            mixed.add(image)
+    known = sum(digest(image) in label_of for image in test)
     if known:
         are = "is also a training image" if known == 1 else "are also training images"
         yield f"{known:,} of {plural(len(test), 'test image')} {are}, pixel by pixel"
-    mixed = sum(len(found) > 1 for found in labels_of.values())
     if mixed:
-        yield f"{plural(mixed, 'training image')} {'is' if mixed == 1 else 'are'} there with different labels"
+        are = "is" if len(mixed) == 1 else "are"
+        yield f"{plural(len(mixed), 'training image')} {are} there with different labels"
 
 
 def digest(image: NDArray[np.uint8]) -> bytes:

@@ -173,7 +173,7 @@ def _decode_one(
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             check_size(where, image.width, image.height, image_size)
-            if (mode := image.mode) not in GREY_MODES | COLOUR_MODES or (mode := _stored_mode(image)) != image.mode:
+            if (mode := _stored_mode(image)) not in GREY_MODES | COLOUR_MODES:
                 raise DataError(f"{where}: pixel mode {mode}; images must have 8 bits a channel")
             if channels == 1 and image.mode not in GREY_MODES and not by_pixels:
                 raise ColourFound(where)

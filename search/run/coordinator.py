@@ -324,7 +324,7 @@ class Coordinator:
         self._is_prepared = True
         values = [trial.value for trial in self.record.trials if trial.state == TrialState.COMPLETE]
         self.listener.resumed(self._num_trained, max((value for value in values if value is not None), default=None))
-        if self.record.attribute(EXHAUSTED, None) is not None:
+        if self.record.attribute(EXHAUSTED, None) is not None:  # limits may admit more by now, or fewer be asked for
             self.record.set_attribute(EXHAUSTED, None)
         self._waiting = [RunningTrial(record, is_repeated=True) for record in unfinished(self.record, self.listener)]
         if self._num_trained >= self._num_trials:
